@@ -1,0 +1,33 @@
+//! Data sets, splits, batches, augmentation and named random streams.
+//!
+//! A [`Dataset`] is a validated value: once it exists, its inputs are finite, its labels lie in
+//! range and its counts agree. A [`Split`] cuts it into [`Train`], [`Validation`] and [`Test`],
+//! three types, so that what selects or tunes ([`Selectable`]) cannot be handed test examples.
+//! Every draw comes from a [`Stream`]: a pure function of seed, name and index.
+//!
+//! Reading files belongs to `thalweg-formats`; nothing here opens one.
+
+mod augment;
+mod batch;
+mod catalogue;
+mod dataset;
+mod digits;
+mod error;
+mod fingerprint;
+mod label_noise;
+mod normalization;
+mod random;
+mod resample;
+mod split;
+
+pub use augment::Augmentation;
+pub use batch::{Batches, LastBatch};
+pub use catalogue::{CatalogueEntry, CatalogueFile, catalogue, find};
+pub use dataset::{Dataset, Provenance, Targets, TargetsRef};
+pub use digits::digits;
+pub use error::DataError;
+pub use fingerprint::Sha256;
+pub use normalization::Normalization;
+pub use random::{Stream, threefry2x32};
+pub use resample::{Imbalance, stratified_counts};
+pub use split::{Selectable, Split, SplitConfig, Subset, Test, Train, Validation};

@@ -1,0 +1,132 @@
+//! Mean and spread, taken from the training part only.
+
+use crate::{DataError, Train};
+use thalweg_array::{Array, DType};
+
+/// Shifts and scales inputs to mean 0 and standard deviation 1.
+///
+/// `y = (x - mean) / standard_deviation`, for each channel of images or each feature. The moments
+/// are those of the whole training part (divided by n), added up in `f64`.
+///
+/// # Example
+/// ```
+/// use thalweg_data::{Normalization, Split, SplitConfig, digits};
+/// let split = Split::new(digits(), &SplitConfig::default())?;
+/// let normalization = Normalization::fit(&split.train)?;
+/// let inputs = normalization.apply(&split.test.inputs()?)?;
+/// assert_eq!(inputs.shape(), [split.test.len(), 8, 8, 1]);
+/// # Ok::<(), thalweg_data::DataError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Normalization {
+    /// Mean of each channel or feature.
+    pub mean: Vec<f64>,
+    /// What each is divided by: its standard deviation, or 1 where it is constant.
+    pub divisor: Vec<f64>,
+    /// Channels or features with one and the same value in every training example. They become 0
+    /// there and keep their raw unit elsewhere.
+    pub constant: Vec<usize>,
+}
+
+impl Normalization {
+    /// The moments of a training part.
+    ///
+    /// # Errors
+    /// An empty part.
+    pub fn fit(train: &Train) -> Result<Normalization, DataError> {
+        let inputs = train.inputs()?;
+        if inputs.is_empty() {
+            let shape = inputs.shape().to_vec();
+            return Err(DataError::Empty { what: "the training inputs", shape });
+        }
+        let width = inputs.shape().last().copied().unwrap_or(1);
+        let values = inputs.as_slice::<f32>()?;
+        let count = (values.len() / width) as f64;
+        let mut sum = vec![0f64; width];
+        let first = &values[..width];
+        let mut varies = vec![false; width];
+        for row in values.chunks_exact(width) {
+            for c in 0..width {
+                sum[c] += f64::from(row[c]);
+                varies[c] |= row[c] != first[c];
+            }
+        }
+        let mean: Vec<f64> = (0..width)
+            .map(|c| if varies[c] { sum[c] / count } else { f64::from(first[c]) })
+            .collect();
+        let mut squares = vec![0f64; width];
+        for row in values.chunks_exact(width) {
+            for c in 0..width {
+                let deviation = f64::from(row[c]) - mean[c];
+                squares[c] += deviation * deviation;
+            }
+        }
+        let divisor: Vec<f64> =
+            (0..width).map(|c| if varies[c] { (squares[c] / count).sqrt() } else { 1.0 }).collect();
+        let constant = (0..width).filter(|&c| !varies[c]).collect();
+        Ok(Normalization { mean, divisor, constant })
+    }
+
+    /// The normalised inputs as `f32`; any number of axes, channels or features last.
+    ///
+    /// # Errors
+    /// A last axis of another length than that of the training part.
+    pub fn apply(&self, inputs: &Array) -> Result<Array, DataError> {
+        let width = self.mean.len();
+        if inputs.shape().last() != Some(&width) {
+            return Err(DataError::Mismatch {
+                what: "an input to normalise",
+                expected: format!("a last axis of {width} as in the training part"),
+                got: inputs.shape().to_vec(),
+            });
+        }
+        let mut out = inputs.convert(DType::F32);
+        for row in out.as_mut_slice::<f32>()?.chunks_exact_mut(width.max(1)) {
+            for ((value, mean), divisor) in row.iter_mut().zip(&self.mean).zip(&self.divisor) {
+                *value = ((f64::from(*value) - mean) / divisor) as f32;
+            }
+        }
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Dataset, Provenance, Split, SplitConfig, digits};
+    use std::sync::Arc;
+
+    #[test]
+    fn moments_are_those_of_the_training_part() {
+        let inputs: Vec<f32> = (0..10).flat_map(|i| [i as f32, 1e7 + i as f32, 0.1]).collect();
+        let data = Dataset::regression(
+            "ramp",
+            &Array::from_slice(&[10, 3], &inputs).unwrap(),
+            &Array::zeros(DType::F32, &[10]),
+            Provenance::default(),
+        );
+        let data = data.unwrap().with_fixed_parts(vec![], vec![8, 9]).unwrap();
+        let split = Split::new(Arc::new(data), &SplitConfig::default()).unwrap();
+        let normalization = Normalization::fit(&split.train).unwrap();
+        // Mean and spread of 0..8: 3.5 and sqrt((64 - 1) / 12).
+        assert_eq!(normalization.mean, [3.5, 1e7 + 3.5, f64::from(0.1f32)]);
+        let spread = (63.0f64 / 12.0).sqrt();
+        assert_eq!(normalization.divisor, [spread, spread, 1.0]);
+        assert_eq!(normalization.constant, [2]);
+        let test = normalization.apply(&split.test.inputs().unwrap()).unwrap();
+        let expected = ((8.0 - 3.5) / spread) as f32;
+        assert_eq!(test.as_slice::<f32>().unwrap()[..3], [expected, expected, 0.0]);
+        assert!(normalization.apply(&Array::zeros(DType::F32, &[2, 2])).is_err());
+    }
+
+    #[test]
+    fn images_have_one_mean_a_channel() {
+        let split = Split::new(digits(), &SplitConfig::default()).unwrap();
+        let normalization = Normalization::fit(&split.train).unwrap();
+        let out = normalization.apply(&split.train.inputs().unwrap()).unwrap().to_f64_vec();
+        let n = out.len() as f64;
+        let mean = out.iter().sum::<f64>() / n;
+        let variance = out.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n;
+        assert!(mean.abs() < 1e-6 && (variance - 1.0).abs() < 1e-6, "{mean} {variance}");
+    }
+}
