@@ -1,0 +1,319 @@
+//! The JSON objects that the command line prints: a contract with scripts, key by key in
+//! `schema/thalweg.schema.json`.
+//!
+//! A number that is not finite is `null`, and the innermost object that holds it then has
+//! `"status": "not finite"`. [`Reply::to_json`] sets it; nobody else needs to.
+
+use crate::{Density, Eigenvalue, GridPoint, Quantity, number};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Every command's object: what all have in common, around the command's own keys.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// The version of Thalweg.
+    pub version: String,
+    /// The directory written, if any.
+    pub run: Option<String>,
+    /// How long the command took.
+    pub seconds: f64,
+    /// The command's own keys.
+    pub body: Body,
+}
+
+/// The keys of one command.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// `thalweg map`.
+    Map(MapBody),
+    /// `thalweg train`.
+    Train(TrainBody),
+    /// `thalweg surface`.
+    Surface(SurfaceBody),
+    /// `thalweg spectrum`.
+    Spectrum(SpectrumBody),
+    /// `thalweg papers`.
+    Papers(PapersBody),
+    /// `thalweg reproduce`.
+    Reproduce(ReproduceBody),
+}
+
+/// The keys of `map`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MapBody {
+    /// One entry a model.
+    pub models: Vec<MapModel>,
+    /// The path of the report.
+    pub report: String,
+}
+
+/// A model in the reply of `map`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MapModel {
+    /// Its name.
+    pub name: String,
+    /// The number of parameters.
+    pub parameters: u64,
+    /// The share of test examples classified correctly; absent without labels or a test split.
+    #[serde(skip_serializing_if = "Option::is_none", with = "number::option")]
+    pub test_accuracy: Option<f64>,
+    /// The loss at the centre of the surface.
+    #[serde(with = "number")]
+    pub loss: f64,
+    /// The largest eigenvalue of the Hessian.
+    #[serde(with = "number")]
+    pub top_eigenvalue: f64,
+    /// The trace of the Hessian.
+    pub trace: Quantity,
+    /// SAM's sharpness.
+    #[serde(with = "number")]
+    pub sharpness: f64,
+    /// The roughness index.
+    pub roughness: Quantity,
+}
+
+/// The keys of `train`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrainBody {
+    /// One entry a member of the population.
+    pub members: Vec<Member>,
+}
+
+/// How a member's training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberStatus {
+    /// All steps were taken.
+    Finished,
+    /// The loss or the weights stopped being finite.
+    Diverged,
+}
+
+/// A member in the reply of `train`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Member {
+    /// Its seed.
+    pub seed: u64,
+    /// Its learning rate.
+    pub lr: f64,
+    /// How it ended.
+    pub status: MemberStatus,
+    /// The steps taken.
+    pub steps: u64,
+    /// The loss on the training split.
+    #[serde(with = "number")]
+    pub train_loss: f64,
+    /// The loss on the test split; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none", with = "number::option")]
+    pub test_loss: Option<f64>,
+    /// The share of test examples classified correctly; absent without labels or a test split.
+    #[serde(skip_serializing_if = "Option::is_none", with = "number::option")]
+    pub test_accuracy: Option<f64>,
+    /// The path of its weights.
+    pub weights: String,
+}
+
+/// The keys of `surface`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SurfaceBody {
+    /// The loss at the centre.
+    #[serde(with = "number")]
+    pub loss: f64,
+    /// The lowest point; `null` if no loss is finite.
+    pub minimum: Option<GridPoint>,
+    /// The highest point; `null` if no loss is finite.
+    pub maximum: Option<GridPoint>,
+    /// The points evaluated.
+    pub points: u64,
+    /// Those of them whose loss is not finite.
+    pub not_finite: u64,
+    /// How directions were scaled: `filter`, `layer` or `none`.
+    pub normalize: String,
+    /// Roles of parameters held at the centre.
+    pub ignore: Vec<String>,
+    /// `frozen`, `batch` or `recalibrated`.
+    pub batch_norm: String,
+    /// Where the directions came from.
+    pub directions: String,
+    /// Examples a point was evaluated on.
+    pub samples: u64,
+}
+
+/// The keys of `spectrum`; those not asked for are absent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SpectrumBody {
+    /// The loss.
+    #[serde(with = "number")]
+    pub loss: f64,
+    /// The Euclidean norm of the gradient.
+    #[serde(with = "number")]
+    pub gradient_norm: f64,
+    /// The largest eigenvalues, descending.
+    pub top: Vec<Eigenvalue>,
+    /// The smallest eigenvalues, ascending.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bottom: Option<Vec<Eigenvalue>>,
+    /// The trace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Quantity>,
+    /// The squared Frobenius norm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frobenius_squared: Option<Quantity>,
+    /// The density of eigenvalues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub density: Option<Density>,
+}
+
+/// The keys of `papers`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PapersBody {
+    /// One entry a paper.
+    pub papers: Vec<PaperEntry>,
+}
+
+/// Whether a paper's check can be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PaperStatus {
+    /// It can.
+    Done,
+    /// Not yet.
+    Planned,
+}
+
+/// A paper in the reply of `papers`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PaperEntry {
+    /// Its number.
+    pub n: u32,
+    /// Its name on the command line.
+    pub slug: String,
+    /// Its title.
+    pub title: String,
+    /// Its family.
+    pub family: String,
+    /// What kind of thing it gives.
+    pub kind: String,
+    /// Whether its check can be run.
+    pub status: PaperStatus,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The claim's bound holds.
+    Confirmed,
+    /// The opposite bound holds.
+    Refuted,
+    /// Neither does.
+    Inconclusive,
+}
+
+/// The keys of `reproduce`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReproduceBody {
+    /// The paper.
+    pub slug: String,
+    /// What it claims.
+    pub claim: String,
+    /// What was found.
+    pub verdict: Verdict,
+    /// The number that decides.
+    pub statistic: Quantity,
+    /// The bound it is held against.
+    pub criterion: String,
+    /// The seeds that were run.
+    pub seeds: Vec<u64>,
+}
+
+/// What `--json` prints when a command fails.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ErrorReply {
+    /// The command that was given.
+    pub command: String,
+    /// The version of Thalweg.
+    pub version: String,
+    /// What was wrong, where, and what would be right.
+    pub error: String,
+}
+
+impl Body {
+    /// The name of the command.
+    pub fn command(&self) -> &'static str {
+        match self {
+            Body::Map(_) => "map",
+            Body::Train(_) => "train",
+            Body::Surface(_) => "surface",
+            Body::Spectrum(_) => "spectrum",
+            Body::Papers(_) => "papers",
+            Body::Reproduce(_) => "reproduce",
+        }
+    }
+
+    fn keys(&self) -> Map<String, Value> {
+        let value = match self {
+            Body::Map(body) => serde_json::to_value(body),
+            Body::Train(body) => serde_json::to_value(body),
+            Body::Surface(body) => serde_json::to_value(body),
+            Body::Spectrum(body) => serde_json::to_value(body),
+            Body::Papers(body) => serde_json::to_value(body),
+            Body::Reproduce(body) => serde_json::to_value(body),
+        };
+        match value {
+            Ok(Value::Object(keys)) => keys,
+            // Structs of plain data serialise to objects.
+            _ => Map::new(),
+        }
+    }
+}
+
+impl Reply {
+    /// The object as one line of JSON.
+    pub fn to_json(&self) -> String {
+        let mut object = Map::new();
+        object.insert("command".into(), self.body.command().into());
+        object.insert("version".into(), self.version.clone().into());
+        object.insert("run".into(), self.run.clone().into());
+        object.insert("seconds".into(), self.seconds.into());
+        let mut keys = Value::Object(self.body.keys());
+        mark(&mut keys);
+        if let Value::Object(keys) = keys {
+            object.extend(keys);
+        }
+        Value::Object(object).to_string()
+    }
+}
+
+impl ErrorReply {
+    /// The object as one line of JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// Keys whose `null` says that there is nothing, not that a number is not finite.
+const NOTHING: [&str; 2] = ["minimum", "maximum"];
+
+/// Gives every object that holds a `null` number, itself or in a list of numbers, its `status`,
+/// unless it has one.
+fn mark(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(mark),
+        Value::Object(object) => {
+            object.values_mut().for_each(mark);
+            let null_in = |value: &Value| match value {
+                Value::Null => true,
+                Value::Array(items) => items.iter().any(Value::is_null),
+                _ => false,
+            };
+            let null = object
+                .iter()
+                .any(|(key, value)| null_in(value) && !NOTHING.contains(&key.as_str()));
+            if null && !object.contains_key("status") {
+                object.insert("status".into(), "not finite".into());
+            }
+        }
+        _ => {}
+    }
+}

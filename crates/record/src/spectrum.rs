@@ -1,0 +1,54 @@
+//! What is known of the eigenvalues of a curvature operator.
+
+use crate::{Quantity, number};
+use serde::{Deserialize, Serialize};
+
+/// An eigenvalue and how well its eigenvector satisfies the equation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Eigenvalue {
+    /// The eigenvalue.
+    #[serde(with = "number")]
+    pub value: f64,
+    /// `|H v - value v|` for the unit eigenvector `v` that was found.
+    #[serde(with = "number")]
+    pub residual: f64,
+}
+
+/// The density of eigenvalues, estimated by stochastic Lanczos quadrature.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Density {
+    /// The eigenvalue at the centre of each bin or kernel.
+    #[serde(with = "number::vec")]
+    pub centres: Vec<f64>,
+    /// The density there; it integrates to one.
+    #[serde(with = "number::vec")]
+    pub values: Vec<f64>,
+    /// The standard error of each value over probes.
+    #[serde(with = "number::vec")]
+    pub standard_errors: Vec<f64>,
+}
+
+/// The spectrum of a Hessian, Gauss-Newton or Fisher matrix, as far as it was asked for.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Spectrum {
+    /// Which operator: `hessian`, `gauss-newton` or `fisher`.
+    pub operator: String,
+    /// What it is restricted to: `whole`, a layer or a class.
+    pub scope: String,
+    /// The order of the matrix: the parameters it ranges over.
+    pub dimension: u64,
+    /// The largest eigenvalues, descending.
+    pub top: Vec<Eigenvalue>,
+    /// The smallest eigenvalues, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bottom: Vec<Eigenvalue>,
+    /// The trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Quantity>,
+    /// The squared Frobenius norm: the sum of all squared eigenvalues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frobenius_squared: Option<Quantity>,
+    /// The density of eigenvalues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub density: Option<Density>,
+}

@@ -1,0 +1,192 @@
+//! Every reply against the schema, key by key, and the schema against broken replies.
+
+use serde_json::Value;
+use thalweg_record::reply::*;
+use thalweg_record::{Density, Eigenvalue, Estimate, GridPoint, Quantity, schema};
+
+fn reply(body: Body) -> Reply {
+    Reply { version: "0.1.0".into(), run: Some("runs/a".into()), seconds: 1.5, body }
+}
+
+fn estimate(value: f64) -> Quantity {
+    Estimate { value, standard_error: 0.25, samples: 16 }.into()
+}
+
+fn map(loss: f64) -> Reply {
+    let model = MapModel {
+        name: "with skips".into(),
+        parameters: 1234,
+        test_accuracy: Some(0.98),
+        loss,
+        top_eigenvalue: 12.5,
+        trace: estimate(40.0),
+        sharpness: 0.5,
+        roughness: estimate(0.1),
+    };
+    reply(Body::Map(MapBody { models: vec![model], report: "runs/a/report.html".into() }))
+}
+
+fn train(train_loss: f64, status: MemberStatus) -> Reply {
+    let member = Member {
+        seed: 3,
+        lr: 0.1,
+        status,
+        steps: 100,
+        train_loss,
+        test_loss: Some(train_loss),
+        test_accuracy: None,
+        weights: "runs/a/weights/0.safetensors".into(),
+    };
+    reply(Body::Train(TrainBody { members: vec![member] }))
+}
+
+fn surface(loss: f64, minimum: Option<GridPoint>) -> Reply {
+    reply(Body::Surface(SurfaceBody {
+        loss,
+        minimum,
+        maximum: minimum,
+        points: 961,
+        not_finite: 0,
+        normalize: "filter".into(),
+        ignore: vec!["bias".into()],
+        batch_norm: "frozen".into(),
+        directions: "random".into(),
+        samples: 512,
+    }))
+}
+
+fn spectrum(trace: Option<Quantity>, density: Option<Density>) -> Reply {
+    let top = vec![Eigenvalue { value: 2.0, residual: 1e-6 }];
+    reply(Body::Spectrum(SpectrumBody {
+        loss: 0.5,
+        gradient_norm: 0.1,
+        bottom: density.is_some().then(|| top.clone()),
+        top,
+        trace,
+        frobenius_squared: trace,
+        density,
+    }))
+}
+
+fn papers() -> Reply {
+    let entry = PaperEntry {
+        n: 1,
+        slug: "sam".into(),
+        title: "Sharpness".into(),
+        family: "optim".into(),
+        kind: "optimizer".into(),
+        status: PaperStatus::Planned,
+    };
+    Reply { run: None, ..reply(Body::Papers(PapersBody { papers: vec![entry] })) }
+}
+
+fn reproduce() -> Reply {
+    reply(Body::Reproduce(ReproduceBody {
+        slug: "sam".into(),
+        claim: "flatter".into(),
+        verdict: Verdict::Inconclusive,
+        statistic: estimate(f64::NAN),
+        criterion: "ratio below 1".into(),
+        seeds: vec![0, 1, 2],
+    }))
+}
+
+fn all() -> Vec<Reply> {
+    let density = |value| Density {
+        centres: vec![0.0, 1.0],
+        values: vec![value, 0.5],
+        standard_errors: vec![0.1, 0.1],
+    };
+    vec![
+        map(0.1),
+        map(f64::NAN),
+        train(0.2, MemberStatus::Finished),
+        train(f64::INFINITY, MemberStatus::Diverged),
+        surface(0.1, Some(GridPoint { x: 0.0, y: -0.5, loss: 0.1 })),
+        surface(f64::NAN, None),
+        spectrum(None, None),
+        spectrum(Some(Quantity::Exact(3.0)), Some(density(1.0))),
+        spectrum(Some(estimate(f64::NAN)), Some(density(f64::NAN))),
+        papers(),
+        reproduce(),
+    ]
+}
+
+#[test]
+fn every_reply_keeps_the_schema() {
+    for reply in all() {
+        let text = reply.to_json();
+        schema::check(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert!(!text.contains('\n'));
+    }
+    let error =
+        ErrorReply { command: "map".into(), version: "0.1.0".into(), error: "no such file".into() };
+    schema::check(&error.to_json()).unwrap();
+}
+
+#[test]
+fn keys_are_those_of_the_design() {
+    let keys = |reply: Reply| {
+        let Ok(Value::Object(object)) = serde_json::from_str(&reply.to_json()) else { panic!() };
+        let common = ["command", "version", "run", "seconds"];
+        assert!(common.iter().all(|key| object.contains_key(*key)));
+        object.keys().filter(|key| !common.contains(&key.as_str())).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(keys(map(0.1)), ["models", "report"]);
+    assert_eq!(keys(train(0.1, MemberStatus::Finished)), ["members"]);
+    assert_eq!(keys(papers()), ["papers"]);
+    let mut found = keys(surface(0.1, None));
+    found.retain(|key| key != "not_finite");
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "batch_norm",
+            "directions",
+            "ignore",
+            "loss",
+            "maximum",
+            "minimum",
+            "normalize",
+            "points",
+            "samples"
+        ]
+    );
+}
+
+#[test]
+fn a_null_number_has_a_status_beside_it() {
+    let parse = |reply: Reply| serde_json::from_str::<Value>(&reply.to_json()).unwrap();
+    let broken = parse(map(f64::NAN));
+    assert_eq!(broken["models"][0]["loss"], Value::Null);
+    assert_eq!(broken["models"][0]["status"], "not finite");
+    assert_eq!(broken["status"], Value::Null);
+    assert_eq!(parse(map(0.1))["models"][0].get("status"), None);
+    let diverged = parse(train(f64::NAN, MemberStatus::Diverged));
+    assert_eq!(diverged["members"][0]["status"], "diverged");
+    assert_eq!(parse(surface(1.0, None)).get("status"), None);
+    assert_eq!(parse(surface(f64::NAN, None))["status"], "not finite");
+    assert_eq!(parse(reproduce())["statistic"]["status"], "not finite");
+}
+
+#[test]
+fn the_schema_sees_missing_strange_and_ill_typed_keys() {
+    for reply in all() {
+        let text = reply.to_json();
+        let whole: Value = serde_json::from_str(&text).unwrap();
+        let object = whole.as_object().unwrap();
+        for key in object.keys() {
+            let mut other = object.clone();
+            other.insert(key.clone(), Value::Object(Default::default()));
+            assert!(schema::check(&Value::Object(other).to_string()).is_err(), "{key} in {text}");
+        }
+        let mut more = object.clone();
+        more.insert("surprise".into(), Value::from(1));
+        assert!(schema::check(&Value::Object(more).to_string()).is_err());
+        for key in ["command", "version", "run", "seconds"] {
+            let mut less = object.clone();
+            less.remove(key);
+            assert!(schema::check(&Value::Object(less).to_string()).is_err());
+        }
+    }
+}
