@@ -1,0 +1,185 @@
+//! Prints the measured peak of fused multiply-adds and the speed of each kernel.
+//!
+//! `cargo run --release -p thalweg-exec --example kernel_peak [FILTER]`
+
+use std::hint::black_box;
+use std::time::Instant;
+use thalweg_exec::kernel::{Batch, Isa, Pool, Product};
+
+/// Median seconds of a call, over samples of at least a millisecond.
+fn seconds(mut call: impl FnMut()) -> f64 {
+    call();
+    let start = Instant::now();
+    call();
+    let once = start.elapsed().as_secs_f64();
+    let repeat = (2e-3 / once.max(1e-9)).ceil() as usize;
+    let mut samples: Vec<f64> = (0..11)
+        .map(|_| {
+            let start = Instant::now();
+            for _ in 0..repeat {
+                call();
+            }
+            start.elapsed().as_secs_f64() / repeat as f64
+        })
+        .collect();
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
+}
+
+/// Independent chains of f32 multiply-adds; returns the operations done.
+#[cfg(target_arch = "x86_64")]
+mod peak {
+    use std::arch::x86_64::*;
+
+    const STEPS: usize = 200_000;
+
+    #[target_feature(enable = "avx512f")]
+    pub fn avx512() -> f64 {
+        let mut sums = [_mm512_set1_ps(0.5); 16];
+        let (x, y) = (_mm512_set1_ps(0.999), _mm512_set1_ps(0.001));
+        for _ in 0..STEPS {
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(*sum, x, y);
+            }
+        }
+        std::hint::black_box(sums);
+        (STEPS * 16 * 16 * 2) as f64
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub fn avx2() -> f64 {
+        let mut sums = [_mm256_set1_ps(0.5); 12];
+        let (x, y) = (_mm256_set1_ps(0.999), _mm256_set1_ps(0.001));
+        for _ in 0..STEPS {
+            for sum in &mut sums {
+                *sum = _mm256_fmadd_ps(*sum, x, y);
+            }
+        }
+        std::hint::black_box(sums);
+        (STEPS * 12 * 8 * 2) as f64
+    }
+}
+
+/// Peak of the pool's threads together, in GFLOP/s; NaN where there is no loop for the machine.
+fn measure_peak(pool: &Pool) -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let run: fn() -> f64 = match pool.isa() {
+            // SAFETY: the pool has the instruction set, hence the machine has.
+            Isa::Avx512 => || unsafe { peak::avx512() },
+            // SAFETY: as above.
+            Isa::Avx2 => || unsafe { peak::avx2() },
+            Isa::Portable => return f64::NAN,
+        };
+        let tasks = 4 * pool.threads();
+        let time = seconds(|| {
+            pool.for_each(tasks, |_| {
+                black_box(run());
+            })
+        });
+        tasks as f64 * run() / time / 1e9
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    f64::NAN
+}
+
+struct Bench<'a> {
+    pool: &'a Pool,
+    peak: f64,
+    filter: String,
+}
+
+impl Bench<'_> {
+    fn report(&self, name: &str, operations: f64, call: impl FnMut()) {
+        if !name.contains(&self.filter) {
+            return;
+        }
+        let time = seconds(call);
+        let speed = operations / time / 1e9;
+        println!(
+            "{name:<58} {:>10.1} us {speed:>8.1} GFLOP/s {:>6.1} %",
+            time * 1e6,
+            100.0 * speed / self.peak
+        );
+    }
+
+    fn product(
+        &self,
+        name: &str,
+        members: usize,
+        shared_a: bool,
+        [m, n, k]: [usize; 3],
+        flip: [bool; 2],
+    ) {
+        let stride = |flip: bool, rows: usize, columns: usize| {
+            if flip { [1, rows as isize] } else { [columns as isize, 1] }
+        };
+        let product = Product {
+            m,
+            n,
+            k,
+            a: stride(flip[0], m, k),
+            b: stride(flip[1], k, n),
+            c: [n as isize, 1],
+            batch: vec![Batch {
+                extent: members,
+                a: if shared_a { 0 } else { (m * k) as isize },
+                b: (k * n) as isize,
+                c: (m * n) as isize,
+            }],
+        };
+        let a = vec![0.5f32; m * k * members];
+        let b = vec![0.25f32; k * n * members];
+        let mut c = vec![0.0f32; m * n * members];
+        let mut scratch = vec![0u8; product.scratch_bytes::<f32>(self.pool)];
+        let operations = (2 * m * n * k * members) as f64;
+        let flips = [if flip[0] { "^T" } else { "" }, if flip[1] { "^T" } else { "" }];
+        let name = format!("dot {name} {members}x [{m},{k}]{} [{k},{n}]{}", flips[0], flips[1]);
+        // SAFETY: the operands have the sizes that the strides describe.
+        self.report(&name, operations, || unsafe {
+            product.run(self.pool, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), scratch.as_mut_ptr());
+        });
+    }
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let filter = arguments.next().unwrap_or_default();
+    let threads = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(0);
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        if isa == Isa::Portable {
+            continue;
+        }
+        let pool = Pool::with_isa(threads, isa);
+        pool.install(|| {
+            let peak = measure_peak(&pool);
+            println!("\n{isa:?}, {} threads: peak {peak:.1} GFLOP/s (f32)", pool.threads());
+            let bench = Bench { pool: &pool, peak, filter: filter.clone() };
+            let empty = seconds(|| pool.for_each(2, |_| {}));
+            println!("an empty parallel call: {:.2} us", empty * 1e6);
+            products(&bench);
+        });
+    }
+}
+
+fn products(bench: &Bench) {
+    let no = [false, false];
+    bench.product("square", 1, false, [512, 512, 512], no);
+    bench.product("square", 1, false, [512, 512, 512], [false, true]);
+    bench.product("square", 1, false, [512, 512, 512], [true, false]);
+    bench.product("large", 1, false, [1024, 1024, 1024], no);
+    bench.product("mlp", 1, false, [128, 256, 784], no);
+    bench.product("mlp", 1, false, [128, 784, 256], [false, true]);
+    bench.product("mlp", 1, false, [784, 256, 128], [true, false]);
+    bench.product("narrow", 1, false, [4096, 16, 144], no);
+    bench.product("narrow", 1, false, [4096, 8, 72], no);
+    bench.product("narrow", 1, false, [4096, 4, 36], no);
+    bench.product("small", 64, false, [25, 40, 40], no);
+    bench.product("small", 64, false, [25, 40, 40], [false, true]);
+    bench.product("small", 64, false, [25, 40, 40], [true, false]);
+    bench.product("head", 1, false, [128, 10, 64], no);
+    bench.product("matvec", 1, false, [512, 1, 512], no);
+    bench.product("vecmat", 1, false, [1, 512, 512], no);
+    bench.product("population", 16, true, [128, 64, 64], no);
+    bench.product("population", 64, true, [128, 4, 64], no);
+}

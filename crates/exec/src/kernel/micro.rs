@@ -1,0 +1,320 @@
+//! The one register-tiled inner kernel under every product and convolution.
+//!
+//! It computes `rows x columns` block sums
+//!
+//! ```text
+//! c[m][n] (+)= sum over segments s, over k in 0..s.length, of
+//!              a[row[m] + s.a + k * a_step] * b[s.b + k * b_step + n]
+//! ```
+//!
+//! with all sums in registers. `a` is broadcast by a free offset for each row, so that patches of
+//! an image are read in place, without an im2col; `b` is read a row of columns at a time.
+
+use super::simd::{Float, Isa, Lanes, Vector, sealed::Sealed};
+
+/// The most rows that any tile has.
+pub const MOST_ROWS: usize = 24;
+/// The most columns that any tile has.
+pub const MOST_COLUMNS: usize = 32;
+
+/// A run of `k` with fixed steps in both operands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Segment {
+    /// Offset into `a`.
+    pub a: isize,
+    /// Offset into `b`.
+    pub b: isize,
+    /// Number of products.
+    pub length: usize,
+}
+
+/// What one call of the inner kernel works on. Offsets and steps count elements.
+pub struct Tile<'a, T> {
+    /// Base of the broadcast operand.
+    pub a: *const T,
+    /// Offset of each row of the tile; as many as the kernel has rows (repeat the last).
+    pub rows: &'a [isize; MOST_ROWS],
+    /// Step of `k` in `a`.
+    pub a_step: isize,
+    /// Base of the row operand.
+    pub b: *const T,
+    /// Step of `k` in `b`.
+    pub b_step: isize,
+    /// The runs of `k`, in order.
+    pub segments: &'a [Segment],
+    /// Base of the output.
+    pub c: *mut T,
+    /// Offset of each row in the output.
+    pub c_rows: &'a [isize; MOST_ROWS],
+    /// Rows to write.
+    pub live_rows: usize,
+    /// Columns to read and write.
+    pub columns: usize,
+    /// Add to what the output holds, instead of overwriting it.
+    pub accumulate: bool,
+}
+
+/// An instance of the inner kernel.
+pub type Entry<T> = unsafe fn(&Tile<T>);
+
+/// The tiles of one column width.
+pub struct Class<T: 'static> {
+    /// Columns.
+    pub width: usize,
+    /// Relative time of one row and one `k`: the share of a full-width multiply-add's slot.
+    pub cost: f32,
+    /// Instances by rows, ascending.
+    pub entries: &'static [(usize, Entry<T>)],
+}
+
+impl<T> Class<T> {
+    /// The instance for up to `rows` rows, and how many of them it covers.
+    pub(crate) fn choose(&self, rows: usize) -> (usize, Entry<T>) {
+        for &(size, entry) in self.entries {
+            if size >= rows {
+                return (rows, entry);
+            }
+        }
+        self.entries[self.entries.len() - 1]
+    }
+}
+
+/// Width and place of one column panel, and the class that computes it.
+#[derive(Clone, Copy)]
+pub(crate) struct Panel<T: 'static> {
+    /// First column.
+    pub start: usize,
+    /// Columns in use.
+    pub columns: usize,
+    /// Instances.
+    pub class: &'static Class<T>,
+}
+
+/// The panels of `columns` columns, left to right, at the least cost.
+pub(crate) fn panels<T: Float>(isa: Isa, columns: usize) -> impl Iterator<Item = Panel<T>> {
+    let classes = T::classes(isa);
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let rest = columns - start;
+        if rest == 0 {
+            return None;
+        }
+        let class = best(classes, rest).1;
+        let panel = Panel { start, columns: class.width.min(rest), class };
+        start += panel.columns;
+        Some(panel)
+    })
+}
+
+/// Relative time of one row and one `k` over `columns` columns.
+pub(crate) fn cost<T: Float>(isa: Isa, columns: usize) -> f32 {
+    best(T::classes(isa), columns).0
+}
+
+/// The cheapest cover of `columns`: its cost, and its first class.
+fn best<T: 'static>(classes: &'static [Class<T>], columns: usize) -> (f32, &'static Class<T>) {
+    let widest = &classes[0];
+    if columns > widest.width {
+        let whole = (columns - 1) / widest.width;
+        return (
+            whole as f32 * widest.cost + best(classes, columns - whole * widest.width).0,
+            widest,
+        );
+    }
+    // Either one class covers all, or the widest that fits goes first.
+    let cover = classes.iter().rev().find(|c| c.width >= columns).unwrap_or(widest);
+    let mut found = (cover.cost, cover);
+    if let Some(first) = classes.iter().find(|c| c.width < columns) {
+        let total = first.cost + best(classes, columns - first.width).0;
+        if total < found.0 {
+            found = (total, first);
+        }
+    }
+    found
+}
+
+/// Straight-line repetition for each row of a tile: a loop might not be unrolled, and then the
+/// accumulators would live in memory.
+macro_rules! each_row {
+    ($rows:ident, $m:ident, $body:block) => {
+        each_row!(@ $rows, $m, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23)
+    };
+    (@ $rows:ident, $m:ident, $body:block, $($i:literal)*) => {
+        $(if $i < $rows {
+            let $m: usize = $i;
+            $body
+        })*
+    };
+}
+
+/// `UNROLL` consecutive `k`.
+#[inline(always)]
+unsafe fn advance<V: Vector, const ROWS: usize, const NV: usize, const UNROLL: usize>(
+    sums: &mut [[V; NV]; ROWS],
+    tile: &Tile<V::Element>,
+    a: *const V::Element,
+    b: *const V::Element,
+    mask: V::Mask,
+) {
+    // SAFETY: the caller of the entry function guarantees that every address formed here is inside
+    // its operand, and that the machine has the vector's instruction set.
+    unsafe {
+        let mut right = [[V::zero(); NV]; UNROLL];
+        for (u, right) in right.iter_mut().enumerate() {
+            let from = b.offset(u as isize * tile.b_step);
+            for (v, right) in right.iter_mut().enumerate() {
+                let from = from.add(v * V::LANES);
+                *right = if v + 1 < NV { V::load(from) } else { V::load_masked(from, mask) };
+            }
+        }
+        each_row!(ROWS, m, {
+            let row = a.offset(tile.rows[m]);
+            for (u, right) in right.iter().enumerate() {
+                let left = V::splat(*row.offset(u as isize * tile.a_step));
+                for (sum, &right) in sums[m % ROWS].iter_mut().zip(right) {
+                    *sum = left.fma(right, *sum);
+                }
+            }
+        });
+    }
+}
+
+/// The kernel; see the module.
+///
+/// # Safety
+/// The machine has the vector's instruction set, every offset that the tile describes is inside
+/// its operand, `0 < columns <= NV * LANES`, and the columns in use reach into the last vector.
+#[inline(always)]
+unsafe fn tile<V: Vector, const ROWS: usize, const NV: usize>(tile: &Tile<V::Element>) {
+    // SAFETY: as documented for the caller.
+    unsafe {
+        let mut sums = [[V::zero(); NV]; ROWS];
+        let mask = V::mask(tile.columns - (NV - 1) * V::LANES);
+        for segment in tile.segments {
+            let mut a = tile.a.offset(segment.a);
+            let mut b = tile.b.offset(segment.b);
+            let mut left = segment.length;
+            if NV == 1 {
+                while left >= 4 {
+                    advance::<V, ROWS, NV, 4>(&mut sums, tile, a, b, mask);
+                    a = a.offset(4 * tile.a_step);
+                    b = b.offset(4 * tile.b_step);
+                    left -= 4;
+                }
+            } else {
+                while left >= 2 {
+                    advance::<V, ROWS, NV, 2>(&mut sums, tile, a, b, mask);
+                    a = a.offset(2 * tile.a_step);
+                    b = b.offset(2 * tile.b_step);
+                    left -= 2;
+                }
+            }
+            while left > 0 {
+                advance::<V, ROWS, NV, 1>(&mut sums, tile, a, b, mask);
+                a = a.offset(tile.a_step);
+                b = b.offset(tile.b_step);
+                left -= 1;
+            }
+        }
+        each_row!(ROWS, m, {
+            if m < tile.live_rows {
+                let c = tile.c.offset(tile.c_rows[m]);
+                for (v, &sum) in sums[m % ROWS].iter().enumerate() {
+                    let c = c.add(v * V::LANES);
+                    let mut sum = sum;
+                    if v + 1 < NV || tile.columns == NV * V::LANES {
+                        if tile.accumulate {
+                            sum = V::load(c).add(sum);
+                        }
+                        sum.store(c);
+                    } else {
+                        if tile.accumulate {
+                            sum = V::load_masked(c, mask).add(sum);
+                        }
+                        sum.store_masked(c, mask);
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// One [`Class`]: the vector, vectors in a row, cost, row counts, and the features to enable.
+macro_rules! class {
+    ($element:ty, $vector:ty, $nv:literal, $cost:literal, [$($rows:literal)*], $feature:literal) => {
+        class!(@ $vector, $nv, $cost, [$($rows, {
+            #[target_feature(enable = $feature)]
+            unsafe fn entry(it: &Tile<$element>) {
+                // SAFETY: the entry is reached only through an available instruction set.
+                unsafe { tile::<$vector, $rows, $nv>(it) }
+            }
+            entry as Entry<$element>
+        })*])
+    };
+    ($element:ty, $vector:ty, $nv:literal, $cost:literal, [$($rows:literal)*]) => {
+        class!(@ $vector, $nv, $cost, [$($rows, tile::<$vector, $rows, $nv> as Entry<$element>)*])
+    };
+    (@ $vector:ty, $nv:literal, $cost:literal, [$($rows:literal, $entry:expr)*]) => {
+        Class {
+            width: $nv * <$vector as Vector>::LANES,
+            cost: $cost,
+            entries: &[$(($rows, $entry)),*],
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+mod tables {
+    use super::super::simd::x86::{F32x4, F32x8, F32x16, F64x4, F64x8};
+    use super::*;
+
+    pub(super) static F32_AVX512: [Class<f32>; 4] = [
+        class!(f32, F32x16, 2, 2.0, [1 2 4 6 8 10 12], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+        class!(f32, F32x16, 1, 1.0, [1 2 4 6 8 10 12 14 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+        class!(f32, F32x8, 1, 0.55, [1 2 4 8 12 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+        class!(f32, F32x4, 1, 0.5, [1 2 4 8 12 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+    ];
+    pub(super) static F32_AVX2: [Class<f32>; 3] = [
+        class!(f32, F32x8, 2, 1.0, [1 2 3 4 5 6], "avx2,fma"),
+        class!(f32, F32x8, 1, 0.55, [1 2 4 6 8 10], "avx2,fma"),
+        class!(f32, F32x4, 1, 0.5, [1 2 4 6 8 10], "avx2,fma"),
+    ];
+    pub(super) static F64_AVX512: [Class<f64>; 3] = [
+        class!(f64, F64x8, 2, 2.0, [1 2 4 6 8 10 12], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+        class!(f64, F64x8, 1, 1.0, [1 2 4 8 12 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+        class!(f64, F64x4, 1, 0.55, [1 2 4 8 12 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+    ];
+    pub(super) static F64_AVX2: [Class<f64>; 2] = [
+        class!(f64, F64x4, 2, 1.0, [1 2 3 4 5 6], "avx2,fma"),
+        class!(f64, F64x4, 1, 0.55, [1 2 4 6 8 10], "avx2,fma"),
+    ];
+}
+
+static F32_PORTABLE: [Class<f32>; 2] =
+    [class!(f32, Lanes<f32, 16>, 1, 1.0, [1 4]), class!(f32, Lanes<f32, 4>, 1, 0.3, [1 4])];
+static F64_PORTABLE: [Class<f64>; 2] =
+    [class!(f64, Lanes<f64, 16>, 1, 1.0, [1 4]), class!(f64, Lanes<f64, 4>, 1, 0.3, [1 4])];
+
+impl Sealed for f32 {
+    fn classes(isa: Isa) -> &'static [Class<f32>] {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => &tables::F32_AVX512,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => &tables::F32_AVX2,
+            _ => &F32_PORTABLE,
+        }
+    }
+}
+
+impl Sealed for f64 {
+    fn classes(isa: Isa) -> &'static [Class<f64>] {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => &tables::F64_AVX512,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => &tables::F64_AVX2,
+            _ => &F64_PORTABLE,
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Kernels: the inner loops of the CPU executor.
+//!
+//! Every kernel is generic over [`Float`] and runs with the instruction set of its [`Pool`]. The
+//! order in which an output element is summed is defined in [`order`] and depends on the operation
+//! and its reduced extent alone; threads, tiles, populations and instruction sets never change a
+//! bit of a result.
+
+pub mod dot;
+mod micro;
+pub mod order;
+pub mod pool;
+pub mod simd;
+#[cfg(test)]
+mod testing;
+
+pub use dot::{Batch, Product};
+pub use pool::Pool;
+pub use simd::{Float, Isa};

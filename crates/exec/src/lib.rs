@@ -1,0 +1,3 @@
+//! Evaluation of graphs: a slow reference in f64, and the CPU executor.
+
+pub mod kernel;
