@@ -1,6 +1,6 @@
 //! Batched matrix products with any strides.
 
-use super::micro::{MOST_COLUMNS, MOST_ROWS, Panel, Segment, Tile, cost, panels};
+use super::micro::{Form, MOST_COLUMNS, MOST_ROWS, Panel, Segment, Tile, cost, panels};
 use super::order::{BLOCK, join, part_count, part_length};
 use super::pool::{Pool, Shared};
 use super::simd::Float;
@@ -199,7 +199,7 @@ impl Plan {
 
     /// Chooses packing and the cut into tasks.
     fn cut<T: Float>(&mut self, pool: &Pool) {
-        let panel_count = panels::<T>(pool.isa(), self.columns).count();
+        let panel_count = panels::<T>(pool.isa(), Form::Broadcast, self.columns).count();
         let hostile = |stride: isize| (stride.unsigned_abs() * size_of::<T>()).is_multiple_of(512);
         let row_stride = self.row_dims[self.row_dims.len() - 1].a;
         let conflicts = if self.a_step == 1 {
@@ -371,7 +371,7 @@ impl<T: Float> Work<'_, T> {
                     self.pack_rows(a_block, packed_a, row, rows, depth);
                 }
                 let mut packed = 0;
-                for panel in panels::<T>(self.pool.isa(), columns) {
+                for panel in panels::<T>(self.pool.isa(), Form::Broadcast, columns) {
                     let from = b_block.offset(panel.start as isize * plan.b[1]);
                     let (b, b_step) = if plan.pack_b {
                         let to = packed_b.add(packed);
@@ -408,7 +408,7 @@ impl<T: Float> Work<'_, T> {
         first: bool,
     ) {
         let plan = self.plan;
-        let segments = [Segment { a: 0, b: 0, length: depth }];
+        let segments = [Segment { a: 0, k: 0, length: depth }];
         let c_step = if target.partial { 1 } else { plan.c_step };
         let column = (column + panel.start) as isize;
         let mut strided = [T::ZERO; MOST_ROWS * MOST_COLUMNS];

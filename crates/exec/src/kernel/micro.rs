@@ -4,11 +4,12 @@
 //!
 //! ```text
 //! c[m][n] (+)= sum over segments s, over k in 0..s.length, of
-//!              a[row[m] + s.a + k * a_step] * b[s.b + k * b_step + n]
+//!              a[row[m] + s.a + k * a_step] * b[(s.k + k) * b_step + n]
 //! ```
 //!
 //! with all sums in registers. `a` is broadcast by a free offset for each row, so that patches of
-//! an image are read in place, without an im2col; `b` is read a row of columns at a time.
+//! an image are read in place, without an im2col; `b` is read a row of columns at a time. The
+//! lane-wise form, for depthwise convolutions, reads `a[row[m] + s.a + k * a_step + n]` instead.
 
 use super::simd::{Float, Isa, Lanes, Vector, sealed::Sealed};
 
@@ -22,8 +23,8 @@ pub const MOST_COLUMNS: usize = 32;
 pub struct Segment {
     /// Offset into `a`.
     pub a: isize,
-    /// Offset into `b`.
-    pub b: isize,
+    /// First `k`, which counts rows of `b`.
+    pub k: usize,
     /// Number of products.
     pub length: usize,
 }
@@ -52,6 +53,15 @@ pub struct Tile<'a, T> {
     pub columns: usize,
     /// Add to what the output holds, instead of overwriting it.
     pub accumulate: bool,
+}
+
+/// How the kernel reads the left operand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// One element for all columns.
+    Broadcast,
+    /// One element for each column.
+    Lanewise,
 }
 
 /// An instance of the inner kernel.
@@ -91,8 +101,12 @@ pub(crate) struct Panel<T: 'static> {
 }
 
 /// The panels of `columns` columns, left to right, at the least cost.
-pub(crate) fn panels<T: Float>(isa: Isa, columns: usize) -> impl Iterator<Item = Panel<T>> {
-    let classes = T::classes(isa);
+pub(crate) fn panels<T: Float>(
+    isa: Isa,
+    form: Form,
+    columns: usize,
+) -> impl Iterator<Item = Panel<T>> {
+    let classes = T::classes(isa, form);
     let mut start = 0;
     std::iter::from_fn(move || {
         let rest = columns - start;
@@ -108,7 +122,7 @@ pub(crate) fn panels<T: Float>(isa: Isa, columns: usize) -> impl Iterator<Item =
 
 /// Relative time of one row and one `k` over `columns` columns.
 pub(crate) fn cost<T: Float>(isa: Isa, columns: usize) -> f32 {
-    best(T::classes(isa), columns).0
+    best(T::classes(isa, Form::Broadcast), columns).0
 }
 
 /// The cheapest cover of `columns`: its cost, and its first class.
@@ -149,7 +163,13 @@ macro_rules! each_row {
 
 /// `UNROLL` consecutive `k`.
 #[inline(always)]
-unsafe fn advance<V: Vector, const ROWS: usize, const NV: usize, const UNROLL: usize>(
+unsafe fn advance<
+    V: Vector,
+    const ROWS: usize,
+    const NV: usize,
+    const UNROLL: usize,
+    const LANEWISE: bool,
+>(
     sums: &mut [[V; NV]; ROWS],
     tile: &Tile<V::Element>,
     a: *const V::Element,
@@ -170,9 +190,15 @@ unsafe fn advance<V: Vector, const ROWS: usize, const NV: usize, const UNROLL: u
         each_row!(ROWS, m, {
             let row = a.offset(tile.rows[m]);
             for (u, right) in right.iter().enumerate() {
-                let left = V::splat(*row.offset(u as isize * tile.a_step));
-                for (sum, &right) in sums[m % ROWS].iter_mut().zip(right) {
-                    *sum = left.fma(right, *sum);
+                let from = row.offset(u as isize * tile.a_step);
+                if LANEWISE {
+                    let left = V::load_masked(from, mask);
+                    sums[m % ROWS][0] = left.fma(right[0], sums[m % ROWS][0]);
+                } else {
+                    let left = V::splat(*from);
+                    for (sum, &right) in sums[m % ROWS].iter_mut().zip(right) {
+                        *sum = left.fma(right, *sum);
+                    }
                 }
             }
         });
@@ -185,32 +211,34 @@ unsafe fn advance<V: Vector, const ROWS: usize, const NV: usize, const UNROLL: u
 /// The machine has the vector's instruction set, every offset that the tile describes is inside
 /// its operand, `0 < columns <= NV * LANES`, and the columns in use reach into the last vector.
 #[inline(always)]
-unsafe fn tile<V: Vector, const ROWS: usize, const NV: usize>(tile: &Tile<V::Element>) {
+unsafe fn tile<V: Vector, const ROWS: usize, const NV: usize, const LANEWISE: bool>(
+    tile: &Tile<V::Element>,
+) {
     // SAFETY: as documented for the caller.
     unsafe {
         let mut sums = [[V::zero(); NV]; ROWS];
         let mask = V::mask(tile.columns - (NV - 1) * V::LANES);
         for segment in tile.segments {
             let mut a = tile.a.offset(segment.a);
-            let mut b = tile.b.offset(segment.b);
+            let mut b = tile.b.offset(segment.k as isize * tile.b_step);
             let mut left = segment.length;
             if NV == 1 {
                 while left >= 4 {
-                    advance::<V, ROWS, NV, 4>(&mut sums, tile, a, b, mask);
+                    advance::<V, ROWS, NV, 4, LANEWISE>(&mut sums, tile, a, b, mask);
                     a = a.offset(4 * tile.a_step);
                     b = b.offset(4 * tile.b_step);
                     left -= 4;
                 }
             } else {
                 while left >= 2 {
-                    advance::<V, ROWS, NV, 2>(&mut sums, tile, a, b, mask);
+                    advance::<V, ROWS, NV, 2, LANEWISE>(&mut sums, tile, a, b, mask);
                     a = a.offset(2 * tile.a_step);
                     b = b.offset(2 * tile.b_step);
                     left -= 2;
                 }
             }
             while left > 0 {
-                advance::<V, ROWS, NV, 1>(&mut sums, tile, a, b, mask);
+                advance::<V, ROWS, NV, 1, LANEWISE>(&mut sums, tile, a, b, mask);
                 a = a.offset(tile.a_step);
                 b = b.offset(tile.b_step);
                 left -= 1;
@@ -241,18 +269,18 @@ unsafe fn tile<V: Vector, const ROWS: usize, const NV: usize>(tile: &Tile<V::Ele
 
 /// One [`Class`]: the vector, vectors in a row, cost, row counts, and the features to enable.
 macro_rules! class {
-    ($element:ty, $vector:ty, $nv:literal, $cost:literal, [$($rows:literal)*], $feature:literal) => {
+    ($element:ty, $vector:ty, $nv:literal, $lanewise:literal, $cost:literal, [$($rows:literal)*], $feature:literal) => {
         class!(@ $vector, $nv, $cost, [$($rows, {
             #[target_feature(enable = $feature)]
             unsafe fn entry(it: &Tile<$element>) {
                 // SAFETY: the entry is reached only through an available instruction set.
-                unsafe { tile::<$vector, $rows, $nv>(it) }
+                unsafe { tile::<$vector, $rows, $nv, $lanewise>(it) }
             }
             entry as Entry<$element>
         })*])
     };
-    ($element:ty, $vector:ty, $nv:literal, $cost:literal, [$($rows:literal)*]) => {
-        class!(@ $vector, $nv, $cost, [$($rows, tile::<$vector, $rows, $nv> as Entry<$element>)*])
+    ($element:ty, $vector:ty, $nv:literal, $lanewise:literal, $cost:literal, [$($rows:literal)*]) => {
+        class!(@ $vector, $nv, $cost, [$($rows, tile::<$vector, $rows, $nv, $lanewise> as Entry<$element>)*])
     };
     (@ $vector:ty, $nv:literal, $cost:literal, [$($rows:literal, $entry:expr)*]) => {
         Class {
@@ -269,52 +297,83 @@ mod tables {
     use super::*;
 
     pub(super) static F32_AVX512: [Class<f32>; 4] = [
-        class!(f32, F32x16, 2, 2.0, [1 2 4 6 8 10 12], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
-        class!(f32, F32x16, 1, 1.0, [1 2 4 6 8 10 12 14 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
-        class!(f32, F32x8, 1, 0.55, [1 2 4 8 12 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
-        class!(f32, F32x4, 1, 0.5, [1 2 4 8 12 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+        class!(f32, F32x16, 2, false, 2.0, [1 2 4 6 8 10 12], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+        class!(f32, F32x16, 1, false, 1.0, [1 2 4 6 8 10 12 14 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+        class!(f32, F32x8, 1, false, 0.55, [1 2 4 8 12 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+        class!(f32, F32x4, 1, false, 0.5, [1 2 4 8 12 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
     ];
+    pub(super) static F32_AVX512_LANEWISE: [Class<f32>; 2] = [
+        class!(f32, F32x16, 1, true, 1.0, [1 4 8], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+        class!(f32, F32x4, 1, true, 0.5, [1 4 8], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+    ];
+    pub(super) static F32_AVX2_LANEWISE: [Class<f32>; 2] = [
+        class!(f32, F32x8, 1, true, 1.0, [1 4 8], "avx2,fma"),
+        class!(f32, F32x4, 1, true, 0.5, [1 4 8], "avx2,fma"),
+    ];
+    pub(super) static F64_AVX512_LANEWISE: [Class<f64>; 2] = [
+        class!(f64, F64x8, 1, true, 1.0, [1 4 8], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+        class!(f64, F64x4, 1, true, 0.55, [1 4 8], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+    ];
+    pub(super) static F64_AVX2_LANEWISE: [Class<f64>; 1] =
+        [class!(f64, F64x4, 1, true, 1.0, [1 4 8], "avx2,fma")];
     pub(super) static F32_AVX2: [Class<f32>; 3] = [
-        class!(f32, F32x8, 2, 1.0, [1 2 3 4 5 6], "avx2,fma"),
-        class!(f32, F32x8, 1, 0.55, [1 2 4 6 8 10], "avx2,fma"),
-        class!(f32, F32x4, 1, 0.5, [1 2 4 6 8 10], "avx2,fma"),
+        class!(f32, F32x8, 2, false, 1.0, [1 2 3 4 5 6], "avx2,fma"),
+        class!(f32, F32x8, 1, false, 0.55, [1 2 4 6 8 10], "avx2,fma"),
+        class!(f32, F32x4, 1, false, 0.5, [1 2 4 6 8 10], "avx2,fma"),
     ];
     pub(super) static F64_AVX512: [Class<f64>; 3] = [
-        class!(f64, F64x8, 2, 2.0, [1 2 4 6 8 10 12], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
-        class!(f64, F64x8, 1, 1.0, [1 2 4 8 12 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
-        class!(f64, F64x4, 1, 0.55, [1 2 4 8 12 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+        class!(f64, F64x8, 2, false, 2.0, [1 2 4 6 8 10 12], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+        class!(f64, F64x8, 1, false, 1.0, [1 2 4 8 12 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
+        class!(f64, F64x4, 1, false, 0.55, [1 2 4 8 12 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
     ];
     pub(super) static F64_AVX2: [Class<f64>; 2] = [
-        class!(f64, F64x4, 2, 1.0, [1 2 3 4 5 6], "avx2,fma"),
-        class!(f64, F64x4, 1, 0.55, [1 2 4 6 8 10], "avx2,fma"),
+        class!(f64, F64x4, 2, false, 1.0, [1 2 3 4 5 6], "avx2,fma"),
+        class!(f64, F64x4, 1, false, 0.55, [1 2 4 6 8 10], "avx2,fma"),
     ];
 }
 
-static F32_PORTABLE: [Class<f32>; 2] =
-    [class!(f32, Lanes<f32, 16>, 1, 1.0, [1 4]), class!(f32, Lanes<f32, 4>, 1, 0.3, [1 4])];
-static F64_PORTABLE: [Class<f64>; 2] =
-    [class!(f64, Lanes<f64, 16>, 1, 1.0, [1 4]), class!(f64, Lanes<f64, 4>, 1, 0.3, [1 4])];
+static F32_PORTABLE: [Class<f32>; 2] = [
+    class!(f32, Lanes<f32, 16>, 1, false, 1.0, [1 4]),
+    class!(f32, Lanes<f32, 4>, 1, false, 0.3, [1 4]),
+];
+static F64_PORTABLE: [Class<f64>; 2] = [
+    class!(f64, Lanes<f64, 16>, 1, false, 1.0, [1 4]),
+    class!(f64, Lanes<f64, 4>, 1, false, 0.3, [1 4]),
+];
+
+static F32_PORTABLE_LANEWISE: [Class<f32>; 1] = [class!(f32, Lanes<f32, 4>, 1, true, 0.3, [1 4])];
+static F64_PORTABLE_LANEWISE: [Class<f64>; 1] = [class!(f64, Lanes<f64, 4>, 1, true, 0.3, [1 4])];
 
 impl Sealed for f32 {
-    fn classes(isa: Isa) -> &'static [Class<f32>] {
-        match isa {
+    fn classes(isa: Isa, form: Form) -> &'static [Class<f32>] {
+        match (isa, form) {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => &tables::F32_AVX512,
+            (Isa::Avx512, Form::Broadcast) => &tables::F32_AVX512,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => &tables::F32_AVX2,
-            _ => &F32_PORTABLE,
+            (Isa::Avx512, Form::Lanewise) => &tables::F32_AVX512_LANEWISE,
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx2, Form::Broadcast) => &tables::F32_AVX2,
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx2, Form::Lanewise) => &tables::F32_AVX2_LANEWISE,
+            (_, Form::Broadcast) => &F32_PORTABLE,
+            (_, Form::Lanewise) => &F32_PORTABLE_LANEWISE,
         }
     }
 }
 
 impl Sealed for f64 {
-    fn classes(isa: Isa) -> &'static [Class<f64>] {
-        match isa {
+    fn classes(isa: Isa, form: Form) -> &'static [Class<f64>] {
+        match (isa, form) {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => &tables::F64_AVX512,
+            (Isa::Avx512, Form::Broadcast) => &tables::F64_AVX512,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => &tables::F64_AVX2,
-            _ => &F64_PORTABLE,
+            (Isa::Avx512, Form::Lanewise) => &tables::F64_AVX512_LANEWISE,
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx2, Form::Broadcast) => &tables::F64_AVX2,
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx2, Form::Lanewise) => &tables::F64_AVX2_LANEWISE,
+            (_, Form::Broadcast) => &F64_PORTABLE,
+            (_, Form::Lanewise) => &F64_PORTABLE_LANEWISE,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! and its reduced extent alone; threads, tiles, populations and instruction sets never change a
 //! bit of a result.
 
+pub mod convolution;
 pub mod dot;
 mod micro;
 pub mod order;
@@ -13,6 +14,7 @@ pub mod simd;
 #[cfg(test)]
 mod testing;
 
+pub use convolution::Convolution;
 pub use dot::{Batch, Product};
 pub use pool::Pool;
 pub use simd::{Float, Isa};

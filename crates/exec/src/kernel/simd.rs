@@ -1,6 +1,6 @@
 //! Element types, instruction sets and the vectors that kernels are written in.
 
-use super::micro::Class;
+use super::micro::{Class, Form};
 use std::fmt::Debug;
 use std::ops::{Add, Mul, Sub};
 use std::sync::OnceLock;
@@ -52,7 +52,7 @@ pub(crate) mod sealed {
     /// Keeps [`super::Float`] to the two types that have kernels.
     pub trait Sealed: Sized + 'static {
         /// The register tiles of an instruction set, widest first.
-        fn classes(isa: super::Isa) -> &'static [super::Class<Self>];
+        fn classes(isa: super::Isa, form: super::Form) -> &'static [super::Class<Self>];
     }
 }
 
