@@ -1,0 +1,18 @@
+//! Readers and writers of foreign files.
+//!
+//! Readers take bytes and writers take an [`std::io::Write`]; a file system is touched only by
+//! [`dataset`], to read. Nothing in a file is believed: a claimed size is compared with the bytes
+//! that are there before memory is asked for, and compressed data are inflated no further than the
+//! claim.
+
+pub mod dataset;
+mod element;
+mod error;
+pub mod idx;
+mod inflate;
+mod npy;
+pub mod npz;
+pub mod safetensors;
+
+pub use element::{ElementKind, RawArray};
+pub use error::FormatError;
