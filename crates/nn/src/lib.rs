@@ -1,1 +1,26 @@
-//! Models and weights.
+//! Models, parameter trees, layers, losses and architectures.
+//!
+//! A [`Model`] is a value: a traced function with named inputs and outputs, parameters with roles
+//! and axes, and buffers. [`Architecture`] makes one from a name and options; any [`Network`]
+//! makes one too. Layers ask their [`Scope`] for parameters, and that one function both declares
+//! the model and applies it.
+
+pub mod architecture;
+mod error;
+mod initialize;
+pub mod layer;
+mod loss;
+mod model;
+mod options;
+mod parameter;
+mod parameters;
+mod scope;
+
+pub use architecture::Architecture;
+pub use error::NnError;
+pub use initialize::{Draw, Fan, Initializer};
+pub use loss::Loss;
+pub use model::{Applied, Layer, Model, ModelPort, Network, PortType};
+pub use parameter::{Axis, Buffer, Multipliers, Parameter, Role, Statistic, TorchLayout};
+pub use parameters::{Parameters, Weights};
+pub use scope::{BatchNormMode, Mode, Scope};

@@ -1,0 +1,163 @@
+use super::*;
+use thalweg_array::DType;
+use thalweg_graph::{Builder, TensorType};
+
+fn count(text: &str, input: &[usize], outputs: usize) -> usize {
+    text.parse::<Architecture>().unwrap().build(input, outputs).unwrap().parameter_count()
+}
+
+#[test]
+fn parameter_counts_are_the_published_ones() {
+    // He et al., table 6: 0.27M, 0.46M, 0.66M, 0.85M, 1.7M with option A.
+    let image = [32, 32, 3];
+    assert_eq!(count("resnet depth=20 shortcut=a", &image, 10), 269_722);
+    assert_eq!(count("resnet depth=32 shortcut=a", &image, 10), 464_154);
+    assert_eq!(count("resnet depth=44 shortcut=a", &image, 10), 658_586);
+    assert_eq!(count("resnet depth=56 shortcut=a", &image, 10), 853_018);
+    assert_eq!(count("resnet depth=110 shortcut=a", &image, 10), 1_727_962);
+    assert_eq!(count("resnet depth=20", &image, 10), 272_474);
+    assert_eq!(count("resnet depth=20 skip=false", &image, 10), 269_722);
+    assert_eq!(count("mlp", &[28, 28, 1], 10), 203_530);
+    assert_eq!(count("mlp hidden=none", &[28, 28, 1], 10), 7_850);
+    assert_eq!(count("linear", &[64], 10), 650);
+    assert_eq!(count("deep-linear depth=2 width=5", &[3], 2), 25);
+    let convnet = (9 + 1) * 16 + (9 * 16 + 1) * 32 + (9 * 32 + 1) * 64 + 65 * 10;
+    assert_eq!(count("convnet", &[8, 8, 1], 10), convnet);
+}
+
+#[test]
+fn names_are_those_of_torchvision() {
+    let model = "resnet depth=8".parse::<Architecture>().unwrap().build(&[8, 8, 1], 10).unwrap();
+    let names: Vec<_> = model.parameters().iter().map(|p| p.name.as_str()).collect();
+    let block = |layer: &str| {
+        ["conv1.weight", "bn1.weight", "bn1.bias", "conv2.weight", "bn2.weight", "bn2.bias"]
+            .map(|name| format!("{layer}.0.{name}"))
+    };
+    let downsample = |layer: &str| {
+        ["0.weight", "1.weight", "1.bias"].map(|name| format!("{layer}.0.downsample.{name}"))
+    };
+    let mut expected = ["conv1.weight", "bn1.weight", "bn1.bias"].map(str::to_owned).to_vec();
+    expected.extend(block("layer1"));
+    expected.extend(block("layer2").into_iter().chain(downsample("layer2")));
+    expected.extend(block("layer3").into_iter().chain(downsample("layer3")));
+    expected.extend(["fc.weight", "fc.bias"].map(str::to_owned));
+    assert_eq!(names, expected);
+    let buffers: Vec<_> = model.buffers().iter().map(|b| b.name.as_str()).collect();
+    assert_eq!(buffers[..2], ["bn1.running_mean", "bn1.running_var"]);
+    assert_eq!(buffers.len(), 18);
+}
+
+#[test]
+fn every_architecture_takes_every_image_and_prints_what_builds_it_again() {
+    for kind in Kind::all() {
+        for input in [[8, 8, 1], [28, 28, 1], [32, 32, 3]] {
+            let architecture = Architecture { kind: kind.clone(), input: Vec::new(), outputs: 0 };
+            assert_eq!(architecture.to_string().parse::<Architecture>().unwrap(), architecture);
+            let model = architecture.build(&input, 10).unwrap();
+            assert_eq!(model.outputs()[0].shape, [10]);
+            let filled = model.architecture().unwrap();
+            let again: Architecture = filled.to_string().parse().unwrap();
+            assert_eq!(&again, filled);
+            assert_eq!(again.rebuild().unwrap().parameters(), model.parameters());
+            let graph = model.evaluation_graph(DType::F64, 5).unwrap();
+            assert_eq!(graph.output_types().next().unwrap(), &TensorType::new(DType::F64, [5, 10]));
+        }
+    }
+}
+
+#[test]
+fn every_normalization_and_activation_traces() {
+    for (norm, _) in crate::layer::Normalization::NAMES {
+        for activation in Activation::ALL {
+            for name in ["mlp", "convnet", "resnet"] {
+                let text = format!("{name} norm={norm} activation={activation}");
+                let architecture: Architecture = text.parse().unwrap();
+                let model = architecture.build(&[8, 8, 1], 3).unwrap();
+                assert!(model.parameters().len() > 3, "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn wrong_options_get_one_sentence() {
+    let message = |text: &str| match text.parse::<Architecture>() {
+        Err(error) => error.to_string(),
+        Ok(parsed) => parsed.build(&[8, 8, 1], 10).unwrap_err().to_string(),
+    };
+    assert_eq!(
+        message("resnat depth=20"),
+        "unknown architecture \"resnat\"; expected one of linear, mlp, deep-linear, convnet, resnet"
+    );
+    assert_eq!(
+        message("resnet widht=4"),
+        "resnet has no option \"widht\"; it has input, outputs, depth, width, skip, shortcut, \
+         norm, activation, bias (did you mean \"width\"?)"
+    );
+    assert_eq!(
+        message("resnet depth=21"),
+        "option depth of resnet: expected 6n + 2 from 8 to 1202, as 8, 14, 20, got \"21\""
+    );
+    assert_eq!(
+        message("resnet depth=deep"),
+        "option depth of resnet: expected a whole number, got \"deep\""
+    );
+    assert_eq!(
+        message("resnet norm=bach"),
+        "option norm of resnet: expected one of none, batch, group, layer, rms, got \"bach\""
+    );
+    assert_eq!(
+        message("mlp hidden=3 hidden=4"),
+        "option hidden of mlp: expected to be given once, got \"4\""
+    );
+    assert_eq!(
+        message("mlp dropout=1"),
+        "option dropout of mlp: expected a rate in [0, 1), got \"1\""
+    );
+    assert_eq!(
+        message("mlp activation=relu(2)"),
+        "option activation of mlp: expected one of identity, relu, leaky(0.01), gelu, silu, \
+         tanh, sigmoid, sine(30), softplus, got \"relu(2)\""
+    );
+    assert_eq!(message("mlp outputs=3"), "mlp takes 3 outputs, got 10");
+    assert_eq!(message("mlp input=3"), "mlp takes examples of 3, got 8x8x1");
+    let flat = "resnet".parse::<Architecture>().unwrap().build(&[64], 10).unwrap_err();
+    assert_eq!(flat.to_string(), "resnet takes images as height x width x channels, got 64");
+    let unfilled = "linear".parse::<Architecture>().unwrap().rebuild().unwrap_err();
+    assert_eq!(
+        unfilled.to_string(),
+        "linear takes the options input and outputs, got \"linear bias=true init=torch\""
+    );
+}
+
+#[test]
+fn arguments_that_do_not_fit_are_the_builders_error() {
+    let model = "linear".parse::<Architecture>().unwrap().build(&[4], 2).unwrap();
+    let b = Builder::new(DType::F32);
+    let (parameters, buffers) = model.declare(&b);
+    let x = b.input("x", TensorType::new(DType::F32, [3, 5]));
+    let applied = model.apply(&b, &parameters, &buffers, x, &crate::Mode::EVALUATE);
+    let error = b.finish(&[("y", applied.output)]).unwrap_err();
+    assert_eq!((error.expected.as_str(), error.got.as_str()), ("f32[3, 4]", "f32[3, 5]"));
+
+    let b = Builder::new(DType::F32);
+    let (parameters, buffers) = model.declare(&b);
+    let x = b.input("x", TensorType::new(DType::F32, [3, 4]));
+    let applied = model.apply(&b, &parameters[1..], &buffers, x, &crate::Mode::EVALUATE);
+    let error = b.finish(&[("y", applied.output)]).unwrap_err();
+    assert_eq!((error.expected.as_str(), error.got.as_str()), ("2 parameters", "1"));
+}
+
+#[test]
+fn the_shortcuts_count_and_the_noshort_variant_has_none() {
+    let names = |text: &str| -> Vec<String> {
+        let model = text.parse::<Architecture>().unwrap().build(&[32, 32, 3], 10).unwrap();
+        model.parameters().iter().map(|p| p.name.clone()).collect()
+    };
+    let has_downsample = |names: Vec<String>| names.iter().any(|n| n.contains("downsample"));
+    assert!(has_downsample(names("resnet")));
+    assert!(!has_downsample(names("resnet shortcut=a")));
+    assert!(!has_downsample(names("resnet skip=false")));
+    assert!(names("resnet norm=none").contains(&"layer3.2.conv2.bias".to_owned()));
+    assert!(!names("resnet norm=none bias=false").iter().any(|n| n.ends_with("bias")));
+}

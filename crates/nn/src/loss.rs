@@ -1,0 +1,228 @@
+//! Losses with a weight for each example.
+
+use crate::error::NnError;
+use crate::options::{self, Field, Options};
+use std::fmt;
+use std::str::FromStr;
+use thalweg_array::DType;
+use thalweg_graph::{Tensor, TensorType};
+
+/// A loss of a batch of outputs against targets.
+///
+/// `loss = 1/n sum over i of w_i l_i`, the mean over the batch of the weighted losses of the
+/// examples. Weights default to one. The sum is divided by the number of examples and not by the
+/// sum of weights, so that each example's contribution is linear in its own weight alone; pass
+/// weights of mean one where a weighted mean is meant.
+///
+/// Targets are labels `i32 [n]` or values of the outputs' type and shape. Its text is its name
+/// with options, as `cross-entropy smoothing=0.1`.
+///
+/// # Units    nats for cross-entropy, mean over the batch
+///
+/// # Example
+/// ```
+/// use thalweg_nn::Loss;
+/// let loss: Loss = "cross-entropy smoothing=0.1".parse()?;
+/// assert_eq!(loss, Loss::CrossEntropy { smoothing: 0.1 });
+/// assert_eq!(loss.to_string(), "cross-entropy smoothing=0.1");
+/// # Ok::<(), thalweg_nn::NnError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Loss {
+    /// `l = logsumexp(z) - sum over k of t_k z_k`, with `t = (1 - smoothing) onehot(y) +
+    /// smoothing / K` for `K` classes; target values are probabilities and are smoothed likewise.
+    CrossEntropy {
+        /// Share of the target spread evenly over the classes.
+        smoothing: f64,
+    },
+    /// `l = 1/K sum over k of (z_k - t_k)^2`: the mean over all elements, as
+    /// `torch.nn.MSELoss`. Labels stand for their one-hot vectors.
+    MeanSquaredError,
+    /// `l = 1/2 sum over k of (z_k - t_k)^2`. Labels stand for their one-hot vectors.
+    HalfSquaredError,
+    /// `l = 1/K sum over k of softplus(z_k) - t_k z_k`, as `torch.nn.BCEWithLogitsLoss`. Labels
+    /// stand for their one-hot vectors, or, with one output, for 0 and 1.
+    BinaryCrossEntropy,
+}
+
+impl Default for Loss {
+    fn default() -> Loss {
+        Loss::CrossEntropy { smoothing: 0.0 }
+    }
+}
+
+impl Loss {
+    /// Every loss with default options.
+    pub const ALL: [Loss; 4] = [
+        Loss::CrossEntropy { smoothing: 0.0 },
+        Loss::MeanSquaredError,
+        Loss::HalfSquaredError,
+        Loss::BinaryCrossEntropy,
+    ];
+
+    /// The name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Loss::CrossEntropy { .. } => "cross-entropy",
+            Loss::MeanSquaredError => "mse",
+            Loss::HalfSquaredError => "half-squared-error",
+            Loss::BinaryCrossEntropy => "bce",
+        }
+    }
+
+    /// The loss of each example, `[n]`.
+    ///
+    /// # Shapes    output `[n, k]`, target `i32 [n]` or `[n, k]` -> `[n]`
+    #[track_caller]
+    pub fn per_example<'b>(&self, output: Tensor<'b>, target: Tensor<'b>) -> Tensor<'b> {
+        let shape = output.shape();
+        let [n, k] = shape[..] else {
+            let builder = output.builder();
+            builder.reject(self.name(), "output [batch, units]", output.ty().to_string());
+            return builder.scalar(0.0).broadcast_in(&shape[..1.min(shape.len())], &[]);
+        };
+        if let Loss::CrossEntropy { smoothing } = *self {
+            return cross_entropy(output, target, smoothing);
+        }
+        let labels = target.dtype().is_integer() && target.shape() == [n];
+        let target = match (labels, k) {
+            (true, 1) if *self == Loss::BinaryCrossEntropy => {
+                target.convert(output.dtype()).expand(1)
+            }
+            (true, _) => target.one_hot(k, output.dtype()),
+            (false, _) => same_type(self.name(), output, target),
+        };
+        match self {
+            Loss::CrossEntropy { .. } | Loss::MeanSquaredError => {
+                (output - target).square().mean(&[1])
+            }
+            Loss::HalfSquaredError => (output - target).square().sum(&[1]) * 0.5,
+            Loss::BinaryCrossEntropy => (output.softplus() - target * output).mean(&[1]),
+        }
+    }
+
+    /// The loss of a batch, a scalar; `weights [n]` default to one.
+    ///
+    /// # Shapes    output `[n, k]`, target `i32 [n]` or `[n, k]`, weights `[n]` -> `[]`
+    #[track_caller]
+    pub fn of<'b>(
+        &self,
+        output: Tensor<'b>,
+        target: Tensor<'b>,
+        weights: Option<Tensor<'b>>,
+    ) -> Tensor<'b> {
+        let losses = self.per_example(output, target);
+        let Some(weights) = weights else { return losses.mean(&[0]) };
+        if weights.ty() != losses.ty() {
+            let expected = format!("weights {}", losses.ty());
+            output.builder().reject(self.name(), expected, weights.ty().to_string());
+            return losses.mean(&[0]);
+        }
+        (weights * losses).mean(&[0])
+    }
+
+    /// Whether each example is classified rightly, 1 or 0 in the outputs' type.
+    ///
+    /// The first largest output decides; with one output, whether it is positive. Values as
+    /// targets stand for the class of their first largest (with one output: above one half).
+    ///
+    /// # Shapes    output `[n, k]`, target `i32 [n]` or `[n, k]` -> `[n]`
+    #[track_caller]
+    pub fn correct<'b>(output: Tensor<'b>, target: Tensor<'b>) -> Tensor<'b> {
+        let shape = output.shape();
+        let [n, k] = shape[..] else {
+            output.builder().reject("accuracy", "output [batch, units]", output.ty().to_string());
+            return output;
+        };
+        let labels = target.dtype().is_integer() && target.shape() == [n];
+        let (predicted, expected) = if k == 1 {
+            let expected = match labels {
+                true => target.greater(0.0),
+                false => same_type("accuracy", output, target).greater(0.5).reshape(&[n]),
+            };
+            (output.greater(0.0).reshape(&[n]).convert(DType::I32), expected.convert(DType::I32))
+        } else {
+            let expected = match labels {
+                true => target.convert(DType::I32),
+                false => same_type("accuracy", output, target).arg_max(1),
+            };
+            (output.arg_max(1), expected)
+        };
+        predicted.equal(expected).convert(output.dtype())
+    }
+}
+
+fn cross_entropy<'b>(output: Tensor<'b>, target: Tensor<'b>, smoothing: f64) -> Tensor<'b> {
+    let shape = output.shape();
+    let (n, k) = (shape[0], shape[1]);
+    let chosen = if target.dtype().is_integer() && target.shape() == [n] {
+        // A select, because zero times an infinite logit would be NaN.
+        let hot = target.one_hot(k, DType::Bool);
+        hot.select(output, output.zeros_like()).sum(&[1])
+    } else {
+        (same_type("cross-entropy", output, target) * output).sum(&[1])
+    };
+    let aimed = if smoothing == 0.0 {
+        chosen
+    } else {
+        chosen * (1.0 - smoothing) + output.mean(&[1]) * smoothing
+    };
+    output.logsumexp(&[1]) - aimed
+}
+
+#[track_caller]
+fn same_type<'b>(what: &str, output: Tensor<'b>, target: Tensor<'b>) -> Tensor<'b> {
+    let ty = output.ty();
+    if target.ty() == ty {
+        return target;
+    }
+    let labels = TensorType::new(DType::I32, [ty.shape[0]]);
+    let expected = format!("target {labels} or {ty}");
+    output.builder().reject(what, expected, target.ty().to_string());
+    output
+}
+
+impl Options for Loss {
+    fn fields(&mut self, visit: &mut dyn FnMut(&'static str, &mut dyn Field)) {
+        match self {
+            Loss::CrossEntropy { smoothing } => visit("smoothing", smoothing),
+            Loss::MeanSquaredError | Loss::HalfSquaredError | Loss::BinaryCrossEntropy => {}
+        }
+    }
+}
+
+impl FromStr for Loss {
+    type Err = NnError;
+
+    fn from_str(text: &str) -> Result<Loss, NnError> {
+        let words: Vec<&str> = text
+            .split(|c: char| c.is_whitespace() || c == ',')
+            .filter(|word| !word.is_empty())
+            .collect();
+        let name = words.first().copied().unwrap_or("");
+        let found = Loss::ALL.into_iter().find(|loss| loss.name() == name);
+        let mut loss = found.ok_or_else(|| NnError::UnknownName {
+            kind: "loss",
+            got: name.to_owned(),
+            known: Loss::ALL.iter().map(|loss| loss.name().to_owned()).collect(),
+        })?;
+        options::parse(name, &mut loss, &words[1..])?;
+        match loss {
+            Loss::CrossEntropy { smoothing } if !(0.0..=1.0).contains(&smoothing) => {
+                Err(NnError::BadOption {
+                    owner: name.to_owned(),
+                    option: "smoothing".to_owned(),
+                    expected: "a share from 0 to 1".to_owned(),
+                    got: smoothing.to_string(),
+                })
+            }
+            loss => Ok(loss),
+        }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.name(), options::show(&mut { *self }))
+    }
+}
