@@ -160,19 +160,19 @@ impl Bench<'_> {
         let operations = 2.0 * it.multiplications() as f64;
         let (x, weights, y) = (x.as_ptr(), weights.as_ptr(), y.as_ptr());
         let (out, dw, scratch) = (out.as_mut_ptr(), dw.as_mut_ptr(), scratch.as_mut_ptr());
-        // SAFETY (all three): the operands have the sizes of the shapes.
-        self.report(&format!("forward {name}"), operations, || unsafe {
-            it.forward(pool, x, x_shared, weights, false, out, scratch);
+        self.report(&format!("forward {name}"), operations, || {
+            // SAFETY: the operands have the sizes of the shapes.
+            unsafe { it.forward(pool, x, x_shared, weights, false, out, scratch) }
         });
         if !x_shared {
-            // SAFETY: as above.
-            self.report(&format!("input gradient {name}"), operations, || unsafe {
-                it.input_gradient(pool, y, false, weights, false, out, scratch);
+            self.report(&format!("input gradient {name}"), operations, || {
+                // SAFETY: as above.
+                unsafe { it.input_gradient(pool, y, false, weights, false, out, scratch) }
             });
         }
-        // SAFETY: as above.
-        self.report(&format!("weight gradient {name}"), operations, || unsafe {
-            it.weight_gradient(pool, x, x_shared, y, false, dw, scratch);
+        self.report(&format!("weight gradient {name}"), operations, || {
+            // SAFETY: as above.
+            unsafe { it.weight_gradient(pool, x, x_shared, y, false, dw, scratch) }
         });
     }
 }

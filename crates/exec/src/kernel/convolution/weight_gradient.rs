@@ -83,7 +83,7 @@ impl<'a> WeightGradient<'a> {
         self.it.kh * self.it.kw * self.depth
     }
 
-    fn cut<T: Float>(&self, pool: &Pool) -> Cut {
+    fn cut(&self, pool: &Pool) -> Cut {
         let parts = part_count(self.pixels);
         let population = self.it.population;
         let wanted = if pool.threads() == 1 { 1 } else { 4 * pool.threads() };
@@ -123,7 +123,7 @@ impl<'a> WeightGradient<'a> {
     }
 
     pub(super) fn scratch_bytes<T: Float>(&self, pool: &Pool) -> usize {
-        let cut = self.cut::<T>(pool);
+        let cut = self.cut(pool);
         (self.partial_elements(&cut).next_multiple_of(64) + pool.threads() * cut.slot)
             * size_of::<T>()
             + 64
@@ -139,7 +139,7 @@ impl<'a> WeightGradient<'a> {
         result: *mut T,
         scratch: *mut u8,
     ) {
-        let cut = self.cut::<T>(pool);
+        let cut = self.cut(pool);
         let parts = part_count(self.pixels);
         let partial = align::<T>(scratch);
         let slots = partial.wrapping_add(self.partial_elements(&cut).next_multiple_of(64));
