@@ -42,25 +42,18 @@ impl Normalization {
         let width = inputs.shape().last().copied().unwrap_or(1);
         let values = inputs.as_slice::<f32>()?;
         let count = (values.len() / width) as f64;
-        let mut sum = vec![0f64; width];
         let first = &values[..width];
         let mut varies = vec![false; width];
         for row in values.chunks_exact(width) {
             for c in 0..width {
-                sum[c] += f64::from(row[c]);
                 varies[c] |= row[c] != first[c];
             }
         }
+        let sum = sum_rows(values, width, |_, value| value);
         let mean: Vec<f64> = (0..width)
             .map(|c| if varies[c] { sum[c] / count } else { f64::from(first[c]) })
             .collect();
-        let mut squares = vec![0f64; width];
-        for row in values.chunks_exact(width) {
-            for c in 0..width {
-                let deviation = f64::from(row[c]) - mean[c];
-                squares[c] += deviation * deviation;
-            }
-        }
+        let squares = sum_rows(values, width, |c, value| (value - mean[c]) * (value - mean[c]));
         let divisor: Vec<f64> =
             (0..width).map(|c| if varies[c] { (squares[c] / count).sqrt() } else { 1.0 }).collect();
         let constant = (0..width).filter(|&c| !varies[c]).collect();
@@ -88,6 +81,23 @@ impl Normalization {
         }
         Ok(out)
     }
+}
+
+/// Sums of a function of each column's values. Rows are added up in blocks and the blocks then,
+/// which keeps the rounding error of millions of pixels at that of thousands.
+fn sum_rows(values: &[f32], width: usize, term: impl Fn(usize, f64) -> f64) -> Vec<f64> {
+    let mut sum = vec![0f64; width];
+    let mut block_sum = vec![0f64; width];
+    for block in values.chunks(4096 * width) {
+        block_sum.fill(0.0);
+        for row in block.chunks_exact(width) {
+            for (c, &value) in row.iter().enumerate() {
+                block_sum[c] += term(c, f64::from(value));
+            }
+        }
+        sum.iter_mut().zip(&block_sum).for_each(|(sum, block)| *sum += block);
+    }
+    sum
 }
 
 #[cfg(test)]
