@@ -7,6 +7,7 @@
 
 pub mod convolution;
 pub mod dot;
+pub mod math;
 mod micro;
 pub mod order;
 pub mod pool;
@@ -16,5 +17,6 @@ mod testing;
 
 pub use convolution::Convolution;
 pub use dot::{Batch, Product};
+pub use math::Math;
 pub use pool::Pool;
 pub use simd::{Float, Isa};
