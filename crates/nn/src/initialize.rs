@@ -178,3 +178,115 @@ fn orthonormalize(values: &mut [f64], rows: usize, columns: usize) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Architecture;
+    use crate::parameter::{Axis, Multipliers, Role};
+    use thalweg_array::DType;
+
+    /// A multiplicative congruential generator, keyed by the name's bytes.
+    struct Minimal;
+
+    impl Draw for Minimal {
+        fn uniform(&mut self, name: &str, n: usize) -> Vec<f64> {
+            let seed = name.bytes().fold(7u64, |s, b| (s * 31 + u64::from(b)) % 2_147_483_647);
+            let mut state = seed;
+            let next = |_| {
+                state = state * 48_271 % 2_147_483_647;
+                state as f64 / 2_147_483_647.0
+            };
+            (0..n).map(next).collect()
+        }
+
+        fn normal(&mut self, name: &str, n: usize) -> Vec<f64> {
+            let sum = |twelve: &[f64]| twelve.iter().sum::<f64>() - 6.0;
+            self.uniform(name, 12 * n).chunks(12).map(sum).collect()
+        }
+    }
+
+    fn kernel(initializer: Initializer) -> Parameter {
+        // Fan in 3 * 3 * 8 = 72, fan out 3 * 3 * 40 = 360.
+        let axes = [Axis::Spatial, Axis::Spatial, Axis::Input, Axis::Output];
+        Parameter::new("w", &[3, 3, 8, 40], Role::Weight, &axes, initializer)
+    }
+
+    fn moments(initializer: Initializer) -> (f64, f64, f64) {
+        let parameter = kernel(initializer);
+        let values = parameter.initializer.values(&parameter, &mut Minimal);
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let variance = values.iter().map(|x| x * x).sum::<f64>() / n;
+        let largest = values.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+        (mean, variance, largest)
+    }
+
+    #[test]
+    fn variances_follow_the_fans() {
+        let bounded = |initializer, bound: f64| {
+            let (mean, variance, largest) = moments(initializer);
+            assert!(mean.abs() < 0.05 * bound, "{initializer:?}: mean {mean}");
+            assert!((variance / (bound * bound / 3.0) - 1.0).abs() < 0.06, "{initializer:?}");
+            assert!(largest <= bound && largest > 0.99 * bound, "{initializer:?}");
+        };
+        bounded(Initializer::TORCH_WEIGHT, (1.0f64 / 72.0).sqrt());
+        bounded(Initializer::KaimingUniform { negative_slope: 0.0 }, (6.0f64 / 72.0).sqrt());
+        bounded(Initializer::XavierUniform { gain: 2.0 }, 2.0 * (6.0f64 / 432.0).sqrt());
+        bounded(Initializer::Siren { first: true, omega: 30.0 }, 1.0 / 72.0);
+        bounded(Initializer::Siren { first: false, omega: 30.0 }, (6.0f64 / 72.0).sqrt() / 30.0);
+        bounded(Initializer::torch_bias(72), (1.0f64 / 72.0).sqrt());
+        let spread = |initializer, expected: f64| {
+            let (mean, variance, _) = moments(initializer);
+            assert!(mean.abs() < 0.1 * expected.sqrt(), "{initializer:?}: mean {mean}");
+            assert!((variance / expected - 1.0).abs() < 0.1, "{initializer:?}: {variance}");
+        };
+        spread(Initializer::kaiming_relu(Fan::In), 2.0 / 72.0);
+        spread(Initializer::kaiming_relu(Fan::Out), 2.0 / 360.0);
+        spread(Initializer::XavierNormal { gain: 3.0 }, 9.0 * 2.0 / 432.0);
+        spread(Initializer::Normal { standard_deviation: 0.02 }, 4e-4);
+        assert_eq!(moments(Initializer::Constant(2.0)), (2.0, 4.0, 2.0));
+    }
+
+    #[test]
+    fn orthogonal_means_orthogonal_on_the_shorter_side() {
+        for shape in [[30, 12], [12, 30]] {
+            let axes = [Axis::Input, Axis::Output];
+            let initializer = Initializer::Orthogonal { gain: 1.5 };
+            let parameter = Parameter::new("q", &shape, Role::Weight, &axes, initializer);
+            let q = initializer.values(&parameter, &mut Minimal);
+            let at = |v: usize, i: usize| {
+                if shape[1] <= shape[0] { q[i * shape[1] + v] } else { q[v * shape[1] + i] }
+            };
+            for u in 0..12 {
+                for v in 0..12 {
+                    let product: f64 = (0..30).map(|i| at(u, i) * at(v, i)).sum();
+                    let expected = if u == v { 2.25 } else { 0.0 };
+                    assert!((product - expected).abs() < 1e-14, "{u} {v} {product}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_model_is_drawn_by_names_and_multiplied() {
+        let model = "mlp hidden=8-8".parse::<Architecture>().unwrap().build(&[8], 8).unwrap();
+        let weights = model.initialize(&mut Minimal, DType::F64).unwrap();
+        let get = |name: &str| weights.parameters.get(name).unwrap().to_f64_vec();
+        assert_ne!(get("fc1.weight"), get("fc2.weight"));
+        let wider = "mlp hidden=8-8-8".parse::<Architecture>().unwrap().build(&[8], 8).unwrap();
+        let more = wider.initialize(&mut Minimal, DType::F64).unwrap();
+        assert_eq!(more.parameters.get("fc2.weight"), weights.parameters.get("fc2.weight"));
+        let doubled = model.with_multipliers(|parameter| Multipliers {
+            init: if parameter.role == Role::Weight { 2.0 } else { 1.0 },
+            ..Multipliers::default()
+        });
+        let twice = doubled.initialize(&mut Minimal, DType::F64).unwrap();
+        for (name, array) in twice.parameters.iter() {
+            let factor = if name.ends_with("weight") { 2.0 } else { 1.0 };
+            let expected: Vec<f64> = get(name).iter().map(|x| factor * x).collect();
+            assert_eq!(array.to_f64_vec(), expected, "{name}");
+        }
+        assert!(doubled.initialize(&mut Minimal, DType::I32).is_err());
+    }
+}

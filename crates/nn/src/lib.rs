@@ -6,6 +6,7 @@
 //! the model and applies it.
 
 pub mod architecture;
+mod count;
 mod error;
 mod initialize;
 pub mod layer;
@@ -15,8 +16,10 @@ mod options;
 mod parameter;
 mod parameters;
 mod scope;
+mod torch;
 
 pub use architecture::Architecture;
+pub use count::{Flops, flops};
 pub use error::NnError;
 pub use initialize::{Draw, Fan, Initializer};
 pub use loss::Loss;
@@ -24,3 +27,4 @@ pub use model::{Applied, Layer, Model, ModelPort, Network, PortType};
 pub use parameter::{Axis, Buffer, Multipliers, Parameter, Role, Statistic, TorchLayout};
 pub use parameters::{Parameters, Weights};
 pub use scope::{BatchNormMode, Mode, Scope};
+pub use torch::{from_torch, to_torch};
