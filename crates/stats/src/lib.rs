@@ -1,0 +1,20 @@
+//! Estimates with standard errors, intervals, comparisons and the bootstrap.
+//!
+//! A standard error covers sampling: a subset of the data, probes, directions, seeds. What was
+//! computed on everything has none, and is a plain number.
+
+mod accumulate;
+mod bootstrap;
+mod distribution;
+mod error;
+mod estimate;
+mod paired;
+
+pub use accumulate::{CompensatedSum, Moments, pairwise_sum};
+pub use bootstrap::{
+    Bootstrap, BootstrapConfig, BootstrapMethod, bootstrap, interval_of_replicates, quantile,
+};
+pub use distribution::{normal_cdf, normal_quantile, student_t_cdf, student_t_quantile};
+pub use error::StatsError;
+pub use estimate::{Estimate, Interval};
+pub use paired::{PairedComparison, compare_paired};
