@@ -1,0 +1,49 @@
+//! The cases of single layers.
+
+use thalweg_graph::Tensor;
+use thalweg_nn::layer::{
+    Activation, AveragePool, BatchNorm, Convolution, Embedding, GroupNorm, LayerNorm, MaxPool,
+    RmsNorm,
+};
+use thalweg_nn::{Layer, Scope};
+
+/// A layer, and then every axis but the batch in one.
+pub struct Flattened(Box<dyn Layer>);
+
+impl Layer for Flattened {
+    fn forward<'b>(&self, scope: &Scope<'_, 'b>, x: Tensor<'b>) -> Tensor<'b> {
+        let y = self.0.forward(scope, x);
+        let shape = y.shape();
+        y.reshape(&[shape[0], shape[1..].iter().product()])
+    }
+}
+
+/// The layer of a case.
+pub fn network(name: &str) -> Flattened {
+    let [size, stride, padding] = [3, 2, 1];
+    Flattened(match name {
+        "convolution" => Box::new(Convolution {
+            kernel: [3, 2],
+            stride: [2, 1],
+            padding: [(1, 1), (2, 2)],
+            dilation: [1, 2],
+            groups: 2,
+            ..Convolution::new(6, 1)
+        }),
+        "depthwise" => Box::new(Convolution { groups: 3, ..Convolution::new(6, 3).bias(false) }),
+        "max-pool" => Box::new(MaxPool { size, stride, padding }),
+        "average-pool" => Box::new(AveragePool { size, stride, padding }),
+        "batch-norm" | "batch-norm-frozen" => Box::new(BatchNorm::default()),
+        "group-norm" => Box::new(GroupNorm::new(2)),
+        "layer-norm" => Box::new(LayerNorm::default()),
+        "rms-norm" => Box::new(RmsNorm::default()),
+        "embedding" => Box::new(Embedding { entries: 5, units: 3 }),
+        "leaky(0.1)" => Box::new(Activation::LeakyRelu(0.1)),
+        "sine(2)" => Box::new(Activation::Sine(2.0)),
+        identity if identity.starts_with("identity") => Box::new(Activation::Identity),
+        activation => {
+            let found = Activation::ALL.into_iter().find(|a| a.to_string() == activation);
+            Box::new(found.unwrap_or_else(|| panic!("layer {activation}")))
+        }
+    })
+}
