@@ -19,6 +19,7 @@ mod normalization;
 mod random;
 mod resample;
 mod split;
+mod subset;
 
 pub use augment::Augmentation;
 pub use batch::{Batches, LastBatch};
@@ -30,4 +31,5 @@ pub use fingerprint::Sha256;
 pub use normalization::Normalization;
 pub use random::{Stream, threefry2x32};
 pub use resample::{Imbalance, stratified_counts};
-pub use split::{Selectable, Split, SplitConfig, Subset, Test, Train, Validation};
+pub use split::{Selectable, Split, SplitConfig, Test, Train, Validation};
+pub use subset::Subset;

@@ -35,7 +35,11 @@ pub fn load_folder(folder: &Path) -> Result<Dataset, FormatError> {
         let path = find(name)?;
         files.push((path.clone(), read_file(&path)?, None));
     }
-    load_four(&name_of(folder), &files, Provenance { source: source(folder), ..no_provenance() })
+    load_four(
+        &name_of(folder),
+        &files,
+        Provenance { source: source(folder), ..Provenance::default() },
+    )
 }
 
 /// Loads a known data set whose files lie in a folder.
@@ -97,7 +101,7 @@ pub fn load_pair(images: &Path, labels: &Path) -> Result<Dataset, FormatError> {
     let (image_bytes, label_bytes) = (read_file(images)?, read_file(labels)?);
     let inputs = idx::read(&image_bytes).map_err(at(images))?;
     let targets = idx::read(&label_bytes).and_then(|raw| raw.to_array()).map_err(at(labels))?;
-    let provenance = Provenance { source: source(images), ..no_provenance() };
+    let provenance = Provenance { source: source(images), ..Provenance::default() };
     join(&name_of(images), &[(Role::Train, Part { inputs, targets })], None, provenance)
         .map_err(at(images))
 }
@@ -117,10 +121,6 @@ pub(super) fn labels_beside(images: &Path) -> Result<PathBuf, FormatError> {
     let wanted = name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1");
     find_file(images.parent().unwrap_or(Path::new("")), &wanted)
         .ok_or_else(|| error(format!("its labels {wanted} or {wanted}.gz are not beside it")))
-}
-
-fn no_provenance() -> Provenance {
-    Provenance::default()
 }
 
 fn source(path: &Path) -> String {
