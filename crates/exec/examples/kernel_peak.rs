@@ -4,6 +4,7 @@
 
 use std::hint::black_box;
 use std::time::Instant;
+use thalweg_exec::kernel::math::{Unary, map, map_pow};
 use thalweg_exec::kernel::{Batch, Convolution, Isa, Pool, Product};
 
 /// Median and least seconds of a call, over samples of at least a millisecond.
@@ -194,6 +195,7 @@ fn main() {
             println!("an empty parallel call: {:.2} us", empty * 1e6);
             products(&bench);
             convolutions(&bench);
+            functions(&bench);
         });
     }
 }
@@ -265,4 +267,22 @@ fn convolutions(bench: &Bench) {
     bench.convolution("16 of 3x3 1->4 8x8, shared input", &many(sized(8, 1, 4)), true);
     bench.convolution("16 of 3x3 4->4 8x8", &many(sized(8, 4, 4)), false);
     bench.convolution("16 of 3x3 8->8 4x4", &many(sized(4, 8, 8)), false);
+}
+
+/// Elementary functions on one thread, over slices that stay in the first-level cache.
+fn functions(bench: &Bench) {
+    let x: Vec<f32> = (0..2048).map(|i| 0.001 * (i + 1) as f32).collect();
+    let mut y = vec![0.0f32; x.len()];
+    let isa = bench.pool.isa();
+    let report = |name: &str, time: f64| {
+        if name.contains(&bench.filter) {
+            println!("{name:<54} {:>9.3} ns an element", time * 1e9 / x.len() as f64);
+        }
+    };
+    for function in Unary::ALL {
+        let [time, _] = seconds(|| map(isa, function, black_box(&x), &mut y));
+        report(&format!("function {function:?}"), time);
+    }
+    let [time, _] = seconds(|| map_pow(isa, black_box(&x), &x, &mut y));
+    report("function Pow", time);
 }

@@ -408,7 +408,7 @@ impl<T: Float> Work<'_, T> {
         first: bool,
     ) {
         let plan = self.plan;
-        let segments = [Segment { a: 0, k: 0, length: depth }];
+        let segments = [Segment { a: 0, b: 0, k: 0, length: depth }];
         let c_step = if target.partial { 1 } else { plan.c_step };
         let column = (column + panel.start) as isize;
         let mut strided = [T::ZERO; MOST_ROWS * MOST_COLUMNS];

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! c[m][n] (+)= sum over segments s, over k in 0..s.length, of
-//!              a[row[m] + s.a + k * a_step] * b[(s.k + k) * b_step + n]
+//!              a[row[m] + s.a + k * a_step] * b[s.b + (s.k + k) * b_step + n]
 //! ```
 //!
 //! with all sums in registers. `a` is broadcast by a free offset for each row, so that patches of
@@ -23,6 +23,8 @@ pub const MOST_COLUMNS: usize = 32;
 pub struct Segment {
     /// Offset into `a`.
     pub a: isize,
+    /// Offset into `b`, beside that of `k`.
+    pub b: isize,
     /// First `k`, which counts rows of `b`.
     pub k: usize,
     /// Number of products.
@@ -161,6 +163,19 @@ macro_rules! each_row {
     };
 }
 
+/// Hides where a pointer comes from. Without it, the compiler keeps the sum of each row's offset
+/// and each unrolled step in memory and loads one for every multiply-add.
+#[inline(always)]
+fn opaque<T>(pointer: *const T) -> *const T {
+    let mut pointer = pointer;
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    // SAFETY: no instruction is emitted; the pointer comes out as it went in.
+    unsafe {
+        std::arch::asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags));
+    }
+    pointer
+}
+
 /// `UNROLL` consecutive `k`.
 #[inline(always)]
 unsafe fn advance<
@@ -171,7 +186,8 @@ unsafe fn advance<
     const LANEWISE: bool,
 >(
     sums: &mut [[V; NV]; ROWS],
-    tile: &Tile<V::Element>,
+    rows: &[isize; ROWS],
+    steps: [isize; 2],
     a: *const V::Element,
     b: *const V::Element,
     mask: V::Mask,
@@ -180,17 +196,20 @@ unsafe fn advance<
     // its operand, and that the machine has the vector's instruction set.
     unsafe {
         let mut right = [[V::zero(); NV]; UNROLL];
-        for (u, right) in right.iter_mut().enumerate() {
-            let from = b.offset(u as isize * tile.b_step);
-            for (v, right) in right.iter_mut().enumerate() {
+        let mut bases = [a; UNROLL];
+        for u in 0..UNROLL {
+            if u > 0 {
+                bases[u] = opaque(bases[u - 1].byte_offset(steps[0]));
+            }
+            let from = b.byte_offset(u as isize * steps[1]);
+            for (v, right) in right[u].iter_mut().enumerate() {
                 let from = from.add(v * V::LANES);
                 *right = if v + 1 < NV { V::load(from) } else { V::load_masked(from, mask) };
             }
         }
         each_row!(ROWS, m, {
-            let row = a.offset(tile.rows[m]);
-            for (u, right) in right.iter().enumerate() {
-                let from = row.offset(u as isize * tile.a_step);
+            for (base, right) in bases.iter().zip(&right) {
+                let from = base.byte_offset(rows[m % ROWS]);
                 if LANEWISE {
                     let left = V::load_masked(from, mask);
                     sums[m % ROWS][0] = left.fma(right[0], sums[m % ROWS][0]);
@@ -214,35 +233,35 @@ unsafe fn advance<
 unsafe fn tile<V: Vector, const ROWS: usize, const NV: usize, const LANEWISE: bool>(
     tile: &Tile<V::Element>,
 ) {
+    let size = size_of::<V::Element>() as isize;
     // SAFETY: as documented for the caller.
     unsafe {
         let mut sums = [[V::zero(); NV]; ROWS];
         let mask = V::mask(tile.columns - (NV - 1) * V::LANES);
+        let mut rows = [0; ROWS];
+        each_row!(ROWS, m, { rows[m % ROWS] = tile.rows[m] * size });
+        let steps = [tile.a_step * size, tile.b_step * size];
         for segment in tile.segments {
             let mut a = tile.a.offset(segment.a);
-            let mut b = tile.b.offset(segment.k as isize * tile.b_step);
+            let mut b = tile.b.offset(segment.b).byte_offset(segment.k as isize * steps[1]);
             let mut left = segment.length;
+            macro_rules! run {
+                ($unroll:literal) => {
+                    while left >= $unroll {
+                        let (s, r) = (&mut sums, &rows);
+                        advance::<V, ROWS, NV, $unroll, LANEWISE>(s, r, steps, a, b, mask);
+                        a = a.byte_offset($unroll * steps[0]);
+                        b = b.byte_offset($unroll * steps[1]);
+                        left -= $unroll;
+                    }
+                };
+            }
             if NV == 1 {
-                while left >= 4 {
-                    advance::<V, ROWS, NV, 4, LANEWISE>(&mut sums, tile, a, b, mask);
-                    a = a.offset(4 * tile.a_step);
-                    b = b.offset(4 * tile.b_step);
-                    left -= 4;
-                }
+                run!(4);
             } else {
-                while left >= 2 {
-                    advance::<V, ROWS, NV, 2, LANEWISE>(&mut sums, tile, a, b, mask);
-                    a = a.offset(2 * tile.a_step);
-                    b = b.offset(2 * tile.b_step);
-                    left -= 2;
-                }
+                run!(2);
             }
-            while left > 0 {
-                advance::<V, ROWS, NV, 1, LANEWISE>(&mut sums, tile, a, b, mask);
-                a = a.offset(tile.a_step);
-                b = b.offset(tile.b_step);
-                left -= 1;
-            }
+            run!(1);
         }
         each_row!(ROWS, m, {
             if m < tile.live_rows {

@@ -247,7 +247,7 @@ impl Correlation {
                         {
                             last.length += length;
                         }
-                        _ => phase.segments.push(Segment { a, k, length }),
+                        _ => phase.segments.push(Segment { a, b: 0, k, length }),
                     }
                     a += length as isize;
                     k += length;

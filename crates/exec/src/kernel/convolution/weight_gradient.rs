@@ -266,7 +266,7 @@ impl<'a> WeightGradient<'a> {
             while at < stop {
                 let length = (ow - x).min(stop - at);
                 let a = base + (y - row) * step[0] * row_stride + x * step[1] * self.it.cin;
-                segments[count] = Segment { a: a as isize, k: at - pixel, length };
+                segments[count] = Segment { a: a as isize, b: 0, k: at - pixel, length };
                 count += 1;
                 at += length;
                 (y, x) = (y + 1, 0);
