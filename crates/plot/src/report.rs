@@ -1,0 +1,275 @@
+//! `report.html`: everything about a run in one file that needs no network.
+
+use crate::canvas::{Figure, Style, escape};
+use crate::{
+    density_figure, line_figure, map_figure, relief_figure, report_table, spectrum_figure,
+    training_figure,
+};
+use thalweg_record::{Report, Surface, TrainingCurve};
+
+const PAGE_STYLE: &str = include_str!("report.css");
+const VIEWER: &str = include_str!("../../../viewer/dist/viewer.js");
+
+/// A whole page: table, surfaces, contours, lines, training, spectrum, how each number was obtained,
+/// provenance. A part appears when the report has data for it.
+///
+/// Every figure stands in the page as SVG and can be read without scripts; the viewer turns the
+/// surfaces and answers the pointer. The page's own policy forbids any request.
+pub fn report_html(report: &Report) -> String {
+    let mut body = String::new();
+    if report.models.iter().any(|model| !model.name.is_empty()) {
+        section(
+            &mut body,
+            "Results",
+            &format!("<div class=\"card\">{}</div>", report_table::results(report)),
+        );
+    }
+    surfaces(&mut body, report);
+    lines(&mut body, report);
+    training(&mut body, report);
+    spectra(&mut body, report);
+    if !report.explanations.is_empty() {
+        let items: Vec<_> =
+            report.explanations.iter().map(|e| (e.quantity.as_str(), e.how.clone())).collect();
+        let list = definitions(&items, "");
+        section(
+            &mut body,
+            "How each number was obtained",
+            &format!("<div class=\"card\">{list}</div>"),
+        );
+    }
+    let list = provenance(report);
+    section(&mut body, "Where it came from", &format!("<div class=\"card\">{list}</div>"));
+    let title = escape(&report.title);
+    let summary = escape(&report.summary);
+    // `<` cannot occur in JSON but inside strings, where its escape means the same: so nothing in
+    // the data can end the script element or open a comment.
+    let data = report.to_json().replace('<', "\\u003c");
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
+         style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:\">\n\
+         <title>{title}</title>\n<style>\n{PAGE_STYLE}</style>\n</head>\n<body>\n\
+         <header><div><h1>{title}</h1><p class=\"summary\">{summary}</p></div>\
+         <div id=\"tools\"></div></header>\n<main>\n{body}</main>\n\
+         <footer>Written by Thalweg {version}.</footer>\n\
+         <script type=\"application/json\" id=\"thalweg-data\">{data}</script>\n\
+         <script>\n{VIEWER}</script>\n</body>\n</html>\n",
+        version = escape(&report.provenance.version),
+    )
+}
+
+fn section(body: &mut String, heading: &str, content: &str) {
+    body.push_str(&format!("<section><h2>{heading}</h2>\n{content}</section>\n"));
+}
+
+fn card(figure: &Figure) -> String {
+    format!("<div class=\"card\">{}</div>\n", figure.svg())
+}
+
+/// Figures two by two; nothing without any.
+fn pairs(figures: Vec<Option<Figure>>) -> Option<String> {
+    let cards: Vec<_> = figures.iter().flatten().map(card).collect();
+    match cards.len() {
+        0 => None,
+        _ => Some(format!("<div class=\"pair\">{}</div>\n", cards.concat())),
+    }
+}
+
+fn surfaces(body: &mut String, report: &Report) {
+    // The viewer finds values by the place in this list.
+    let all: Vec<(&str, &Surface)> = report
+        .models
+        .iter()
+        .filter_map(|m| m.surface.as_ref().map(|surface| (m.name.as_str(), surface)))
+        .collect();
+    let Some(relief) = relief_figure("Relief", &all, &Style::page("relief")) else { return };
+    section(
+        body,
+        "The landscape",
+        &format!(
+            "<div class=\"card\" id=\"surfaces\"><div class=\"static\">{}</div></div>\n",
+            relief.svg()
+        ),
+    );
+    if let Some(map) = map_figure("From above", &all, &Style::page("map")) {
+        body.push_str(&card(&map));
+    }
+}
+
+fn lines(body: &mut String, report: &Report) {
+    let lines: Vec<_> = report
+        .models
+        .iter()
+        .flat_map(|m| m.lines.iter().map(|line| (m.name.as_str(), line)))
+        .collect();
+    let figure = line_figure(&lines, &report.loss_name, &Style::page("lines"));
+    if let Some(cards) = pairs(vec![figure]) {
+        section(body, "Along each direction", &cards);
+    }
+}
+
+fn training(body: &mut String, report: &Report) {
+    // A model with one curve needs no second name in the legend.
+    let curves: Vec<(String, TrainingCurve)> = report
+        .models
+        .iter()
+        .flat_map(|model| {
+            let alone = model.curves.len() == 1 && !model.name.is_empty();
+            model.curves.iter().map(move |curve| {
+                let member = if alone { String::new() } else { curve.member.clone() };
+                (model.name.clone(), TrainingCurve { member, ..curve.clone() })
+            })
+        })
+        .collect();
+    let curves: Vec<_> = curves.iter().map(|(name, curve)| (name.as_str(), curve)).collect();
+    let mut names: Vec<&str> = Vec::new();
+    for (_, curve) in &curves {
+        for (name, column) in &curve.columns {
+            if column.0.iter().any(|v| v.is_finite()) && !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+    }
+    // Training before test, whatever the alphabet says.
+    names.sort_by_key(|name| (!name.starts_with("train"), *name));
+    let ending = |end: &str| -> Vec<&str> {
+        names.iter().copied().filter(|name| name.ends_with(end)).collect()
+    };
+    let (losses, accuracies) = (ending("loss"), ending("accuracy"));
+    let mut figures = vec![
+        training_figure("Loss", &curves, &losses, true, &Style::page("training-loss")),
+        training_figure("Accuracy", &curves, &accuracies, false, &Style::page("training-accuracy")),
+    ];
+    for name in names.iter().filter(|n| !losses.contains(n) && !accuracies.contains(n)) {
+        let title = match *name {
+            "lr" => "Learning rate".to_owned(),
+            other => {
+                let mut words = other.replace('_', " ");
+                if let Some(first) = words.get(..1) {
+                    words = first.to_uppercase() + &words[1..];
+                }
+                words
+            }
+        };
+        // Coordinates of the row rather than measurements.
+        if matches!(*name, "epoch" | "seconds") {
+            continue;
+        }
+        let id = format!("training-{}", figures.len());
+        figures.push(training_figure(&title, &curves, &[name], false, &Style::page(id)));
+    }
+    if let Some(cards) = pairs(figures) {
+        section(body, "Training", &cards);
+    }
+}
+
+fn spectra(body: &mut String, report: &Report) {
+    let spectra: Vec<_> = report
+        .models
+        .iter()
+        .filter_map(|m| m.spectrum.as_ref().map(|spectrum| (m.name.as_str(), spectrum)))
+        .collect();
+    let figures = vec![
+        spectrum_figure(&spectra, &Style::page("spectrum")),
+        density_figure(&spectra, &Style::page("density")),
+    ];
+    if let Some(mut cards) = pairs(figures) {
+        if let Some(table) = report_table::eigenvalues(report) {
+            cards.push_str(&format!("<p></p><div class=\"card\">{table}</div>"));
+        }
+        section(body, "Curvature", &cards);
+    }
+}
+
+fn definitions(items: &[(&str, String)], class: &str) -> String {
+    let rows: String = items
+        .iter()
+        .map(|(name, text)| format!("<dt>{}</dt><dd>{}</dd>", escape(name), escape(text)))
+        .collect();
+    format!("<dl class=\"{class}\">{rows}</dl>")
+}
+
+fn provenance(report: &Report) -> String {
+    let p = &report.provenance;
+    let mut items = vec![
+        ("Thalweg", p.version.clone()),
+        ("Command", p.command.clone().unwrap_or_default()),
+        ("Data", p.data.clone()),
+        ("Data fingerprint", p.data_fingerprint.clone()),
+        ("Seed", p.seed.to_string()),
+        ("Precision", p.precision.clone()),
+        ("Device", p.device.clone()),
+    ];
+    items.retain(|(_, text)| !text.is_empty());
+    definitions(&items, "provenance")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thalweg_record::{COMPUTED, Explanation, ModelReport, Provenance, SurfaceAttributes};
+
+    fn surface() -> Surface {
+        let axis = vec![-1.0, 0.0, 1.0];
+        let attributes = SurfaceAttributes::default();
+        let mut surface = Surface::new(axis.clone(), axis, None, attributes).unwrap();
+        surface.loss = vec![2.0, 1.0, f64::NAN, 1.0, 0.1, 1.0, 2.0, 1.0, f64::INFINITY];
+        surface.status = vec![COMPUTED; 9];
+        surface
+    }
+
+    fn report() -> Report {
+        let provenance = Provenance { version: "0.1.0".into(), ..Provenance::default() };
+        let mut report = Report::new("A </script> title", "loss", provenance);
+        let surface = surface();
+        report.models = vec![ModelReport {
+            name: "</script><script>alert(1)</script><!--".into(),
+            lines: surface.lines(),
+            surface: Some(surface),
+            ..ModelReport::default()
+        }];
+        report
+    }
+
+    #[test]
+    fn the_page_is_whole_and_names_cannot_break_it() {
+        let page = report_html(&report());
+        assert_eq!(page.matches("</script>").count(), 2);
+        assert!(!page.contains("<script>alert") && !page.contains("<!--"));
+        for part in ["The landscape", "From above", "Along each direction", "Where it came from"] {
+            assert!(page.contains(part), "{part} is missing");
+        }
+        assert!(!page.contains("<h2>Training") && !page.contains("<h2>Curvature"));
+    }
+
+    #[test]
+    fn the_data_reads_back() {
+        let page = report_html(&report());
+        let start = page.find("id=\"thalweg-data\">").unwrap() + "id=\"thalweg-data\">".len();
+        let data = &page[start..start + page[start..].find("</script>").unwrap()];
+        let back = Report::from_json("page", data).unwrap();
+        assert_eq!(back.models[0].name, report().models[0].name);
+    }
+
+    #[test]
+    fn nothing_is_fetched() {
+        let page = report_html(&report());
+        let data = page.find("<script>").unwrap();
+        for reference in ["src=", "href=", "@import", "url(http"] {
+            assert!(!page[..data].contains(reference), "{reference}");
+        }
+        assert!(page.contains("default-src 'none'"));
+        assert!(!VIEWER.contains("</script"));
+    }
+
+    #[test]
+    fn a_report_without_models_still_says_where_it_came_from() {
+        let mut report = Report::new("Empty", "loss", Provenance::default());
+        let how = Explanation { quantity: "Loss".into(), how: "not at all".into() };
+        report.explanations.push(how);
+        let page = report_html(&report);
+        assert!(page.contains("How each number was obtained") && !page.contains("<h2>Results"));
+    }
+}
