@@ -1,18 +1,13 @@
 //! Batched matrix products with any strides.
 
-use super::micro::{Form, MOST_COLUMNS, MOST_ROWS, Panel, Segment, Tile, cost, panels};
-use super::order::{BLOCK, join, part_count, part_length};
+mod plan;
+
+use super::micro::{Form, MOST_COLUMNS, MOST_ROWS, Panel, Segment, Tile, panels};
+use super::order::{BLOCK, part_length};
+use super::pack::{align, join_range, pack_columns};
 use super::pool::{Pool, Shared};
 use super::simd::Float;
-
-/// Columns that a task packs at once.
-const COLUMN_CHUNK: usize = 256;
-/// Rows that a task packs at once.
-const ROW_CHUNK: usize = 240;
-/// Extra row elements between packed `k`, so that they do not share a cache set.
-const ROW_PAD: usize = 16;
-/// Multiply-add slots below which a task is not worth a thread's attention.
-const TASK_WORK: f64 = 20_000.0;
+use plan::{Plan, ROW_CHUNK, ROW_PAD};
 
 /// One batch dimension: its extent and how far each operand moves per step (0: shared).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,197 +79,6 @@ impl Product {
 
     fn is_empty(&self) -> bool {
         self.m == 0 || self.n == 0 || self.batch.iter().any(|d| d.extent == 0)
-    }
-}
-
-/// The first address of a cache line in `scratch`.
-pub(super) fn align<T>(scratch: *mut u8) -> *mut T {
-    scratch.wrapping_add(scratch.align_offset(64)).cast()
-}
-
-/// A dimension of the rows: the matrix's own, or a batch dimension along which `b` is shared.
-#[derive(Clone, Copy)]
-struct RowDim {
-    extent: usize,
-    a: isize,
-    c: isize,
-}
-
-/// How a product is carried out: roles, folded dimensions and the cut into tasks.
-struct Plan {
-    swapped: bool,
-    /// Row dimensions, outermost first.
-    row_dims: Vec<RowDim>,
-    batch: Vec<Batch>,
-    rows: usize,
-    columns: usize,
-    k: usize,
-    a_step: isize,
-    b: [isize; 2],
-    c_step: isize,
-    members: usize,
-    parts: usize,
-    row_chunk: usize,
-    column_chunk: usize,
-    /// Items (member, chunk, part) that one task does.
-    group: usize,
-    /// Members whose partial sums exist at the same time, when there is more than one part.
-    wave: usize,
-    pack_a: bool,
-    pack_b: bool,
-}
-
-impl Plan {
-    fn new<T: Float>(product: &Product, pool: &Pool) -> Self {
-        let straight = Self::oriented(product, false);
-        let swapped = Self::oriented(product, true);
-        let (x, y) = (straight.estimate::<T>(pool), swapped.estimate::<T>(pool));
-        let mut plan = if y < x { swapped } else { straight };
-        plan.cut::<T>(pool);
-        plan
-    }
-
-    /// The product, or with the roles of the operands exchanged: `c^T = b^T a^T`.
-    fn oriented(product: &Product, swapped: bool) -> Self {
-        let p = product;
-        let (rows, columns, a, b, c) = if swapped {
-            (p.n, p.m, [p.b[1], p.b[0]], [p.a[1], p.a[0]], [p.c[1], p.c[0]])
-        } else {
-            (p.m, p.n, p.a, p.b, p.c)
-        };
-        let mut row_dims: Vec<RowDim> = Vec::with_capacity(p.batch.len() + 1);
-        let mut batch = Vec::with_capacity(p.batch.len());
-        for d in p.batch.iter().filter(|d| d.extent != 1) {
-            let d = if swapped { Batch { a: d.b, b: d.a, ..*d } } else { *d };
-            if d.b == 0 {
-                row_dims.push(RowDim { extent: d.extent, a: d.a, c: d.c });
-            } else {
-                batch.push(d);
-            }
-        }
-        row_dims.push(RowDim { extent: rows, a: a[0], c: c[0] });
-        // Neighbours that step evenly are one dimension.
-        let mut merged: Vec<RowDim> = Vec::with_capacity(row_dims.len());
-        for inner in row_dims {
-            let step = inner.extent as isize;
-            match merged.last_mut() {
-                Some(outer) if outer.a == step * inner.a && outer.c == step * inner.c => {
-                    *outer = RowDim { extent: outer.extent * inner.extent, ..inner };
-                }
-                _ => merged.push(inner),
-            }
-        }
-        let row_dims = merged;
-        Self {
-            swapped,
-            rows: row_dims.iter().map(|d| d.extent).product(),
-            members: batch.iter().map(|d| d.extent).product(),
-            row_dims,
-            batch,
-            columns,
-            k: p.k,
-            a_step: a[1],
-            // A stride along a single column or a single `k` is never taken.
-            b: [b[0], if columns == 1 { 1 } else { b[1] }],
-            c_step: if columns == 1 { 1 } else { c[1] },
-            parts: part_count(p.k),
-            row_chunk: 0,
-            column_chunk: 0,
-            group: 1,
-            wave: 1,
-            pack_a: false,
-            pack_b: false,
-        }
-    }
-
-    /// Rough time in multiply-add slots.
-    fn estimate<T: Float>(&self, pool: &Pool) -> f64 {
-        let (rows, columns, k) = (self.rows as f64, self.columns as f64, self.k as f64);
-        // A tile of fewer than about four rows waits for its own latency.
-        let arithmetic = rows.max(4.0) * k * f64::from(cost::<T>(pool.isa(), self.columns));
-        let transpose = if self.b[1] == 1 { 0.0 } else { columns * k };
-        let scatter = if self.c_step == 1 { 0.0 } else { rows * columns };
-        (arithmetic + transpose + scatter) * self.members as f64
-    }
-
-    /// Chooses packing and the cut into tasks.
-    fn cut<T: Float>(&mut self, pool: &Pool) {
-        let panel_count = panels::<T>(pool.isa(), Form::Broadcast, self.columns).count();
-        let hostile = |stride: isize| (stride.unsigned_abs() * size_of::<T>()).is_multiple_of(512);
-        let row_stride = self.row_dims[self.row_dims.len() - 1].a;
-        let conflicts = if self.a_step == 1 {
-            self.rows >= 8 && hostile(row_stride)
-        } else {
-            self.k >= 32 && hostile(self.a_step)
-        };
-        self.pack_a = self.rows >= 8 && (panel_count >= 3 || conflicts);
-        self.pack_b = self.b[1] != 1
-            || (self.rows >= 48 && panel_count >= 2)
-            || (self.rows >= 24 && self.k >= 32 && hostile(self.b[0]));
-
-        let work = self.rows as f64
-            * self.k.max(1) as f64
-            * self.members as f64
-            * f64::from(cost::<T>(pool.isa(), self.columns));
-        let wanted = (4.0 * pool.threads() as f64).min(work / TASK_WORK).max(1.0) as usize;
-        let wanted = if pool.threads() == 1 { 1 } else { wanted };
-        self.column_chunk = COLUMN_CHUNK.min(self.columns);
-        self.row_chunk = ROW_CHUNK.min(self.rows);
-        let natural = self.members * self.parts * self.columns.div_ceil(self.column_chunk);
-        if natural < wanted {
-            let pieces = wanted.div_ceil(natural).min(self.rows.div_ceil(8));
-            let even = self.rows.div_ceil(pieces).next_multiple_of(4);
-            self.row_chunk = self.row_chunk.min(even);
-        }
-        let items = natural * self.rows.div_ceil(self.row_chunk);
-        self.group = (items / wanted.max(1) / 2).max(1);
-        if self.parts > 1 {
-            self.wave = (4 * pool.threads()).div_ceil(self.parts).clamp(1, self.members);
-        }
-    }
-
-    fn partial_elements(&self) -> usize {
-        if self.parts == 1 { 0 } else { self.wave * self.parts * self.rows * self.columns }
-    }
-
-    fn packed_b(&self) -> usize {
-        if self.pack_b { BLOCK.min(self.k) * (self.column_chunk + MOST_COLUMNS) } else { 0 }
-    }
-
-    fn packed_a(&self) -> usize {
-        if self.pack_a { BLOCK * (self.row_chunk + ROW_PAD) } else { 0 }
-    }
-
-    fn slot_elements(&self) -> usize {
-        (self.packed_a() + self.packed_b()).next_multiple_of(64)
-    }
-
-    /// Offsets of `a`, `b` and `c` for one member of the batch.
-    fn member(&self, mut index: usize) -> [isize; 3] {
-        let mut offsets = [0; 3];
-        for d in self.batch.iter().rev() {
-            let i = (index % d.extent) as isize;
-            index /= d.extent;
-            offsets[0] += i * d.a;
-            offsets[1] += i * d.b;
-            offsets[2] += i * d.c;
-        }
-        offsets
-    }
-
-    /// Offsets of `a` and `c` of a row.
-    fn row(&self, mut index: usize) -> (isize, isize) {
-        if let [d] = self.row_dims[..] {
-            return (index as isize * d.a, index as isize * d.c);
-        }
-        let mut offsets = (0, 0);
-        for d in self.row_dims.iter().rev() {
-            let i = (index % d.extent) as isize;
-            index /= d.extent;
-            offsets.0 += i * d.a;
-            offsets.1 += i * d.c;
-        }
-        offsets
     }
 }
 
@@ -375,7 +179,8 @@ impl<T: Float> Work<'_, T> {
                     let from = b_block.offset(panel.start as isize * plan.b[1]);
                     let (b, b_step) = if plan.pack_b {
                         let to = packed_b.add(packed);
-                        pack_columns(from, plan.b, to, panel.columns, panel.class.width, depth);
+                        let width = [panel.columns, panel.class.width];
+                        pack_columns(self.pool.isa(), from, plan.b, to, width, depth);
                         packed += depth * panel.class.width;
                         (to.cast_const(), panel.class.width as isize)
                     } else {
@@ -528,81 +333,6 @@ impl<T: Float> Work<'_, T> {
                 }
             }
         });
-    }
-}
-
-/// Joins `length` elements of `parts` arrays that lie `stride` apart; the result is in the first.
-///
-/// # Safety
-/// The elements are valid, and nothing else touches them.
-pub(super) unsafe fn join_range<'a, T: Float>(
-    base: *mut T,
-    stride: usize,
-    parts: usize,
-    length: usize,
-) -> &'a [T] {
-    join(parts, |into, from| {
-        // SAFETY: different parts do not overlap.
-        let (into, from) = unsafe {
-            (
-                std::slice::from_raw_parts_mut(base.add(into * stride), length),
-                std::slice::from_raw_parts(base.add(from * stride), length),
-            )
-        };
-        for (into, &from) in into.iter_mut().zip(from) {
-            *into = *into + from;
-        }
-    });
-    // SAFETY: as above.
-    unsafe { std::slice::from_raw_parts(base, length) }
-}
-
-/// Copies `depth` rows of `columns` columns into rows of `width`, padded with zeros.
-pub(super) unsafe fn pack_columns<T: Float>(
-    from: *const T,
-    [row, column]: [isize; 2],
-    to: *mut T,
-    columns: usize,
-    width: usize,
-    depth: usize,
-) {
-    // SAFETY: the caller vouches for `depth` by `columns` elements at `from` and `depth * width`
-    // at `to`.
-    unsafe {
-        if column == 1 {
-            for k in 0..depth {
-                let (from, to) = (from.offset(k as isize * row), to.add(k * width));
-                std::ptr::copy_nonoverlapping(from, to, columns);
-                for j in columns..width {
-                    *to.add(j) = T::ZERO;
-                }
-            }
-            return;
-        }
-        const SQUARE: usize = 8;
-        let mut k = 0;
-        while k < depth {
-            let run = SQUARE.min(depth - k);
-            for j in 0..columns {
-                let from = from.offset(k as isize * row + j as isize * column);
-                let to = to.add(k * width + j);
-                if run == SQUARE {
-                    for i in 0..SQUARE {
-                        *to.add(i * width) = *from.offset(i as isize * row);
-                    }
-                } else {
-                    for i in 0..run {
-                        *to.add(i * width) = *from.offset(i as isize * row);
-                    }
-                }
-            }
-            for i in k..k + run {
-                for j in columns..width {
-                    *to.add(i * width + j) = T::ZERO;
-                }
-            }
-            k += run;
-        }
     }
 }
 

@@ -11,7 +11,9 @@
 //! an image are read in place, without an im2col; `b` is read a row of columns at a time. The
 //! lane-wise form, for depthwise convolutions, reads `a[row[m] + s.a + k * a_step + n]` instead.
 
-use super::simd::{Float, Isa, Lanes, Vector, sealed::Sealed};
+mod tables;
+
+use super::simd::{Float, Isa, Vector};
 
 /// The most rows that any tile has.
 pub const MOST_ROWS: usize = 24;
@@ -197,12 +199,14 @@ unsafe fn advance<
     unsafe {
         let mut right = [[V::zero(); NV]; UNROLL];
         let mut bases = [a; UNROLL];
-        for u in 0..UNROLL {
+        let mut base = a;
+        for (u, (right, place)) in right.iter_mut().zip(&mut bases).enumerate() {
             if u > 0 {
-                bases[u] = opaque(bases[u - 1].byte_offset(steps[0]));
+                base = opaque(base.byte_offset(steps[0]));
             }
+            *place = base;
             let from = b.byte_offset(u as isize * steps[1]);
-            for (v, right) in right[u].iter_mut().enumerate() {
+            for (v, right) in right.iter_mut().enumerate() {
                 let from = from.add(v * V::LANES);
                 *right = if v + 1 < NV { V::load(from) } else { V::load_masked(from, mask) };
             }
@@ -283,116 +287,5 @@ unsafe fn tile<V: Vector, const ROWS: usize, const NV: usize, const LANEWISE: bo
                 }
             }
         });
-    }
-}
-
-/// One [`Class`]: the vector, vectors in a row, cost, row counts, and the features to enable.
-macro_rules! class {
-    ($element:ty, $vector:ty, $nv:literal, $lanewise:literal, $cost:literal, [$($rows:literal)*], $feature:literal) => {
-        class!(@ $vector, $nv, $cost, [$($rows, {
-            #[target_feature(enable = $feature)]
-            unsafe fn entry(it: &Tile<$element>) {
-                // SAFETY: the entry is reached only through an available instruction set.
-                unsafe { tile::<$vector, $rows, $nv, $lanewise>(it) }
-            }
-            entry as Entry<$element>
-        })*])
-    };
-    ($element:ty, $vector:ty, $nv:literal, $lanewise:literal, $cost:literal, [$($rows:literal)*]) => {
-        class!(@ $vector, $nv, $cost, [$($rows, tile::<$vector, $rows, $nv, $lanewise> as Entry<$element>)*])
-    };
-    (@ $vector:ty, $nv:literal, $cost:literal, [$($rows:literal, $entry:expr)*]) => {
-        Class {
-            width: $nv * <$vector as Vector>::LANES,
-            cost: $cost,
-            entries: &[$(($rows, $entry)),*],
-        }
-    };
-}
-
-#[cfg(target_arch = "x86_64")]
-mod tables {
-    use super::super::simd::x86::{F32x4, F32x8, F32x16, F64x4, F64x8};
-    use super::*;
-
-    pub(super) static F32_AVX512: [Class<f32>; 4] = [
-        class!(f32, F32x16, 2, false, 2.0, [1 2 4 6 8 10 12], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
-        class!(f32, F32x16, 1, false, 1.0, [1 2 4 6 8 10 12 14 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
-        class!(f32, F32x8, 1, false, 0.55, [1 2 4 8 12 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
-        class!(f32, F32x4, 1, false, 0.5, [1 2 4 8 12 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
-    ];
-    pub(super) static F32_AVX512_LANEWISE: [Class<f32>; 2] = [
-        class!(f32, F32x16, 1, true, 1.0, [1 4 8], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
-        class!(f32, F32x4, 1, true, 0.5, [1 4 8], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
-    ];
-    pub(super) static F32_AVX2_LANEWISE: [Class<f32>; 2] = [
-        class!(f32, F32x8, 1, true, 1.0, [1 4 8], "avx2,fma"),
-        class!(f32, F32x4, 1, true, 0.5, [1 4 8], "avx2,fma"),
-    ];
-    pub(super) static F64_AVX512_LANEWISE: [Class<f64>; 2] = [
-        class!(f64, F64x8, 1, true, 1.0, [1 4 8], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
-        class!(f64, F64x4, 1, true, 0.55, [1 4 8], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
-    ];
-    pub(super) static F64_AVX2_LANEWISE: [Class<f64>; 1] =
-        [class!(f64, F64x4, 1, true, 1.0, [1 4 8], "avx2,fma")];
-    pub(super) static F32_AVX2: [Class<f32>; 3] = [
-        class!(f32, F32x8, 2, false, 1.0, [1 2 3 4 5 6], "avx2,fma"),
-        class!(f32, F32x8, 1, false, 0.55, [1 2 4 6 8 10], "avx2,fma"),
-        class!(f32, F32x4, 1, false, 0.5, [1 2 4 6 8 10], "avx2,fma"),
-    ];
-    pub(super) static F64_AVX512: [Class<f64>; 3] = [
-        class!(f64, F64x8, 2, false, 2.0, [1 2 4 6 8 10 12], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
-        class!(f64, F64x8, 1, false, 1.0, [1 2 4 8 12 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
-        class!(f64, F64x4, 1, false, 0.55, [1 2 4 8 12 16], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"),
-    ];
-    pub(super) static F64_AVX2: [Class<f64>; 2] = [
-        class!(f64, F64x4, 2, false, 1.0, [1 2 3 4 5 6], "avx2,fma"),
-        class!(f64, F64x4, 1, false, 0.55, [1 2 4 6 8 10], "avx2,fma"),
-    ];
-}
-
-static F32_PORTABLE: [Class<f32>; 2] = [
-    class!(f32, Lanes<f32, 16>, 1, false, 1.0, [1 4]),
-    class!(f32, Lanes<f32, 4>, 1, false, 0.3, [1 4]),
-];
-static F64_PORTABLE: [Class<f64>; 2] = [
-    class!(f64, Lanes<f64, 16>, 1, false, 1.0, [1 4]),
-    class!(f64, Lanes<f64, 4>, 1, false, 0.3, [1 4]),
-];
-
-static F32_PORTABLE_LANEWISE: [Class<f32>; 1] = [class!(f32, Lanes<f32, 4>, 1, true, 0.3, [1 4])];
-static F64_PORTABLE_LANEWISE: [Class<f64>; 1] = [class!(f64, Lanes<f64, 4>, 1, true, 0.3, [1 4])];
-
-impl Sealed for f32 {
-    fn classes(isa: Isa, form: Form) -> &'static [Class<f32>] {
-        match (isa, form) {
-            #[cfg(target_arch = "x86_64")]
-            (Isa::Avx512, Form::Broadcast) => &tables::F32_AVX512,
-            #[cfg(target_arch = "x86_64")]
-            (Isa::Avx512, Form::Lanewise) => &tables::F32_AVX512_LANEWISE,
-            #[cfg(target_arch = "x86_64")]
-            (Isa::Avx2, Form::Broadcast) => &tables::F32_AVX2,
-            #[cfg(target_arch = "x86_64")]
-            (Isa::Avx2, Form::Lanewise) => &tables::F32_AVX2_LANEWISE,
-            (_, Form::Broadcast) => &F32_PORTABLE,
-            (_, Form::Lanewise) => &F32_PORTABLE_LANEWISE,
-        }
-    }
-}
-
-impl Sealed for f64 {
-    fn classes(isa: Isa, form: Form) -> &'static [Class<f64>] {
-        match (isa, form) {
-            #[cfg(target_arch = "x86_64")]
-            (Isa::Avx512, Form::Broadcast) => &tables::F64_AVX512,
-            #[cfg(target_arch = "x86_64")]
-            (Isa::Avx512, Form::Lanewise) => &tables::F64_AVX512_LANEWISE,
-            #[cfg(target_arch = "x86_64")]
-            (Isa::Avx2, Form::Broadcast) => &tables::F64_AVX2,
-            #[cfg(target_arch = "x86_64")]
-            (Isa::Avx2, Form::Lanewise) => &tables::F64_AVX2_LANEWISE,
-            (_, Form::Broadcast) => &F64_PORTABLE,
-            (_, Form::Lanewise) => &F64_PORTABLE_LANEWISE,
-        }
     }
 }

@@ -10,6 +10,7 @@ pub mod dot;
 pub mod math;
 mod micro;
 pub mod order;
+mod pack;
 pub mod pool;
 pub mod simd;
 #[cfg(test)]

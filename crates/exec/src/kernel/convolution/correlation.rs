@@ -5,9 +5,9 @@
 //! into private scratch that stays in the second-level cache, and runs register tiles of pixels by
 //! output channels that read patches in place. Where nothing is padded there is no copy.
 
-use super::super::dot::{align, pack_columns};
 use super::super::micro::{Form, MOST_COLUMNS, MOST_ROWS, Panel, Segment, Tile, panels};
 use super::super::order::{BLOCK, part_count, part_length};
+use super::super::pack::{align, pack_columns};
 use super::super::pool::{Pool, Shared};
 use super::super::simd::Float;
 use super::Convolution;
@@ -423,7 +423,8 @@ impl Correlation {
             for panel in self.panels::<T>(pool) {
                 let from = from.offset(panel.start as isize * self.weights.column);
                 let at = to.add(local * self.depth * panel.class.width);
-                pack_columns(from, strides, at, panel.columns, panel.class.width, self.depth);
+                let width = [panel.columns, panel.class.width];
+                pack_columns(pool.isa(), from, strides, at, width, self.depth);
                 to = to.add(phase.taps.len() * self.depth * panel.class.width);
             }
         }

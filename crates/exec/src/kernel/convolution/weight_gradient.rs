@@ -4,9 +4,9 @@
 //! a block of the sum reads the rows of the input that its pixels touch (copied with their padding
 //! unless nothing is padded) and the output gradient in place.
 
-use super::super::dot::{align, join_range};
 use super::super::micro::{Form, MOST_ROWS, Segment, Tile, panels};
 use super::super::order::{BLOCK, part_count, part_length};
+use super::super::pack::{align, join_range};
 use super::super::pool::{Pool, Shared};
 use super::super::simd::Float;
 use super::Convolution;

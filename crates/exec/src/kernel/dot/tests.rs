@@ -1,4 +1,5 @@
 use super::*;
+use crate::kernel::order::{join, part_count};
 use crate::kernel::testing::{Draws, assert_close, bits, pools};
 
 /// Runs a product on operands whose elements are all used, output filled with NaN before.
