@@ -205,6 +205,9 @@ impl Builder {
                 self.fail("output", Mismatch::new("a name not used before", format!("{name:?}")));
             }
         }
+        if outputs.iter().any(|(_, tensor)| !std::ptr::eq(tensor.builder, self)) {
+            self.fail("output", Mismatch::new("outputs of this builder", "one of another builder"));
+        }
         let arena = self.arena.borrow();
         if let Some(error) = &arena.error {
             return Err(error.clone());
@@ -269,11 +272,34 @@ impl Builder {
 
     #[track_caller]
     fn push_leaf(&self, op: Op, ty: TensorType) -> u32 {
+        self.push_typed_leaf(op, vec![ty])
+    }
+
+    #[track_caller]
+    fn push_typed_leaf(&self, op: Op, types: Vec<TensorType>) -> u32 {
         let mut arena = self.arena.borrow_mut();
         let number = arena.nodes.len() as u32;
         let place = Location::caller();
-        arena.nodes.push(Arc::new(Node { op, inputs: Vec::new(), types: vec![ty], place }));
+        arena.nodes.push(Arc::new(Node { op, inputs: Vec::new(), types, place }));
         number
+    }
+
+    /// A placeholder with as many results as a refused operation has, so that a caller who takes
+    /// the second one goes on to `finish` and its error.
+    fn stand_in(&self, op: &Op, n_inputs: usize, likely: TensorType) -> u32 {
+        let n_results = match op {
+            Op::Sort { .. } => n_inputs,
+            Op::SymmetricEigen => 2,
+            Op::Scan(scan) => scan.body.n_outputs(),
+            Op::While(looped) => looped.n_carry,
+            _ => 1,
+        };
+        let index = {
+            let mut arena = self.arena.borrow_mut();
+            arena.n_placeholders += 1;
+            u32::MAX - arena.n_placeholders
+        };
+        self.push_typed_leaf(Op::Input { index }, vec![likely; n_results.max(1)])
     }
 
     fn push(&self, op: Op, inputs: &[Tensor<'_>], place: &'static Location<'static>) -> u32 {
@@ -284,7 +310,7 @@ impl Builder {
             let name = op.name();
             arena.error.get_or_insert_with(|| GraphError::new(name, place, mismatch));
             drop(arena);
-            return self.placeholder(TensorType::new(self.float, [])).value.node;
+            return self.stand_in(&op, inputs.len(), TensorType::new(self.float, []));
         }
         let inputs = inputs.iter().map(|tensor| tensor.value).collect();
         let mut node = Node { op, inputs, types: Vec::new(), place };
@@ -304,7 +330,8 @@ impl Builder {
                 drop(arena);
                 let likely =
                     types.first().cloned().unwrap_or_else(|| TensorType::new(self.float, []));
-                return self.placeholder(likely).value.node;
+                let n_inputs = node.inputs.len();
+                return self.stand_in(&node.op, n_inputs, likely);
             }
         }
         let number = arena.nodes.len() as u32;

@@ -27,7 +27,12 @@ impl<'b> Tensor<'b> {
     pub fn keep(self, axes: &[usize]) -> Tensor<'b> {
         let mut axes = axes.to_vec();
         axes.sort_unstable();
-        axes.into_iter().fold(self, |tensor, axis| tensor.expand(axis))
+        // A loop, since a closure would be the caller that an error names.
+        let mut kept = self;
+        for axis in axes {
+            kept = kept.expand(axis);
+        }
+        kept
     }
 
     /// `max(x, 0)`; derivative zero at zero.
@@ -135,7 +140,10 @@ impl Builder {
     /// Tensors of one type along a new leading axis.
     #[track_caller]
     pub fn stack<'b>(&'b self, tensors: &[Tensor<'b>]) -> Tensor<'b> {
-        let rows: Vec<_> = tensors.iter().map(|tensor| tensor.expand(0)).collect();
+        let mut rows = Vec::with_capacity(tensors.len());
+        for tensor in tensors {
+            rows.push(tensor.expand(0));
+        }
         self.concatenate(&rows, 0)
     }
 

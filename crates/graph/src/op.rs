@@ -101,7 +101,7 @@ pub enum Op {
     /// along axis `N`. An index outside `0..N` reads zero.
     Gather(GatherAxes),
     /// `scatter_add(operand [B.., N, S.., T..], indices [B.., I.., T..], updates [B.., I.., S.., T..])`:
-    /// the transpose of gather. An index outside `0..N` is dropped.
+    /// the transpose of gather. An index outside `0..N` is dropped; booleans are added by `or`.
     ScatterAdd(GatherAxes),
     /// A reduction over axes, which are removed.
     Reduce {
@@ -113,9 +113,11 @@ pub enum Op {
     /// The sum over each window; padding counts as zero.
     WindowSum(Window),
     /// The row-major position, within the padded-out operand's own elements, of the first largest
-    /// element of each window (`i32`): an index into the flattened windowed axes.
+    /// element of each window (`i32`): an index into the flattened windowed axes. NaN counts as
+    /// larger than any number, so the element found is the largest as [`Reduction::Max`] has it.
     WindowArgMax(Window),
-    /// Index (`i32`) of the first largest element along an axis, which is removed.
+    /// Index (`i32`) of the first largest element along an axis, which is removed. NaN counts as
+    /// larger than any number.
     ArgMax {
         /// The axis.
         axis: usize,
@@ -153,7 +155,9 @@ pub enum Op {
         /// Height and width of the kernel.
         kernel: [usize; 2],
     },
-    /// Lower Cholesky factor of each matrix in the last two axes.
+    /// Lower Cholesky factor of each matrix in the last two axes, zero above the diagonal. Only
+    /// the lower triangle is read. From the first pivot on that is not positive, the factor is
+    /// NaN: one bad member of a batch must not stop the others.
     Cholesky,
     /// `triangular_solve(a, b)`: `x` with `a x = b` (or `a^T x = b`) over the last two axes.
     TriangularSolve {
@@ -164,6 +168,10 @@ pub enum Op {
     },
     /// Eigenvalues, increasing, and eigenvectors (columns) of each symmetric matrix in the last
     /// two axes. Only the lower triangle is read.
+    ///
+    /// The sign of an eigenvector is such that the first component at least half as large as its
+    /// largest one is positive. (The largest component itself would not do: in `(1, -1)` rounding
+    /// decides which one that is.)
     SymmetricEigen,
     /// `linear_solve(constants.., b) -> x` with `matvec(constants.., x) = b`.
     LinearSolve(Arc<LinearSolve>),

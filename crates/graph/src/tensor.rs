@@ -473,9 +473,14 @@ impl Builder {
                 }
             }
         }
-        operands.map(|operand| {
-            if operand.shape() == common { operand } else { operand.broadcast_to(&common) }
-        })
+        // A loop, since a closure would be the caller that an error names.
+        let mut stretched = operands;
+        for operand in &mut stretched {
+            if operand.shape() != common {
+                *operand = operand.broadcast_to(&common);
+            }
+        }
+        stretched
     }
 }
 

@@ -16,23 +16,23 @@ pub(super) fn infer(op: &Op, inputs: &[&TensorType]) -> Inferred {
         Op::WindowArgMax(window) => {
             arity(inputs, 1)?;
             numbers(inputs[0])?;
-            let reachable = window.padding.iter().zip(&window.size).zip(&window.dilation).all(
-                |((padding, &size), &dilation)| {
-                    let reach = dilation.saturating_mul(size.saturating_sub(1)) + 1;
-                    padding.0 < reach && padding.1 < reach
-                },
-            );
+            let shape = windowed(inputs[0], window)?;
             ensure!(
-                reachable,
-                "padding smaller than the window, so that every window holds an element",
-                format!("{:?} for {:?}", window.padding, window.size)
+                (0..shape.len()).all(|axis| each_holds_an_element(
+                    inputs[0].shape[axis],
+                    shape[axis],
+                    window,
+                    axis
+                )),
+                "padding so small that every window holds an element",
+                format!("{:?} for {:?} over {}", window.padding, window.size, inputs[0])
             );
             ensure!(
                 i32::try_from(inputs[0].element_count()).is_ok(),
                 "fewer than 2^31 elements",
                 inputs[0].to_string()
             );
-            one(DType::I32, windowed(inputs[0], window)?)
+            one(DType::I32, shape)
         }
         Op::Dot(axes) => {
             arity(inputs, 2)?;
@@ -134,6 +134,26 @@ fn windowed(input: &TensorType, window: &Window) -> Result<Vec<usize>, Mismatch>
             })
         })
         .collect()
+}
+
+/// Whether each of `n_windows` windows along an axis has an element that is not padding. With
+/// dilation a window may step over a short operand altogether.
+fn each_holds_an_element(extent: usize, n_windows: usize, window: &Window, axis: usize) -> bool {
+    let (low, high) = window.padding[axis];
+    let (size, dilation) = (window.size[axis], window.dilation[axis]);
+    // A window that starts within the operand or, undilated, reaches into it, holds an element;
+    // only the few that start in the padding before it are looked at one by one.
+    let reach = dilation * (size - 1) + 1;
+    if extent == 0 || high >= reach || low >= reach {
+        return false;
+    }
+    dilation == 1
+        || (0..n_windows).map(|i| i * window.stride[axis]).take_while(|&start| start < low).all(
+            |start| {
+                let steps = (low - start).div_ceil(dilation);
+                steps < size && start + steps * dilation - low < extent
+            },
+        )
 }
 
 fn dot(lhs: &TensorType, rhs: &TensorType, axes: &DotAxes) -> Inferred {

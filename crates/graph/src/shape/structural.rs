@@ -47,8 +47,9 @@ pub(super) fn infer(op: &Op, inputs: &[&TensorType]) -> Inferred {
         Op::Concatenate { axis } => concatenate(inputs, *axis),
         Op::Reverse { axes } => {
             arity(inputs, 1)?;
-            for &axis in axes {
+            for (i, &axis) in axes.iter().enumerate() {
                 axis_within(axis, &inputs[0].shape)?;
+                ensure!(!axes[..i].contains(&axis), "each axis named once", format!("{axes:?}"));
             }
             Ok(vec![inputs[0].clone()])
         }
