@@ -204,6 +204,11 @@ impl Array {
         Arc::get_mut(&mut self.storage).expect("made unique above").as_mut_ptr()
     }
 
+    /// Whether no other array shares the storage, so that writing needs no copy.
+    pub fn is_unique(&mut self) -> bool {
+        self.offset == 0 && Arc::get_mut(&mut self.storage).is_some()
+    }
+
     /// The same elements under another shape.
     pub fn reshape(&self, shape: &[usize]) -> Result<Array, ArrayError> {
         let expected = element_count(shape).unwrap_or(usize::MAX);

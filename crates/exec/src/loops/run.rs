@@ -1,0 +1,580 @@
+//! Walks the iteration space of a loop, tile by tile and task by task.
+
+use super::build::fold_columns;
+use super::fold::{self, with_storage};
+use super::{FOLD_BLOCK, LANES, Loop, Source, TileOp, Walk, tile};
+use crate::kernel::order;
+use crate::kernel::pool::Shared;
+use crate::kernel::{Isa, Pool};
+use crate::plan::view::BufferId;
+use thalweg_graph::DType;
+
+/// Elements that are worth a task of their own.
+const TASK_ELEMENTS: usize = 16 * 1024;
+
+/// Where a loop's working memory lies, from its plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoopScratch {
+    /// Bytes of one thread: register slots, then the lanes of each fold.
+    pub per_thread: usize,
+    /// Bytes of all partial sums.
+    pub partial: usize,
+}
+
+impl Loop {
+    pub(crate) fn scratch(&self) -> LoopScratch {
+        let lanes: usize = self.folds.iter().map(|fold| self.lane_bytes(fold.dtype)).sum();
+        let partial = if self.n_blocks() > 1 {
+            let per_block: usize = self
+                .folds
+                .iter()
+                .map(|f| (self.kept() * f.dtype.size()).next_multiple_of(64))
+                .sum();
+            per_block * self.n_blocks()
+        } else {
+            0
+        };
+        LoopScratch { per_thread: self.n_slots * self.slot_bytes + lanes, partial }
+    }
+
+    fn lane_bytes(&self, dtype: DType) -> usize {
+        (LANES * self.columns() * dtype.size()).next_multiple_of(64)
+    }
+
+    /// Columns of a region: along `i`.
+    fn columns(&self) -> usize {
+        let most =
+            if self.folds.is_empty() { TASK_ELEMENTS } else { fold_columns(self.folds.len()) };
+        self.i.min(most).max(1)
+    }
+
+    /// Runs the loop.
+    ///
+    /// # Safety
+    /// `address` gives each buffer's start; every access stays inside its buffer; no other code
+    /// touches what the loop writes; `scratch` holds `scratch()` of bytes, `per_thread` once for
+    /// each thread of the pool, on a 64-byte boundary.
+    pub(crate) unsafe fn run(
+        &self,
+        pool: &Pool,
+        address: &dyn Fn(BufferId) -> *mut u8,
+        scratch: *mut u8,
+    ) {
+        if self.kept() == 0 || (self.folds.is_empty() && self.reduced() == 0) {
+            return;
+        }
+        let memory = self.scratch();
+        let run = Run {
+            body: self,
+            loads: self
+                .loads
+                .iter()
+                .map(|load| match load.source {
+                    Source::Memory(buffer) => address(buffer),
+                    Source::Position => std::ptr::null_mut(),
+                })
+                .collect(),
+            stores: self.stores.iter().map(|store| address(store.buffer)).collect(),
+            folds: self.folds.iter().map(|fold| address(fold.buffer)).collect(),
+            partial: scratch.wrapping_add(memory.per_thread * pool.threads()),
+        };
+        let partition = Partition::of(self);
+        let start = Shared(scratch);
+        let shared = &run;
+        pool.for_each_slot(partition.tasks(), |slot, index| {
+            let private = start.get().wrapping_add(slot * memory.per_thread);
+            // SAFETY: slots of running tasks differ, so `private` is this task's own; tasks write
+            // disjoint parts of stores, folds and partial sums.
+            unsafe {
+                match pool.isa() {
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx512 => shared.task_avx512(&partition, index, private),
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx2 => shared.task_avx2(&partition, index, private),
+                    _ => shared.task(&partition, index, private),
+                }
+            }
+        });
+        if self.n_blocks() > 1 {
+            // SAFETY: all tasks have ended, so partial sums are complete and unshared.
+            unsafe { run.join_blocks() };
+        }
+    }
+}
+
+/// The tasks of a loop: a grid over outer axes, runs of `o`, runs of `i`, and blocks of `r`.
+struct Partition {
+    outer: usize,
+    o_step: usize,
+    o_tasks: usize,
+    i_step: usize,
+    i_tasks: usize,
+    r_tasks: usize,
+}
+
+impl Partition {
+    fn of(body: &Loop) -> Partition {
+        let i_step = body.columns();
+        let r_tasks = body.n_blocks();
+        let row = i_step * if body.folds.is_empty() { 1 } else { body.reduced().max(1) };
+        let o_step = if r_tasks > 1 { 1 } else { (TASK_ELEMENTS / row).clamp(1, body.o.max(1)) };
+        Partition {
+            outer: body.outer.iter().product(),
+            o_step,
+            o_tasks: body.o.div_ceil(o_step),
+            i_step,
+            i_tasks: body.i.div_ceil(i_step),
+            r_tasks,
+        }
+    }
+
+    fn tasks(&self) -> usize {
+        self.outer * self.o_tasks * self.i_tasks * self.r_tasks
+    }
+}
+
+/// A loop with the addresses of its buffers.
+struct Run<'a> {
+    body: &'a Loop,
+    loads: Vec<*mut u8>,
+    stores: Vec<*mut u8>,
+    folds: Vec<*mut u8>,
+    partial: *mut u8,
+}
+
+// SAFETY: the addresses are only dereferenced by tasks, whose writes are disjoint.
+unsafe impl Sync for Run<'_> {}
+
+/// A box of the space: starts and extents along `o`, the innermost `r`, and `i`, and the
+/// coordinates of the axes outside.
+#[derive(Clone, Copy)]
+struct Region {
+    outer: usize,
+    r_outer: usize,
+    o: usize,
+    r: usize,
+    i: usize,
+    no: usize,
+    nr: usize,
+    ni: usize,
+}
+
+impl Run<'_> {
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,bmi2")]
+    unsafe fn task_avx512(&self, partition: &Partition, index: usize, private: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { self.task(partition, index, private) }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma,bmi2")]
+    unsafe fn task_avx2(&self, partition: &Partition, index: usize, private: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { self.task(partition, index, private) }
+    }
+
+    #[inline(always)]
+    unsafe fn task(&self, partition: &Partition, index: usize, private: *mut u8) {
+        let body = self.body;
+        let block = index % partition.r_tasks;
+        let index = index / partition.r_tasks;
+        let i = index % partition.i_tasks * partition.i_step;
+        let index = index / partition.i_tasks;
+        let o = index % partition.o_tasks * partition.o_step;
+        let outer = index / partition.o_tasks;
+        let i_end = (i + partition.i_step).min(body.i);
+        let o_end = (o + partition.o_step).min(body.o);
+
+        let mut inline = [std::ptr::null_mut::<u8>(); 64];
+        let mut heap = Vec::new();
+        let registers: &mut [*mut u8] = if body.slots.len() <= inline.len() {
+            &mut inline[..body.slots.len()]
+        } else {
+            heap.resize(body.slots.len(), std::ptr::null_mut());
+            &mut heap
+        };
+        for (address, &slot) in registers.iter_mut().zip(&body.slots) {
+            *address = private.wrapping_add(usize::from(slot) * body.slot_bytes);
+        }
+        let mut filled = false;
+        // SAFETY (of every call below): the regions partition this task's part of the space.
+        if body.folds.is_empty() {
+            let ni = (i_end - i).min(body.tile);
+            let no = if ni == i_end - i { (body.tile / ni).max(1) } else { 1 };
+            let whole = ni == i_end - i;
+            for o in (o..o_end).step_by(no) {
+                for at in (i..i_end).step_by(ni) {
+                    let region = Region {
+                        outer,
+                        r_outer: 0,
+                        o,
+                        r: 0,
+                        i: at,
+                        no: no.min(o_end - o),
+                        nr: 1,
+                        ni: ni.min(i_end - at),
+                    };
+                    unsafe { self.tile(&region, registers, private, filled && whole) };
+                    filled = true;
+                }
+            }
+            return;
+        }
+        let columns = i_end - i;
+        let mut lanes = [std::ptr::null_mut::<u8>(); 32];
+        let mut lane_heap = Vec::new();
+        let lanes: &mut [*mut u8] = if body.folds.len() <= lanes.len() {
+            &mut lanes[..body.folds.len()]
+        } else {
+            lane_heap.resize(body.folds.len(), std::ptr::null_mut());
+            &mut lane_heap
+        };
+        let mut offset = body.n_slots * body.slot_bytes;
+        for (address, fold) in lanes.iter_mut().zip(&body.folds) {
+            *address = private.wrapping_add(offset);
+            offset += body.lane_bytes(fold.dtype);
+        }
+        let reduced = body.reduced();
+        let first = block * FOLD_BLOCK;
+        let last = (first + FOLD_BLOCK).min(reduced);
+        let one_run = body.r_outer.is_empty();
+        let several = if partition.r_tasks == 1 && one_run && reduced > 0 {
+            (body.tile / (reduced * columns).max(1)).max(1)
+        } else {
+            1
+        };
+        let rows = (body.tile / columns).max(1);
+        let rows = if rows >= LANES { rows / LANES * LANES } else { rows };
+        for o in (o..o_end).step_by(several) {
+            let no = several.min(o_end - o);
+            if no > 1 {
+                let region = Region { outer, r_outer: 0, o, r: 0, i, no, nr: reduced, ni: columns };
+                unsafe { self.tile(&region, registers, private, filled) };
+                filled = true;
+                for k in 0..no {
+                    unsafe {
+                        self.clear(lanes, columns);
+                        self.accumulate(
+                            lanes,
+                            registers,
+                            k * reduced * columns,
+                            0,
+                            reduced,
+                            columns,
+                        );
+                        self.finish(lanes, outer, o + k, i, columns, block);
+                    }
+                }
+                continue;
+            }
+            unsafe { self.clear(lanes, columns) };
+            let mut at = first;
+            while at < last {
+                let r = at % body.r.max(1);
+                let nr = rows.min(body.r - r).min(last - at);
+                let r_outer = at / body.r.max(1);
+                let region = Region { outer, r_outer, o, r, i, no: 1, nr, ni: columns };
+                unsafe {
+                    self.tile(&region, registers, private, filled);
+                    self.accumulate(lanes, registers, 0, at, nr, columns);
+                }
+                filled = true;
+                at += nr;
+            }
+            unsafe { self.finish(lanes, outer, o, i, columns, block) };
+        }
+    }
+
+    /// Evaluates the code on a region. `filled`: an earlier region of the task has filled the
+    /// slots of loads that do not change within it.
+    #[inline(always)]
+    unsafe fn tile(
+        &self,
+        region: &Region,
+        registers: &mut [*mut u8],
+        private: *mut u8,
+        filled: bool,
+    ) {
+        let body = self.body;
+        let slot = |register: u16| {
+            private.wrapping_add(body.slots[register as usize] as usize * body.slot_bytes)
+        };
+        let n = region.no * region.nr * region.ni;
+        for (store, &base) in body.stores.iter().zip(&self.stores) {
+            if store.direct && region.is_dense(&store.walk) {
+                let offset = body.offset(&store.walk, region) * store.dtype.size() as isize;
+                registers[store.register as usize] = base.wrapping_offset(offset);
+            } else if store.direct {
+                registers[store.register as usize] = slot(store.register);
+            }
+        }
+        for instruction in &body.code {
+            if let TileOp::Load(index) = instruction.op {
+                let load = &body.loads[index as usize];
+                let walk = &load.walk;
+                let constant =
+                    walk.o == 0 && walk.r == 0 && walk.r_outer.iter().all(|&stride| stride == 0);
+                if constant && filled {
+                    continue;
+                }
+                let register = instruction.target as usize;
+                let offset = body.offset(walk, region);
+                match load.source {
+                    Source::Memory(_) => {
+                        let size = load.dtype.size();
+                        let from =
+                            self.loads[index as usize].wrapping_offset(offset * size as isize);
+                        if region.is_dense(walk) && !constant {
+                            registers[register] = from;
+                            continue;
+                        }
+                        let slot = slot(instruction.target);
+                        registers[register] = slot;
+                        // SAFETY: the access stays inside its buffer, and a slot holds a tile.
+                        unsafe {
+                            match size {
+                                1 => gather::<u8>(from, slot, walk, region),
+                                4 => gather::<u32>(from, slot, walk, region),
+                                _ => gather::<u64>(from, slot, walk, region),
+                            }
+                        }
+                    }
+                    Source::Position => {
+                        let slot = slot(instruction.target);
+                        registers[register] = slot;
+                        with_storage!(load.dtype, T => {
+                            let slot = slot.cast::<T>();
+                            region.each(walk, |k, step| {
+                                // SAFETY: `k` is below the number of elements of a tile.
+                                unsafe { *slot.add(k) = (offset + step) as T };
+                            });
+                        });
+                    }
+                }
+            } else {
+                // SAFETY: every register holds `n` elements of its type; slots are assigned so
+                // that a target is apart from its sources, and a direct store is never read.
+                unsafe { tile::run(instruction, registers, n) };
+            }
+        }
+        for (store, &base) in body.stores.iter().zip(&self.stores) {
+            let size = store.dtype.size();
+            let to = base.wrapping_offset(body.offset(&store.walk, region) * size as isize);
+            let from = registers[store.register as usize];
+            if from == to {
+                continue;
+            }
+            // SAFETY: the access stays inside its buffer; tasks store disjoint elements.
+            unsafe {
+                match size {
+                    1 => scatter::<u8>(from, to, &store.walk, region),
+                    4 => scatter::<u32>(from, to, &store.walk, region),
+                    _ => scatter::<u64>(from, to, &store.walk, region),
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn clear(&self, lanes: &[*mut u8], columns: usize) {
+        for (&lanes, fold) in lanes.iter().zip(&self.body.folds) {
+            // SAFETY: `lane_bytes` of room were planned for each fold.
+            unsafe { fold::clear(lanes, fold.dtype, fold.kind, columns) };
+        }
+    }
+
+    /// Adds `rows` of the folded registers, which start `skip` elements into them.
+    #[inline(always)]
+    unsafe fn accumulate(
+        &self,
+        lanes: &[*mut u8],
+        registers: &[*mut u8],
+        skip: usize,
+        first: usize,
+        rows: usize,
+        columns: usize,
+    ) {
+        for (&lanes, fold) in lanes.iter().zip(&self.body.folds) {
+            let from = registers[fold.register as usize].wrapping_add(skip * fold.dtype.size());
+            // SAFETY: the tile holds the rows, and the lanes are separate memory.
+            unsafe { fold::add(lanes, from, fold.dtype, fold.kind, first, rows, columns) };
+        }
+    }
+
+    /// Joins the lanes and writes the block's result: to its place, or among the partial sums.
+    #[inline(always)]
+    unsafe fn finish(
+        &self,
+        lanes: &[*mut u8],
+        outer: usize,
+        o: usize,
+        i: usize,
+        columns: usize,
+        block: usize,
+    ) {
+        let body = self.body;
+        let mut partial = self.partial;
+        for ((&lanes, fold), &base) in lanes.iter().zip(&body.folds).zip(&self.folds) {
+            let size = fold.dtype.size();
+            let region = Region { outer, r_outer: 0, o, r: 0, i, no: 1, nr: 1, ni: columns };
+            // SAFETY: the lanes hold `columns` of each; every task and block writes its own place.
+            unsafe {
+                fold::join_lanes(lanes, fold.dtype, fold.kind, columns);
+                if body.n_blocks() == 1 {
+                    let to = base.wrapping_offset(body.offset(&fold.walk, &region) * size as isize);
+                    match size {
+                        1 => scatter::<u8>(lanes, to, &fold.walk, &region),
+                        4 => scatter::<u32>(lanes, to, &fold.walk, &region),
+                        _ => scatter::<u64>(lanes, to, &fold.walk, &region),
+                    }
+                } else {
+                    let row = (body.kept() * size).next_multiple_of(64);
+                    let at = ((outer * body.o + o) * body.i + i) * size;
+                    let to = partial.wrapping_add(block * row + at);
+                    std::ptr::copy_nonoverlapping(lanes, to, columns * size);
+                    partial = partial.wrapping_add(row * body.n_blocks());
+                }
+            }
+        }
+    }
+
+    unsafe fn join_blocks(&self) {
+        let body = self.body;
+        let mut partial = self.partial;
+        for (fold, &base) in body.folds.iter().zip(&self.folds) {
+            let size = fold.dtype.size();
+            let row = (body.kept() * size).next_multiple_of(64);
+            order::join(body.n_blocks(), |into, from| {
+                // SAFETY: rows of different blocks are separate.
+                unsafe {
+                    fold::combine(
+                        partial.wrapping_add(into * row),
+                        partial.wrapping_add(from * row),
+                        fold.dtype,
+                        fold.kind,
+                        body.kept(),
+                    );
+                }
+            });
+            let outer: usize = body.outer.iter().product();
+            for outer in 0..outer {
+                let region =
+                    Region { outer, r_outer: 0, o: 0, r: 0, i: 0, no: body.o, nr: 1, ni: body.i };
+                let from = partial.wrapping_add(outer * body.o * body.i * size);
+                let to = base.wrapping_offset(body.offset(&fold.walk, &region) * size as isize);
+                // SAFETY: the region is all of the results under one outer coordinate.
+                unsafe {
+                    match size {
+                        1 => scatter::<u8>(from, to, &fold.walk, &region),
+                        4 => scatter::<u32>(from, to, &fold.walk, &region),
+                        _ => scatter::<u64>(from, to, &fold.walk, &region),
+                    }
+                }
+            }
+            partial = partial.wrapping_add(row * body.n_blocks());
+        }
+    }
+}
+
+impl Loop {
+    /// Elements from the start of a buffer to the first element of a region.
+    #[inline(always)]
+    fn offset(&self, walk: &Walk, region: &Region) -> isize {
+        let mut offset = walk.offset
+            + walk.o * region.o as isize
+            + walk.r * region.r as isize
+            + walk.i * region.i as isize;
+        let mut rest = region.outer;
+        for (&extent, &stride) in self.outer.iter().zip(&walk.outer).rev() {
+            offset += (rest % extent) as isize * stride;
+            rest /= extent;
+        }
+        let mut rest = region.r_outer;
+        for (&extent, &stride) in self.r_outer.iter().zip(&walk.r_outer).rev() {
+            offset += (rest % extent) as isize * stride;
+            rest /= extent;
+        }
+        offset
+    }
+}
+
+impl Region {
+    /// Whether the elements of a walk lie one after another in the order of a tile.
+    #[inline(always)]
+    fn is_dense(&self, walk: &Walk) -> bool {
+        (self.ni == 1 || walk.i == 1)
+            && (self.nr == 1 || walk.r == self.ni as isize)
+            && (self.no == 1 || walk.o == (self.nr * self.ni) as isize)
+    }
+
+    /// Calls `f(position in the tile, offset in the walk)` for every element.
+    #[inline(always)]
+    fn each(&self, walk: &Walk, mut f: impl FnMut(usize, isize)) {
+        let mut k = 0;
+        for o in 0..self.no as isize {
+            for r in 0..self.nr as isize {
+                let row = o * walk.o + r * walk.r;
+                for i in 0..self.ni as isize {
+                    f(k, row + i * walk.i);
+                    k += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Copies a region of a walk into a tile.
+#[inline(always)]
+unsafe fn gather<T: Copy>(from: *const u8, to: *mut u8, walk: &Walk, region: &Region) {
+    let (from, to) = (from.cast::<T>(), to.cast::<T>());
+    // SAFETY: the caller gives a source that holds the walk and a tile with room for the region.
+    unsafe {
+        if walk.o == 0 && walk.r == 0 && walk.i == 0 {
+            let n = region.no * region.nr * region.ni;
+            return std::slice::from_raw_parts_mut(to, n).fill(*from);
+        }
+        let mut to = to;
+        for o in 0..region.no as isize {
+            for r in 0..region.nr as isize {
+                let row = from.offset(o * walk.o + r * walk.r);
+                match walk.i {
+                    1 => std::ptr::copy_nonoverlapping(row, to, region.ni),
+                    0 => std::slice::from_raw_parts_mut(to, region.ni).fill(*row),
+                    stride => {
+                        for i in 0..region.ni {
+                            *to.add(i) = *row.offset(i as isize * stride);
+                        }
+                    }
+                }
+                to = to.add(region.ni);
+            }
+        }
+    }
+}
+
+/// Copies a tile to a region of a walk.
+#[inline(always)]
+unsafe fn scatter<T: Copy>(from: *const u8, to: *mut u8, walk: &Walk, region: &Region) {
+    let (mut from, to) = (from.cast::<T>(), to.cast::<T>());
+    // SAFETY: the caller gives a tile that holds the region and a target that holds the walk.
+    unsafe {
+        if region.is_dense(walk) {
+            let n = region.no * region.nr * region.ni;
+            return std::ptr::copy_nonoverlapping(from, to, n);
+        }
+        for o in 0..region.no as isize {
+            for r in 0..region.nr as isize {
+                let row = to.offset(o * walk.o + r * walk.r);
+                if walk.i == 1 {
+                    std::ptr::copy_nonoverlapping(from, row, region.ni);
+                } else {
+                    for i in 0..region.ni {
+                        *row.offset(i as isize * walk.i) = *from.add(i);
+                    }
+                }
+                from = from.add(region.ni);
+            }
+        }
+    }
+}

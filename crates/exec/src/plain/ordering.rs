@@ -1,0 +1,109 @@
+//! Sorting, the place of the largest, and running sums.
+
+use super::{Number, Slot, around, by_number, by_size};
+use crate::kernel::Pool;
+use std::cmp::Ordering;
+use thalweg_graph::DType;
+
+/// Calls `lane(start)` for each line along an axis; `start` is its first element.
+fn lanes(pool: &Pool, before: usize, extent: usize, after: usize, lane: impl Fn(usize) + Sync) {
+    let n_lanes = before * after;
+    let per_task = (16 * 1024 / extent.max(1)).max(1);
+    pool.for_each(n_lanes.div_ceil(per_task), |task| {
+        for at in task * per_task..((task + 1) * per_task).min(n_lanes) {
+            lane(at / after * extent * after + at % after);
+        }
+    });
+}
+
+/// The first largest element; NaN is larger than all.
+pub(super) unsafe fn arg_max(axis: usize, operand: &Slot<'_>, out: &Slot<'_>, pool: &Pool) {
+    let (before, extent, after) = around(&operand.ty.shape, axis);
+    by_number!(operand.ty.dtype, T => {
+        lanes(pool, before, extent, after, |start| {
+            // SAFETY: a lane's elements lie inside the operand; lanes have separate results.
+            unsafe {
+                let from = operand.at::<T>().add(start);
+                let mut best = 0;
+                for k in 1..extent {
+                    let (x, top) = (*from.add(k * after), *from.add(best * after));
+                    if x > top || (Number::is_nan(x) && !Number::is_nan(top)) {
+                        best = k;
+                    }
+                }
+                let place = start / (extent * after) * after + start % after;
+                *out.at::<i32>().add(place) = best as i32;
+            }
+        });
+    });
+}
+
+/// NaN comes last in either direction; zeros of either sign are equal.
+fn compare<T: Number>(a: T, b: T, descending: bool) -> Ordering {
+    match (a.is_nan(), b.is_nan()) {
+        (true, true) => Ordering::Equal,
+        (true, false) => Ordering::Greater,
+        (false, true) => Ordering::Less,
+        (false, false) => {
+            let order = a.partial_cmp(&b).unwrap_or(Ordering::Equal);
+            if descending { order.reverse() } else { order }
+        }
+    }
+}
+
+pub(super) unsafe fn sort(
+    axis: usize,
+    descending: bool,
+    inputs: &[Slot<'_>],
+    outputs: &[Slot<'_>],
+    pool: &Pool,
+) {
+    let (before, extent, after) = around(&inputs[0].ty.shape, axis);
+    let key_type = inputs[0].ty.dtype;
+    lanes(pool, before, extent, after, |start| {
+        let mut order: Vec<usize> = (0..extent).collect();
+        // SAFETY: a lane's elements lie inside the operands; lanes have separate results.
+        unsafe {
+            if key_type == DType::Bool {
+                let key = |k: usize| u32::from(*inputs[0].at::<u8>().add(start + k * after));
+                order.sort_by(|&a, &b| compare(key(a), key(b), descending));
+            } else {
+                by_number!(key_type, T => {
+                    let key = |k: usize| *inputs[0].at::<T>().add(start + k * after);
+                    order.sort_by(|&a, &b| compare(key(a), key(b), descending));
+                });
+            }
+            for (from, to) in inputs.iter().zip(outputs) {
+                by_size!(from.ty.dtype.size(), T => {
+                    for (k, &source) in order.iter().enumerate() {
+                        *to.at::<T>().add(start + k * after) =
+                            *from.at::<T>().add(start + source * after);
+                    }
+                });
+            }
+        }
+    });
+}
+
+pub(super) unsafe fn cumulative_sum(
+    axis: usize,
+    reverse: bool,
+    operand: &Slot<'_>,
+    out: &Slot<'_>,
+    pool: &Pool,
+) {
+    let (before, extent, after) = around(&operand.ty.shape, axis);
+    by_number!(operand.ty.dtype, T => {
+        lanes(pool, before, extent, after, |start| {
+            let mut sum = T::ZERO;
+            for k in 0..extent {
+                let k = if reverse { extent - 1 - k } else { k };
+                // SAFETY: a lane's elements lie inside the operand; lanes have separate results.
+                unsafe {
+                    sum = Number::plus(sum, *operand.at::<T>().add(start + k * after));
+                    *out.at::<T>().add(start + k * after) = sum;
+                }
+            }
+        });
+    });
+}

@@ -1,0 +1,390 @@
+//! Compile once, run many times.
+
+use crate::error::ExecError;
+use crate::kernel::pool::Shared;
+use crate::kernel::{Float, Pool};
+use crate::plain::{self, Slot};
+use crate::plan::view::BufferId;
+use crate::plan::{Home, Kernel, Loops, Pass, Plan, Step, WhileLoop};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use thalweg_graph::{Array, DType, Graph, TensorType};
+
+/// Compiles graphs for a set of threads and keeps the programs by structure.
+///
+/// # Example
+/// ```
+/// use thalweg_exec::Executor;
+/// use thalweg_graph::{Array, Builder, DType, TensorType};
+/// let b = Builder::new(DType::F32);
+/// let x = b.input("x", TensorType::new(DType::F32, [3]));
+/// let graph = b.finish(&[("y", (x * x).sum(&[0]))])?;
+/// let program = Executor::new(1).compile(&graph)?;
+/// let y = program.run(vec![Array::vector(&[1.0f32, 2.0, 3.0])])?;
+/// assert_eq!(y[0].item(), Some(14.0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Executor {
+    pool: Arc<Pool>,
+    programs: Mutex<HashMap<Graph, Arc<Program>>>,
+}
+
+impl Executor {
+    /// An executor of `threads` threads; 0: one for each core.
+    pub fn new(threads: usize) -> Executor {
+        Executor::on(Pool::new(threads))
+    }
+
+    /// An executor on a given pool.
+    pub fn on(pool: Pool) -> Executor {
+        Executor { pool: Arc::new(pool), programs: Mutex::default() }
+    }
+
+    /// Number of threads.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// The program of a graph: simplified, planned, and kept for the next time.
+    pub fn compile(&self, graph: &Graph) -> Result<Arc<Program>, ExecError> {
+        if let Some(known) = self.programs().get(graph) {
+            return Ok(known.clone());
+        }
+        graph.verify()?;
+        let simple = graph.clone();
+        let program = Arc::new(Program {
+            pool: self.pool.clone(),
+            plan: Plan::new(&simple, &self.pool),
+            inputs: graph.inputs().map(|port| (port.name.clone(), port.ty.clone())).collect(),
+            outputs: graph.output_types().cloned().collect(),
+            arena: Mutex::new(None),
+        });
+        self.programs().insert(graph.clone(), program.clone());
+        Ok(program)
+    }
+
+    fn programs(&self) -> std::sync::MutexGuard<'_, HashMap<Graph, Arc<Program>>> {
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Bytes that a program needs, known before it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Working memory: intermediate values and kernels' scratch, reused by liveness.
+    pub working: usize,
+    /// Arrays passed in.
+    pub inputs: usize,
+    /// Arrays given back, but for those that may take over an input's place.
+    pub outputs: usize,
+    /// Literals.
+    pub constants: usize,
+}
+
+impl Memory {
+    /// Everything together: the peak while the program runs.
+    pub fn peak(&self) -> usize {
+        self.working + self.inputs + self.outputs + self.constants
+    }
+}
+
+/// A compiled graph.
+pub struct Program {
+    pool: Arc<Pool>,
+    plan: Plan,
+    inputs: Vec<(String, TensorType)>,
+    outputs: Vec<TensorType>,
+    /// Working memory of the last run, for the next.
+    arena: Mutex<Option<Array>>,
+}
+
+impl Program {
+    /// The estimate of memory that this program needs.
+    pub fn memory(&self) -> Memory {
+        let fresh = self.outputs.iter().zip(&self.plan.donors).filter(|(_, donor)| donor.is_none());
+        Memory {
+            working: self.plan.arena_bytes,
+            inputs: self.inputs.iter().map(|(_, ty)| ty.size_in_bytes()).sum(),
+            outputs: fresh.map(|(ty, _)| ty.size_in_bytes()).sum(),
+            constants: self.plan.constants.iter().map(|array| array.size_in_bytes()).sum(),
+        }
+    }
+
+    /// Number of steps of the plan, for reports.
+    pub fn n_steps(&self) -> usize {
+        self.plan.steps.len()
+    }
+
+    /// Runs the program. An array that the caller gives away (its only handle) may be reused for
+    /// an output of its type; pass a clone to keep it.
+    pub fn run(&self, mut inputs: Vec<Array>) -> Result<Vec<Array>, ExecError> {
+        if inputs.len() != self.inputs.len() {
+            return Err(ExecError::InputCount { expected: self.inputs.len(), got: inputs.len() });
+        }
+        for (array, (name, ty)) in inputs.iter().zip(&self.inputs) {
+            if array.dtype() != ty.dtype || array.shape() != ty.shape {
+                return Err(ExecError::InputType {
+                    name: name.clone(),
+                    expected: ty.clone(),
+                    got: TensorType::new(array.dtype(), array.shape()),
+                });
+            }
+        }
+        let mut arena = self.take_arena()?;
+        let mut donated: Vec<Option<Array>> = vec![None; self.outputs.len()];
+        let mut addresses: Vec<*mut u8> =
+            inputs.iter().map(|array| array.as_ptr().cast_mut()).collect();
+        for (output, donor) in self.plan.donors.iter().enumerate() {
+            let Some(input) = *donor else { continue };
+            if inputs[input].is_unique() {
+                let placeholder = Array::zeros(DType::Bool, &[0]);
+                let mut array = std::mem::replace(&mut inputs[input], placeholder);
+                addresses[input] = array.as_mut_ptr();
+                donated[output] = Some(array);
+            }
+        }
+        let mut outputs: Vec<Array> = Vec::with_capacity(self.outputs.len());
+        for (ty, donated) in self.outputs.iter().zip(donated) {
+            outputs.push(match donated {
+                Some(array) => array,
+                None => Array::try_zeros(ty.dtype, &ty.shape)
+                    .map_err(|_| ExecError::OutOfMemory { bytes: ty.size_in_bytes() })?,
+            });
+        }
+        let results: Vec<*mut u8> = outputs.iter_mut().map(Array::as_mut_ptr).collect();
+        let (inputs_at, outputs_at) = (Addresses(addresses), Addresses(results));
+        let start = Shared(arena.as_mut_ptr());
+        let outcome = self.pool.install(|| {
+            let bound = Bound {
+                pool: &self.pool,
+                plan: &self.plan,
+                inputs: inputs_at.get(),
+                outputs: outputs_at.get(),
+                arena: start.get(),
+            };
+            // SAFETY: inputs were checked against their types; outputs and arena are this run's
+            // own; an output that took over an input's place is safe by the plan.
+            unsafe { bound.run() }
+        });
+        *self.arena.lock().unwrap_or_else(PoisonError::into_inner) = Some(arena);
+        outcome.map(|()| outputs)
+    }
+
+    fn take_arena(&self) -> Result<Array, ExecError> {
+        let kept = self.arena.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let bytes = self.plan.arena_bytes;
+        match kept {
+            Some(arena) => Ok(arena),
+            None => Array::try_zeros(DType::Bool, &[bytes])
+                .map_err(|_| ExecError::OutOfMemory { bytes }),
+        }
+    }
+}
+
+/// Addresses that cross to the pool's threads.
+struct Addresses(Vec<*mut u8>);
+
+impl Addresses {
+    fn get(&self) -> &[*mut u8] {
+        &self.0
+    }
+}
+
+// SAFETY: the addresses are only dereferenced by kernels, which justify it.
+unsafe impl Sync for Addresses {}
+// SAFETY: as above.
+unsafe impl Send for Addresses {}
+
+/// A plan with the addresses of everything that it touches.
+struct Bound<'a> {
+    pool: &'a Pool,
+    plan: &'a Plan,
+    inputs: &'a [*mut u8],
+    outputs: &'a [*mut u8],
+    arena: *mut u8,
+}
+
+impl Bound<'_> {
+    fn address(&self, buffer: BufferId) -> *mut u8 {
+        match self.plan.buffers[buffer.0 as usize].home {
+            Home::Input(index) => self.inputs[index],
+            Home::Output(index) => self.outputs[index],
+            Home::Constant(index) => self.plan.constants[index].as_ptr().cast_mut(),
+            Home::Arena(offset) => self.arena.wrapping_add(offset),
+        }
+    }
+
+    /// # Safety
+    /// Addresses are those of buffers of the planned sizes; outputs and arena are unshared.
+    unsafe fn run(&self) -> Result<(), ExecError> {
+        for step in &self.plan.steps {
+            let scratch = self.arena.wrapping_add(step.scratch_offset);
+            // SAFETY: the plan gives each step room that nothing else uses while it runs.
+            unsafe { self.step(step, scratch)? };
+        }
+        Ok(())
+    }
+
+    unsafe fn step(&self, step: &Step, scratch: *mut u8) -> Result<(), ExecError> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match &step.kernel {
+                Kernel::Loop(body) => body.run(self.pool, &|buffer| self.address(buffer), scratch),
+                Kernel::Product { dtype: DType::F64, .. } => self.product::<f64>(step, scratch),
+                Kernel::Product { .. } => self.product::<f32>(step, scratch),
+                Kernel::Convolution { dtype: DType::F64, .. } => {
+                    self.convolution::<f64>(step, scratch);
+                }
+                Kernel::Convolution { .. } => self.convolution::<f32>(step, scratch),
+                Kernel::Plain(plain) => {
+                    let slots = |typed: &[(BufferId, TensorType)]| {
+                        typed.iter().map(|(buffer, _)| self.address(*buffer)).collect::<Vec<_>>()
+                    };
+                    let (ins, outs) = (slots(&plain.inputs), slots(&plain.outputs));
+                    let with_types =
+                        |addresses: Vec<*mut u8>, typed: &'_ [(BufferId, TensorType)]| {
+                            addresses
+                                .into_iter()
+                                .zip(typed.iter().map(|(_, ty)| ty.clone()))
+                                .collect::<Vec<_>>()
+                        };
+                    let (ins, outs) =
+                        (with_types(ins, &plain.inputs), with_types(outs, &plain.outputs));
+                    let ins: Vec<Slot> =
+                        ins.iter().map(|(start, ty)| Slot { start: *start, ty }).collect();
+                    let outs: Vec<Slot> =
+                        outs.iter().map(|(start, ty)| Slot { start: *start, ty }).collect();
+                    let run_plan = |plan: &Plan, inputs: &[*mut u8], outputs: &[*mut u8], arena| {
+                        Bound { pool: self.pool, plan, inputs, outputs, arena }.run()
+                    };
+                    plain::run(plain, self.pool, &ins, &outs, scratch, &run_plan)?;
+                }
+                Kernel::Scan(loops) => self.scan(loops, scratch)?,
+                Kernel::While(loops) => self.repeat(loops, scratch)?,
+            }
+        }
+        Ok(())
+    }
+
+    unsafe fn product<T: Float>(&self, step: &Step, scratch: *mut u8) {
+        let Kernel::Product { product, a, a_offset, b, b_offset, c, .. } = &step.kernel else {
+            return;
+        };
+        let a = self.address(*a).cast::<T>().wrapping_offset(*a_offset);
+        let b = self.address(*b).cast::<T>().wrapping_offset(*b_offset);
+        // SAFETY: views lie inside their buffers, and the result's buffer is its own.
+        unsafe { product.run(self.pool, a, b, self.address(*c).cast(), scratch) };
+    }
+
+    unsafe fn convolution<T: Float>(&self, step: &Step, scratch: *mut u8) {
+        let Kernel::Convolution {
+            pass, convolution, lhs, lhs_shared, rhs, rhs_shared, out, ..
+        } = &step.kernel
+        else {
+            return;
+        };
+        let (a, b) = (self.address(*lhs).cast::<T>(), self.address(*rhs).cast::<T>());
+        let (pool, out) = (self.pool, self.address(*out).cast::<T>());
+        let (left, right) = (*lhs_shared, *rhs_shared);
+        // SAFETY: dense operands of the shapes that the plan was made from.
+        unsafe {
+            match pass {
+                Pass::Forward => convolution.forward(pool, a, left, b, right, out, scratch),
+                Pass::InputGradient => {
+                    convolution.input_gradient(pool, a, left, b, right, out, scratch);
+                }
+                Pass::WeightGradient => {
+                    convolution.weight_gradient(pool, a, left, b, right, out, scratch);
+                }
+            }
+        }
+    }
+
+    unsafe fn scan(&self, loops: &Loops, scratch: *mut u8) -> Result<(), ExecError> {
+        let scan = &loops.scan;
+        let given: Vec<*mut u8> = loops.inputs.iter().map(|&b| self.address(b)).collect();
+        let result: Vec<*mut u8> = loops.outputs.iter().map(|&b| self.address(b)).collect();
+        let mut other = Vec::with_capacity(scan.n_carry);
+        let mut free = scratch.wrapping_add(loops.body.arena_bytes.next_multiple_of(64));
+        for bytes in &loops.carry {
+            other.push(free);
+            free = free.wrapping_add(bytes.next_multiple_of(64));
+        }
+        // Steps write the two sides in turn, such that the last one writes the result.
+        let side = |step: usize| {
+            if (scan.length - step).is_multiple_of(2) {
+                &result[..scan.n_carry]
+            } else {
+                &other[..]
+            }
+        };
+        if scan.length == 0 {
+            for (i, &bytes) in loops.carry.iter().enumerate() {
+                // SAFETY: carry in and out are separate buffers of one size.
+                unsafe { std::ptr::copy_nonoverlapping(given[i], result[i], bytes) };
+            }
+        }
+        let xs = scan.n_carry..scan.n_carry + scan.n_xs;
+        for step in 0..scan.length {
+            let row = if scan.reverse { scan.length - 1 - step } else { step };
+            let mut inputs = given.clone();
+            if step > 0 {
+                inputs[..scan.n_carry].copy_from_slice(side(step));
+            }
+            for (input, &bytes) in inputs[xs.clone()].iter_mut().zip(&loops.x_rows) {
+                *input = input.wrapping_add(row * bytes);
+            }
+            let mut outputs = result.clone();
+            outputs[..scan.n_carry].copy_from_slice(side(step + 1));
+            for (output, &bytes) in outputs[scan.n_carry..].iter_mut().zip(&loops.y_rows) {
+                *output = output.wrapping_add(row * bytes);
+            }
+            let (plan, arena) = (&loops.body, scratch);
+            let body = Bound { pool: self.pool, plan, inputs: &inputs, outputs: &outputs, arena };
+            // SAFETY: rows lie inside their sequences, and the two sides of a carry are separate.
+            unsafe { body.run()? };
+        }
+        Ok(())
+    }
+
+    unsafe fn repeat(&self, loops: &WhileLoop, scratch: *mut u8) -> Result<(), ExecError> {
+        let n_carry = loops.looped.n_carry;
+        let mut inputs: Vec<*mut u8> = loops.inputs.iter().map(|&b| self.address(b)).collect();
+        let result: Vec<*mut u8> = loops.outputs.iter().map(|&b| self.address(b)).collect();
+        let arena_bytes = loops.body.arena_bytes.max(loops.condition.arena_bytes);
+        let mut free = scratch.wrapping_add(arena_bytes.next_multiple_of(64));
+        let mut other = Vec::with_capacity(n_carry);
+        for bytes in &loops.carry {
+            other.push(free);
+            free = free.wrapping_add(bytes.next_multiple_of(64));
+        }
+        let flag = free;
+        let (pool, arena) = (self.pool, scratch);
+        let mut to_result = true;
+        loop {
+            let outputs = [flag];
+            let plan = &loops.condition;
+            // SAFETY: the condition writes its one byte into scratch of its own.
+            let goes_on = unsafe {
+                Bound { pool, plan, inputs: &inputs, outputs: &outputs, arena }.run()?;
+                *flag != 0
+            };
+            if !goes_on {
+                break;
+            }
+            let outputs: &[*mut u8] = if to_result { &result } else { &other };
+            let plan = &loops.body;
+            // SAFETY: the two sides of a carry are separate.
+            unsafe { Bound { pool, plan, inputs: &inputs, outputs, arena }.run()? };
+            inputs[..n_carry].copy_from_slice(outputs);
+            to_result = !to_result;
+        }
+        for (i, &bytes) in loops.carry.iter().enumerate() {
+            if inputs[i] != result[i] {
+                // SAFETY: separate buffers of one size.
+                unsafe { std::ptr::copy_nonoverlapping(inputs[i], result[i], bytes) };
+            }
+        }
+        Ok(())
+    }
+}
