@@ -168,6 +168,7 @@ macro_rules! each_row {
 /// Hides where a pointer comes from. Without it, the compiler keeps the sum of each row's offset
 /// and each unrolled step in memory and loads one for every multiply-add.
 #[inline(always)]
+#[allow(clippy::pointers_in_nomem_asm_block)] // Nothing is read or written through it.
 fn opaque<T>(pointer: *const T) -> *const T {
     let mut pointer = pointer;
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
