@@ -68,12 +68,26 @@ function overMap(target: Target, report: Report, tx: number, ty: number): Answer
   };
 }
 
-function overChart(target: Target, tx: number): Answer {
+/** The series to speak of: all, or of many those nearest to the pointer, in their own order. */
+function closest(target: Target, wanted: number, ty: number): Series[] {
+  const series = (target.series ?? []).filter((one) => one.x && one.x.length > 0);
+  if (series.length <= 8) return series;
+  const away = new Map(
+    series.map((one) => {
+      const y = one.y[nearest(one.x!.map((x) => x ?? Infinity), wanted)];
+      return [one, y === null ? Infinity : Math.abs(position(target.y, y) - ty)];
+    }),
+  );
+  const near = new Set([...series].sort((a, b) => away.get(a)! - away.get(b)!).slice(0, 5));
+  return series.filter((one) => near.has(one));
+}
+
+function overChart(target: Target, tx: number, ty: number): Answer {
   const answer: Answer = { rows: [], marks: [] };
   if (!target.x) return answer;
   const [left, top, width, height] = target.frame;
   const wanted = value(target.x, tx);
-  const series = (target.series ?? []).filter((one) => one.x && one.x.length > 0);
+  const series = closest(target, wanted, ty);
   let shown: number | undefined;
   for (const one of series) {
     const xs = one.x!.map((x) => x ?? Infinity);
@@ -92,8 +106,6 @@ function overChart(target: Target, tx: number): Answer {
     const name = target.x.label === "step" || target.x.label === "eigenvalue" ? target.x.label : "at";
     answer.rows.unshift({ name, text: format(shown, 4) });
   }
-  // A long list would cover the figure: the extremes say most.
-  if (answer.rows.length > 9) answer.rows.splice(9, Infinity, { name: "…", text: "" });
   return answer;
 }
 
@@ -175,7 +187,7 @@ export function hoverFigures(root: ParentNode, report: Report, tooltip: Tooltip)
           target.kind === "map"
             ? overMap(target, report, tx, ty)
             : target.kind === "chart"
-              ? overChart(target, tx)
+              ? overChart(target, tx, ty)
               : overStems(target, tx);
         marks.replaceChildren(
           ...answer.marks.map(({ at, colour }) => {

@@ -16,6 +16,8 @@ interface Panel {
 }
 
 const HOME = new THREE.Vector3(2.66, 2.72, 3.84);
+// Just above the level of the floor.
+const LOWEST = 0.495 * Math.PI;
 const TARGET = new THREE.Vector3(0, 0.33 * HEIGHT, 0);
 
 export class Stage {
@@ -55,7 +57,7 @@ export class Stage {
     this.controls = new OrbitControls(this.camera, row);
     this.controls.enablePan = false;
     this.controls.enableDamping = true;
-    this.controls.maxPolarAngle = 0.53 * Math.PI;
+    this.controls.maxPolarAngle = LOWEST;
     this.controls.minDistance = 2.5;
     this.controls.maxDistance = 14;
     this.home();
@@ -128,7 +130,7 @@ export class Stage {
       event.preventDefault();
       const at = new THREE.Spherical().setFromVector3(this.camera.position.clone().sub(TARGET));
       at.theta += by[0];
-      at.phi = Math.min(0.53 * Math.PI, Math.max(0.02, at.phi + by[1]));
+      at.phi = Math.min(LOWEST, Math.max(0.02, at.phi + by[1]));
       this.look(new THREE.Vector3().setFromSpherical(at).add(TARGET));
     });
     for (const panel of this.panels) {

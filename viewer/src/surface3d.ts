@@ -142,7 +142,8 @@ export class SurfaceScene {
           `#include <map_fragment>
           float level = (vMapUv.x - contour.x) / contour.y;
           float away = abs(fract(level + 0.5) - 0.5) / max(fwidth(level), 1e-6);
-          float line = 1.0 - smoothstep(0.35, 1.15, away);
+          // A flat floor would be one wide line.
+          float line = (1.0 - smoothstep(0.35, 1.15, away)) * smoothstep(0.004, 0.012, vMapUv.x);
           vec3 ink = vMapUv.x < 0.62 ? vec3(1.0) : vec3(0.02);
           diffuseColor.rgb = mix(diffuseColor.rgb, ink, 0.55 * line);`,
         );

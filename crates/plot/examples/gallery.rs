@@ -214,6 +214,27 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         fs::write(root.join(name).with_extension("png"), figure.png(2.0)?)?;
     }
     fs::write(root.join("report.html"), report_html(&report))?;
-    fs::write(root.join("report.json"), report.to_json())?;
+    let mut one = Report::new("A surface", "cross-entropy (nats)", report.provenance.clone());
+    one.models = vec![ModelReport {
+        name: "SGD".into(),
+        parameters: 2794,
+        lines: broken.lines(),
+        surface: Some(broken),
+        ..ModelReport::default()
+    }];
+    fs::write(root.join("surface.html"), report_html(&one))?;
+    let mut run = Report::new("A training run", "cross-entropy (nats)", report.provenance.clone());
+    run.models = members
+        .iter()
+        .map(|(_, curve)| ModelReport {
+            name: curve.member.clone(),
+            parameters: 2794,
+            test_accuracy: curve.column("test_accuracy").and_then(|v| v.last().copied()),
+            loss: curve.column("train_loss").and_then(|v| v.last().copied()).map(Into::into),
+            curves: vec![(*curve).clone()],
+            ..ModelReport::default()
+        })
+        .collect();
+    fs::write(root.join("train.html"), report_html(&run))?;
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! A chart of lines over one pair of axes.
 
 use crate::axis::{Kind, Scale};
-use crate::canvas::{Canvas, Figure, Rect, Stroke, Style, TextStyle, path};
+use crate::canvas::{Canvas, Figure};
 use crate::frame::{Entry, Frame, TITLE, legend, legend_height};
+use crate::markup::{Rect, path};
+use crate::theme::{Stroke, Style, TextStyle};
 use serde_json::json;
 
 /// A line of a chart.

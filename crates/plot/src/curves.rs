@@ -1,9 +1,10 @@
 //! Cuts through a landscape, and training curves.
 
 use crate::axis::Kind;
-use crate::canvas::{Figure, Style};
+use crate::canvas::Figure;
 use crate::chart::{Chart, Series};
 use crate::colour;
+use crate::theme::Style;
 use thalweg_record::{Line, TrainingCurve};
 
 /// The loss along lines through the centre, on a log scale. `lines` are named by model; lines of

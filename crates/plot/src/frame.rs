@@ -1,8 +1,10 @@
 //! The frame of a plot: axes, ticks, grid, labels.
 
 use crate::axis::{Kind, Scale, Tick};
-use crate::canvas::{Canvas, Rect, Stroke, TextStyle};
+use crate::canvas::Canvas;
 use crate::font;
+use crate::markup::Rect;
+use crate::theme::{Stroke, TextStyle};
 
 /// The size of tick labels.
 pub(crate) const TICK: f64 = 10.5;

@@ -1,10 +1,12 @@
 //! Surfaces side by side on one shared scale: the picture that a landscape is known by.
 
 use crate::axis::{Scale, number};
-use crate::canvas::{Canvas, Figure, Rect, Style, TextStyle};
+use crate::canvas::{Canvas, Figure};
 use crate::chart::axis_json;
 use crate::frame::{Frame, TITLE};
+use crate::markup::Rect;
 use crate::relief::{self, Sides};
+use crate::theme::{Style, TextStyle};
 use crate::{font, map};
 use serde_json::json;
 use thalweg_record::{NOT_COMPUTED, Surface, SurfaceAttributes};
@@ -43,7 +45,9 @@ fn figure(
     let planes: Vec<(usize, &str, &Surface)> = surfaces
         .iter()
         .enumerate()
-        .filter(|(_, (_, s))| s.x.len() > 1 && s.y.len() > 1 && s.check().is_ok())
+        .filter(|(_, (_, s))| {
+            s.x.len() > 1 && s.y.len() > 1 && s.pairs != Some(0) && s.check().is_ok()
+        })
         .map(|(index, (name, s))| (index, *name, *s))
         .collect();
     let shown = |surface: &Surface| {
@@ -82,7 +86,11 @@ fn figure(
     let loss_name =
         if attributes.loss_name.is_empty() { "loss" } else { attributes.loss_name.as_str() };
     let bar_label = format!("{loss_name}, {kind}");
-    let note = note(&planes, attributes, maps);
+    let mut note = note(&planes, attributes, maps);
+    let stride = planes.iter().map(|(_, _, s)| relief::stride(s)).max().unwrap_or(1);
+    if reliefs && stride > 1 {
+        note.push_str(&format!(" · relief drawn at one point in {stride} each way"));
+    }
     let note_lines = font::wrap(&note, 11.0, width - left - 20.0).len() as f64;
     let top = 36.0 + note_lines * 11.0 * 1.4 + 8.0;
     let relief_height = if reliefs { 350.0 } else { 0.0 };

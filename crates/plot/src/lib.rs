@@ -18,18 +18,21 @@ mod font;
 mod frame;
 mod landscape;
 mod map;
+mod markup;
 mod png;
 mod relief;
 mod report;
 mod report_table;
 mod spectrum;
+mod theme;
 
-pub use canvas::{Figure, Style};
+pub use canvas::Figure;
 pub use curves::{line_figure, training_figure};
 pub use landscape::{landscape_figure, map_figure, relief_figure};
 pub use png::png;
 pub use report::report_html;
 pub use spectrum::{density_figure, spectrum_figure};
+pub use theme::Style;
 
 /// What can go wrong when a figure is made into pixels.
 #[derive(Debug, thiserror::Error)]

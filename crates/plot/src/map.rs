@@ -1,11 +1,13 @@
 //! A surface seen from above: filled contours, trajectory, lowest point.
 
 use crate::axis::{Kind, Scale, number};
-use crate::canvas::{Canvas, Rect, Stroke, TextStyle, path};
+use crate::canvas::Canvas;
 use crate::colour::{hex, viridis};
 use crate::contour::Field;
 use crate::font;
 use crate::frame::{Frame, LABEL, TICK};
+use crate::markup::{Rect, path};
+use crate::theme::{Stroke, TextStyle};
 use thalweg_record::{NOT_COMPUTED, Surface};
 
 /// Steps of colour from the lowest to the highest value.

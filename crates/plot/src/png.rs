@@ -36,7 +36,8 @@ pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>, PlotError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::canvas::{Canvas, Style, TextStyle};
+    use crate::canvas::Canvas;
+    use crate::theme::{Style, TextStyle};
 
     #[test]
     fn text_leaves_pixels() {

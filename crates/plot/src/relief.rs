@@ -1,9 +1,11 @@
 //! A surface seen from the side: shaded facets, drawn from back to front.
 
 use crate::axis::Scale;
-use crate::canvas::{Anchor, Canvas, Rect, Stroke, TextStyle, path};
+use crate::canvas::Canvas;
 use crate::colour::{hex, shade, viridis};
 use crate::frame::{LABEL, TICK};
+use crate::markup::{Rect, path};
+use crate::theme::{Anchor, Stroke, TextStyle};
 use thalweg_record::Surface;
 
 /// The box: x and y from -1 to 1, z from 0 to this.
@@ -119,6 +121,11 @@ fn back(canvas: &mut Canvas, view: &View, sides: &Sides) {
     }
 }
 
+/// How many grid points a facet spans: a fine grid would give more facets than can be seen.
+pub(crate) fn stride(surface: &Surface) -> usize {
+    surface.x.len().max(surface.y.len()).div_ceil(80)
+}
+
 fn facets(canvas: &mut Canvas, view: &View, surface: &Surface, sides: &Sides) {
     let columns = surface.x.len();
     let node = |row: usize, column: usize| {
@@ -126,14 +133,18 @@ fn facets(canvas: &mut Canvas, view: &View, surface: &Surface, sides: &Sides) {
         let t = if loss.is_finite() { sides.loss.position(loss).clamp(0.0, 1.0) } else { f64::NAN };
         [side(&sides.x, surface.x[column]), side(&sides.y, surface.y[row]), HEIGHT * t]
     };
+    let stride = stride(surface);
+    let thin = |count: usize| -> Vec<usize> {
+        (0..count - 1).step_by(stride).chain([count - 1]).collect()
+    };
     let mut facets = Vec::new();
-    for row in 0..surface.y.len() - 1 {
-        for column in 0..columns - 1 {
+    for rows in thin(surface.y.len()).windows(2) {
+        for columns in thin(columns).windows(2) {
             let corners = [
-                node(row, column),
-                node(row, column + 1),
-                node(row + 1, column + 1),
-                node(row + 1, column),
+                node(rows[0], columns[0]),
+                node(rows[0], columns[1]),
+                node(rows[1], columns[1]),
+                node(rows[1], columns[0]),
             ];
             let z = corners.iter().map(|corner| corner[2]).sum::<f64>() / 4.0;
             if z.is_nan() {

@@ -1,6 +1,8 @@
 //! `report.html`: everything about a run in one file that needs no network.
 
-use crate::canvas::{Figure, Style, escape};
+use crate::canvas::Figure;
+use crate::markup::escape;
+use crate::theme::Style;
 use crate::{
     density_figure, line_figure, map_figure, relief_figure, report_table, spectrum_figure,
     training_figure,

@@ -1,7 +1,7 @@
 //! The table of a report, and numbers with their standard errors.
 
 use crate::axis::{significant, superscript};
-use crate::canvas::escape;
+use crate::markup::escape;
 use thalweg_record::{ModelReport, Quantity, Report};
 
 /// The table of all models: a row each, a column for every quantity that any of them has.
@@ -82,11 +82,7 @@ pub(crate) fn eigenvalues(report: &Report) -> Option<String> {
 }
 
 fn percent(share: f64) -> String {
-    if share.is_finite() {
-        format!("{} %", significant((share * 10_000.0).round() / 100.0, 4))
-    } else {
-        significant(share, 3)
-    }
+    if share.is_finite() { format!("{:.2} %", share * 100.0) } else { significant(share, 3) }
 }
 
 fn thousands(value: u64) -> String {

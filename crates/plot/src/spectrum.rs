@@ -1,10 +1,12 @@
 //! The eigenvalues of a curvature operator.
 
 use crate::axis::{Kind, Scale};
-use crate::canvas::{Canvas, Figure, Rect, Stroke, Style, TextStyle};
+use crate::canvas::{Canvas, Figure};
 use crate::chart::{Chart, Series, axis_json, finite};
 use crate::colour;
 use crate::frame::{Entry, Frame, LABEL, TITLE, legend, legend_height};
+use crate::markup::Rect;
+use crate::theme::{Stroke, Style, TextStyle};
 use serde_json::json;
 use thalweg_record::Spectrum;
 

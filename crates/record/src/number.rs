@@ -1,6 +1,6 @@
 //! `f64` in JSON: finite numbers as numbers, everything else as `null`, and `null` as NaN.
 //!
-//! For `#[serde(with = "number")]`, with [`vec`] for sequences and [`option`] for a number that may
+//! For `#[serde(with = "number")]`, with [`mod@vec`] for sequences and [`mod@option`] for a number that may
 //! be absent altogether.
 
 use serde::{Deserialize, Deserializer, Serializer};

@@ -144,6 +144,50 @@ impl Report {
                 got: report.record_version,
             });
         }
+        for surface in report.models.iter().filter_map(|model| model.surface.as_ref()) {
+            surface.check()?;
+        }
         Ok(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SurfaceAttributes;
+
+    fn report() -> Report {
+        let mut report = Report::new("t", "loss", Provenance::default());
+        let axis = vec![-1.0, 0.0, 1.0];
+        let mut surface =
+            Surface::new(axis, vec![0.0], None, SurfaceAttributes::default()).unwrap();
+        surface.loss = vec![1.0, 0.1, f64::NAN];
+        let mut model = ModelReport { name: "a".into(), ..ModelReport::default() };
+        model.test_accuracy = Some(f64::NAN);
+        model.lines = surface.lines();
+        model.surface = Some(surface);
+        report.models.push(model);
+        report
+    }
+
+    #[test]
+    fn a_report_goes_round_and_keeps_what_is_not_a_number() {
+        let text = report().to_json();
+        let back = Report::from_json("report.json", &text).unwrap();
+        assert_eq!(back.to_json(), text);
+        assert!(back.models[0].test_accuracy.is_some_and(f64::is_nan));
+        assert_eq!(back.models[0].loss, None);
+        assert!(back.models[0].surface.as_ref().unwrap().loss[2].is_nan());
+    }
+
+    #[test]
+    fn reports_that_do_not_fit_are_refused() {
+        let text = report().to_json();
+        let later = text.replace("\"record_version\":1", "\"record_version\":9");
+        assert!(matches!(Report::from_json("r", &later), Err(RecordError::Version { got: 9, .. })));
+        let short = text.replace("[1.0,0.1,null],\"status\"", "[1.0],\"status\"");
+        assert_ne!(short, text);
+        let message = Report::from_json("r", &short).unwrap_err().to_string();
+        assert_eq!(message, "loss: expected 3 points, got 1");
     }
 }

@@ -135,7 +135,8 @@ impl Surface {
     /// # Errors
     /// `Shape`, naming the part that does not.
     pub fn check(&self) -> Result<()> {
-        let points = self.x.len() * self.y.len() * self.pairs.unwrap_or(1);
+        let rows = self.y.len().saturating_mul(self.pairs.unwrap_or(1));
+        let points = self.x.len().saturating_mul(rows);
         let mut parts = vec![("loss", self.loss.len()), ("status", self.status.len())];
         parts.extend(self.accuracy.as_ref().map(|values| ("accuracy", values.len())));
         parts.extend(

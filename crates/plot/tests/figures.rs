@@ -1,0 +1,175 @@
+//! Figures of ordinary and of degenerate records.
+
+use thalweg_plot::*;
+use thalweg_record::*;
+
+fn plane(n: usize, loss: impl Fn(f64, f64) -> f64) -> Surface {
+    let axis: Vec<f64> = (0..n).map(|i| 2.0 * i as f64 / (n - 1) as f64 - 1.0).collect();
+    let attributes = SurfaceAttributes {
+        loss_name: "cross-entropy (nats)".into(),
+        directions: "random".into(),
+        normalize: "filter".into(),
+        ..SurfaceAttributes::default()
+    };
+    let mut surface = Surface::new(axis.clone(), axis, None, attributes).unwrap();
+    for index in 0..surface.points() {
+        let point = surface.point(index);
+        surface.loss[index] = loss(point.x, point.y);
+        let finite = surface.loss[index].is_finite();
+        surface.status[index] = if finite { COMPUTED } else { NOT_FINITE };
+    }
+    surface
+}
+
+fn bowl(x: f64, y: f64) -> f64 {
+    1e-3 + x * x + 2.0 * y * y
+}
+
+/// The texts of a figure, with lines joined.
+fn words(figure: &Figure) -> String {
+    let parts = figure.svg().split('<').filter_map(|part| part.split_once('>'));
+    parts.map(|(_, text)| text).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// What holds for every figure: it is SVG that renders, and no number in it is not one.
+fn check(figure: &Figure) {
+    let svg = figure.svg();
+    for word in ["NaN", "inf", "Infinity"] {
+        let numbers = svg.split('"').skip(1).step_by(2).filter(|text| text.contains(word));
+        assert_eq!(numbers.count(), 0, "{word} in an attribute");
+    }
+    let png = figure.png(1.0).unwrap();
+    assert_eq!(&png[1..4], b"PNG");
+    let ids: Vec<_> =
+        svg.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let mut unique = ids.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!(ids.len(), unique.len(), "{ids:?}");
+}
+
+#[test]
+fn a_landscape_says_its_scale_units_and_lowest_point() {
+    let surface = plane(9, bowl);
+    let figure =
+        landscape_figure("Two networks", &[("a", &surface), ("b", &surface)], &Style::paper());
+    let figure = figure.unwrap();
+    check(&figure);
+    for words in [
+        "cross-entropy (nats), log scale",
+        "lowest 0.001",
+        "centre 0.001",
+        "x: random direction (in norms of each filter)",
+        "one scale for all",
+        "10⁻²",
+    ] {
+        assert!(figure.svg().contains(words), "{words}");
+    }
+}
+
+#[test]
+fn two_surfaces_share_one_scale() {
+    let (low, high) = (plane(5, bowl), plane(5, |x, y| 1e4 * bowl(x, y)));
+    let alone = map_figure("t", &[("low", &low)], &Style::paper()).unwrap();
+    let both = map_figure("t", &[("low", &low), ("high", &high)], &Style::paper()).unwrap();
+    // The last of the 64 bands; the bar's own last colour is #fde725.
+    let brightest = "fill=\"#f9e723\"";
+    assert!(alone.svg().contains(brightest));
+    // In company only the higher surface reaches it, in its corners.
+    assert_eq!(both.svg().matches(brightest).count(), 1);
+    assert!(both.svg().contains("10⁴"));
+}
+
+#[test]
+fn points_without_a_number_are_hatched_and_counted() {
+    let mut surface = plane(7, |x, y| if x > 0.5 { f64::INFINITY } else { bowl(x, y) });
+    let figure = map_figure("t", &[("a", &surface)], &Style::paper()).unwrap();
+    check(&figure);
+    assert!(figure.svg().contains("p-hatch") && figure.svg().contains("hatched: 14 points"));
+    surface.status[0] = NOT_COMPUTED;
+    surface.loss[0] = f64::NAN;
+    let figure = map_figure("t", &[("a", &surface)], &Style::paper()).unwrap();
+    assert!(figure.svg().contains("blank: 1 points"));
+    check(&relief_figure("t", &[("a", &surface)], &Style::paper()).unwrap());
+}
+
+#[test]
+fn degenerate_surfaces_are_drawn_or_left_out() {
+    let drawn: [fn(f64, f64) -> f64; 5] = [
+        |_, _| 1.0,
+        |_, _| 0.0,
+        |x, _| x,
+        |x, y| if x == 0.0 && y == 0.0 { 1e300 } else { 1e-300 },
+        |x, _| if x < 0.0 { f64::NAN } else { 2.0 },
+    ];
+    for loss in drawn {
+        check(&landscape_figure("t", &[("", &plane(5, loss))], &Style::paper()).unwrap());
+    }
+    let nothing = plane(5, |_, _| f64::NAN);
+    assert!(landscape_figure("t", &[("", &nothing)], &Style::paper()).is_none());
+    assert!(map_figure("t", &[], &Style::paper()).is_none());
+    let mut broken = plane(5, bowl);
+    broken.loss.pop();
+    assert!(map_figure("t", &[("", &broken)], &Style::paper()).is_none());
+    let pairless = Surface { pairs: Some(0), loss: vec![], status: vec![], ..plane(5, bowl) };
+    assert!(map_figure("t", &[("", &pairless)], &Style::paper()).is_none());
+}
+
+#[test]
+fn a_fine_grid_stays_a_file_of_reasonable_size_and_says_so() {
+    let surface = plane(201, bowl);
+    let figure = landscape_figure("t", &[("", &surface)], &Style::paper()).unwrap();
+    assert!(words(&figure).contains("one point in 3 each way"));
+    assert!(figure.svg().len() < 2_000_000, "{}", figure.svg().len());
+}
+
+#[test]
+fn charts_take_what_records_may_hold() {
+    let line = |loss: Vec<f64>| Line {
+        name: "x".into(),
+        at: (0..loss.len()).map(|i| i as f64).collect(),
+        loss,
+        loss_standard_error: None,
+    };
+    for loss in [vec![1.0, f64::NAN, 3.0], vec![0.0, -1.0], vec![5.0], vec![2.0, 2.0]] {
+        let line = line(loss);
+        check(&line_figure(&[("a", &line)], "loss", &Style::paper()).unwrap());
+    }
+    assert!(line_figure(&[("a", &line(vec![]))], "loss", &Style::paper()).is_none());
+    assert!(line_figure(&[("a", &line(vec![f64::NAN]))], "loss", &Style::paper()).is_none());
+
+    let eigenvalue = |value| Eigenvalue { value, residual: 0.0 };
+    for values in [vec![3.0, 1.0], vec![3.0, -1.0], vec![0.0], vec![f64::NAN, 1.0]] {
+        let top = values.into_iter().map(eigenvalue).collect();
+        let spectrum = Spectrum { operator: "hessian".into(), top, ..Spectrum::default() };
+        check(&spectrum_figure(&[("a", &spectrum)], &Style::paper()).unwrap());
+    }
+    assert!(spectrum_figure(&[("a", &Spectrum::default())], &Style::paper()).is_none());
+    assert!(density_figure(&[("a", &Spectrum::default())], &Style::paper()).is_none());
+}
+
+#[test]
+fn many_members_are_not_listed_one_by_one() {
+    let curve = |seed: u64| TrainingCurve {
+        member: format!("seed {seed}"),
+        step: vec![1, 2, 3],
+        columns: [("train_loss".to_owned(), CurveColumn(vec![3.0, 2.0, 1.0 / seed as f64]))].into(),
+    };
+    let curves: Vec<_> = (1..20).map(curve).collect();
+    let few: Vec<_> = curves[..3].iter().map(|c| ("", c)).collect();
+    let all: Vec<_> = curves.iter().map(|c| ("", c)).collect();
+    let draw = |curves: &[(&str, &TrainingCurve)]| {
+        training_figure("Loss", curves, &["train_loss"], true, &Style::paper()).unwrap()
+    };
+    assert!(draw(&few).svg().contains("seed 2"));
+    let many = draw(&all);
+    assert!(!many.svg().contains("seed 2") && many.svg().contains("19 members"));
+    assert!(training_figure("Loss", &all, &["missing"], true, &Style::paper()).is_none());
+}
+
+#[test]
+fn a_figure_is_the_same_every_time() {
+    let surface = plane(9, bowl);
+    let draw = || landscape_figure("t", &[("a", &surface)], &Style::paper()).unwrap();
+    assert_eq!(draw(), draw());
+}
