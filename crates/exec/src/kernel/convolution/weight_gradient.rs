@@ -3,12 +3,16 @@
 //! The same inner kernel, with a row for each tap and input channel and the sum over output pixels:
 //! a block of the sum reads the rows of the input that its pixels touch (copied with their padding
 //! unless nothing is padded) and the output gradient in place.
+//!
+//! Where output channels are few, the roles are exchanged: a row of the kernel with its input
+//! channels lies in the lanes, and output channels are the rows of a tile.
 
-use super::super::micro::{Form, MOST_ROWS, Segment, Tile, panels};
+use super::super::micro::{Form, MOST_ROWS, Segment, Tile, cost, panels};
 use super::super::order::{BLOCK, part_count, part_length};
 use super::super::pack::{align, join_range};
 use super::super::pool::{Pool, Shared};
-use super::super::simd::Float;
+use super::super::simd::transpose::transpose;
+use super::super::simd::{Float, Isa};
 use super::Convolution;
 use super::geometry::{Source, Walk};
 
@@ -32,8 +36,12 @@ pub(super) struct WeightGradient<'a> {
 
 /// How the work is cut for a pool.
 struct Cut {
-    /// Rows of the result that a task does.
+    /// Whether roles are exchanged.
+    swapped: bool,
+    /// Rows of the result that a task does, and that there are: taps and input channels, or rows
+    /// of the kernel and output channels.
     rows: usize,
+    total: usize,
     /// Members that a task goes through with one copy of a shared source.
     members: usize,
     /// Members whose partial sums exist at the same time.
@@ -83,19 +91,38 @@ impl<'a> WeightGradient<'a> {
         self.it.kh * self.it.kw * self.depth
     }
 
-    fn cut(&self, pool: &Pool) -> Cut {
+    /// Whether output channels make better rows than columns.
+    fn swapped<T: Float>(&self, isa: Isa) -> bool {
+        let it = self.it;
+        if self.form == Form::Lanewise || self.groups > 1 || (it.dilation[1] > 1 && it.kw > 1) {
+            return false;
+        }
+        // A tile of fewer than about four rows waits for its own latency.
+        let direct = self.rows().max(4) as f32 * cost::<T>(isa, self.columns);
+        let row = it.kw * self.depth;
+        let swapped = (it.kh * self.columns.max(4)) as f32 * cost::<T>(isa, row);
+        swapped < direct
+    }
+
+    fn cut<T: Float>(&self, pool: &Pool) -> Cut {
+        let swapped = self.swapped::<T>(pool.isa());
         let parts = part_count(self.pixels);
         let population = self.it.population;
         let wanted = if pool.threads() == 1 { 1 } else { 4 * pool.threads() };
         let wave =
             if parts == 1 { population } else { (2 * wanted).div_ceil(parts).clamp(1, population) };
         let outer = parts * wave;
-        let pieces = wanted.div_ceil(outer).min(self.rows().div_ceil(16));
-        let rows = self.rows().div_ceil(pieces).next_multiple_of(16).min(self.rows());
+        let (total, even) = match swapped {
+            true => (self.it.kh * self.columns, self.columns),
+            false => (self.rows(), 16),
+        };
+        let pieces = wanted.div_ceil(outer).min(total.div_ceil(even));
+        let rows = total.div_ceil(pieces).next_multiple_of(even).min(total);
+        let pieces = total.div_ceil(rows);
         let spare = (outer * pieces / (2 * wanted)).max(1);
         let members = if self.source_shared { spare.min(wave) } else { 1 };
         let copy = if self.source.in_place() { 0 } else { self.copy_elements() };
-        Cut { rows, members, wave, slot: copy.next_multiple_of(64) }
+        Cut { swapped, rows, total, members, wave, slot: copy.next_multiple_of(64) }
     }
 
     /// Room for the padded rows under a block of pixels.
@@ -114,7 +141,7 @@ impl<'a> WeightGradient<'a> {
 
     fn partial_elements(&self, cut: &Cut) -> usize {
         let parts = part_count(self.pixels);
-        if parts == 1 { 0 } else { cut.wave * parts * self.weights() }
+        if parts == 1 && !cut.swapped { 0 } else { cut.wave * parts * self.weights() }
     }
 
     /// Elements of a member's result.
@@ -123,7 +150,7 @@ impl<'a> WeightGradient<'a> {
     }
 
     pub(super) fn scratch_bytes<T: Float>(&self, pool: &Pool) -> usize {
-        let cut = self.cut(pool);
+        let cut = self.cut::<T>(pool);
         (self.partial_elements(&cut).next_multiple_of(64) + pool.threads() * cut.slot)
             * size_of::<T>()
             + 64
@@ -139,13 +166,13 @@ impl<'a> WeightGradient<'a> {
         result: *mut T,
         scratch: *mut u8,
     ) {
-        let cut = self.cut(pool);
+        let cut = self.cut::<T>(pool);
         let parts = part_count(self.pixels);
         let partial = align::<T>(scratch);
         let slots = partial.wrapping_add(self.partial_elements(&cut).next_multiple_of(64));
         let (partial, slots, result) = (Shared(partial), Shared(slots), Shared(result));
         let (source, gradient) = (Shared(source.cast_mut()), Shared(gradient.cast_mut()));
-        let row_chunks = self.rows().div_ceil(cut.rows);
+        let row_chunks = cut.total.div_ceil(cut.rows);
         let weights = self.weights();
         let mut first = 0;
         while first < self.it.population {
@@ -166,11 +193,12 @@ impl<'a> WeightGradient<'a> {
                         gradient: gradient.get(),
                         members: (from, to),
                         part,
-                        rows: (rows * cut.rows, self.rows().min((rows + 1) * cut.rows)),
+                        rows: (rows * cut.rows, cut.total.min((rows + 1) * cut.rows)),
+                        swapped: cut.swapped,
                         slot: slots.get().add(slot * cut.slot),
                     };
                     self.job(pool, &job, |member| {
-                        if parts == 1 {
+                        if parts == 1 && !cut.swapped {
                             result.get().add(member * weights)
                         } else {
                             partial.get().add(((member - first) * parts + part) * weights)
@@ -178,18 +206,25 @@ impl<'a> WeightGradient<'a> {
                     });
                 }
             });
-            if parts > 1 {
-                const CHUNK: usize = 4096;
-                let chunks = weights.div_ceil(CHUNK);
+            if parts > 1 || cut.swapped {
+                // Exchanged roles give a matrix for each row of the kernel, which is transposed.
+                let chunk = if cut.swapped { weights / self.it.kh } else { 4096 };
+                let chunks = weights.div_ceil(chunk);
                 pool.for_each(wave * chunks, |task| {
-                    let (member, start) = (task / chunks, task % chunks * CHUNK);
-                    let length = CHUNK.min(weights - start);
+                    let (member, start) = (task / chunks, task % chunks * chunk);
+                    let length = chunk.min(weights - start);
                     // SAFETY: the partial sums are complete, and a task's range is its own.
                     unsafe {
                         let base = partial.get().add(member * parts * weights + start);
-                        let sums = join_range(base, weights, parts, length);
+                        let sums = join_range(base, weights, parts, length).as_ptr();
                         let to = result.get().add((first + member) * weights + start);
-                        std::ptr::copy_nonoverlapping(sums.as_ptr(), to, length);
+                        if cut.swapped {
+                            let row = self.it.kw * self.depth;
+                            let (extents, across) = ([self.columns, row], self.columns as isize);
+                            transpose(pool.isa(), sums, row as isize, extents, to, across);
+                        } else {
+                            std::ptr::copy_nonoverlapping(sums, to, length);
+                        }
                     }
                 });
             }
@@ -213,7 +248,9 @@ impl<'a> WeightGradient<'a> {
                     let set = if self.gradient_shared { 0 } else { member };
                     let gradient = job.gradient.add((set * self.pixels + pixel) * self.it.cout);
                     let first = pixel == start;
-                    self.block(
+                    let block = if job.swapped { Self::swapped_block } else { Self::block };
+                    block(
+                        self,
                         pool,
                         job,
                         source,
@@ -266,7 +303,11 @@ impl<'a> WeightGradient<'a> {
             while at < stop {
                 let length = (ow - x).min(stop - at);
                 let a = base + (y - row) * step[0] * row_stride + x * step[1] * self.it.cin;
-                segments[count] = Segment { a: a as isize, b: 0, k: at - pixel, length };
+                let k = at - pixel;
+                segments[count] = match job.swapped {
+                    false => Segment { a: a as isize, b: 0, k, length },
+                    true => Segment { a: (k * self.it.cout) as isize, b: a as isize, k: 0, length },
+                };
                 count += 1;
                 at += length;
                 (y, x) = (y + 1, 0);
@@ -274,6 +315,52 @@ impl<'a> WeightGradient<'a> {
         }
         let source = if self.source.in_place() { job.source } else { job.slot.cast_const() };
         (source, count)
+    }
+
+    /// As [`Self::block`] with exchanged roles: `target` is `[kh, cout, kw * cin]`.
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn swapped_block<T: Float>(
+        &self,
+        pool: &Pool,
+        job: &Job<T>,
+        source: *const T,
+        gradient: *const T,
+        segments: &[Segment],
+        target: *mut T,
+        first: bool,
+    ) {
+        let (it, row) = (self.it, self.it.kw * self.depth);
+        for ky in job.rows.0 / it.cout..job.rows.1.div_ceil(it.cout) {
+            let from = job.rows.0.max(ky * it.cout) - ky * it.cout;
+            let to = job.rows.1.min((ky + 1) * it.cout) - ky * it.cout;
+            for panel in panels::<T>(pool.isa(), self.form, row) {
+                let mut done = from;
+                while done < to {
+                    let (live, entry) = panel.class.choose(to - done);
+                    let place = |stride: usize| -> [isize; MOST_ROWS] {
+                        std::array::from_fn(|i| ((done + i.min(live - 1)) * stride) as isize)
+                    };
+                    // SAFETY: rows are output channels, columns a row of the kernel.
+                    unsafe {
+                        entry(&Tile {
+                            a: gradient,
+                            rows: &place(1),
+                            a_step: it.cout as isize,
+                            b: source
+                                .add(ky * it.dilation[0] * self.source.row_stride() + panel.start),
+                            b_step: (it.stride[1] * it.cin) as isize,
+                            segments,
+                            c: target.add(ky * it.cout * row + panel.start),
+                            c_rows: &place(row),
+                            live_rows: live,
+                            columns: panel.columns,
+                            accumulate: !first,
+                        });
+                    }
+                    done += live;
+                }
+            }
+        }
     }
 
     /// Adds one block of the sum to a member's rows.
@@ -288,14 +375,13 @@ impl<'a> WeightGradient<'a> {
         target: *mut T,
         first: bool,
     ) {
-        let (it, total) = (self.it, self.rows());
+        let it = self.it;
         let row_stride = self.source.row_stride();
         let strides = [
             [it.dilation[0] * row_stride, it.dilation[1] * it.cin, 1],
             [it.kw * self.depth * it.cout, self.depth * it.cout, it.cout],
         ]
         .map(|s| s.map(|s| s as isize));
-        debug_assert!(job.rows.1 <= total);
         for group in 0..self.groups {
             for panel in panels::<T>(pool.isa(), self.form, self.columns) {
                 let column = group * self.columns + panel.start;
@@ -336,6 +422,8 @@ impl<'a> WeightGradient<'a> {
 
 /// One task.
 struct Job<T> {
+    /// Whether roles are exchanged.
+    swapped: bool,
     /// The images of the task's member, or of all if shared.
     source: *const T,
     /// The output gradients of all members.

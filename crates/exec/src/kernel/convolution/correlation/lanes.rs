@@ -116,6 +116,7 @@ impl Correlation {
     /// `copy` is the unit's [`Self::lane_view`], `packed` the member's weights, `output` the
     /// member's outputs at the unit's first image, and `tiles` has room for
     /// [`Self::lane_outputs`].
+    #[allow(clippy::too_many_arguments)]
     pub(super) unsafe fn lane_unit<T: Float>(
         &self,
         pool: &Pool,
