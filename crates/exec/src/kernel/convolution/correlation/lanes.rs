@@ -90,7 +90,7 @@ impl Correlation {
         let left = source.low[1].min(source.padded[1]);
         let inside = source.columns.min(source.padded[1] - left);
         let row = source.padded[1] * source.channels * lanes;
-        let bare = source.low == [0, 0] && left + inside == source.padded[1];
+        let bare = source.low == [0, 0] && left + inside == source.padded[1] && to <= source.rows;
         // SAFETY: rows inside the image are read, and the others and the borders zeroed.
         unsafe {
             if !bare || unit.images < lanes {
