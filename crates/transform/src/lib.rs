@@ -1,1 +1,37 @@
-//! Transformations of graphs.
+//! Transformations of graphs: derivatives, batching, simplification.
+//!
+//! Everything works inside one [`thalweg_graph::Builder`], on values: a transformation reads the
+//! nodes between some values and others and builds new nodes beside them, so transformations nest
+//! in any order, and what is not asked for in the end is never part of the finished graph.
+//!
+//! - [`jvp()`]: forward mode. Reverse mode ([`vjp`], [`gradient`]) is forward mode on placeholder
+//!   tangents, transposed. [`hvp`] is forward over reverse.
+//!
+//! # Example
+//! ```
+//! use thalweg_graph::{Builder, DType, TensorType};
+//! use thalweg_transform::gradient;
+//! let b = Builder::new(DType::F64);
+//! let x = b.input("x", TensorType::new(DType::F64, [3]));
+//! let loss = (x * x * x).sum_all();
+//! let first = gradient(loss, &[x])[0];
+//! let second = gradient(first.sum_all(), &[x])[0];
+//! let graph = b.finish(&[("gradient", first), ("diagonal", second)])?;
+//! assert_eq!(graph.n_outputs(), 2);
+//! # Ok::<(), thalweg_graph::GraphError>(())
+//! ```
+
+mod api;
+mod inner;
+mod jvp;
+mod reach;
+mod scan;
+mod solve;
+mod substitute;
+mod transpose;
+
+pub use api::{
+    Linear, Vjp, gradient, gradient_and_hvp, hvp, linearize, value_and_grad, values_and_grad, vjp,
+};
+pub use jvp::{Jvp, jvp};
+pub use substitute::substitute;
