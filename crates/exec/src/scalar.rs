@@ -1,27 +1,4 @@
-//! Scalar functions on which bits depend: the machine's own are not used, because they differ.
-
-/// Single precision.
-pub(crate) mod f32 {
-    pub(crate) use libm::{
-        cosf as cos, erff as erf, expf as exp, expm1f as expm1, log1pf as log1p, logf as log,
-        powf as pow, sinf as sin, tanhf as tanh,
-    };
-
-    #[inline(always)]
-    pub(crate) fn logistic(x: f32) -> f32 {
-        1.0 / (1.0 + exp(-x))
-    }
-}
-
-/// Double precision: pure-Rust `libm`, the same on every machine.
-pub(crate) mod f64 {
-    pub(crate) use libm::{cos, erf, exp, expm1, log, log1p, pow, sin, tanh};
-
-    #[inline(always)]
-    pub(crate) fn logistic(x: f64) -> f64 {
-        1.0 / (1.0 + exp(-x))
-    }
-}
+//! The counter-based random function.
 
 /// Threefry-2x32 with 20 rounds (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, 2011).
 #[inline(always)]

@@ -82,15 +82,6 @@ impl LoopBuilder {
         })
     }
 
-    pub(crate) fn dtype(&self, register: u16) -> DType {
-        self.dtypes[register as usize]
-    }
-
-    /// Number of registers so far.
-    pub(crate) fn len(&self) -> usize {
-        self.dtypes.len()
-    }
-
     pub(crate) fn store(&mut self, register: u16, view: &View) {
         let access = Access { offset: view.offset, strides: view.strides.clone() };
         self.stores.push((register, view.buffer, access));

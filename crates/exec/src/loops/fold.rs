@@ -120,7 +120,6 @@ macro_rules! with_storage {
 pub(super) use with_storage;
 
 /// Sets `LANES x columns` accumulators to the identity.
-#[inline(always)]
 pub(super) unsafe fn clear(lanes: *mut u8, dtype: DType, kind: Reduction, columns: usize) {
     with_storage!(dtype, T => {
         // SAFETY: the caller gives room for the lanes of every column.
@@ -182,7 +181,6 @@ fn add_rows<T: Copy>(
 }
 
 /// Joins the lanes pairwise; the first `columns` elements of `lanes` hold the result.
-#[inline(always)]
 pub(super) unsafe fn join_lanes(lanes: *mut u8, dtype: DType, kind: Reduction, columns: usize) {
     with_storage!(dtype, T => {
         // SAFETY: the caller gives room for the lanes of every column.

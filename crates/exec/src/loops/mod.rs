@@ -16,7 +16,6 @@ mod run;
 mod tile;
 
 pub(crate) use build::LoopBuilder;
-pub(crate) use run::LoopScratch;
 
 use crate::plan::view::BufferId;
 use thalweg_graph::{Binary, Comparison, DType, Reduction, Unary};

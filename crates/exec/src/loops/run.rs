@@ -2,12 +2,12 @@
 
 use super::build::fold_columns;
 use super::fold::{self, with_storage};
-use super::{FOLD_BLOCK, LANES, Loop, Source, TileOp, Walk, tile};
+use super::{FOLD_BLOCK, Instruction, LANES, Loop, Source, TileOp, Walk, tile};
 use crate::kernel::order;
 use crate::kernel::pool::Shared;
 use crate::kernel::{Isa, Pool};
 use crate::plan::view::BufferId;
-use thalweg_graph::DType;
+use thalweg_graph::{DType, Reduction};
 
 /// Elements that are worth a task of their own.
 const TASK_ELEMENTS: usize = 16 * 1024;
@@ -76,6 +76,7 @@ impl Loop {
                 .collect(),
             stores: self.stores.iter().map(|store| address(store.buffer)).collect(),
             folds: self.folds.iter().map(|fold| address(fold.buffer)).collect(),
+            bodies: Bodies::of(pool.isa()),
             partial: scratch.wrapping_add(memory.per_thread * pool.threads()),
         };
         let partition = Partition::of(self);
@@ -85,15 +86,7 @@ impl Loop {
             let private = start.get().wrapping_add(slot * memory.per_thread);
             // SAFETY: slots of running tasks differ, so `private` is this task's own; tasks write
             // disjoint parts of stores, folds and partial sums.
-            unsafe {
-                match pool.isa() {
-                    #[cfg(target_arch = "x86_64")]
-                    Isa::Avx512 => shared.task_avx512(&partition, index, private),
-                    #[cfg(target_arch = "x86_64")]
-                    Isa::Avx2 => shared.task_avx2(&partition, index, private),
-                    _ => shared.task(&partition, index, private),
-                }
-            }
+            unsafe { shared.task(&partition, index, private) };
         });
         if self.n_blocks() > 1 {
             // SAFETY: all tasks have ended, so partial sums are complete and unshared.
@@ -139,8 +132,63 @@ struct Run<'a> {
     loads: Vec<*mut u8>,
     stores: Vec<*mut u8>,
     folds: Vec<*mut u8>,
+    bodies: Bodies,
     partial: *mut u8,
 }
+
+/// The inner loops, compiled for one instruction set.
+struct Bodies {
+    run: unsafe fn(&Instruction, &[*mut u8], usize),
+    add: unsafe fn(*mut u8, *const u8, DType, Reduction, usize, usize, usize),
+}
+
+impl Bodies {
+    fn of(isa: Isa) -> Bodies {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => Bodies { run: avx512::run, add: avx512::add },
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => Bodies { run: avx2::run, add: avx2::add },
+            _ => Bodies { run: portable::run, add: portable::add },
+        }
+    }
+}
+
+macro_rules! bodies {
+    ($name:ident, $($attribute:meta),*) => {
+        mod $name {
+            use super::{DType, Instruction, Reduction, fold, tile};
+
+            $(#[$attribute])*
+            pub(super) unsafe fn run(instruction: &Instruction, registers: &[*mut u8], n: usize) {
+                // SAFETY: the caller's promise.
+                unsafe { tile::run(instruction, registers, n) }
+            }
+
+            $(#[$attribute])*
+            pub(super) unsafe fn add(
+                lanes: *mut u8,
+                from: *const u8,
+                dtype: DType,
+                kind: Reduction,
+                first: usize,
+                rows: usize,
+                columns: usize,
+            ) {
+                // SAFETY: the caller's promise.
+                unsafe { fold::add(lanes, from, dtype, kind, first, rows, columns) }
+            }
+        }
+    };
+}
+
+bodies!(
+    avx512,
+    cfg(target_arch = "x86_64"),
+    target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,bmi2")
+);
+bodies!(avx2, cfg(target_arch = "x86_64"), target_feature(enable = "avx2,fma,bmi2"));
+bodies!(portable,);
 
 // SAFETY: the addresses are only dereferenced by tasks, whose writes are disjoint.
 unsafe impl Sync for Run<'_> {}
@@ -160,21 +208,6 @@ struct Region {
 }
 
 impl Run<'_> {
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,bmi2")]
-    unsafe fn task_avx512(&self, partition: &Partition, index: usize, private: *mut u8) {
-        // SAFETY: the caller's promise.
-        unsafe { self.task(partition, index, private) }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma,bmi2")]
-    unsafe fn task_avx2(&self, partition: &Partition, index: usize, private: *mut u8) {
-        // SAFETY: the caller's promise.
-        unsafe { self.task(partition, index, private) }
-    }
-
-    #[inline(always)]
     unsafe fn task(&self, partition: &Partition, index: usize, private: *mut u8) {
         let body = self.body;
         let block = index % partition.r_tasks;
@@ -288,7 +321,6 @@ impl Run<'_> {
 
     /// Evaluates the code on a region. `filled`: an earlier region of the task has filled the
     /// slots of loads that do not change within it.
-    #[inline(always)]
     unsafe fn tile(
         &self,
         region: &Region,
@@ -355,7 +387,7 @@ impl Run<'_> {
             } else {
                 // SAFETY: every register holds `n` elements of its type; slots are assigned so
                 // that a target is apart from its sources, and a direct store is never read.
-                unsafe { tile::run(instruction, registers, n) };
+                unsafe { (self.bodies.run)(instruction, registers, n) };
             }
         }
         for (store, &base) in body.stores.iter().zip(&self.stores) {
@@ -376,7 +408,6 @@ impl Run<'_> {
         }
     }
 
-    #[inline(always)]
     unsafe fn clear(&self, lanes: &[*mut u8], columns: usize) {
         for (&lanes, fold) in lanes.iter().zip(&self.body.folds) {
             // SAFETY: `lane_bytes` of room were planned for each fold.
@@ -385,7 +416,6 @@ impl Run<'_> {
     }
 
     /// Adds `rows` of the folded registers, which start `skip` elements into them.
-    #[inline(always)]
     unsafe fn accumulate(
         &self,
         lanes: &[*mut u8],
@@ -398,12 +428,13 @@ impl Run<'_> {
         for (&lanes, fold) in lanes.iter().zip(&self.body.folds) {
             let from = registers[fold.register as usize].wrapping_add(skip * fold.dtype.size());
             // SAFETY: the tile holds the rows, and the lanes are separate memory.
-            unsafe { fold::add(lanes, from, fold.dtype, fold.kind, first, rows, columns) };
+            unsafe {
+                (self.bodies.add)(lanes, from, fold.dtype, fold.kind, first, rows, columns);
+            }
         }
     }
 
     /// Joins the lanes and writes the block's result: to its place, or among the partial sums.
-    #[inline(always)]
     unsafe fn finish(
         &self,
         lanes: &[*mut u8],
@@ -525,7 +556,6 @@ impl Region {
 }
 
 /// Copies a region of a walk into a tile.
-#[inline(always)]
 unsafe fn gather<T: Copy>(from: *const u8, to: *mut u8, walk: &Walk, region: &Region) {
     let (from, to) = (from.cast::<T>(), to.cast::<T>());
     // SAFETY: the caller gives a source that holds the walk and a tile with room for the region.
@@ -554,7 +584,6 @@ unsafe fn gather<T: Copy>(from: *const u8, to: *mut u8, walk: &Walk, region: &Re
 }
 
 /// Copies a tile to a region of a walk.
-#[inline(always)]
 unsafe fn scatter<T: Copy>(from: *const u8, to: *mut u8, walk: &Walk, region: &Region) {
     let (mut from, to) = (from.cast::<T>(), to.cast::<T>());
     // SAFETY: the caller gives a tile that holds the region and a target that holds the walk.

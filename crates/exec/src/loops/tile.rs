@@ -6,6 +6,7 @@
 
 use super::fold::{maximum, minimum};
 use super::{Instruction, TileOp};
+use crate::kernel::math::Math;
 use crate::scalar;
 use thalweg_graph::{Binary, Comparison, DType, Unary};
 
@@ -126,17 +127,17 @@ macro_rules! unary_float {
                             x
                         }
                     }),
-                    Unary::Exp => map(a, target, n, scalar::$t::exp),
-                    Unary::Expm1 => map(a, target, n, scalar::$t::expm1),
-                    Unary::Log => map(a, target, n, scalar::$t::log),
-                    Unary::Log1p => map(a, target, n, scalar::$t::log1p),
+                    Unary::Exp => map(a, target, n, <$t as Math>::exp),
+                    Unary::Expm1 => map(a, target, n, <$t as Math>::expm1),
+                    Unary::Log => map(a, target, n, <$t as Math>::log),
+                    Unary::Log1p => map(a, target, n, <$t as Math>::log1p),
                     Unary::Sqrt => map(a, target, n, |x: $t| x.sqrt()),
                     Unary::Rsqrt => map(a, target, n, |x: $t| 1.0 / x.sqrt()),
-                    Unary::Sin => map(a, target, n, scalar::$t::sin),
-                    Unary::Cos => map(a, target, n, scalar::$t::cos),
-                    Unary::Tanh => map(a, target, n, scalar::$t::tanh),
-                    Unary::Logistic => map(a, target, n, scalar::$t::logistic),
-                    Unary::Erf => map(a, target, n, scalar::$t::erf),
+                    Unary::Sin => map(a, target, n, <$t as Math>::sin),
+                    Unary::Cos => map(a, target, n, <$t as Math>::cos),
+                    Unary::Tanh => map(a, target, n, <$t as Math>::tanh),
+                    Unary::Logistic => map(a, target, n, <$t as Math>::logistic),
+                    Unary::Erf => map(a, target, n, <$t as Math>::erf),
                     Unary::Floor => map(a, target, n, |x: $t| x.floor()),
                     Unary::Ceil => map(a, target, n, |x: $t| x.ceil()),
                     Unary::Round => map(a, target, n, |x: $t| x.round_ties_even()),
@@ -194,7 +195,7 @@ macro_rules! binary_float {
                     Binary::Multiply => map2(a, b, target, n, |x: $t, y: $t| x * y),
                     Binary::Divide => map2(a, b, target, n, |x: $t, y: $t| x / y),
                     Binary::Remainder => map2(a, b, target, n, |x: $t, y: $t| x % y),
-                    Binary::Power => map2(a, b, target, n, scalar::$t::pow),
+                    Binary::Power => map2(a, b, target, n, <$t as Math>::pow),
                     Binary::Maximum => map2(a, b, target, n, maximum::<$t>),
                     Binary::Minimum => map2(a, b, target, n, minimum::<$t>),
                     // Refused by the shape rule.
