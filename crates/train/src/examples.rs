@@ -1,0 +1,135 @@
+//! Examples as the engine takes them.
+
+use crate::TrainError;
+use thalweg_array::{Array, DType};
+use thalweg_data::{Normalization, Subset, Targets};
+use thalweg_graph::TensorType;
+use thalweg_nn::Model;
+
+/// Normalised inputs in a float type, with their targets.
+#[derive(Clone, Debug)]
+pub struct Examples {
+    inputs: Array,
+    targets: Array,
+    classes: bool,
+}
+
+impl Examples {
+    /// The examples of a subset; without a normalisation in their raw scale.
+    ///
+    /// # Errors
+    /// A normalisation of other data, or no room.
+    pub fn new(
+        subset: &Subset,
+        normalization: Option<&Normalization>,
+        float: DType,
+    ) -> Result<Examples, TrainError> {
+        let inputs = subset.inputs()?;
+        let inputs = match normalization {
+            Some(normalization) => normalization.apply(&inputs)?,
+            None => inputs,
+        };
+        let (targets, classes) = match subset.targets()? {
+            Targets::Classes { labels, .. } => (labels, true),
+            Targets::Values(values) => (values.convert(float), false),
+        };
+        Examples::from_arrays(inputs.convert(float), targets, classes)
+    }
+
+    /// Inputs `[n, ..]` of a float type with labels `i32 [n]` (`classes`) or values `[n, k]` of
+    /// the same float type.
+    ///
+    /// # Errors
+    /// Arrays of other types, or of different lengths, or empty ones.
+    pub fn from_arrays(
+        inputs: Array,
+        targets: Array,
+        classes: bool,
+    ) -> Result<Examples, TrainError> {
+        let float = inputs.dtype();
+        let n = inputs.shape().first().copied().unwrap_or(0);
+        let fits = float.is_float() && n > 0 && targets.shape().first() == Some(&n);
+        let (dtype, rank) = if classes { (DType::I32, 1) } else { (float, 2) };
+        if !fits || targets.dtype() != dtype || targets.rank() != rank {
+            let got = format!(
+                "{}{:?} with {}{:?}",
+                float,
+                inputs.shape(),
+                targets.dtype(),
+                targets.shape()
+            );
+            let expected = "float inputs [n, ..] with labels i32 [n] or values [n, k]";
+            return Err(TrainError::setting("examples", expected, got));
+        }
+        Ok(Examples { inputs, targets, classes })
+    }
+
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        self.inputs.shape()[0]
+    }
+
+    /// Always false.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Inputs, `[n, ..]`.
+    pub fn inputs(&self) -> &Array {
+        &self.inputs
+    }
+
+    /// Labels `i32 [n]`, or values `[n, k]`.
+    pub fn targets(&self) -> &Array {
+        &self.targets
+    }
+
+    /// Whether targets are labels.
+    pub fn classes(&self) -> bool {
+        self.classes
+    }
+
+    /// The float type.
+    pub fn float(&self) -> DType {
+        self.inputs.dtype()
+    }
+
+    /// Bytes of inputs and targets.
+    pub fn size_in_bytes(&self) -> usize {
+        self.inputs.size_in_bytes() + self.targets.size_in_bytes()
+    }
+}
+
+/// Refuses examples that the model cannot be trained on.
+pub(crate) fn check_fit(
+    model: &Model,
+    examples: &Examples,
+    float: DType,
+) -> Result<(), TrainError> {
+    if examples.float() != float {
+        return Err(TrainError::setting("examples", float.to_string(), examples.float()));
+    }
+    let n = examples.len();
+    let expected: Vec<_> =
+        model.inputs().iter().map(|port| port.batch_type(float, n).to_string()).collect();
+    let got = TensorType::new(float, examples.inputs().shape()).to_string();
+    if expected.len() != 1 || expected[0] != got {
+        return Err(TrainError::setting("examples", expected.join(", "), got));
+    }
+    let outputs = model.outputs().first().map(|port| port.shape.clone()).unwrap_or_default();
+    if examples.classes() {
+        let labels = examples.targets().as_slice::<i32>()?;
+        // One output tells two classes apart.
+        let classes = outputs.first().copied().unwrap_or(1).max(2);
+        if let Some(&label) =
+            labels.iter().find(|&&l| usize::try_from(l).is_ok_and(|l| l >= classes) || l < 0)
+        {
+            let expected = format!("from 0 to {}", classes - 1);
+            return Err(TrainError::setting("label", expected, label));
+        }
+    } else if examples.targets().shape()[1..] != outputs {
+        let got = format!("{:?}", &examples.targets().shape()[1..]);
+        return Err(TrainError::setting("targets of an example", format!("{outputs:?}"), got));
+    }
+    Ok(())
+}

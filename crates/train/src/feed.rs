@@ -1,0 +1,99 @@
+//! What a segment of steps reads: orders, images, draws. Each is a pure function of the member's
+//! seed and the step.
+
+use crate::{Examples, Member, TrainError};
+use std::collections::HashMap;
+use thalweg_array::{Array, DType};
+use thalweg_data::{Augmentation, Batches, Stream};
+
+/// Makes the sequences of a population.
+pub(crate) struct Feed<'a> {
+    pub(crate) examples: &'a Examples,
+    pub(crate) batches: &'a Batches,
+    pub(crate) augmentation: &'a Augmentation,
+    /// Orders of the epoch that a seed was last in.
+    orders: HashMap<u64, (u64, Array)>,
+    /// The inputs in the type in which they are augmented.
+    images: Option<Array>,
+}
+
+/// The sequences of one chunk: `[S, member, ..]` unless stated.
+pub(crate) struct Fed {
+    pub(crate) indices: Array,
+    /// `[S]`, the same for all members.
+    pub(crate) factors: Array,
+    /// `[S]`, the same for all members.
+    pub(crate) counts: Array,
+    pub(crate) dropout_keys: Array,
+    pub(crate) images: Option<Array>,
+}
+
+impl<'a> Feed<'a> {
+    pub(crate) fn new(
+        examples: &'a Examples,
+        batches: &'a Batches,
+        augmentation: &'a Augmentation,
+    ) -> Feed<'a> {
+        let images = (!augmentation.is_identity()).then(|| examples.inputs().convert(DType::F32));
+        Feed { examples, batches, augmentation, orders: HashMap::new(), images }
+    }
+
+    /// Steps `first..end` of some members; the schedule's factors are given.
+    pub(crate) fn steps(
+        &mut self,
+        members: &[&Member],
+        first: u64,
+        end: u64,
+        factors: Vec<f64>,
+    ) -> Result<Fed, TrainError> {
+        let epoch_steps = self.batches.steps() as u64;
+        let n_rows = (end - first) as usize * members.len();
+        let (mut indices, mut images) = (Vec::with_capacity(n_rows), Vec::new());
+        let mut keys: Vec<u32> = Vec::with_capacity(2 * n_rows);
+        for step in first..end {
+            let (epoch, position) = (step / epoch_steps, (step % epoch_steps) as usize);
+            for member in members {
+                let row = self.order(member.seed, epoch)?.row(position)?;
+                if let Some(source) = &self.images {
+                    let stream = Stream::new(member.seed, "train/augment");
+                    let batch = take(source, row.as_slice()?)?;
+                    let changed =
+                        self.augmentation.apply(&batch, row.as_slice()?, &stream, epoch)?;
+                    images.push(changed.convert(self.examples.float()));
+                }
+                indices.push(row);
+                keys.extend(Stream::new(member.seed, "train/dropout").at(step).key());
+            }
+        }
+        let lead = [(end - first) as usize, members.len()];
+        let shaped = |rows: &[Array]| -> Result<Array, TrainError> {
+            let stacked = Array::stack(rows)?;
+            Ok(stacked.reshape(&[&lead, &stacked.shape()[1..]].concat())?)
+        };
+        let float = self.examples.float();
+        let counts: Vec<f64> = (first..end).map(|step| (step + 1) as f64).collect();
+        Ok(Fed {
+            factors: Array::vector(&factors).convert(float),
+            counts: Array::vector(&counts).convert(float),
+            indices: shaped(&indices)?,
+            dropout_keys: Array::from_slice(&[lead[0], lead[1], 2], &keys)?,
+            images: self.images.is_some().then(|| shaped(&images)).transpose()?,
+        })
+    }
+
+    fn order(&mut self, seed: u64, epoch: u64) -> Result<&Array, TrainError> {
+        let known = self.orders.get(&seed).is_some_and(|(known, _)| *known == epoch);
+        if !known {
+            let order = self.batches.epoch(&Stream::new(seed, "train/order"), epoch)?;
+            self.orders.insert(seed, (epoch, order));
+        }
+        Ok(&self.orders[&seed].1)
+    }
+}
+
+/// Rows of an `f32` array by position.
+fn take(source: &Array, rows: &[i32]) -> Result<Array, TrainError> {
+    let picked: Vec<Array> =
+        rows.iter().map(|&row| source.row(row as usize)).collect::<Result<_, _>>()?;
+    Ok(Array::stack(&picked)?)
+}

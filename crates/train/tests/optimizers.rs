@@ -1,0 +1,123 @@
+//! Optimizers and schedules against PyTorch in f64.
+
+mod common;
+
+use common::{model, trainer};
+use std::str::FromStr;
+use thalweg_array::{Array, DType};
+use thalweg_data::LastBatch;
+use thalweg_nn::Weights;
+use thalweg_train::{
+    Examples, History, Length, Member, Optimizer, Schedule, Segment, Shape, TrainConfig,
+};
+
+const FIXTURE: &str = include_str!("fixtures/optimizers.txt");
+/// Ten to fifteen steps amplify rounding a little; a wrong rule is off by 1e-3 or more.
+const TOLERANCE: f64 = 1e-12;
+
+fn numbers<T: FromStr>(text: &str) -> Vec<T> {
+    text.split_whitespace().map(|word| word.parse().ok().expect("a number")).collect()
+}
+
+fn after<'a>(line: &'a str, word: &str) -> Option<&'a str> {
+    line.strip_prefix(word).and_then(|rest| rest.strip_prefix(' '))
+}
+
+fn close(what: &str, got: &[f64], expected: &[f64]) {
+    assert_eq!(got.len(), expected.len(), "{what}");
+    for (got, expected) in got.iter().zip(expected) {
+        assert!(
+            (got - expected).abs() <= TOLERANCE * expected.abs().max(1.0),
+            "{what}: {got} {expected}"
+        );
+    }
+}
+
+/// One optimizer's trajectory.
+struct Case<'a> {
+    lr: f64,
+    text: &'a str,
+    /// Loss and gradient norm of each step.
+    metrics: Vec<Vec<f64>>,
+    /// Weights after some numbers of steps.
+    shown: Vec<(u64, Vec<f64>)>,
+}
+
+#[test]
+fn optimizers_follow_pytorch() {
+    let (mut inputs, mut labels, mut start) = (Vec::new(), Vec::new(), Vec::new());
+    let mut cases: Vec<Case<'_>> = Vec::new();
+    for line in FIXTURE.lines() {
+        if let Some(rest) = after(line, "inputs") {
+            inputs = numbers::<f64>(rest);
+        } else if let Some(rest) = after(line, "labels") {
+            labels = numbers::<i32>(rest);
+        } else if let Some(rest) = after(line, "start") {
+            start = numbers::<f64>(rest);
+        } else if let Some(rest) = after(line, "optimizer") {
+            let (lr, text) = rest.split_once(' ').unwrap();
+            let (lr, metrics, shown) = (lr.parse().unwrap(), Vec::new(), Vec::new());
+            cases.push(Case { lr, text, metrics, shown });
+        } else if let Some(rest) = after(line, "metrics") {
+            cases.last_mut().unwrap().metrics.push(numbers(rest));
+        } else if let Some(rest) = after(line, "step") {
+            let (step, weights) = rest.split_once(' ').unwrap();
+            cases.last_mut().unwrap().shown.push((step.parse().unwrap(), numbers(weights)));
+        }
+    }
+    assert_eq!(cases.len(), 11);
+    let inputs = Array::from_slice(&[8, 3], &inputs).unwrap();
+    let examples = Examples::from_arrays(inputs, Array::vector(&labels), true).unwrap();
+    let model = model("mlp hidden=4 activation=tanh", &[3], 2);
+    for Case { lr, text, metrics, shown } in cases {
+        let config = TrainConfig {
+            optimizer: text.parse::<Optimizer>().unwrap(),
+            schedule: Schedule { shape: Shape::Constant, warm_up: 0.0 },
+            batch: 8,
+            last_batch: LastBatch::Drop,
+            length: Length::Steps(metrics.len() as u64),
+            precision: DType::F64,
+            segment: 1,
+            ..TrainConfig::default()
+        };
+        let trainer = trainer(1, None, &model, &examples, &config);
+        let blank = thalweg_train::initialize(&model, 0, DType::F64).unwrap();
+        let parameters = blank.parameters.unflatten(&start).unwrap();
+        let weights = Weights { parameters, buffers: blank.buffers };
+        let mut state = trainer.start_from(&[Member::new(3, lr)], &[weights]).unwrap();
+        let mut history = History::default();
+        let mut seen = 0;
+        let mut look = |segment: &Segment<'_>| {
+            if let Some((_, expected)) = shown.iter().find(|(step, _)| *step == segment.end) {
+                let weights = segment.state.weights(0).unwrap().parameters.flatten();
+                close(&format!("{text} after {} steps", segment.end), &weights, expected);
+                seen += 1;
+            }
+            thalweg_train::Observer::segment(&mut history, segment)
+        };
+        trainer.run(&mut state, &mut look).unwrap();
+        assert_eq!(seen, shown.len(), "{text}");
+        for (step, expected) in metrics.iter().enumerate() {
+            let metrics = &history.metrics;
+            let got = [metrics.loss[0][step], metrics.gradient_norm[0][step]];
+            close(&format!("{text}: loss and gradient norm of step {step}"), &got, expected);
+        }
+    }
+}
+
+#[test]
+fn schedules_follow_pytorch() {
+    let mut lines = FIXTURE.lines();
+    let mut n = 0;
+    while let Some(line) = lines.next() {
+        let Some(rest) = after(line, "schedule") else { continue };
+        let (steps, text) = rest.split_once(' ').unwrap();
+        let steps: u64 = steps.parse().unwrap();
+        let expected: Vec<f64> = numbers(after(lines.next().unwrap(), "factors").unwrap());
+        let schedule: Schedule = text.parse().unwrap();
+        let got: Vec<f64> = (0..steps).map(|step| schedule.factor(step, steps)).collect();
+        close(text, &got, &expected);
+        n += 1;
+    }
+    assert_eq!(n, 8);
+}
