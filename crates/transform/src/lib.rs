@@ -6,6 +6,7 @@
 //!
 //! - [`jvp()`]: forward mode. Reverse mode ([`vjp`], [`gradient`]) is forward mode on placeholder
 //!   tangents, transposed. [`hvp`] is forward over reverse.
+//! - [`vmap()`]: one program for many members, of weights or of examples.
 //!
 //! # Example
 //! ```
@@ -29,9 +30,11 @@ mod scan;
 mod solve;
 mod substitute;
 mod transpose;
+mod vmap;
 
 pub use api::{
     Linear, Vjp, gradient, gradient_and_hvp, hvp, linearize, value_and_grad, values_and_grad, vjp,
 };
 pub use jvp::{Jvp, jvp};
 pub use substitute::substitute;
+pub use vmap::{Batched, Replacement, vmap, vmap_shared};

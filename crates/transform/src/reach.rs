@@ -115,8 +115,9 @@ fn outputs_reached(op: &Op, operands: &[bool]) -> Option<Vec<bool>> {
     Some(settle(body, n_carry, &mut flags))
 }
 
-/// Repeats a body's data flow until the carries that are reached stay the same.
-fn settle(body: &Graph, n_carry: usize, flags: &mut [bool]) -> Vec<bool> {
+/// Repeats a loop body's data flow until the carries that are reached stay the same: `flags` are
+/// those of the body's inputs, first as the operands have them. Gives the flags of its outputs.
+pub(crate) fn settle(body: &Graph, n_carry: usize, flags: &mut [bool]) -> Vec<bool> {
     loop {
         let outputs = Reach::outputs(body, flags);
         let mut changed = false;

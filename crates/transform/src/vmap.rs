@@ -1,221 +1,248 @@
-//! `vmap`: one program for many members.
+//! Batching: one program over many members.
 //!
-//! A function of tensors becomes a function of tensors with one axis more, the batch axis, over
-//! whose members it runs alike. Inside, a batched value carries that axis at position 0; a value
-//! that no batched one flows into stays as it is and is shared by all members, which is what makes
-//! a sweep over weights on the same data cheap.
-//!
-//! A member's result has the bits that it has alone: every rule keeps the order of each sum, and
-//! batch axes go where the executor's order does not depend on extents.
+//! One walk over the nodes that depend on batched values, operands first; each node's rule builds
+//! the batched node. A batched value carries the member's axis first. What no member's value
+//! enters stays as it is and is computed once for all: that is the point.
 
+mod contraction;
 mod control;
 mod convolution;
-mod moving;
-mod rule;
+mod indexing;
+mod structural;
 
-use crate::reach::needed;
-use rule::Rule;
+use crate::reach::{Reach, between};
 use std::collections::HashMap;
-use thalweg_graph::{Builder, DType, Graph, GraphError, Op, Tensor, TensorType, Value};
+use thalweg_graph::{Builder, Node, Op, Tensor, TensorType, Value};
 
-/// A value, and whether it has the batch axis (at position 0).
+/// A value, shared by all members or with their axis in front.
 #[derive(Clone, Copy)]
-struct Item<'b> {
-    tensor: Tensor<'b>,
-    batched: bool,
+pub(crate) struct Slot<'b> {
+    pub(crate) tensor: Tensor<'b>,
+    pub(crate) batched: bool,
 }
 
-impl<'b> Item<'b> {
-    fn batched(tensor: Tensor<'b>) -> Item<'b> {
-        Item { tensor, batched: true }
+impl<'b> Slot<'b> {
+    pub(crate) fn shared(tensor: Tensor<'b>) -> Slot<'b> {
+        Slot { tensor, batched: false }
     }
 
-    fn shared(tensor: Tensor<'b>) -> Item<'b> {
-        Item { tensor, batched: false }
+    pub(crate) fn batched(tensor: Tensor<'b>) -> Slot<'b> {
+        Slot { tensor, batched: true }
     }
 
-    /// Shape of one member.
-    fn shape(self) -> Vec<usize> {
-        self.tensor.shape().split_off(usize::from(self.batched))
+    /// The value of one member.
+    pub(crate) fn member_type(&self) -> TensorType {
+        let mut ty = self.tensor.ty();
+        if self.batched {
+            ty.shape.remove(0);
+        }
+        ty
     }
 
-    /// Rank of one member.
-    fn rank(self) -> usize {
-        self.tensor.rank() - usize::from(self.batched)
-    }
-
-    /// The value with its batch axis, repeated for each member if it has none.
-    fn full(self, size: usize) -> Tensor<'b> {
+    /// The value with the members' axis in front, stretched along it if all share it.
+    pub(crate) fn stretched(&self, size: usize) -> Tensor<'b> {
         if self.batched {
             return self.tensor;
         }
-        let shape = prepend(size, &self.tensor.shape());
-        let node = self.tensor.builder().node(self.tensor.value().node);
-        // Stretched in one go, the narrow value is read and not the wide one.
-        if let Op::Broadcast { axes, .. } = &node.op {
-            let source = self.tensor.builder().tensor(node.inputs[0]);
-            return source.broadcast_in(&shape, &shifted(axes));
-        }
-        self.tensor.broadcast_to(&shape)
+        let shape = self.tensor.shape();
+        let axes: Vec<usize> = (1..=shape.len()).collect();
+        self.tensor.broadcast_in(&[&[size], &shape[..]].concat(), &axes)
     }
 }
 
-/// `first` before the others.
-fn prepend(first: usize, others: &[usize]) -> Vec<usize> {
-    std::iter::once(first).chain(others.iter().copied()).collect()
+/// A value that is replaced by one for each member.
+#[derive(Clone, Copy)]
+pub struct Replacement<'b> {
+    /// The value as one member sees it.
+    pub member: Tensor<'b>,
+    /// The values of all members.
+    pub batched: Tensor<'b>,
+    /// The axis of `batched` that counts the members.
+    pub axis: usize,
 }
 
-/// Axes of one member as axes of a batched value.
-fn shifted(axes: &[usize]) -> Vec<usize> {
-    axes.iter().map(|axis| axis + 1).collect()
-}
-
-/// The outputs with the first tensor of each pair replaced by the second, which has a leading axis
-/// of extent `size` more; every output has that axis too.
+/// The outputs for `size` members, each with the members' axis in front.
 ///
-/// Only what depends on a replaced tensor is computed for each member; an output that does not is
-/// repeated. The replaced tensors are usually placeholders or inputs, but may be any.
-///
-/// An error at `finish` when a second tensor is not of the first one's type with that axis.
-///
-/// # Example
-/// ```
-/// use thalweg_graph::{Builder, DType, TensorType};
-/// use thalweg_transform::batch;
-/// let b = Builder::new(DType::F64);
-/// let x = b.input("x", TensorType::new(DType::F64, [3]));
-/// let weights = b.input("weights", TensorType::new(DType::F64, [100, 3]));
-/// let weight = b.placeholder(TensorType::new(DType::F64, [3]));
-/// let products = batch(&[(weight * x).sum_all()], &[(weight, weights)], 100);
-/// let graph = b.finish(&[("products", products[0])])?;
-/// assert_eq!(graph.output_types().next().unwrap().to_string(), "f64[100]");
-/// # Ok::<(), thalweg_graph::GraphError>(())
-/// ```
+/// An output that no replaced value enters is the same for all members and is stretched. A
+/// replacement whose type is not its member's with an axis of `size` inserted is an error at
+/// `finish`.
 #[track_caller]
-pub fn batch<'b>(
+pub fn vmap<'b>(
     outputs: &[Tensor<'b>],
-    replaced: &[(Tensor<'b>, Tensor<'b>)],
+    replacements: &[Replacement<'b>],
     size: usize,
 ) -> Vec<Tensor<'b>> {
-    for (old, new) in replaced {
-        let expected = TensorType::new(old.dtype(), prepend(size, &old.shape()));
-        if new.ty() != expected {
-            old.builder().reject("batch", expected.to_string(), new.ty().to_string());
-            return outputs.iter().map(|output| Item::shared(*output).full(size)).collect();
-        }
-    }
-    items(outputs, replaced, size).into_iter().map(|item| item.full(size)).collect()
+    vmap_shared(outputs, replacements, size)
+        .into_iter()
+        .map(|output| match output {
+            Batched::Members(tensor) => tensor,
+            Batched::Shared(tensor) => Slot::shared(tensor).stretched(size),
+        })
+        .collect()
 }
 
-/// As [`batch`], but what does not depend on a replaced tensor comes back as it is.
-fn items<'b>(
+/// An output of a batched program.
+#[derive(Clone, Copy, Debug)]
+pub enum Batched<'b> {
+    /// One value for each member, their axis in front.
+    Members(Tensor<'b>),
+    /// The same value for all members.
+    Shared(Tensor<'b>),
+}
+
+/// As [`vmap()`], with outputs that are the same for all members left as they are.
+#[track_caller]
+pub fn vmap_shared<'b>(
     outputs: &[Tensor<'b>],
-    replaced: &[(Tensor<'b>, Tensor<'b>)],
+    replacements: &[Replacement<'b>],
     size: usize,
-) -> Vec<Item<'b>> {
-    let Some(builder) = outputs.first().map(|output| output.builder()) else { return Vec::new() };
-    let mut known: HashMap<Value, Item<'b>> =
-        replaced.iter().map(|(old, new)| (old.value(), Item::batched(*new))).collect();
-    let first = replaced.iter().map(|(old, _)| old.value().node).min().unwrap_or(u32::MAX);
-    let needed = needed(builder, first, outputs);
-    for (index, _) in (first..).zip(&needed).filter(|(_, needed)| **needed) {
-        let node = builder.node(index);
-        // A loop with a batched operand may have results that are shared. They are replaced too,
-        // since the loop as it was reads a value that is no longer there.
-        if !node.inputs.iter().any(|input| known.contains_key(input)) {
-            continue;
+) -> Vec<Batched<'b>> {
+    let Some(first) = outputs.first() else { return Vec::new() };
+    let builder = first.builder();
+    let mut seeds = Vec::with_capacity(replacements.len());
+    for replacement in replacements {
+        let Replacement { member, batched, axis } = *replacement;
+        let mut expected = member.ty();
+        expected.shape.insert(axis.min(expected.shape.len()), size);
+        if axis > member.rank() || batched.ty() != expected {
+            let got = format!("{} with axis {axis}", batched.ty());
+            builder.reject("vmap", format!("{expected}, the members' axis included"), got);
+            return outputs.iter().map(|&output| Batched::Shared(output)).collect();
         }
-        let operands: Vec<Item<'b>> = node
+        seeds.push((member, batched.move_axis(axis, 0)));
+    }
+    slots(builder, outputs, &seeds, size)
+        .into_iter()
+        .map(|slot| match slot.batched {
+            true => Batched::Members(slot.tensor),
+            false => Batched::Shared(slot.tensor),
+        })
+        .collect()
+}
+
+/// Outputs when some values have batched stand-ins.
+pub(crate) fn slots<'b>(
+    builder: &'b Builder,
+    outputs: &[Tensor<'b>],
+    seeds: &[(Tensor<'b>, Tensor<'b>)],
+    size: usize,
+) -> Vec<Slot<'b>> {
+    let mut known: HashMap<Value, Slot<'b>> = HashMap::new();
+    known.extend(seeds.iter().map(|&(old, new)| (old.value(), Slot::batched(new))));
+    let from: Vec<Value> = seeds.iter().map(|(old, _)| old.value()).collect();
+    let last = outputs.iter().map(|output| output.value().node).max().unwrap_or(0);
+    let reach = Reach::of(builder, &from, last);
+    for index in between(builder, &reach, outputs) {
+        let node = builder.node(index);
+        let operands: Vec<Slot<'b>> = node
             .inputs
             .iter()
-            .map(|input| match known.get(input) {
-                Some(item) => *item,
-                None => Item::shared(builder.tensor(*input)),
+            .map(|&input| {
+                let shared = Slot::shared(builder.tensor(input));
+                known.get(&input).copied().unwrap_or(shared)
             })
             .collect();
-        let rule = Rule { builder, size, place: node.place, types: &node.types };
-        // After a mistake, which `finish` reports, values may be of other types.
-        let sound = node.inputs.iter().zip(&operands).all(|(input, operand)| {
-            let ty = builder.tensor(*input).ty();
-            ty.dtype == operand.tensor.dtype() && ty.shape == operand.shape()
-        });
-        let results = if sound { rule.apply(&node.op, &operands) } else { rule.stand_ins() };
-        for (output, item) in results.into_iter().enumerate() {
-            known.entry(Value { node: index, output: output as u32 }).or_insert(item);
+        if !operands.iter().any(|operand| operand.batched) {
+            continue;
+        }
+        let rule = Rule { builder, node: &node, operands: &operands, size };
+        for (output, slot) in rule.apply().into_iter().enumerate() {
+            known.entry(Value { node: index, output: output as u32 }).or_insert(slot);
         }
     }
     outputs
         .iter()
-        .map(|output| known.get(&output.value()).copied().unwrap_or(Item::shared(*output)))
+        .map(|output| known.get(&output.value()).copied().unwrap_or(Slot::shared(*output)))
         .collect()
 }
 
-/// The graph over a batch of `size` members: an input with `Some(axis)` gets an axis of that extent
-/// at that position, the others are shared; every output gets it at position 0.
-///
-/// # Errors
-/// When there is not one entry of `axes` for each input, or an axis is beyond an input's rank.
-///
-/// # Example
-/// ```
-/// use thalweg_graph::{Builder, DType, TensorType};
-/// use thalweg_transform::vmap;
-/// let b = Builder::new(DType::F64);
-/// let x = b.input("x", TensorType::new(DType::F64, [3]));
-/// let w = b.input("w", TensorType::new(DType::F64, [3]));
-/// let product = b.finish(&[("product", (x * w).sum_all())])?;
-/// let table = vmap(&vmap(&product, &[Some(0), None], 5)?, &[None, Some(1)], 7)?;
-/// assert_eq!(table.output_types().next().unwrap().to_string(), "f64[7, 5]");
-/// # Ok::<(), thalweg_graph::GraphError>(())
-/// ```
-#[track_caller]
-pub fn vmap(graph: &Graph, axes: &[Option<usize>], size: usize) -> Result<Graph, GraphError> {
-    let builder = Builder::new(float_of(graph));
-    if axes.len() != graph.n_inputs() {
-        let expected = format!("an axis or none for each of {} inputs", graph.n_inputs());
-        builder.reject("vmap", expected, format!("{} entries", axes.len()));
-    }
-    let outputs: Vec<_> = inline_batched(&builder, graph, axes, size)
-        .into_iter()
-        .map(|item| item.full(size))
-        .collect();
-    builder.finish(&graph.output_names().zip(outputs).collect::<Vec<_>>())
+/// One node to be batched, at least one of its operands being so.
+pub(crate) struct Rule<'a, 'b> {
+    pub(crate) builder: &'b Builder,
+    pub(crate) node: &'a Node,
+    pub(crate) operands: &'a [Slot<'b>],
+    pub(crate) size: usize,
 }
 
-/// Makes the inputs of `graph` in `builder`, with batch axes where `axes` has them, and the outputs
-/// from these.
-#[track_caller]
-fn inline_batched<'b>(
-    builder: &'b Builder,
-    graph: &Graph,
-    axes: &[Option<usize>],
-    size: usize,
-) -> Vec<Item<'b>> {
-    let mut replaced = Vec::new();
-    let mut arguments = Vec::with_capacity(graph.n_inputs());
-    for (i, port) in graph.inputs().enumerate() {
-        let Some(axis) = axes.get(i).copied().flatten() else {
-            arguments.push(builder.input(&port.name, port.ty.clone()));
-            continue;
+impl<'b> Rule<'_, 'b> {
+    pub(crate) fn emit(&self, op: Op, operands: &[Tensor<'b>]) -> Vec<Tensor<'b>> {
+        self.builder.emit_at(op, operands, self.node.place)
+    }
+
+    pub(crate) fn emit_one(&self, op: Op, operands: &[Tensor<'b>]) -> Tensor<'b> {
+        self.emit(op, operands)[0]
+    }
+
+    /// All operands with the members' axis.
+    pub(crate) fn stretched(&self) -> Vec<Tensor<'b>> {
+        self.operands.iter().map(|operand| operand.stretched(self.size)).collect()
+    }
+
+    fn apply(&self) -> Vec<Slot<'b>> {
+        let x = self.operands;
+        let all = |op: Op| {
+            self.emit(op, &self.stretched()).into_iter().map(Slot::batched).collect::<Vec<_>>()
         };
-        if axis > port.ty.rank() {
-            let expected = format!("an axis of input {:?} up to {}", port.name, port.ty.rank());
-            builder.reject("vmap", expected, axis.to_string());
+        let one = |tensor: Tensor<'b>| vec![Slot::batched(tensor)];
+        let next = |axes: &[usize]| axes.iter().map(|axis| axis + 1).collect::<Vec<usize>>();
+        let front = |values: &[usize], first: usize| [&[first], values].concat();
+        let op = &self.node.op;
+        match op {
+            Op::Input { .. } | Op::Constant(_) | Op::Iota { .. } => {
+                unreachable!("{} has no operand", op.name())
+            }
+            Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Compare(_)
+            | Op::Select
+            | Op::Convert(_)
+            | Op::Bitcast(_)
+            | Op::Threefry
+            | Op::StopGradient
+            | Op::Cholesky
+            | Op::TriangularSolve { .. }
+            | Op::SymmetricEigen => all(op.clone()),
+            Op::Broadcast { shape, axes } => {
+                all(Op::Broadcast { shape: front(shape, self.size), axes: front(&next(axes), 0) })
+            }
+            Op::Reshape { shape } => all(Op::Reshape { shape: front(shape, self.size) }),
+            Op::Transpose { permutation } => {
+                all(Op::Transpose { permutation: front(&next(permutation), 0) })
+            }
+            Op::Slice { start, limit, stride } => all(Op::Slice {
+                start: front(start, 0),
+                limit: front(limit, self.size),
+                stride: front(stride, 1),
+            }),
+            Op::Pad { low, high, interior } => one(structural::pad(self, low, high, interior)),
+            Op::Concatenate { axis } => all(Op::Concatenate { axis: axis + 1 }),
+            Op::Reverse { axes } => all(Op::Reverse { axes: next(axes) }),
+            Op::DynamicSlice { sizes } => vec![indexing::dynamic_slice(self, sizes)],
+            Op::DynamicUpdateSlice => one(indexing::dynamic_update_slice(self)),
+            Op::Gather(axes) => one(indexing::gather(self, *axes)),
+            Op::ScatterAdd(axes) => one(indexing::scatter_add(self, *axes)),
+            Op::Reduce { kind, axes } => all(Op::Reduce { kind: *kind, axes: next(axes) }),
+            Op::WindowSum(window) => all(Op::WindowSum(structural::window(window))),
+            Op::WindowArgMax(window) => one(structural::window_arg_max(self, window)),
+            Op::ArgMax { axis } => all(Op::ArgMax { axis: axis + 1 }),
+            Op::Sort { axis, descending } => {
+                all(Op::Sort { axis: axis + 1, descending: *descending })
+            }
+            Op::CumulativeSum { axis, reverse } => {
+                all(Op::CumulativeSum { axis: axis + 1, reverse: *reverse })
+            }
+            Op::Dot(axes) => one(contraction::dot(self, axes)),
+            Op::Convolution(window) => one(convolution::forward(self, x[0], x[1], *window)),
+            Op::ConvolutionInputGradient { window, input } => {
+                one(convolution::input_gradient(self, x[0], x[1], *window, *input))
+            }
+            Op::ConvolutionWeightGradient { window, kernel } => {
+                one(convolution::weight_gradient(self, x[0], x[1], *window, *kernel))
+            }
+            Op::LinearSolve(it) => one(control::linear_solve(self, it)),
+            Op::FixedPoint(it) => one(control::fixed_point(self, it)),
+            Op::Scan(looped) => control::scan(self, looped),
+            Op::While(looped) => control::repeat_while(self, looped),
         }
-        let axis = axis.min(port.ty.rank());
-        let mut shape = port.ty.shape.clone();
-        shape.insert(axis, size);
-        let input = builder.input(&port.name, TensorType::new(port.ty.dtype, shape));
-        let one = builder.placeholder(port.ty.clone());
-        replaced.push((one, input.move_axis(axis, 0)));
-        arguments.push(one);
     }
-    let outputs = builder.inline(graph, &arguments);
-    items(&outputs, &replaced, size)
-}
-
-/// The float type that a graph computes in; a graph of integers has none, and any will do.
-fn float_of(graph: &Graph) -> DType {
-    let types = graph.nodes().iter().flat_map(|node| &node.types);
-    types.map(|ty| ty.dtype).find(|dtype| dtype.is_float()).unwrap_or(DType::F32)
 }

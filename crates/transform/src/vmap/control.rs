@@ -1,188 +1,175 @@
-//! Rules of operations that hold graphs.
+//! Batching of loops and solves: their bodies batched, for the values that members differ in.
 
-use super::rule::Rule;
-use super::{Item, inline_batched};
-use crate::reach::Reach;
+use crate::inner::trace;
+use crate::reach::{Reach, settle};
+use crate::vmap::{Rule, Slot, slots};
 use std::sync::Arc;
-use thalweg_graph::{Builder, FixedPoint, Graph, LinearSolve, Op, Reduction, Scan, Tensor, While};
+use thalweg_graph::{
+    Builder, FixedPoint, Graph, LinearSolve, Op, Reduction, Scan, Tensor, TensorType, While,
+};
 
-fn axes(flags: &[bool]) -> Vec<Option<usize>> {
-    flags.iter().map(|&flag| flag.then_some(0)).collect()
-}
+/// Inputs of a body, named by kind.
+type Kinds<'a> = &'a [(&'a str, usize)];
 
-/// Builds an inner graph; a mistake in it is recorded outside.
-fn inner(
+/// Traces a body anew with the flagged inputs batched; `finish` makes its outputs of the body's.
+fn body(
     rule: &Rule<'_, '_>,
-    names: &Graph,
-    build: impl for<'s> FnOnce(&'s Builder) -> Vec<Tensor<'s>>,
+    graph: &Graph,
+    kinds: Kinds<'_>,
+    flags: &[bool],
+    finish: impl for<'s> FnOnce(&'s Builder, &[Tensor<'s>], Vec<Slot<'s>>) -> Vec<Tensor<'s>>,
 ) -> Option<Arc<Graph>> {
-    let builder = Builder::new(rule.builder.float());
-    let outputs = build(&builder);
-    match builder.finish(&names.output_names().zip(outputs).collect::<Vec<_>>()) {
-        Ok(graph) => Some(Arc::new(graph)),
-        Err(error) => {
-            let what = format!("{} at {}:{} in a body", error.op, error.file, error.line);
-            rule.builder.reject(&what, error.expected, error.got);
-            None
+    let size = rule.size;
+    let member: Vec<TensorType> = graph.inputs().map(|port| port.ty.clone()).collect();
+    let mut types = member.iter().zip(flags).map(|(ty, &batched)| {
+        let mut ty = ty.clone();
+        if batched {
+            ty.shape.insert(0, size);
         }
-    }
+        ty
+    });
+    let groups: Vec<_> =
+        kinds.iter().map(|&(name, n)| (name, types.by_ref().take(n).collect())).collect();
+    let traced = trace(rule.builder, &groups, |inner, groups| {
+        let inputs = groups.concat();
+        let mut seeds = Vec::new();
+        let arguments: Vec<_> = (0..inputs.len())
+            .map(|i| {
+                if !flags[i] {
+                    return inputs[i];
+                }
+                let one = inner.placeholder(member[i].clone());
+                seeds.push((one, inputs[i]));
+                one
+            })
+            .collect();
+        let outputs = inner.inline(graph, &arguments);
+        let outputs = slots(inner, &outputs, &seeds, size);
+        finish(inner, &inputs, outputs)
+    });
+    traced.map(Arc::new)
 }
 
-/// A body with batched inputs and outputs where flagged; outputs that depend on a batched input
-/// are flagged.
-fn batched_body(
-    rule: &Rule<'_, '_>,
-    body: &Graph,
-    inputs: &[bool],
-    outputs: &[bool],
-) -> Option<Arc<Graph>> {
-    inner(rule, body, |builder| {
-        let results = inline_batched(builder, body, &axes(inputs), rule.size);
-        matching(&results, outputs, rule.size)
-    })
+/// Outputs stretched where their flag says that members differ.
+fn flagged<'s>(outputs: Vec<Slot<'s>>, flags: &[bool], size: usize) -> Vec<Tensor<'s>> {
+    let slots = outputs.into_iter().zip(flags);
+    slots.map(|(slot, &own)| if own { slot.stretched(size) } else { slot.tensor }).collect()
 }
 
-/// The operands for a batched body: the last one, which the solver moves, always has the axis.
-fn solver_operands<'b>(rule: &Rule<'b, '_>, operands: &[Item<'b>]) -> (Vec<bool>, Vec<Tensor<'b>>) {
-    let last = operands.len() - 1;
-    let flags: Vec<bool> =
-        operands.iter().enumerate().map(|(i, operand)| operand.batched || i == last).collect();
-    let tensors = matching(operands, &flags, rule.size);
-    (flags, tensors)
+/// What stands for results that could not be had; the builder knows the mistake.
+fn nothing<'b>(rule: &Rule<'_, 'b>) -> Vec<Slot<'b>> {
+    rule.node
+        .types
+        .iter()
+        .map(|ty| Slot::batched(Slot::shared(rule.builder.zeros(ty)).stretched(rule.size)))
+        .collect()
 }
 
-/// Values with the batch axis where flagged; what is not flagged has none.
-fn matching<'b>(items: &[Item<'b>], flags: &[bool], size: usize) -> Vec<Tensor<'b>> {
-    let one = |(item, &flag): (&Item<'b>, &bool)| if flag { item.full(size) } else { item.tensor };
-    items.iter().zip(flags).map(one).collect()
-}
-
-pub(super) fn linear_solve<'b>(
-    rule: &Rule<'b, '_>,
-    solve: &LinearSolve,
-    operands: &[Item<'b>],
-) -> Tensor<'b> {
-    let (flags, operands) = solver_operands(rule, operands);
-    let right = operands[operands.len() - 1];
-    let Some(matvec) = batched_body(rule, &solve.matvec, &flags, &[true]) else { return right };
-    let solve = LinearSolve { matvec, n_batch: solve.n_batch + 1, ..solve.clone() };
-    rule.emit_one(Op::LinearSolve(Arc::new(solve)), &operands)
-}
-
-pub(super) fn fixed_point<'b>(
-    rule: &Rule<'b, '_>,
-    fixed: &FixedPoint,
-    operands: &[Item<'b>],
-) -> Tensor<'b> {
-    let (flags, operands) = solver_operands(rule, operands);
-    let start = operands[operands.len() - 1];
-    let Some(body) = batched_body(rule, &fixed.body, &flags, &[true]) else { return start };
-    let fixed = FixedPoint { body, n_batch: fixed.n_batch + 1, ..fixed.clone() };
-    rule.emit_one(Op::FixedPoint(Arc::new(fixed)), &operands)
-}
-
-/// Flags the carries that a batched value flows into, in any number of steps; gives the flags of
-/// the body's outputs, where a carry is as it is flagged.
-fn settle(body: &Graph, n_carry: usize, flags: &mut [bool]) -> Vec<bool> {
-    loop {
-        let mut outputs = Reach::outputs(body, flags);
-        let mut changed = false;
-        for (flag, output) in flags[..n_carry].iter_mut().zip(&mut outputs) {
-            changed |= *output && !*flag;
-            *flag |= *output;
-            *output = *flag;
-        }
-        if !changed {
-            return outputs;
-        }
-    }
-}
-
-/// A carry that becomes batched in some step is so from the start. Rows of a sequence have the
-/// batch axis first, so the sequence has it second.
-pub(super) fn scan<'b>(rule: &Rule<'b, '_>, scan: &Scan, operands: &[Item<'b>]) -> Vec<Item<'b>> {
-    let mut flags: Vec<bool> = operands.iter().map(|operand| operand.batched).collect();
-    let outputs = settle(&scan.body, scan.n_carry, &mut flags);
-    let mut tensors = matching(operands, &flags, rule.size);
-    for i in (scan.n_carry..scan.n_carry + scan.n_xs).filter(|&i| flags[i]) {
-        tensors[i] = tensors[i].move_axis(0, 1);
-    }
-    let Some(body) = batched_body(rule, &scan.body, &flags, &outputs) else {
-        return rule.stand_ins();
-    };
-    let results = rule.emit(Op::Scan(Arc::new(Scan { body, ..scan.clone() })), &tensors);
-    results
-        .into_iter()
-        .zip(outputs)
+pub(super) fn scan<'b>(rule: &Rule<'_, 'b>, looped: &Arc<Scan>) -> Vec<Slot<'b>> {
+    let (size, n_carry, n_xs) = (rule.size, looped.n_carry, looped.n_xs);
+    let mut flags: Vec<bool> = rule.operands.iter().map(|operand| operand.batched).collect();
+    let own = settle(&looped.body, n_carry, &mut flags);
+    let n_constants = flags.len() - n_carry - n_xs;
+    let kinds = [("carry", n_carry), ("x", n_xs), ("constant", n_constants)];
+    let traced =
+        body(rule, &looped.body, &kinds, &flags, |_, _, outputs| flagged(outputs, &own, size));
+    let Some(body) = traced else { return nothing(rule) };
+    let operands: Vec<Tensor<'b>> = rule
+        .operands
+        .iter()
         .enumerate()
+        .map(|(i, operand)| match flags[i] {
+            true if (n_carry..n_carry + n_xs).contains(&i) => operand.tensor.move_axis(0, 1),
+            true => operand.stretched(size),
+            false => operand.tensor,
+        })
+        .collect();
+    let op = Op::Scan(Arc::new(Scan { body, ..(**looped).clone() }));
+    let results = rule.emit(op, &operands);
+    let results = results.into_iter().zip(own).enumerate();
+    results
         .map(|(i, (tensor, batched))| {
-            let is_sequence = batched && i >= scan.n_carry;
-            let tensor = if is_sequence { tensor.move_axis(1, 0) } else { tensor };
-            Item { tensor, batched }
+            let rows_first = batched && i >= n_carry;
+            Slot { tensor: if rows_first { tensor.move_axis(1, 0) } else { tensor }, batched }
         })
         .collect()
 }
 
-/// When members may stop at different steps, the loop runs while any goes on, and one that has
-/// stopped keeps its carries.
-pub(super) fn repeat<'b>(rule: &Rule<'b, '_>, looped: &While, operands: &[Item<'b>]) -> Vec<Item<'b>> {
-    let n_carry = looped.n_carry;
-    let mut flags: Vec<bool> = operands.iter().map(|operand| operand.batched).collect();
+/// Runs while any member's condition holds; a member whose own no longer does stays as it is.
+pub(super) fn repeat_while<'b>(rule: &Rule<'_, 'b>, looped: &Arc<While>) -> Vec<Slot<'b>> {
+    let (size, n_carry) = (rule.size, looped.n_carry);
+    let mut flags: Vec<bool> = rule.operands.iter().map(|operand| operand.batched).collect();
     settle(&looped.body, n_carry, &mut flags);
-    let own_length = Reach::outputs(&looped.condition, &flags).contains(&true);
-    if own_length {
+    let own_condition = Reach::outputs(&looped.condition, &flags).contains(&true);
+    if own_condition {
         flags[..n_carry].fill(true);
     }
-    let tensors = matching(operands, &flags, rule.size);
-    let (condition, body) = if own_length {
-        let goes_on = inner(rule, &looped.condition, |builder| {
-            let each = inline_batched(builder, &looped.condition, &axes(&flags), rule.size);
-            vec![each[0].full(rule.size).reduce(Reduction::Any, &[0])]
-        });
-        (goes_on, guarded_body(rule, looped, &flags))
-    } else {
-        (
-            batched_body(rule, &looped.condition, &flags, &[false]),
-            batched_body(rule, &looped.body, &flags, &flags[..n_carry]),
-        )
-    };
-    let (Some(condition), Some(body)) = (condition, body) else { return rule.stand_ins() };
-    let looped = While { condition, body, n_carry };
-    rule.emit(Op::While(Arc::new(looped)), &tensors)
-        .into_iter()
-        .zip(&flags)
-        .map(|(tensor, &batched)| Item { tensor, batched })
-        .collect()
-}
-
-/// One step for the members whose condition holds; the carries of the others as they are.
-fn guarded_body(rule: &Rule<'_, '_>, looped: &While, flags: &[bool]) -> Option<Arc<Graph>> {
-    let condition = batched_body(rule, &looped.condition, flags, &[true])?;
-    inner(rule, &looped.body, |builder| {
-        let next = inline_batched(builder, &looped.body, &axes(flags), rule.size);
-        let inputs: Vec<Tensor<'_>> = input_tensors(builder, looped.body.n_inputs());
-        let goes_on = builder.inline(&condition, &inputs)[0];
-        next.into_iter()
-            .zip(inputs)
-            .map(|(next, before)| {
-                let shape = before.shape();
-                let keep = goes_on.broadcast_in(&shape, &[0]);
-                keep.select(next.full(rule.size), before)
-            })
-            .collect()
-    })
-}
-
-/// The inputs of a builder, in order.
-fn input_tensors(builder: &Builder, n_inputs: usize) -> Vec<Tensor<'_>> {
-    let mut inputs = vec![None; n_inputs];
-    for index in 0..builder.node_count() {
-        if let Op::Input { index: position } = builder.node(index).op {
-            // Placeholders are numbered from above.
-            if let Some(input) = inputs.get_mut(position as usize) {
-                *input = Some(builder.tensor(thalweg_graph::Value::first(index)));
-            }
+    let kinds = [("carry", n_carry), ("constant", flags.len() - n_carry)];
+    let condition = body(rule, &looped.condition, &kinds, &flags, |_, _, outputs| {
+        let holds = outputs[0];
+        vec![if holds.batched { holds.tensor.reduce(Reduction::Any, &[0]) } else { holds.tensor }]
+    });
+    let body = body(rule, &looped.body, &kinds, &flags, |inner, inputs, outputs| {
+        let next = flagged(outputs, &flags, size);
+        if !own_condition {
+            return next;
         }
-    }
-    inputs.into_iter().flatten().collect()
+        let member: Vec<TensorType> =
+            looped.condition.inputs().map(|port| port.ty.clone()).collect();
+        let mut seeds = Vec::new();
+        let arguments: Vec<_> = (0..inputs.len())
+            .map(|i| {
+                let one = inner.placeholder(member[i].clone());
+                if flags[i] {
+                    seeds.push((one, inputs[i]));
+                    one
+                } else {
+                    inputs[i]
+                }
+            })
+            .collect();
+        let holds = inner.inline(&looped.condition, &arguments);
+        let holds = slots(inner, &holds, &seeds, size)[0].stretched(size);
+        let kept = next.iter().zip(inputs);
+        kept.map(|(&next, &old)| holds.broadcast_in(&old.shape(), &[0]).select(next, old)).collect()
+    });
+    let (Some(condition), Some(body)) = (condition, body) else { return nothing(rule) };
+    let operands: Vec<Tensor<'b>> = rule
+        .operands
+        .iter()
+        .zip(&flags)
+        .map(|(operand, &own)| if own { operand.stretched(size) } else { operand.tensor })
+        .collect();
+    let op = Op::While(Arc::new(While { condition, body, n_carry }));
+    let results = rule.emit(op, &operands).into_iter().zip(flags);
+    results.map(|(tensor, batched)| Slot { tensor, batched }).collect()
+}
+
+pub(super) fn linear_solve<'b>(rule: &Rule<'_, 'b>, it: &Arc<LinearSolve>) -> Tensor<'b> {
+    let (operands, matvec) = last_batched(rule, &it.matvec);
+    let Some(matvec) = matvec else { return nothing(rule)[0].tensor };
+    let solve = LinearSolve { matvec, n_batch: it.n_batch + 1, ..(**it).clone() };
+    rule.emit_one(Op::LinearSolve(Arc::new(solve)), &operands)
+}
+
+pub(super) fn fixed_point<'b>(rule: &Rule<'_, 'b>, it: &Arc<FixedPoint>) -> Tensor<'b> {
+    let (operands, body) = last_batched(rule, &it.body);
+    let Some(body) = body else { return nothing(rule)[0].tensor };
+    let fixed = FixedPoint { body, n_batch: it.n_batch + 1, ..(**it).clone() };
+    rule.emit_one(Op::FixedPoint(Arc::new(fixed)), &operands)
+}
+
+/// Operands with the unknown batched, whether or not members begin with different ones, and the
+/// graph that maps it.
+fn last_batched<'b>(rule: &Rule<'_, 'b>, graph: &Graph) -> (Vec<Tensor<'b>>, Option<Arc<Graph>>) {
+    let size = rule.size;
+    let last = rule.operands.len() - 1;
+    let mut flags: Vec<bool> = rule.operands.iter().map(|operand| operand.batched).collect();
+    flags[last] = true;
+    let kinds = [("constant", last), ("x", 1)];
+    let graph = body(rule, graph, &kinds, &flags, |_, _, outputs| flagged(outputs, &[true], size));
+    let mut operands: Vec<Tensor<'b>> =
+        rule.operands.iter().map(|operand| operand.tensor).collect();
+    operands[last] = rule.operands[last].stretched(size);
+    (operands, graph)
 }

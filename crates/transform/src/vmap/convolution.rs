@@ -1,227 +1,266 @@
-//! Convolutions: where the batch axis goes.
+//! Batching of the three convolutions: a population axis, or members folded into the batch or the
+//! channels, never one group for each member.
 //!
-//! The three convolutions take one population axis, on either operand or on both, and a batch must
-//! never become groups of channels: every implementation is slow there. There is the batch axis `Q`
-//! and maybe the population axis `P` that is there already, and each is on the left operand, on the
-//! right one, or on both.
+//! `Q` is the members' axis, `P` a population axis that is there already, `N` the batch; channels
+//! fold within their group, as `[group, member, channel]`. A population of first operands alone
+//! is folded into `N` first where the operation keeps `N` (the forward convolution and the input
+//! gradient), so only the rows without it remain.
 //!
-//! 1. Axes on both operands are the population, merged if there are two.
-//! 2. If there is none, an axis on one operand is the population: in the forward pass and the input
-//!    gradient those on the weights (both merged, if both are), in the weight gradient `P` where
-//!    there is one (with `Q` merged, if it is on the same operand), else `Q`.
-//! 3. Every other axis is on one operand alone, and folds into an axis that this operand shares with
-//!    the result and not with the other one:
+//! | first operand | second operand | `y = convolution(x, w)` | `dx = input_gradient(dy, w)` |
+//! |---|---|---|---|
+//! | `Q N` | shared | `Q` into `N` | `Q` into `N` |
+//! | `N` | `Q` | population `Q` | population `Q` |
+//! | `Q N` | `Q` | population `Q` | population `Q` |
+//! | `Q N` | `P` | `Q` into `N` | `Q` into `N` |
+//! | `N` | `Q P` | population `Q P` | population `Q P` |
+//! | `Q N` | `Q P` | population `Q`, `P` into output channels | population `Q`, `P` into input channels |
+//! | `Q P N` | `P` | `Q` into `N` | `Q` into `N` |
+//! | `P N` | `Q P` | population `P`, `Q` into output channels | population `P`, `Q` into input channels |
+//! | `Q P N` | `Q P` | population `Q P` | population `Q P` |
 //!
-//! | operation | on the left only | on the right only |
+//! | `x` | `dy` | `dw = weight_gradient(x, dy)` |
 //! |---|---|---|
-//! | `convolution(x, w)` | images of `x`, of `y` | output channels of `w`, of `y` |
-//! | `input_gradient(dy, w)` | images of `dy`, of `dx` | input channels of `w`, of `dx` |
-//! | `weight_gradient(x, dy)` | input channels of `x`, of `dw` | output channels of `dy`, of `dw` |
-//!
-//! Images are `(axis, image)`; channels are `(group, axis, channel)`, so that groups stay what they
-//! are. In the forward pass this comes to:
-//!
-//! | batched | no `P` | `P` on `x` | `P` on `w` | `P` on both |
-//! |---|---|---|---|---|
-//! | `x` | `Q` images | `Q P` images | `Q` images, `P` population of `w` | `Q` images, `P` population |
-//! | `w` | `Q` population of `w` | `P` images, `Q` population of `w` | `Q P` population of `w` | `Q` channels, `P` population |
-//! | both | `Q` population | `P` images, `Q` population | `P` channels, `Q` population | `Q P` population |
+//! | `Q` and none, none and `Q`, `Q` and `Q` | | population `Q` |
+//! | `Q P` | shared | population `Q P` |
+//! | `P` | `Q` | population `P`, `Q` into output channels |
+//! | `Q P` | `Q` | population `Q`, `P` into input channels |
+//! | `Q` | `P` | population `P`, `Q` into input channels |
+//! | shared | `Q P` | population `Q P` |
+//! | `Q` | `Q P` | population `Q`, `P` into output channels |
+//! | `Q P` | `P` | population `P`, `Q` into input channels |
+//! | `P` | `Q P` | population `P`, `Q` into output channels |
+//! | `Q P` | `Q P` | population `Q P` |
 
-use super::Item;
-use super::rule::Rule;
+use crate::vmap::{Rule, Slot};
 use thalweg_graph::{ConvolutionWindow, Op, Tensor};
 
-/// Which of the three.
-pub(super) enum Contraction {
-    Forward(ConvolutionWindow),
-    InputGradient { window: ConvolutionWindow, input: [usize; 2] },
-    WeightGradient { window: ConvolutionWindow, kernel: [usize; 2] },
+/// Which of the two axes in front an operand carries: members, population.
+#[derive(Clone, Copy, PartialEq)]
+struct Axes {
+    members: bool,
+    population: bool,
 }
 
-/// An axis of a tensor without population into which others fold, as `(group, folded.., rest)`.
+/// Which kind of channels members fold into.
 #[derive(Clone, Copy)]
-struct Fold {
-    axis: usize,
-    groups: usize,
+enum Fold {
+    /// The output channels of `w`, `y` and `dw`: the last axis, by groups.
+    Output,
+    /// The input channels of `w` and `dw`, which are one group's: the last axis but one.
+    KernelInput,
+    /// The channels of `x` and `dx`: the last axis, by groups.
+    Input,
 }
 
-const IMAGES: Fold = Fold { axis: 0, groups: 1 };
-
-impl Contraction {
-    fn window(&self) -> ConvolutionWindow {
+impl Fold {
+    fn axis(self, rank: usize) -> usize {
         match self {
-            Contraction::Forward(window)
-            | Contraction::InputGradient { window, .. }
-            | Contraction::WeightGradient { window, .. } => *window,
+            Fold::Output | Fold::Input => rank - 1,
+            Fold::KernelInput => rank - 2,
         }
     }
 
-    fn op(&self, window: ConvolutionWindow) -> Op {
-        match *self {
-            Contraction::Forward(_) => Op::Convolution(window),
-            Contraction::InputGradient { input, .. } => {
-                Op::ConvolutionInputGradient { window, input }
-            }
-            Contraction::WeightGradient { kernel, .. } => {
-                Op::ConvolutionWeightGradient { window, kernel }
-            }
-        }
-    }
-
-    /// The last table above: for each operand, where its own axes fold in it and in the result.
-    fn folds(&self) -> [(Fold, Fold); 2] {
-        let channels = Fold { axis: 3, groups: self.window().groups };
-        // A kernel has the input channels of one group.
-        let kernel_inputs = Fold { axis: 2, groups: 1 };
+    /// Groups along the axis: a kernel's input channels are those of one group.
+    fn groups(self, groups: usize) -> usize {
         match self {
-            Contraction::Forward(_) => [(IMAGES, IMAGES), (channels, channels)],
-            Contraction::InputGradient { .. } => [(IMAGES, IMAGES), (kernel_inputs, channels)],
-            Contraction::WeightGradient { .. } => {
-                [(channels, kernel_inputs), (channels, channels)]
-            }
+            Fold::Output | Fold::Input => groups,
+            Fold::KernelInput => 1,
         }
     }
 }
 
-/// The batch or the population axis: its extent, and which operands have it.
+/// Takes axis `from` into the channels of each group, in front of the group's own.
+fn fold(tensor: Tensor<'_>, from: usize, into: Fold, groups: usize) -> Tensor<'_> {
+    let shape = tensor.shape();
+    let groups = into.groups(groups);
+    let channels = into.axis(shape.len());
+    let (members, per_group) = (shape[from], shape[channels] / groups);
+    let split = [&shape[..channels], &[groups, per_group], &shape[channels + 1..]].concat();
+    // Once `from` has left, the group stands one place earlier and the member goes behind it.
+    let moved = tensor.reshape(&split).move_axis(from, channels);
+    let mut merged = shape;
+    merged[channels] = groups * members * per_group;
+    merged.remove(from);
+    moved.reshape(&merged)
+}
+
+/// Takes `members` out of the channels of each group to axis `to`: undoes [`fold`].
+fn unfold(tensor: Tensor<'_>, members: usize, to: usize, from: Fold, groups: usize) -> Tensor<'_> {
+    let shape = tensor.shape();
+    let groups = from.groups(groups);
+    let channels = from.axis(shape.len());
+    let per_group = shape[channels] / groups / members.max(1);
+    let split =
+        [&shape[..channels], &[groups, members, per_group], &shape[channels + 1..]].concat();
+    let moved = tensor.reshape(&split).move_axis(channels + 1, to);
+    let mut apart = shape;
+    apart[channels] = groups * per_group;
+    apart.insert(to, members);
+    moved.reshape(&apart)
+}
+
+/// Two neighbouring axes made one.
+fn merge(tensor: Tensor<'_>, axis: usize) -> Tensor<'_> {
+    let mut shape = tensor.shape();
+    let second = shape.remove(axis + 1);
+    shape[axis] *= second;
+    tensor.reshape(&shape)
+}
+
+/// One axis made two, the first of extent `first`.
+fn split(tensor: Tensor<'_>, axis: usize, first: usize, second: usize) -> Tensor<'_> {
+    let mut shape = tensor.shape();
+    shape[axis] = first;
+    shape.insert(axis + 1, second);
+    tensor.reshape(&shape)
+}
+
+/// What differs between the three operations.
 #[derive(Clone, Copy)]
-struct Extra {
-    extent: usize,
-    on: [bool; 2],
+struct Kind {
+    /// Where members of the second operand alone go, in it and in the result.
+    second: (Fold, Fold),
+    /// The operation with the population flags set.
+    op: fn(ConvolutionWindow, [usize; 2]) -> Op,
 }
 
-impl Extra {
-    fn is_on_both(self) -> bool {
-        self.on == [true; 2]
-    }
+pub(super) fn forward<'b>(
+    rule: &Rule<'_, 'b>,
+    x: Slot<'b>,
+    w: Slot<'b>,
+    window: ConvolutionWindow,
+) -> Tensor<'b> {
+    let kind =
+        Kind { second: (Fold::Output, Fold::Output), op: |window, _| Op::Convolution(window) };
+    keeps_batch(rule, kind, x, w, window, [0, 0])
 }
 
-pub(super) fn rule<'b>(rule: &Rule<'b, '_>, pass: &Contraction, operands: &[Item<'b>]) -> Tensor<'b> {
-    let window = pass.window();
-    let population = [window.lhs_population, window.rhs_population];
-    let mut extras = vec![Extra { extent: rule.size, on: [operands[0].batched, operands[1].batched] }];
-    if let Some(side) = population.iter().position(|&has| has) {
-        extras.push(Extra { extent: operands[side].shape()[0], on: population });
-    }
-    let kept = population_axes(pass, &extras);
-    let axes_on = |side: usize, in_population: bool| -> Vec<usize> {
-        let on = |&i: &usize| extras[i].on[side] && kept[i] == in_population;
-        (0..extras.len()).filter(on).collect()
+pub(super) fn input_gradient<'b>(
+    rule: &Rule<'_, 'b>,
+    dy: Slot<'b>,
+    w: Slot<'b>,
+    window: ConvolutionWindow,
+    input: [usize; 2],
+) -> Tensor<'b> {
+    let kind = Kind {
+        second: (Fold::KernelInput, Fold::Input),
+        op: |window, input| Op::ConvolutionInputGradient { window, input },
     };
-    let [lhs_folds, rhs_folds] = pass.folds();
-    let [lhs, rhs] = [(0, lhs_folds), (1, rhs_folds)].map(|(side, (fold, _))| {
-        let base = &operands[side].shape()[usize::from(population[side])..];
-        let folds = [(fold, axes_on(side, false))];
-        Layout::new(&extras, &axes_on(side, true), &folds, base).fold(operands[side].tensor)
-    });
-    let [lhs_population, rhs_population] = [0, 1].map(|side| !axes_on(side, true).is_empty());
-    let window = ConvolutionWindow { lhs_population, rhs_population, ..window };
-    let result = rule.emit_one(pass.op(window), &[lhs, rhs]);
-    let folds = [(lhs_folds.1, axes_on(0, false)), (rhs_folds.1, axes_on(1, false))];
-    let all_kept: Vec<usize> = (0..extras.len()).filter(|&i| kept[i]).collect();
-    let base = &rule.types[0].shape[usize::from(population.contains(&true))..];
-    Layout::new(&extras, &all_kept, &folds, base).unfold(result)
+    keeps_batch(rule, kind, dy, w, window, input)
 }
 
-/// Which of the axes make up the population; the others fold.
-fn population_axes(pass: &Contraction, extras: &[Extra]) -> Vec<bool> {
-    if extras.iter().any(|extra| extra.is_on_both()) {
-        return extras.iter().map(|extra| extra.is_on_both()).collect();
-    }
-    let side = match pass {
-        Contraction::Forward(_) | Contraction::InputGradient { .. } => [false, true],
-        Contraction::WeightGradient { .. } => extras[extras.len() - 1].on,
+/// The first table.
+fn keeps_batch<'b>(
+    rule: &Rule<'_, 'b>,
+    kind: Kind,
+    first: Slot<'b>,
+    second: Slot<'b>,
+    window: ConvolutionWindow,
+    extents: [usize; 2],
+) -> Tensor<'b> {
+    let emit = |lhs: (Tensor<'b>, bool), rhs: (Tensor<'b>, bool)| {
+        let window = ConvolutionWindow { lhs_population: lhs.1, rhs_population: rhs.1, ..window };
+        rule.emit_one((kind.op)(window, extents), &[lhs.0, rhs.0])
     };
-    extras.iter().map(|extra| extra.on == side).collect()
-}
-
-/// A part of an axis. In the order of the variants' values: the batch axis, the population axis,
-/// then each of the four others, split at its groups.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
-    Extra(usize),
-    Group(usize),
-    Rest(usize),
-}
-
-impl Part {
-    /// The position with all extra axes first, then the four others.
-    fn order(self) -> (usize, usize, usize) {
-        match self {
-            Part::Extra(i) => (0, i, 0),
-            Part::Group(axis) => (1, axis, 0),
-            Part::Rest(axis) => (1, axis, 1),
+    let (size, groups) = (rule.size, window.groups);
+    let (x, w) = (first.tensor, second.tensor);
+    let left = Axes { members: first.batched, population: window.lhs_population };
+    let right = Axes { members: second.batched, population: window.rhs_population };
+    if left.population && !right.population {
+        let at = usize::from(left.members);
+        let (population, batch) = (x.shape()[at], x.shape()[at + 1]);
+        let folded = Slot { tensor: merge(x, at), ..first };
+        let plain = ConvolutionWindow { lhs_population: false, ..window };
+        let result = keeps_batch(rule, kind, folded, second, plain, extents);
+        return split(result, 1, population, batch);
+    }
+    match (left.members, right.members, left.population, right.population) {
+        (true, false, false, population) => {
+            let batch = x.shape()[1];
+            let result = emit((merge(x, 0), false), (w, population));
+            let at = usize::from(population);
+            split(result, at, size, batch).move_axis(at, 0)
         }
-    }
-}
-
-/// The axes of an operand or a result of the operation, each a list of parts with their extents.
-struct Layout {
-    axes: Vec<Vec<(Part, usize)>>,
-    /// The shape with the extra axes first and nothing folded.
-    apart: Vec<usize>,
-}
-
-impl Layout {
-    fn new(
-        extras: &[Extra],
-        kept: &[usize],
-        folds: &[(Fold, Vec<usize>)],
-        base: &[usize],
-    ) -> Layout {
-        let extra = |i: usize| (Part::Extra(i), extras[i].extent);
-        let population: Vec<_> = kept.iter().copied().map(extra).collect();
-        let mut outer = population.clone();
-        let mut axes = Vec::new();
-        if !population.is_empty() {
-            axes.push(population);
+        (false, true, false, false) => emit((x, false), (w, true)),
+        (true, true, false, false) => emit((x, true), (w, true)),
+        (false, true, false, true) => {
+            let population = w.shape()[1];
+            split(emit((x, false), (merge(w, 0), true)), 0, size, population)
         }
-        for (axis, &extent) in base.iter().enumerate() {
-            let mut parts = Vec::new();
-            let mut groups = 1;
-            for (fold, folded) in folds.iter().filter(|(fold, _)| fold.axis == axis) {
-                if !folded.is_empty() {
-                    groups = fold.groups;
-                    parts.push((Part::Group(axis), groups));
-                    parts.extend(folded.iter().copied().map(extra));
-                    outer.extend(folded.iter().copied().map(extra));
-                }
-            }
-            parts.push((Part::Rest(axis), extent / groups));
-            axes.push(parts);
+        (true, true, false, true) => {
+            let population = w.shape()[1];
+            let folded = fold(w, 1, kind.second.0, groups);
+            let result = emit((x, true), (folded, true));
+            unfold(result, population, 1, kind.second.1, groups)
         }
-        outer.sort_by_key(|(part, _)| *part);
-        let apart = outer.iter().map(|&(_, extent)| extent).chain(base.iter().copied()).collect();
-        Layout { axes, apart }
-    }
-
-    /// The parts in the order of the folded tensor, and their extents in plain order.
-    fn parts(&self) -> (Vec<(Part, usize)>, Vec<(Part, usize)>) {
-        let folded: Vec<_> = self.axes.concat();
-        let mut plain = folded.clone();
-        plain.sort_by_key(|(part, _)| part.order());
-        (folded, plain)
-    }
-
-    /// From extra axes first to the layout.
-    fn fold<'b>(&self, tensor: Tensor<'b>) -> Tensor<'b> {
-        let (folded, plain) = self.parts();
-        let split: Vec<usize> = plain.iter().map(|&(_, extent)| extent).collect();
-        let merged: Vec<usize> =
-            self.axes.iter().map(|parts| parts.iter().map(|&(_, extent)| extent).product()).collect();
-        tensor.reshape(&split).transpose(&permutation(&plain, &folded)).reshape(&merged)
-    }
-
-    /// From the layout to extra axes first.
-    fn unfold<'b>(&self, tensor: Tensor<'b>) -> Tensor<'b> {
-        let (folded, plain) = self.parts();
-        let split: Vec<usize> = folded.iter().map(|&(_, extent)| extent).collect();
-        tensor.reshape(&split).transpose(&permutation(&folded, &plain)).reshape(&self.apart)
+        (true, false, true, _) => {
+            let batch = x.shape()[2];
+            let folded = merge(x.move_axis(0, 1), 1);
+            split(emit((folded, true), (w, true)), 1, size, batch).move_axis(1, 0)
+        }
+        (false, true, true, _) => {
+            let folded = fold(w, 0, kind.second.0, groups);
+            unfold(emit((x, true), (folded, true)), size, 0, kind.second.1, groups)
+        }
+        (true, true, true, _) => {
+            let population = x.shape()[1];
+            split(emit((merge(x, 0), true), (merge(w, 0), true)), 0, size, population)
+        }
+        (false, false, ..) => unreachable!("an operand is batched"),
     }
 }
 
-/// The permutation that takes axes in the order `from` to the order `to`.
-fn permutation(from: &[(Part, usize)], to: &[(Part, usize)]) -> Vec<usize> {
-    let place = |part: Part| from.iter().position(|&(other, _)| other == part);
-    to.iter().filter_map(|&(part, _)| place(part)).collect()
+/// The second table.
+pub(super) fn weight_gradient<'b>(
+    rule: &Rule<'_, 'b>,
+    first: Slot<'b>,
+    second: Slot<'b>,
+    window: ConvolutionWindow,
+    kernel: [usize; 2],
+) -> Tensor<'b> {
+    let emit = |lhs: (Tensor<'b>, bool), rhs: (Tensor<'b>, bool)| {
+        let window = ConvolutionWindow { lhs_population: lhs.1, rhs_population: rhs.1, ..window };
+        let op = Op::ConvolutionWeightGradient { window, kernel };
+        rule.emit_one(op, &[lhs.0, rhs.0])
+    };
+    let (size, groups) = (rule.size, window.groups);
+    let (x, dy) = (first.tensor, second.tensor);
+    let left = Axes { members: first.batched, population: window.lhs_population };
+    let right = Axes { members: second.batched, population: window.rhs_population };
+    match (left.members, right.members, left.population, right.population) {
+        (_, _, false, false) => emit((x, left.members), (dy, right.members)),
+        // Both axes on the operands that have any: one longer population.
+        (true, false, true, false) | (false, true, false, true) | (true, true, true, true) => {
+            let merged = |tensor: Tensor<'b>, axes: Axes| {
+                if axes.members { (merge(tensor, 0), true) } else { (tensor, false) }
+            };
+            let population = if left.members { x.shape()[1] } else { dy.shape()[1] };
+            split(emit(merged(x, left), merged(dy, right)), 0, size, population)
+        }
+        // Members of `dy` alone beside a population of `x`.
+        (false, true, true, population) => {
+            let folded = fold(dy, 0, Fold::Output, groups);
+            let result = emit((x, true), (folded, population));
+            unfold(result, size, 0, Fold::Output, groups)
+        }
+        // Members of `x` alone beside a population of `dy`.
+        (true, false, population, true) => {
+            let folded = fold(x, 0, Fold::Input, groups);
+            let result = emit((folded, population), (dy, true));
+            unfold(result, size, 0, Fold::KernelInput, groups)
+        }
+        (true, true, true, false) => {
+            let population = x.shape()[1];
+            let folded = fold(x, 1, Fold::Input, groups);
+            let result = emit((folded, true), (dy, true));
+            unfold(result, population, 1, Fold::KernelInput, groups)
+        }
+        (true, true, false, true) => {
+            let population = dy.shape()[1];
+            let folded = fold(dy, 1, Fold::Output, groups);
+            let result = emit((x, true), (folded, true));
+            unfold(result, population, 1, Fold::Output, groups)
+        }
+        (false, false, ..) => unreachable!("an operand is batched"),
+    }
 }
