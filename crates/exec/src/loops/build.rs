@@ -304,7 +304,12 @@ impl Uses {
         let mut free: Vec<u16> = Vec::new();
         let mut n_slots = 0;
         for (position, instruction) in code.iter().enumerate() {
-            slots[instruction.target as usize] = free.pop().unwrap_or_else(|| {
+            // For the same reason a load takes no slot that an earlier register writes.
+            let reused = match instruction.op {
+                TileOp::Load(_) => None,
+                _ => free.pop(),
+            };
+            slots[instruction.target as usize] = reused.unwrap_or_else(|| {
                 n_slots += 1;
                 n_slots - 1
             });

@@ -1,0 +1,37 @@
+//! Fused chains that need several tiles.
+
+use thalweg_exec::{Executor, reference};
+use thalweg_graph::{Array, Builder, DType, TensorType};
+
+/// A channel's summand is loaded once for all tiles of a task, so no register of an earlier
+/// instruction may share its slot.
+#[test]
+fn a_load_filled_once_outlives_its_tile() {
+    let executor = Executor::new(1);
+    for shape in [[768, 2], [384, 3], [300, 4], [128, 16]] {
+        let b = Builder::new(DType::F64);
+        let x = b.input("x", TensorType::new(DType::F64, shape));
+        let y = b.input("y", TensorType::new(DType::F64, shape));
+        let scale = b.input("scale", TensorType::new(DType::F64, [shape[1]]));
+        let shift = b.input("shift", TensorType::new(DType::F64, [shape[1]]));
+        let waves = |n: usize, step: f64| -> Vec<f64> {
+            (0..n).map(|i| (i as f64 * step).sin()).collect()
+        };
+        let n = shape[0] * shape[1];
+        let inputs = [
+            Array::from_slice(&shape, &waves(n, 0.7)).unwrap(),
+            Array::from_slice(&shape, &waves(n, 0.3)).unwrap(),
+            Array::vector(&waves(shape[1], 0.9)),
+            Array::vector(&waves(shape[1], 1.9)),
+        ];
+        let z = x * scale + shift;
+        for chain in [(x + shift + y).relu(), z * 0.5, z.relu(), z * 0.5 * (z.erf() + 1.0)] {
+            let graph = b.finish(&[("chain", chain)]).unwrap();
+            let expected = reference::evaluate(&graph, &inputs).unwrap()[0].to_f64_vec();
+            let got = executor.compile(&graph).unwrap().run(inputs.to_vec()).unwrap();
+            for (got, expected) in got[0].to_f64_vec().iter().zip(&expected) {
+                assert!((got - expected).abs() < 1e-12, "{shape:?} {got} {expected}\n{graph}");
+            }
+        }
+    }
+}
