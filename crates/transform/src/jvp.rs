@@ -8,7 +8,7 @@ mod elementwise;
 mod factorization;
 mod reduction;
 
-use crate::reach::{Reach, between};
+use crate::reach::{Loops, Reach, between};
 use crate::{scan, solve};
 use std::collections::HashMap;
 use thalweg_graph::{Builder, GatherAxes, Node, Op, Tensor, Value};
@@ -85,7 +85,7 @@ pub(crate) fn duals<'b>(
     }
     let seeds: Vec<Value> = known.keys().copied().collect();
     let last = outputs.iter().map(|output| output.value().node).max().unwrap_or(0);
-    let reach = Reach::of(builder, &seeds, last);
+    let reach = Reach::of(builder, &seeds, last, Loops::Whole);
     for index in between(builder, &reach, outputs) {
         let node = builder.node(index);
         let results = node_duals(builder, index, &node, &known);
@@ -245,6 +245,6 @@ fn tangents_of<'b>(
         Op::LinearSolve(it) => vec![solve::linear_solve_jvp(builder, it, node.place, x, t, y[0])],
         Op::FixedPoint(it) => vec![solve::fixed_point_jvp(builder, it, node.place, x, t, y[0])],
         Op::Scan(_) => unreachable!("a scan gives values and tangents together"),
-        Op::While(looped) => scan::while_jvp(builder, looped, x, t),
+        Op::While(looped) => scan::while_jvp(builder, looped, t),
     }
 }

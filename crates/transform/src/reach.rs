@@ -1,7 +1,7 @@
 //! Which values of an arena depend on which others.
 //!
-//! Loops are seen through: an output of a loop depends only on the operands that its body's data
-//! flow reaches, so that the values and the tangents computed by one loop stay apart.
+//! Loops can be seen through: an output of a loop depends only on the operands that its body's
+//! data flow reaches, so that the values and the tangents computed by one loop stay apart.
 
 use std::sync::Arc;
 use thalweg_graph::{Builder, Graph, Node, Op, Tensor, Value};
@@ -18,13 +18,23 @@ enum Reached {
 pub(crate) struct Reach {
     first: u32,
     flags: Vec<Reached>,
+    loops: Loops,
+}
+
+/// What is asked of loops.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Loops {
+    /// What must be copied where operands are replaced: with one result of a loop all of them.
+    Whole,
+    /// What really depends on what.
+    SeenThrough,
 }
 
 impl Reach {
     /// The values among nodes up to `last` that depend on `from`.
-    pub(crate) fn of(builder: &Builder, from: &[Value], last: u32) -> Reach {
+    pub(crate) fn of(builder: &Builder, from: &[Value], last: u32, loops: Loops) -> Reach {
         let first = from.iter().map(|value| value.node).min().unwrap_or(u32::MAX);
-        let mut reach = Reach { first, flags: Vec::new() };
+        let mut reach = Reach { first, flags: Vec::new(), loops };
         if first > last {
             return reach;
         }
@@ -40,7 +50,8 @@ impl Reach {
 
     /// Which outputs of a graph depend on the flagged inputs.
     pub(crate) fn outputs(graph: &Graph, inputs: &[bool]) -> Vec<bool> {
-        let mut reach = Reach { first: 0, flags: Vec::with_capacity(graph.nodes().len()) };
+        let flags = Vec::with_capacity(graph.nodes().len());
+        let mut reach = Reach { first: 0, flags, loops: Loops::SeenThrough };
         for node in graph.nodes() {
             let seeded =
                 matches!(node.op, Op::Input { index } if inputs.get(index as usize) == Some(&true));
@@ -72,7 +83,11 @@ impl Reach {
     fn visit(&mut self, node: &Arc<Node>, seeds: &[u32]) {
         let operands: Vec<bool> = node.inputs.iter().map(|&input| self.contains(input)).collect();
         let mut reached = if operands.contains(&true) {
-            match outputs_reached(&node.op, &operands) {
+            let through = match self.loops {
+                Loops::Whole => None,
+                Loops::SeenThrough => outputs_reached(&node.op, &operands),
+            };
+            match through {
                 None => Reached::All,
                 Some(outputs) if outputs.iter().all(|&output| output) => Reached::All,
                 Some(outputs) if outputs.contains(&true) => Reached::Some(outputs),

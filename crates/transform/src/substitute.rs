@@ -1,6 +1,6 @@
 //! Replay of what stands between some values and others.
 
-use crate::reach::{Reach, between};
+use crate::reach::{Loops, Reach, between};
 use std::collections::HashMap;
 use thalweg_graph::{Tensor, Value};
 
@@ -29,7 +29,7 @@ pub fn substitute<'b>(
     }
     let seeds: Vec<Value> = replacements.iter().map(|(old, _)| old.value()).collect();
     let last = outputs.iter().map(|output| output.value().node).max().unwrap_or(0);
-    let reach = Reach::of(builder, &seeds, last);
+    let reach = Reach::of(builder, &seeds, last, Loops::Whole);
     for index in between(builder, &reach, outputs) {
         let node = builder.node(index);
         if node.inputs.is_empty() {

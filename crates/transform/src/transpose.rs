@@ -10,7 +10,7 @@ mod structural;
 mod window;
 
 use crate::jvp::add;
-use crate::reach::{Reach, between, needed};
+use crate::reach::{Loops, Reach, between, needed};
 use crate::{scan, solve};
 use std::collections::HashMap;
 use thalweg_graph::{Binary, Builder, Node, Op, Reduction, Tensor, Unary, Value};
@@ -47,7 +47,7 @@ pub(crate) fn transpose<'b>(
     let wanted = [targets.as_slice(), data].concat();
     let seeds: Vec<Value> = placeholders.iter().map(|placeholder| placeholder.value()).collect();
     let last = wanted.iter().map(|tensor| tensor.value().node).max().unwrap_or(0);
-    let reach = Reach::of(builder, &seeds, last);
+    let reach = Reach::of(builder, &seeds, last, Loops::SeenThrough);
     let path = between(builder, &reach, &targets);
     let mut known = Known::new(builder, &reach, &path, &wanted);
     let data = data.iter().map(|&value| known.get(value.value())).collect();

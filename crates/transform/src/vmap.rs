@@ -10,7 +10,7 @@ mod convolution;
 mod indexing;
 mod structural;
 
-use crate::reach::{Reach, between};
+use crate::reach::{Loops, Reach, between};
 use std::collections::HashMap;
 use thalweg_graph::{Builder, Node, Op, Tensor, TensorType, Value};
 
@@ -131,7 +131,7 @@ pub(crate) fn slots<'b>(
     known.extend(seeds.iter().map(|&(old, new)| (old.value(), Slot::batched(new))));
     let from: Vec<Value> = seeds.iter().map(|(old, _)| old.value()).collect();
     let last = outputs.iter().map(|output| output.value().node).max().unwrap_or(0);
-    let reach = Reach::of(builder, &from, last);
+    let reach = Reach::of(builder, &from, last, Loops::Whole);
     for index in between(builder, &reach, outputs) {
         let node = builder.node(index);
         let operands: Vec<Slot<'b>> = node
@@ -142,11 +142,18 @@ pub(crate) fn slots<'b>(
                 known.get(&input).copied().unwrap_or(shared)
             })
             .collect();
-        if !operands.iter().any(|operand| operand.batched) {
+        let moved = |(operand, &input): (&Slot<'b>, &Value)| operand.tensor.value() != input;
+        let results = if operands.iter().any(|operand| operand.batched) {
+            Rule { builder, node: &node, operands: &operands, size }.apply()
+        } else if operands.iter().zip(&node.inputs).any(moved) {
+            // A shared result of a batched loop is another loop's.
+            let operands: Vec<_> = operands.iter().map(|operand| operand.tensor).collect();
+            let results = builder.emit_at(node.op.clone(), &operands, node.place);
+            results.into_iter().map(Slot::shared).collect()
+        } else {
             continue;
-        }
-        let rule = Rule { builder, node: &node, operands: &operands, size };
-        for (output, slot) in rule.apply().into_iter().enumerate() {
+        };
+        for (output, slot) in results.into_iter().enumerate() {
             known.entry(Value { node: index, output: output as u32 }).or_insert(slot);
         }
     }

@@ -2,4 +2,5 @@
 
 mod check;
 mod dense;
+mod loops;
 mod moving;

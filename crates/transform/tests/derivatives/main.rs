@@ -3,4 +3,5 @@
 mod check;
 mod dense;
 mod elementwise;
+mod loops;
 mod moving;
