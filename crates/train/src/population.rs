@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use thalweg_array::Array;
 use thalweg_exec::{Executor, Program};
-use thalweg_graph::Graph;
-use thalweg_transform::vmap;
+use thalweg_graph::{Builder, DType, Graph, GraphError, TensorType};
+use thalweg_transform::{Replacement, vmap};
 
 /// The graph of one member, to be run for several members at once.
 ///
@@ -75,7 +75,7 @@ impl Population {
         }
         let program = match size {
             1 => self.executor.compile(&self.graph)?,
-            _ => self.executor.compile(&vmap(&self.graph, &self.axes, size)?)?,
+            _ => self.executor.compile(&batched(&self.graph, &self.axes, size)?)?,
         };
         let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
         programs.insert(size, program.clone());
@@ -167,4 +167,27 @@ impl Chunking {
             (start..end, (start..start + size).map(|member| member.min(end - 1)).collect())
         })
     }
+}
+
+/// The graph for `size` members: inputs with an axis have the members' axis there, outputs have it
+/// in front.
+fn batched(graph: &Graph, axes: &[Option<usize>], size: usize) -> Result<Graph, GraphError> {
+    let float = graph.inputs().map(|port| port.ty.dtype).find(|dtype| dtype.is_float());
+    let builder = Builder::new(float.unwrap_or(DType::F32));
+    let mut arguments = Vec::with_capacity(axes.len());
+    let mut replacements = Vec::new();
+    for (port, &axis) in graph.inputs().zip(axes) {
+        let Some(axis) = axis else {
+            arguments.push(builder.input(&port.name, port.ty.clone()));
+            continue;
+        };
+        let mut shape = port.ty.shape.clone();
+        shape.insert(axis.min(shape.len()), size);
+        let batched = builder.input(&port.name, TensorType::new(port.ty.dtype, shape));
+        let member = builder.placeholder(port.ty.clone());
+        replacements.push(Replacement { member, batched, axis });
+        arguments.push(member);
+    }
+    let outputs = vmap(&builder.inline(graph, &arguments), &replacements, size);
+    builder.finish(&graph.output_names().zip(outputs).collect::<Vec<_>>())
 }

@@ -129,7 +129,9 @@ impl Case {
             } else if base.len() == 1 {
                 vec![vec![lr]]
             } else {
-                vec![(0..base.len() as u64).map(|i| stream.normal(i)).collect()]
+                let values: Vec<f64> = (0..base.len() as u64).map(|i| stream.normal(i)).collect();
+                let norm = values.iter().map(|x| x * x).sum::<f64>().sqrt();
+                vec![values.iter().map(|x| x / norm).collect()]
             };
             for direction in directions {
                 let exact: f64 = slope.iter().zip(&direction).map(|(g, d)| g * d).sum();
@@ -141,14 +143,14 @@ impl Case {
                     arguments[input] = Array::from_slice(&shape, &values).unwrap();
                     loss(&arguments)
                 };
-                // Fourth order; its error at this step is below 1e-9 here.
-                let h = 1e-3;
+                // Fourth order; its error at this step is below 1e-10 here.
+                let h = 3e-4;
                 let difference = (8.0 * (moved(h) - moved(-h))
                     - (moved(2.0 * h) - moved(-2.0 * h)))
                     / (12.0 * h);
                 let error = (exact - difference).abs();
                 assert!(
-                    error <= 1e-7 * exact.abs().max(0.01),
+                    error <= 1e-8 * exact.abs().max(0.01),
                     "input {input}: {exact} against {difference}"
                 );
                 assert!(exact != 0.0, "input {input} has no effect");
@@ -164,5 +166,6 @@ fn fifty_momentum_steps_are_differentiated() {
 
 #[test]
 fn fifty_steps_of_adam_are_differentiated() {
-    Case::new(Optimizer::adam()).check(0.003);
+    // With the usual 1e-8 the first step is the gradient's sign, whose slope differences miss.
+    Case::new("adam:eps=0.01".parse().unwrap()).check(0.003);
 }

@@ -121,3 +121,26 @@ fn schedules_follow_pytorch() {
     }
     assert_eq!(n, 8);
 }
+
+#[test]
+fn sam_without_a_radius_is_its_base() {
+    let (train, _) = common::digit_examples(DType::F64);
+    let train = common::first(&train, 64);
+    let model = model("mlp hidden=8", &[8, 8, 1], 10);
+    let run = |text: &str| {
+        let config = TrainConfig {
+            optimizer: text.parse().unwrap(),
+            batch: 16,
+            length: Length::Steps(6),
+            precision: DType::F64,
+            ..TrainConfig::default()
+        };
+        let trainer = trainer(1, None, &model, &train, &config);
+        let mut state = trainer.start(&[Member::new(0, 0.1)]).unwrap();
+        trainer.run(&mut state, &mut thalweg_train::Unobserved).unwrap();
+        state.weights(0).unwrap()
+    };
+    let plain = run("sgd:momentum=0.9");
+    assert!(run("sgd:momentum=0.9,rho=0") == plain);
+    assert!(run("sgd:momentum=0.9,rho=0.1") != plain);
+}
