@@ -3,7 +3,7 @@
 use thalweg_array::{Array, DType};
 use thalweg_graph::{Builder, Graph, GraphError, Tensor, TensorType};
 use thalweg_nn::{Draw, Loss, Mode, Model, Parameters};
-use thalweg_transform::gradient;
+use thalweg_transform::{Replacement, gradient};
 
 /// A deterministic source of initial weights and data: SplitMix64.
 pub struct Source(u64);
@@ -175,10 +175,98 @@ pub fn inputs(graph: &Graph, model: &Model, seed: u64) -> Vec<Array> {
                 .or_else(|| find(&weights.buffers, &port.name))
                 .unwrap_or_else(|| match port.name.as_str() {
                     "y" => source.labels(shape[0], 10),
+                    "example_weights" => Array::full(shape, 1.0f64).convert(port.ty.dtype),
                     "lr" => Array::scalar(0.05).convert(port.ty.dtype),
                     name if name.starts_with("velocity") => Array::zeros(port.ty.dtype, shape),
                     _ => source.normals(port.ty.dtype, shape),
                 })
         })
         .collect()
+}
+
+/// A graph for `size` members: every input but `shared` gets a leading axis of members.
+pub fn population(graph: &Graph, shared: &[&str], size: usize) -> Result<Graph, GraphError> {
+    let b = Builder::new(graph.inputs().next().map_or(DType::F32, |port| port.ty.dtype));
+    let mut members = Vec::new();
+    let mut replaced = Vec::new();
+    for port in graph.inputs() {
+        if shared.contains(&port.name.as_str()) {
+            members.push(b.input(&port.name, port.ty.clone()));
+            continue;
+        }
+        let member = b.placeholder(port.ty.clone());
+        let shape = [&[size], port.ty.shape.as_slice()].concat();
+        let batched = b.input(&port.name, TensorType::new(port.ty.dtype, shape));
+        replaced.push(Replacement { member, batched, axis: 0 });
+        members.push(member);
+    }
+    let outputs = b.inline(graph, &members);
+    let batched = thalweg_transform::vmap(&outputs, &replaced, size);
+    let names: Vec<&str> = graph.output_names().collect();
+    let named: Vec<_> = names.into_iter().zip(batched).collect();
+    b.finish(&named)
+}
+
+/// Arrays for a population's inputs: member `i` has those of `inputs(.., seed + i)`.
+pub fn population_inputs(
+    graph: &Graph,
+    model: &Model,
+    shared: &[&str],
+    size: usize,
+    seed: u64,
+) -> Vec<Array> {
+    let each: Vec<Vec<Array>> = (0..size).map(|i| inputs(graph, model, seed + i as u64)).collect();
+    graph
+        .inputs()
+        .enumerate()
+        .map(|(i, port)| {
+            if shared.contains(&port.name.as_str()) {
+                return each[0][i].clone();
+            }
+            let members: Vec<Array> = each.iter().map(|arrays| arrays[i].clone()).collect();
+            Array::stack(&members).expect("members of one type")
+        })
+        .collect()
+}
+
+/// Fifty (or `length`) momentum steps in one loop, differentiated: the gradient of the final loss
+/// with respect to the initial weights, the learning rate and every example's weight.
+///
+/// Inputs: `(parameters, buffers, x, y, lr, example_weights)`, each step on the whole of `x`.
+pub fn metagradient_graph(
+    model: &Model,
+    float: DType,
+    image: &[usize],
+    batch: usize,
+    length: usize,
+    checkpoint_branching: usize,
+) -> Result<Graph, GraphError> {
+    let b = Builder::new(float);
+    let (parameters, buffers) = model.declare(&b);
+    let x = b.input("x", TensorType::new(float, [&[batch], image].concat()));
+    let y = b.input("y", TensorType::new(DType::I32, [batch]));
+    let lr = b.input("lr", TensorType::new(float, []));
+    let weights = b.input("example_weights", TensorType::new(float, [batch]));
+    let n = parameters.len();
+    let zeros: Vec<_> = parameters.iter().map(|p| p.zeros_like()).collect();
+    let carry = [parameters.as_slice(), buffers.as_slice(), zeros.as_slice()].concat();
+    let n_buffers = buffers.len();
+    let (last, _) = b.scan(length, &carry, &[], &[x, y, lr, weights], checkpoint_branching, |s| {
+        let [x, y, lr, weights] = [s.constants[0], s.constants[1], s.constants[2], s.constants[3]];
+        let (parameters, rest) = s.carry.split_at(n);
+        let (buffers, velocities) = rest.split_at(n_buffers);
+        let applied = model.apply(s.builder, parameters, buffers, x, &Mode::BATCH);
+        let loss = Loss::default().of(applied.output, y, Some(weights));
+        let gradients = gradient(loss, parameters);
+        let velocities: Vec<_> =
+            velocities.iter().zip(gradients).map(|(v, g)| *v * 0.9 + g).collect();
+        let next: Vec<_> = parameters.iter().zip(&velocities).map(|(p, v)| *p - *v * lr).collect();
+        ([next, applied.new_buffers, velocities].concat(), Vec::new())
+    });
+    let applied = model.apply(&b, &last[..n], &last[n..n + n_buffers], x, &Mode::BATCH);
+    let loss = Loss::default().of(applied.output, y, None);
+    let wrt = [parameters.as_slice(), &[lr, weights]].concat();
+    let mut outputs = gradient(loss, &wrt);
+    outputs.push(loss);
+    finish(&b, "out", &outputs)
 }
