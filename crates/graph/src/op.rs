@@ -167,7 +167,7 @@ pub enum Op {
         transpose: bool,
     },
     /// Eigenvalues, increasing, and eigenvectors (columns) of each symmetric matrix in the last
-    /// two axes. Only the lower triangle is read.
+    /// two axes. Only the lower triangle is read; one that is not finite gives NaN.
     ///
     /// The sign of an eigenvector is such that the first component at least half as large as its
     /// largest one is positive. (The largest component itself would not do: in `(1, -1)` rounding

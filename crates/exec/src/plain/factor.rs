@@ -58,7 +58,11 @@ pub(super) unsafe fn cholesky(a: &Slot<'_>, out: &Slot<'_>, pool: &Pool) {
                     for k in 0..j {
                         sum -= l[i * n + k] * l[j * n + k];
                     }
-                    l[i * n + j] = if i == j { sum.sqrt() } else { sum / l[j * n + j] };
+                    l[i * n + j] = match i == j {
+                        true if sum > 0.0 => sum.sqrt(),
+                        true => f64::NAN,
+                        false => sum / l[j * n + j],
+                    };
                 }
             }
             save(out, index, &l);
@@ -100,7 +104,8 @@ pub(super) unsafe fn triangular_solve(
 }
 
 /// Cyclic Jacobi rotations on the matrix that the lower triangle gives. Eigenvalues increase; of
-/// each eigenvector the component of largest magnitude (the first of several) is positive.
+/// each eigenvector the first component at least half as large as its largest is positive. A
+/// matrix that is not finite gives NaN.
 pub(super) unsafe fn symmetric_eigen(
     a: &Slot<'_>,
     values: &Slot<'_>,
@@ -126,6 +131,9 @@ pub(super) unsafe fn symmetric_eigen(
 
 fn jacobi(mut a: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
     const MOST_SWEEPS: usize = 60;
+    if a.iter().any(|x| !x.is_finite()) {
+        return (vec![f64::NAN; n], vec![f64::NAN; n * n]);
+    }
     let mut v = vec![0.0; n * n];
     for i in 0..n {
         v[i * n + i] = 1.0;
@@ -136,7 +144,7 @@ fn jacobi(mut a: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
             .map(|(i, j)| a[i * n + j].powi(2))
             .sum();
         let all: f64 = a.iter().map(|x| x * x).sum();
-        if off <= all * f64::EPSILON * f64::EPSILON * 1e-4 || !all.is_finite() {
+        if off <= all * f64::EPSILON * f64::EPSILON * 1e-4 {
             break;
         }
         for p in 0..n {
@@ -172,13 +180,10 @@ fn jacobi(mut a: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
     let values = order.iter().map(|&i| a[i * n + i]).collect();
     let mut vectors = vec![0.0; n * n];
     for (to, &from) in order.iter().enumerate() {
-        let mut top = 0;
-        for k in 1..n {
-            if v[k * n + from].abs() > v[top * n + from].abs() {
-                top = k;
-            }
-        }
-        let sign = if n > 0 && v[top * n + from] < 0.0 { -1.0 } else { 1.0 };
+        let column = (0..n).map(|k| v[k * n + from]);
+        let largest = column.clone().map(f64::abs).fold(0.0, f64::max);
+        let leading = column.into_iter().find(|x| x.abs() >= 0.5 * largest);
+        let sign = if leading.is_some_and(|x| x < 0.0) { -1.0 } else { 1.0 };
         for k in 0..n {
             vectors[k * n + to] = sign * v[k * n + from];
         }

@@ -111,6 +111,9 @@ pub(super) fn symmetric_eigen(x: &Dense, types: &[TensorType]) -> Vec<Dense> {
 fn jacobi(matrix: &Matrix) -> (Vec<f64>, Matrix) {
     const SWEEPS: usize = 60;
     let n = matrix.len();
+    if matrix.iter().enumerate().any(|(i, row)| row[..=i].iter().any(|x| !x.is_finite())) {
+        return (vec![f64::NAN; n], vec![vec![f64::NAN; n]; n]);
+    }
     let symmetric = |i: usize, j: usize| if i >= j { matrix[i][j] } else { matrix[j][i] };
     let mut a: Matrix = (0..n).map(|i| (0..n).map(|j| symmetric(i, j)).collect()).collect();
     let mut v: Matrix =

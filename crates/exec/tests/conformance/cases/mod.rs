@@ -1,0 +1,9 @@
+//! The table of cases, by family.
+
+pub mod along_axes;
+pub mod composite;
+pub mod contraction;
+pub mod control;
+pub mod elementwise;
+pub mod linear_algebra;
+pub mod structural;
