@@ -5,26 +5,34 @@ use crate::kernel::Pool;
 use crate::plan::view::row_major;
 use thalweg_graph::{DType, Window};
 
-/// Output positions handled by one task.
-const TASK: usize = 2 * 1024;
+/// Output elements handled by one task.
+const TASK: usize = 4 * 1024;
 
-/// Calls `visit(output position, input offset)` for each element of each window, in row-major
-/// order within a window; padding is left out. `start(output position)` comes before a window.
+/// Calls `each(first output element, taps, n)` for each group of `n` neighbouring output elements
+/// whose windows lie alike: the channels of one place, where the last axis is not windowed. `taps`
+/// are the offsets, for the first of them, of the window's elements that are not padding, in
+/// row-major order.
 fn slide(
     window: &Window,
     from: &[usize],
     to: &[usize],
     pool: &Pool,
-    each: impl Fn(usize, &mut dyn Iterator<Item = usize>) + Sync,
+    each: impl Fn(usize, &[usize], usize) + Sync,
 ) {
-    let rank = from.len();
     let strides = row_major(from);
-    let n_out: usize = to.iter().product();
-    let n_taps: usize = window.size.iter().product();
-    pool.for_each(n_out.div_ceil(TASK), |task| {
-        for position in task * TASK..((task + 1) * TASK).min(n_out) {
-            let mut taps = (0..n_taps).filter_map(|tap| {
-                let (mut p, mut t, mut offset) = (position, tap, 0);
+    let last = from.len().checked_sub(1).filter(|&axis| {
+        window.size[axis] == 1 && window.stride[axis] == 1 && window.padding[axis] == (0, 0)
+    });
+    let (rank, inner) = last.map_or((from.len(), 1), |axis| (axis, from[axis]));
+    let n_places: usize = to[..rank].iter().product();
+    let n_taps: usize = window.size[..rank].iter().product();
+    let per_task = (TASK / (inner.max(1) * n_taps.max(1))).max(1);
+    pool.for_each(n_places.div_ceil(per_task), |task| {
+        let mut taps = Vec::with_capacity(n_taps);
+        for place in task * per_task..((task + 1) * per_task).min(n_places) {
+            taps.clear();
+            taps.extend((0..n_taps).filter_map(|tap| {
+                let (mut p, mut t, mut offset) = (place, tap, 0);
                 for axis in (0..rank).rev() {
                     let (o, k) = (p % to[axis], t % window.size[axis]);
                     p /= to[axis];
@@ -37,42 +45,47 @@ fn slide(
                     offset += at * strides[axis] as usize;
                 }
                 Some(offset)
-            });
-            each(position, &mut taps);
+            }));
+            each(place * inner, &taps, inner);
         }
     });
 }
 
 pub(super) unsafe fn sum(window: &Window, operand: &Slot<'_>, out: &Slot<'_>, pool: &Pool) {
     by_number!(operand.ty.dtype, T => {
-        slide(window, &operand.ty.shape, &out.ty.shape, pool, |position, taps| {
-            let mut sum = T::ZERO;
-            for offset in taps {
-                // SAFETY: taps lie inside the operand; positions are written once.
-                sum = Number::plus(sum, unsafe { *operand.at::<T>().add(offset) });
+        slide(window, &operand.ty.shape, &out.ty.shape, pool, |first, taps, n| {
+            // SAFETY: taps and their neighbours lie inside the operand; groups are written once.
+            let to = unsafe { std::slice::from_raw_parts_mut(out.at::<T>().add(first), n) };
+            to.fill(T::ZERO);
+            for &tap in taps {
+                // SAFETY: as above.
+                let row = unsafe { std::slice::from_raw_parts(operand.at::<T>().add(tap), n) };
+                for (sum, &x) in to.iter_mut().zip(row) {
+                    *sum = Number::plus(*sum, x);
+                }
             }
-            unsafe { *out.at::<T>().add(position) = sum };
         });
     });
 }
 
 pub(super) unsafe fn arg_max(window: &Window, operand: &Slot<'_>, out: &Slot<'_>, pool: &Pool) {
     by_number!(operand.ty.dtype, T => {
-        slide(window, &operand.ty.shape, &out.ty.shape, pool, |position, taps| {
-            let mut best: Option<(usize, T)> = None;
-            for offset in taps {
-                // SAFETY: taps lie inside the operand.
-                let x = unsafe { *operand.at::<T>().add(offset) };
-                let larger = best.is_none_or(|(_, top)| {
-                    x > top || (Number::is_nan(x) && !Number::is_nan(top))
-                });
-                if larger {
-                    best = Some((offset, x));
+        slide(window, &operand.ty.shape, &out.ty.shape, pool, |first, taps, n| {
+            // SAFETY: taps and their neighbours lie inside the operand; groups are written once.
+            let to = unsafe { std::slice::from_raw_parts_mut(out.at::<i32>().add(first), n) };
+            let element = |offset: usize| unsafe { *operand.at::<T>().add(offset) };
+            for (c, place) in to.iter_mut().enumerate() {
+                // The shape rule leaves no window without an element.
+                let mut best = taps.first().map_or(0, |tap| tap + c);
+                let mut top = element(best);
+                for &tap in taps.iter().skip(1) {
+                    let x = element(tap + c);
+                    if x > top || (Number::is_nan(x) && !Number::is_nan(top)) {
+                        (best, top) = (tap + c, x);
+                    }
                 }
+                *place = best as i32;
             }
-            let place = best.map_or(0, |(offset, _)| offset);
-            // SAFETY: positions are written once.
-            unsafe { *out.at::<i32>().add(position) = place as i32 };
         });
     });
 }
