@@ -14,9 +14,8 @@ fn a_load_filled_once_outlives_its_tile() {
         let y = b.input("y", TensorType::new(DType::F64, shape));
         let scale = b.input("scale", TensorType::new(DType::F64, [shape[1]]));
         let shift = b.input("shift", TensorType::new(DType::F64, [shape[1]]));
-        let waves = |n: usize, step: f64| -> Vec<f64> {
-            (0..n).map(|i| (i as f64 * step).sin()).collect()
-        };
+        let waves =
+            |n: usize, step: f64| -> Vec<f64> { (0..n).map(|i| (i as f64 * step).sin()).collect() };
         let n = shape[0] * shape[1];
         let inputs = [
             Array::from_slice(&shape, &waves(n, 0.7)).unwrap(),
@@ -32,6 +31,30 @@ fn a_load_filled_once_outlives_its_tile() {
             for (got, expected) in got[0].to_f64_vec().iter().zip(&expected) {
                 assert!((got - expected).abs() < 1e-12, "{shape:?} {got} {expected}\n{graph}");
             }
+        }
+    }
+}
+
+/// Stores may be written over the memory of a load, so what is folded afterwards is a copy.
+#[test]
+fn a_sum_of_a_value_and_a_value_in_its_place() {
+    let b = Builder::new(DType::F64);
+    let x = b.input("x", TensorType::new(DType::F64, [12, 6]));
+    let scale = b.input("scale", TensorType::new(DType::F64, [6]));
+    let values: Vec<f64> = (0..72).map(|i| (i as f64 * 0.7).sin()).collect();
+    let inputs = [
+        Array::from_slice(&[12, 6], &values).unwrap(),
+        Array::vector(&[1.5, 2.0, 0.5, 3.0, -1.0, 4.0]),
+    ];
+    // The dot keeps `product` apart from what comes after it.
+    let product = x.matmul(b.iota(DType::F64, &[6, 6], 1));
+    let (sum, scaled) = (product.sum(&[0]), product * scale);
+    let graph = b.finish(&[("sum", sum), ("scaled", scaled.exp())]).unwrap();
+    let expected = reference::evaluate(&graph, &inputs).unwrap();
+    let got = Executor::new(1).compile(&graph).unwrap().run(inputs.to_vec()).unwrap();
+    for (got, expected) in got.iter().zip(&expected) {
+        for (got, expected) in got.to_f64_vec().iter().zip(expected.to_f64_vec()) {
+            assert!((got - expected).abs() < 1e-10 * (1.0 + expected.abs()), "{got} {expected}");
         }
     }
 }

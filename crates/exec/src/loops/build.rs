@@ -153,13 +153,22 @@ impl LoopBuilder {
                 walk: walk(access),
             })
             .collect();
+        let n_results = self.stores.len() + self.folds.len();
+        let is_result = |load: usize| {
+            let target = |c: &&Instruction| c.op == TileOp::Load(load as u16);
+            let register = self.code.iter().find(target).map(|c| c.target);
+            let mut results = self.stores.iter().map(|s| s.0).chain(self.folds.iter().map(|f| f.0));
+            results.any(|result| Some(result) == register)
+        };
         let loads = self
             .loads
             .iter()
-            .map(|(source, dtype, access)| Load {
+            .enumerate()
+            .map(|(index, (source, dtype, access))| Load {
                 source: *source,
                 dtype: *dtype,
                 walk: walk(access),
+                copied: !self.stores.is_empty() && n_results > 1 && is_result(index),
             })
             .collect();
         Loop {

@@ -52,6 +52,9 @@ pub(crate) struct Load {
     pub source: Source,
     pub dtype: DType,
     pub walk: Walk,
+    /// Folded or stored itself, beside another store that may write over its memory: the tile
+    /// works on a copy.
+    pub copied: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -231,7 +231,6 @@ impl Run<'_> {
             *address = private.wrapping_add(usize::from(slot) * body.slot_bytes);
         }
         let mut filled = false;
-        // SAFETY (of every call below): the regions partition this task's part of the space.
         if body.folds.is_empty() {
             let ni = (i_end - i).min(body.tile);
             let no = if ni == i_end - i { (body.tile / ni).max(1) } else { 1 };
@@ -248,6 +247,7 @@ impl Run<'_> {
                         nr: 1,
                         ni: ni.min(i_end - at),
                     };
+                    // SAFETY: the regions of a task partition its own part of the space.
                     unsafe { self.tile(&region, registers, private, filled && whole) };
                     filled = true;
                 }
@@ -283,9 +283,11 @@ impl Run<'_> {
             let no = several.min(o_end - o);
             if no > 1 {
                 let region = Region { outer, r_outer: 0, o, r: 0, i, no, nr: reduced, ni: columns };
+                // SAFETY: the regions of a task partition its own part of the space.
                 unsafe { self.tile(&region, registers, private, filled) };
                 filled = true;
                 for k in 0..no {
+                    // SAFETY: the regions of a task partition its own part of the space.
                     unsafe {
                         self.clear(lanes, columns);
                         self.accumulate(
@@ -301,6 +303,7 @@ impl Run<'_> {
                 }
                 continue;
             }
+            // SAFETY: the regions of a task partition its own part of the space.
             unsafe { self.clear(lanes, columns) };
             let mut at = first;
             while at < last {
@@ -308,6 +311,7 @@ impl Run<'_> {
                 let nr = rows.min(body.r - r).min(last - at);
                 let r_outer = at / body.r.max(1);
                 let region = Region { outer, r_outer, o, r, i, no: 1, nr, ni: columns };
+                // SAFETY: the regions of a task partition its own part of the space.
                 unsafe {
                     self.tile(&region, registers, private, filled);
                     self.accumulate(lanes, registers, 0, at, nr, columns);
@@ -315,6 +319,7 @@ impl Run<'_> {
                 filled = true;
                 at += nr;
             }
+            // SAFETY: the regions of a task partition its own part of the space.
             unsafe { self.finish(lanes, outer, o, i, columns, block) };
         }
     }
@@ -357,7 +362,7 @@ impl Run<'_> {
                         let size = load.dtype.size();
                         let from =
                             self.loads[index as usize].wrapping_offset(offset * size as isize);
-                        if region.is_dense(walk) && !constant {
+                        if region.is_dense(walk) && !constant && !load.copied {
                             registers[register] = from;
                             continue;
                         }

@@ -171,8 +171,7 @@ pub(super) unsafe fn scatter_add(
     let columns =
         if e.batch >= pool.threads() { row } else { row.div_ceil(pool.threads()).max(16) };
     let pieces = row.div_ceil(columns);
-    let dtype = if operand.ty.dtype == DType::Bool { DType::U32 } else { operand.ty.dtype };
-    by_number!(dtype, T => {
+    by_number!(operand.ty.dtype, T => {
         pool.for_each(e.batch * pieces, |task| {
             let (batch, piece) = (task / pieces, task % pieces);
             let (low, high) = (piece * columns, ((piece + 1) * columns).min(row));

@@ -67,7 +67,7 @@ macro_rules! by_size {
 }
 use by_size;
 
-/// Calls a generic function with the Rust type of a number type.
+/// Calls a generic function with the Rust type of an element type; booleans are added by `or`.
 macro_rules! by_number {
     ($dtype:expr, $t:ident => $body:expr) => {
         match $dtype {
@@ -87,8 +87,12 @@ macro_rules! by_number {
                 type $t = i64;
                 $body
             }
-            DType::U32 | DType::Bool => {
+            DType::U32 => {
                 type $t = u32;
+                $body
+            }
+            DType::Bool => {
+                type $t = bool;
                 $body
             }
         }
@@ -101,6 +105,11 @@ pub(crate) trait Number: Copy + PartialOrd + Send + Sync {
     const ZERO: Self;
     fn plus(self, other: Self) -> Self;
     fn is_nan(self) -> bool;
+
+    /// Whether this is larger than `top`, NaN being larger than all.
+    fn exceeds(self, top: Self) -> bool {
+        self > top || (self.is_nan() && !top.is_nan())
+    }
 }
 
 macro_rules! numbers {
@@ -121,6 +130,7 @@ numbers! {
     i32: 0, |a: i32, b| a.wrapping_add(b), |_| false;
     i64: 0, |a: i64, b| a.wrapping_add(b), |_| false;
     u32: 0, |a: u32, b| a.wrapping_add(b), |_| false;
+    bool: false, |a: bool, b: bool| a | b, |_| false;
 }
 
 /// Element `index` of an integer slot.

@@ -27,7 +27,7 @@ pub(super) unsafe fn arg_max(axis: usize, operand: &Slot<'_>, out: &Slot<'_>, po
                 let mut best = 0;
                 for k in 1..extent {
                     let (x, top) = (*from.add(k * after), *from.add(best * after));
-                    if x > top || (Number::is_nan(x) && !Number::is_nan(top)) {
+                    if Number::exceeds(x, top) {
                         best = k;
                     }
                 }
@@ -64,15 +64,10 @@ pub(super) unsafe fn sort(
         let mut order: Vec<usize> = (0..extent).collect();
         // SAFETY: a lane's elements lie inside the operands; lanes have separate results.
         unsafe {
-            if key_type == DType::Bool {
-                let key = |k: usize| u32::from(*inputs[0].at::<u8>().add(start + k * after));
+            by_number!(key_type, T => {
+                let key = |k: usize| *inputs[0].at::<T>().add(start + k * after);
                 order.sort_by(|&a, &b| compare(key(a), key(b), descending));
-            } else {
-                by_number!(key_type, T => {
-                    let key = |k: usize| *inputs[0].at::<T>().add(start + k * after);
-                    order.sort_by(|&a, &b| compare(key(a), key(b), descending));
-                });
-            }
+            });
             for (from, to) in inputs.iter().zip(outputs) {
                 by_size!(from.ty.dtype.size(), T => {
                     for (k, &source) in order.iter().enumerate() {

@@ -73,6 +73,7 @@ pub(super) unsafe fn arg_max(window: &Window, operand: &Slot<'_>, out: &Slot<'_>
         slide(window, &operand.ty.shape, &out.ty.shape, pool, |first, taps, n| {
             // SAFETY: taps and their neighbours lie inside the operand; groups are written once.
             let to = unsafe { std::slice::from_raw_parts_mut(out.at::<i32>().add(first), n) };
+            // SAFETY: as above.
             let element = |offset: usize| unsafe { *operand.at::<T>().add(offset) };
             for (c, place) in to.iter_mut().enumerate() {
                 // The shape rule leaves no window without an element.
@@ -80,7 +81,7 @@ pub(super) unsafe fn arg_max(window: &Window, operand: &Slot<'_>, out: &Slot<'_>
                 let mut top = element(best);
                 for &tap in taps.iter().skip(1) {
                     let x = element(tap + c);
-                    if x > top || (Number::is_nan(x) && !Number::is_nan(top)) {
+                    if Number::exceeds(x, top) {
                         (best, top) = (tap + c, x);
                     }
                 }
