@@ -23,10 +23,13 @@
 //! ```
 
 mod api;
+mod closure;
+mod graphs;
 mod inner;
 mod jvp;
 mod reach;
 mod scan;
+mod simplify;
 mod solve;
 mod substitute;
 mod transpose;
@@ -35,6 +38,9 @@ mod vmap;
 pub use api::{
     Linear, Vjp, gradient, gradient_and_hvp, hvp, linearize, value_and_grad, values_and_grad, vjp,
 };
+pub use closure::{gradient_of, hvp_of, jvp_of, value_and_grad_of, vmap_of};
+pub use graphs::{gradient_graph, hvp_graph, jvp_graph, vjp_graph};
 pub use jvp::{Jvp, jvp};
+pub use simplify::simplify;
 pub use substitute::substitute;
-pub use vmap::{Batched, Replacement, vmap, vmap_shared};
+pub use vmap::{Batched, Replacement, vmap, vmap_graph, vmap_shared};

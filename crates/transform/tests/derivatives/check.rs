@@ -3,7 +3,7 @@
 use thalweg_array::Array;
 use thalweg_exec::reference::evaluate;
 use thalweg_graph::{Builder, DType, Graph, Tensor, TensorType};
-use thalweg_transform::{gradient, jvp, vjp};
+use thalweg_transform::{gradient, jvp, simplify, vjp};
 
 /// A function of float tensors, traced once for each transformation.
 pub type Function = dyn for<'b> Fn(&'b Builder, &[Tensor<'b>]) -> Vec<Tensor<'b>>;
@@ -140,7 +140,16 @@ fn trace(
 }
 
 fn run(graph: &Graph, point: &[Array]) -> Vec<Array> {
-    evaluate(graph, point).unwrap()
+    let results = evaluate(graph, point).unwrap();
+    let simpler = simplify(graph);
+    simpler.verify().unwrap();
+    for (a, b) in results.iter().zip(evaluate(&simpler, point).unwrap()) {
+        for (a, b) in a.to_f64_vec().iter().zip(b.to_f64_vec()) {
+            let close = (a - b).abs() <= 1e-12 * a.abs().max(1.0) || a.is_nan() && b.is_nan();
+            assert!(close, "{a} before, {b} after:\n{graph}\n{simpler}");
+        }
+    }
+    results
 }
 
 /// A central difference of fourth order along the direction.
