@@ -12,7 +12,7 @@ mod structural;
 
 use crate::reach::{Loops, Reach, between};
 use std::collections::HashMap;
-use thalweg_graph::{Builder, Node, Op, Tensor, TensorType, Value};
+use thalweg_graph::{Builder, DType, Graph, GraphError, Node, Op, Tensor, TensorType, Value};
 
 /// A value, shared by all members or with their axis in front.
 #[derive(Clone, Copy)]
@@ -32,11 +32,8 @@ impl<'b> Slot<'b> {
 
     /// The value of one member.
     pub(crate) fn member_type(&self) -> TensorType {
-        let mut ty = self.tensor.ty();
-        if self.batched {
-            ty.shape.remove(0);
-        }
-        ty
+        let ty = self.tensor.ty();
+        TensorType::new(ty.dtype, &ty.shape[usize::from(self.batched).min(ty.rank())..])
     }
 
     /// The value with the members' axis in front, stretched along it if all share it.
@@ -44,9 +41,15 @@ impl<'b> Slot<'b> {
         if self.batched {
             return self.tensor;
         }
-        let shape = self.tensor.shape();
-        let axes: Vec<usize> = (1..=shape.len()).collect();
-        self.tensor.broadcast_in(&[&[size], &shape[..]].concat(), &axes)
+        let shape = [&[size], &self.tensor.shape()[..]].concat();
+        let builder = self.tensor.builder();
+        let node = builder.node(self.tensor.value().node);
+        // Stretched in one go: the narrow value is read and not the wide one.
+        if let Op::Broadcast { axes, .. } = &node.op {
+            let axes: Vec<usize> = axes.iter().map(|axis| axis + 1).collect();
+            return builder.tensor(node.inputs[0]).broadcast_in(&shape, &axes);
+        }
+        self.tensor.broadcast_to(&shape)
     }
 }
 
@@ -120,6 +123,58 @@ pub fn vmap_shared<'b>(
         .collect()
 }
 
+/// The graph for `size` members: an input with `Some(axis)` gets the members' axis at that
+/// position, the others are shared; every output gets it in front.
+///
+/// # Errors
+/// When there is not one entry of `axes` for each input, or an axis is beyond an input's rank.
+///
+/// # Example
+/// ```
+/// use thalweg_graph::{Builder, DType, TensorType};
+/// use thalweg_transform::vmap_graph;
+/// let b = Builder::new(DType::F64);
+/// let x = b.input("x", TensorType::new(DType::F64, [3]));
+/// let w = b.input("w", TensorType::new(DType::F64, [3]));
+/// let product = b.finish(&[("product", (x * w).sum_all())])?;
+/// let line = vmap_graph(&product, &[Some(0), None], 5)?;
+/// let table = vmap_graph(&line, &[None, Some(1)], 7)?;
+/// assert_eq!(table.output_types().next().unwrap().to_string(), "f64[7, 5]");
+/// # Ok::<(), thalweg_graph::GraphError>(())
+/// ```
+#[track_caller]
+pub fn vmap_graph(graph: &Graph, axes: &[Option<usize>], size: usize) -> Result<Graph, GraphError> {
+    let types = graph.nodes().iter().flat_map(|node| &node.types).map(|ty| ty.dtype);
+    // A graph of integers computes in no float type, and any will do.
+    let float = types.clone().find(|dtype| dtype.is_float()).unwrap_or(DType::F32);
+    let builder = Builder::new(float);
+    if axes.len() != graph.n_inputs() {
+        let expected = format!("an axis or none for each of {} inputs", graph.n_inputs());
+        builder.reject("vmap", expected, format!("{} entries", axes.len()));
+    }
+    let mut replacements = Vec::new();
+    let mut arguments = Vec::with_capacity(graph.n_inputs());
+    for (i, port) in graph.inputs().enumerate() {
+        let Some(axis) = axes.get(i).copied().flatten() else {
+            arguments.push(builder.input(&port.name, port.ty.clone()));
+            continue;
+        };
+        if axis > port.ty.rank() {
+            let expected = format!("an axis of input {:?} up to {}", port.name, port.ty.rank());
+            builder.reject("vmap", expected, axis.to_string());
+        }
+        let axis = axis.min(port.ty.rank());
+        let mut shape = port.ty.shape.clone();
+        shape.insert(axis, size);
+        let batched = builder.input(&port.name, TensorType::new(port.ty.dtype, shape));
+        let member = builder.placeholder(port.ty.clone());
+        replacements.push(Replacement { member, batched, axis });
+        arguments.push(member);
+    }
+    let outputs = vmap(&builder.inline(graph, &arguments), &replacements, size);
+    builder.finish(&graph.output_names().zip(outputs).collect::<Vec<_>>())
+}
+
 /// Outputs when some values have batched stand-ins.
 pub(crate) fn slots<'b>(
     builder: &'b Builder,
@@ -187,6 +242,13 @@ impl<'b> Rule<'_, 'b> {
 
     fn apply(&self) -> Vec<Slot<'b>> {
         let x = self.operands;
+        // After a mistake, which `finish` reports, values may be of other types than they were.
+        let sound = |(operand, &input): (&Slot<'b>, &Value)| {
+            operand.member_type() == self.builder.tensor(input).ty()
+        };
+        if !x.iter().zip(&self.node.inputs).all(sound) {
+            return control::nothing(self);
+        }
         let all = |op: Op| {
             self.emit(op, &self.stretched()).into_iter().map(Slot::batched).collect::<Vec<_>>()
         };

@@ -57,7 +57,7 @@ fn flagged<'s>(outputs: Vec<Slot<'s>>, flags: &[bool], size: usize) -> Vec<Tenso
 }
 
 /// What stands for results that could not be had; the builder knows the mistake.
-fn nothing<'b>(rule: &Rule<'_, 'b>) -> Vec<Slot<'b>> {
+pub(super) fn nothing<'b>(rule: &Rule<'_, 'b>) -> Vec<Slot<'b>> {
     rule.node
         .types
         .iter()

@@ -2,7 +2,7 @@
 
 use thalweg_exec::{Executor, reference};
 use thalweg_graph::{Array, Builder, DType, Graph, Tensor, TensorType};
-use thalweg_transform::vmap;
+use thalweg_transform::vmap_graph;
 
 /// A function that is traced once for each case.
 pub type Function = dyn for<'b> Fn(&'b Builder, &[Tensor<'b>]) -> Vec<Tensor<'b>>;
@@ -96,7 +96,7 @@ impl Runner<'_> {
     fn check(&self, levels: &[Level]) {
         let mut batched = self.graph.clone();
         for level in levels {
-            batched = vmap(&batched, &level.axes, level.size).unwrap();
+            batched = vmap_graph(&batched, &level.axes, level.size).unwrap();
             batched.verify().unwrap();
         }
         let mut members = vec![vec![None; levels.len()]];

@@ -1,12 +1,16 @@
-//! `batch` on values of a builder, and what is refused.
+//! `vmap` on values of a builder, and what is refused.
 
 use crate::check::{floats, trace};
 use thalweg_exec::reference::evaluate;
-use thalweg_graph::{Array, Builder, DType, Op, TensorType};
-use thalweg_transform::{batch, vmap};
+use thalweg_graph::{Array, Builder, DType, Op, Tensor, TensorType};
+use thalweg_transform::{Replacement, vmap, vmap_graph};
 
 fn ty(shape: &[usize]) -> TensorType {
     TensorType::new(DType::F64, shape)
+}
+
+fn replacement<'b>(member: Tensor<'b>, batched: Tensor<'b>) -> Replacement<'b> {
+    Replacement { member, batched, axis: 0 }
 }
 
 #[test]
@@ -14,7 +18,7 @@ fn an_inner_value_is_replaced() {
     let b = Builder::new(DType::F64);
     let (x, many) = (b.input("x", ty(&[2])), b.input("many", ty(&[3, 2])));
     let middle = x.exp();
-    let outputs = batch(&[middle * x, x + 1.0, middle], &[(middle, many)], 3);
+    let outputs = vmap(&[middle * x, x + 1.0, middle], &[replacement(middle, many)], 3);
     let graph = b.finish(&[("a", outputs[0]), ("b", outputs[1]), ("c", outputs[2])]).unwrap();
     let rows = Array::from_slice(&[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
     let results = evaluate(&graph, &[Array::vector(&[10.0, 100.0]), rows.clone()]).unwrap();
@@ -31,7 +35,7 @@ fn a_loop_whose_shared_result_is_used_is_replaced() {
     let (carry, _) = b.scan(4, &[one, count], &[], &[], 0, |step| {
         (vec![step.carry[0] * step.carry[1], step.carry[1] + 1.0], vec![])
     });
-    let outputs = batch(&[carry[1] * 2.0, carry[0]], &[(one, many)], 3);
+    let outputs = vmap(&[carry[1] * 2.0, carry[0]], &[replacement(one, many)], 3);
     let graph = b.finish(&[("count", outputs[0]), ("product", outputs[1])]).unwrap();
     let inputs = [Array::vector(&[1.0, 2.0, 3.0]), Array::scalar(1.0)];
     let results = evaluate(&graph, &inputs).unwrap();
@@ -46,7 +50,7 @@ fn weights_on_shared_data_give_a_population() {
         let y = x[0].convolution(x[1], thalweg_graph::ConvolutionWindow::PLAIN);
         vec![y.relu().sum(&[1, 2])]
     });
-    let text = vmap(&graph, &[None, Some(0)], 5).unwrap().to_string();
+    let text = vmap_graph(&graph, &[None, Some(0)], 5).unwrap().to_string();
     let expected = "\
 graph(x0: f32[8, 6, 6, 3], x1: f32[5, 3, 3, 3, 4]) {
   %2 = constant {value: f32[] [0.0]} : f32[]
@@ -64,7 +68,7 @@ graph(x0: f32[8, 6, 6, 3], x1: f32[5, 3, 3, 3, 4]) {
 fn what_does_not_fit_is_refused() {
     let graph = trace(&[floats(&[2]), floats(&[])], &|_, x| vec![x[0] * x[1]]);
     let complaint = |axes: &[Option<usize>]| {
-        let error = vmap(&graph, axes, 3).unwrap_err();
+        let error = vmap_graph(&graph, axes, 3).unwrap_err();
         format!("{}: expected {}, got {}", error.op, error.expected, error.got)
     };
     assert_eq!(
@@ -77,11 +81,15 @@ fn what_does_not_fit_is_refused() {
     );
     let b = Builder::new(DType::F64);
     let (x, y) = (b.input("x", ty(&[2])), b.input("y", ty(&[2])));
-    let outputs = batch(&[x * 2.0], &[(x, y)], 3);
+    let outputs = vmap(&[x * 2.0], &[replacement(x, y)], 3);
     let error = b.finish(&[("z", outputs[0])]).unwrap_err();
     assert_eq!(
         (error.op, error.expected, error.got),
-        ("batch".to_owned(), "f64[3, 2]".to_owned(), "f64[2]".to_owned())
+        (
+            "vmap".to_owned(),
+            "f64[3, 2], the members' axis included".to_owned(),
+            "f64[2] with axis 0".to_owned(),
+        )
     );
 }
 
@@ -99,7 +107,7 @@ fn a_batch_too_large_is_an_error_and_no_panic() {
         });
         ys
     });
-    let error = vmap(&graph, &[Some(0)], 1 << 12).unwrap_err();
+    let error = vmap_graph(&graph, &[Some(0)], 1 << 12).unwrap_err();
     assert!(error.op.starts_with("window_arg_max at "), "{}", error.op);
     assert_eq!(error.expected, "fewer than 2^31 elements");
 }

@@ -3,7 +3,7 @@
 use crate::check::{check, floats, integers, trace};
 use std::sync::Arc;
 use thalweg_graph::{DType, FixedPoint, Graph, LinearSolve, Op, Scan, Solver, Tensor, While};
-use thalweg_transform::vmap;
+use thalweg_transform::vmap_graph;
 
 #[test]
 fn scans() {
@@ -59,7 +59,7 @@ fn what_is_not_batched_stays_shared() {
         });
         carry
     });
-    let batched = vmap(&graph, &[None, Some(0)], 7).unwrap();
+    let batched = vmap_graph(&graph, &[None, Some(0)], 7).unwrap();
     let scan = batched.nodes().iter().find_map(|node| match &node.op {
         Op::Scan(scan) => Some(scan.body.inputs().map(|port| port.ty.rank()).collect::<Vec<_>>()),
         _ => None,

@@ -1,7 +1,7 @@
 //! Element-wise operations, reductions, windows, orders.
 
 use crate::check::{booleans, check, floats, integers};
-use thalweg_graph::{Binary, Comparison, DType, Op, Reduction, Tensor, Unary, Window};
+use thalweg_graph::{Binary, Comparison, DType, Op, Reduction, Unary, Window};
 
 #[test]
 fn every_unary_function() {
@@ -100,11 +100,13 @@ fn windows_and_orders() {
         vec![x[0].window_sum(&window()), places, x[0].window_max(&window())]
     });
     check("orders", &[floats(&[3, 4]), integers(DType::I32, &[3, 4], 0, 3)], &|_, x| {
-        let sorted = |keys: Tensor<'_>| keys;
-        let mut results = sorted(x[1]).sort_with(&[x[0]], 1, false);
+        let mut results = x[1].sort_with(&[x[0]], 1, false);
         results.extend(x[0].sort_with(&[x[1]], 0, true));
         results.extend([x[0].arg_max(1), x[1].arg_max(0)]);
         results.extend([x[0].cumulative_sum(0, false), x[1].cumulative_sum(1, true)]);
         results
+    });
+    check("order of booleans", &[booleans(&[9]), floats(&[9])], &|_, x| {
+        x[0].sort_with(&[x[1]], 0, true)
     });
 }
