@@ -1,0 +1,422 @@
+//! Values of an objective at many points of weight space at once.
+
+use super::objective::{BatchNorm, Objective, Sampling, check_point};
+use super::population::{fit, padded};
+use crate::{Context, MethodError};
+use std::sync::Arc;
+use thalweg_array::Array;
+use thalweg_exec::Program;
+use thalweg_graph::{Builder, Graph, Tensor, TensorType};
+use thalweg_nn::{Parameters, Weights};
+use thalweg_stats::{Estimate, pairwise_sum};
+use thalweg_transform::{Replacement, vmap};
+
+/// How many points are evaluated at once where memory allows it.
+const MEMBERS: usize = 32;
+
+/// What became of a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Status {
+    /// Not yet evaluated.
+    NotComputed = 0,
+    /// Evaluated, and the loss is finite.
+    Computed = 1,
+    /// Evaluated, and the loss is NaN or infinite.
+    NotFinite = 2,
+}
+
+/// An objective's value at a point.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// The mean loss of the examples.
+    pub loss: f64,
+    /// The share of examples classified rightly, for classification.
+    pub accuracy: Option<f64>,
+    /// The standard error of the loss where the examples are a sample; NaN where it is not
+    /// finite.
+    pub standard_error: Option<f64>,
+    /// Number of examples.
+    pub examples: usize,
+    /// Whether the loss is finite.
+    pub status: Status,
+}
+
+/// Where the points lie.
+enum Placement {
+    /// Anywhere: each brings its own weights and statistics.
+    Points,
+    /// `w + sum over j of c_j d_j`: a centre, and so many directions.
+    Affine(usize),
+}
+
+/// The programs that evaluate an objective at a population of points; compiled once for any
+/// number of points.
+///
+/// Losses of single examples come back from the engine and are added up on the host in `f64`, in
+/// an order that depends on their number only: neither the size of the population nor that of a
+/// chunk changes a bit.
+pub struct Evaluator<'a> {
+    ctx: Context<'a>,
+    objective: &'a dyn Objective,
+    placement: Placement,
+    members: usize,
+    shared: Vec<Array>,
+    losses: Vec<(usize, Arc<Program>)>,
+    statistics: Vec<(usize, Arc<Program>)>,
+}
+
+/// Evaluates an objective at one point: one pass over its data.
+///
+/// # Errors
+/// Weights of another model; those of the engine.
+pub fn evaluate(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    point: &Weights,
+) -> Result<Evaluation, MethodError> {
+    let found = Evaluator::points(ctx, objective, 1)?.at_weights(std::slice::from_ref(point))?;
+    found.first().copied().ok_or_else(|| MethodError::mismatch("evaluation", "one value", "none"))
+}
+
+/// The statistics of the objective's data at a point, as recalibration uses them.
+pub(crate) fn recalibrated(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    point: &Weights,
+) -> Result<Parameters, MethodError> {
+    let evaluator = Evaluator::points(ctx, objective, 1)?;
+    let arrays = point.parameters.arrays().to_vec();
+    let stacked: Vec<Array> =
+        arrays.iter().map(|a| Array::stack(std::slice::from_ref(a))).collect::<Result<_, _>>()?;
+    let found = evaluator.recalibrate(&stacked)?;
+    let rows: Vec<Array> = found.iter().map(|array| array.row(0)).collect::<Result<_, _>>()?;
+    Ok(point.buffers.with_arrays(rows)?)
+}
+
+impl<'a> Evaluator<'a> {
+    /// For points anywhere, at most `wanted` at once.
+    ///
+    /// # Errors
+    /// No room for a single point; those of the engine.
+    pub fn points(
+        ctx: &Context<'a>,
+        objective: &'a dyn Objective,
+        wanted: usize,
+    ) -> Result<Evaluator<'a>, MethodError> {
+        Evaluator::new(ctx, objective, Placement::Points, Vec::new(), wanted.min(MEMBERS))
+    }
+
+    /// For points `w + sum over j of c_j d_j` around a centre, whose buffers hold for all of them
+    /// (unless they are recalibrated).
+    ///
+    /// # Errors
+    /// A centre or directions of another model; no room for a single point; those of the engine.
+    pub fn affine(
+        ctx: &Context<'a>,
+        objective: &'a dyn Objective,
+        centre: &Weights,
+        directions: &[Parameters],
+    ) -> Result<Evaluator<'a>, MethodError> {
+        let centre = check_point(objective, "the centre", centre)?;
+        let mut shared = centre.parameters.arrays().to_vec();
+        for (j, direction) in directions.iter().enumerate() {
+            let as_point =
+                Weights { parameters: direction.clone(), buffers: centre.buffers.clone() };
+            let direction = check_point(objective, &format!("direction {j}"), &as_point)?;
+            shared.extend(direction.parameters.into_arrays());
+        }
+        if objective.batch_norm() != BatchNorm::Recalibrated {
+            shared.extend(centre.buffers.into_arrays());
+        }
+        Evaluator::new(ctx, objective, Placement::Affine(directions.len()), shared, MEMBERS)
+    }
+
+    fn new(
+        ctx: &Context<'a>,
+        objective: &'a dyn Objective,
+        placement: Placement,
+        shared: Vec<Array>,
+        wanted: usize,
+    ) -> Result<Evaluator<'a>, MethodError> {
+        let mut evaluator = Evaluator {
+            ctx: ctx.clone(),
+            objective,
+            placement,
+            members: wanted.max(1),
+            shared,
+            losses: Vec::new(),
+            statistics: Vec::new(),
+        };
+        let recalibrate = evaluator.recalibrates();
+        for (size, batch) in objective.sizes() {
+            for statistics in [false, true].into_iter().take(1 + usize::from(recalibrate)) {
+                let graph = |members| evaluator.graph(batch, members, statistics);
+                let (members, program) = fit(ctx, "one evaluation", evaluator.members, graph)?;
+                if members < evaluator.members {
+                    // Programs made before are for more members.
+                    evaluator.losses.clear();
+                    evaluator.statistics.clear();
+                    return Evaluator::new(
+                        ctx,
+                        objective,
+                        evaluator.placement,
+                        evaluator.shared,
+                        members,
+                    );
+                }
+                match statistics {
+                    true => evaluator.statistics.push((size, program)),
+                    false => evaluator.losses.push((size, program)),
+                }
+            }
+        }
+        Ok(evaluator)
+    }
+
+    fn recalibrates(&self) -> bool {
+        self.objective.batch_norm() == BatchNorm::Recalibrated
+            && !self.objective.buffers().is_empty()
+    }
+
+    /// Whether each member has buffers of its own.
+    fn own_buffers(&self) -> bool {
+        matches!(self.placement, Placement::Points) || self.recalibrates()
+    }
+
+    /// Number of points evaluated at once.
+    pub fn members(&self) -> usize {
+        self.members
+    }
+
+    /// The graph for one batch: what each member has of its own, what they share, data; to losses
+    /// `[member, n]` and, for classification, which are right, or to batch statistics.
+    fn graph(&self, batch: usize, members: usize, statistics: bool) -> Result<Graph, MethodError> {
+        let objective = self.objective;
+        let builder = Builder::new(objective.float());
+        let mut inputs = Inputs { builder: &builder, members, own: Vec::new() };
+        let mut buffers = Vec::new();
+        let parameters = match self.placement {
+            Placement::Points => {
+                let parameters = inputs.tree(objective, "weights", true);
+                buffers = inputs.buffers(objective, true);
+                parameters
+            }
+            Placement::Affine(n) => {
+                let coordinates: Vec<_> =
+                    (0..n).map(|j| inputs.one("coordinate", &j.to_string(), &[], true)).collect();
+                if self.own_buffers() {
+                    buffers = inputs.buffers(objective, true);
+                }
+                let mut moved = inputs.tree(objective, "centre", false);
+                for (j, &coordinate) in coordinates.iter().enumerate() {
+                    let direction = inputs.tree(objective, &format!("direction{j}"), false);
+                    for (weight, along) in moved.iter_mut().zip(direction) {
+                        *weight = *weight + along * coordinate;
+                    }
+                }
+                if !self.own_buffers() {
+                    buffers = inputs.buffers(objective, false);
+                }
+                moved
+            }
+        };
+        let mut data = Vec::new();
+        for (i, ty) in objective.data_types(batch)?.into_iter().enumerate() {
+            data.push(builder.input(&format!("data.{i}"), ty));
+        }
+        let own_statistics = statistics || objective.batch_norm() == BatchNorm::Batch;
+        let traced = objective.trace(&builder, &parameters, &buffers, &data, own_statistics);
+        let outputs: Vec<Tensor<'_>> = match statistics {
+            true => traced.statistics,
+            false => std::iter::once(traced.losses).chain(traced.correct).collect(),
+        };
+        let batched = vmap(&outputs, &inputs.own, members);
+        let names: Vec<String> = (0..batched.len()).map(|i| format!("output{i}")).collect();
+        let named: Vec<_> = names.iter().map(String::as_str).zip(batched).collect();
+        Ok(builder.finish(&named)?)
+    }
+
+    /// Values at points with these coordinates along the directions.
+    ///
+    /// # Errors
+    /// A point with another number of coordinates than there are directions; those of the engine;
+    /// `Interrupted` between batches.
+    pub fn at(&self, coordinates: &[Vec<f64>]) -> Result<Vec<Evaluation>, MethodError> {
+        let Placement::Affine(n) = self.placement else {
+            return Err(MethodError::mismatch("points", "weights", "coordinates"));
+        };
+        let member = |point: &Vec<f64>| match point.len() == n {
+            true => Ok(point
+                .iter()
+                .map(|&c| Array::scalar(c).convert(self.objective.float()))
+                .collect()),
+            false => Err(MethodError::mismatch("a point", format!("{n} coordinates"), point.len())),
+        };
+        self.run(&coordinates.iter().map(member).collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// Values at given weights.
+    ///
+    /// # Errors
+    /// As [`Evaluator::at`], for weights of another model.
+    pub fn at_weights(&self, points: &[Weights]) -> Result<Vec<Evaluation>, MethodError> {
+        let Placement::Points = self.placement else {
+            return Err(MethodError::mismatch("points", "coordinates", "weights"));
+        };
+        let mut members = Vec::with_capacity(points.len());
+        for point in points {
+            let point = check_point(self.objective, "a point", point)?;
+            let mut own = point.parameters.into_arrays();
+            if !self.recalibrates() {
+                own.extend(point.buffers.into_arrays());
+            }
+            members.push(own);
+        }
+        self.run(&members)
+    }
+
+    fn run(&self, members: &[Vec<Array>]) -> Result<Vec<Evaluation>, MethodError> {
+        let examples = self.objective.examples();
+        let mut found = Vec::with_capacity(members.len());
+        for chunk in padded(members, self.members) {
+            let mut own = (0..chunk[0].len())
+                .map(|i| {
+                    Array::stack(&chunk.iter().map(|member| member[i].clone()).collect::<Vec<_>>())
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            if self.recalibrates() {
+                own.extend(self.recalibrate(&own)?);
+            }
+            let mut losses: Vec<Vec<f64>> =
+                chunk.iter().map(|_| Vec::with_capacity(examples)).collect();
+            let mut correct: Vec<Vec<f64>> = vec![Vec::new(); chunk.len()];
+            for batch in 0..self.objective.batches().len() {
+                self.ctx.check()?;
+                let results = self.run_batch(&self.losses, &own, batch)?;
+                for (array, into) in results.iter().zip([&mut losses, &mut correct]) {
+                    let values = array.to_f64_vec();
+                    let n = values.len() / chunk.len().max(1);
+                    for (member, values) in into.iter_mut().zip(values.chunks(n.max(1))) {
+                        member.extend_from_slice(values);
+                    }
+                }
+            }
+            let left = members.len() - found.len();
+            for (losses, correct) in losses.iter().zip(&correct).take(left) {
+                let correct = (!correct.is_empty()).then_some(correct.as_slice());
+                found.push(summarize(losses, correct, self.objective.sampling()));
+            }
+        }
+        Ok(found)
+    }
+
+    fn run_batch(
+        &self,
+        programs: &[(usize, Arc<Program>)],
+        own: &[Array],
+        batch: usize,
+    ) -> Result<Vec<Array>, MethodError> {
+        let size = self.objective.batches()[batch];
+        let program = programs.iter().find(|(known, _)| *known == size).map(|(_, program)| program);
+        let Some(program) = program else {
+            return Err(MethodError::mismatch("batch sizes", "those at the start", size));
+        };
+        let data = self.objective.data(batch)?;
+        let inputs: Vec<Array> = [own, &self.shared, &data].concat();
+        Ok(program.run(inputs)?)
+    }
+
+    /// Statistics of each member over all data, each `[member, ..]`: the means over batches,
+    /// weighted by examples.
+    fn recalibrate(&self, own: &[Array]) -> Result<Vec<Array>, MethodError> {
+        let float = self.objective.float();
+        let buffers = self.objective.buffers();
+        let members = own.first().map_or(self.members, |array| array.shape()[0]);
+        let placeholders: Vec<Array> = buffers
+            .iter()
+            .map(|b| Array::zeros(float, &[&[members], b.shape.as_slice()].concat()))
+            .collect();
+        let own = [own, &placeholders].concat();
+        let mut sums: Vec<Vec<f64>> = placeholders.iter().map(|a| vec![0.0; a.len()]).collect();
+        for (batch, &size) in self.objective.batches().iter().enumerate() {
+            self.ctx.check()?;
+            for (sum, array) in
+                sums.iter_mut().zip(self.run_batch(&self.statistics, &own, batch)?)
+            {
+                super::vector::add_scaled(sum, size as f64, &array.to_f64_vec());
+            }
+        }
+        let n = self.objective.examples() as f64;
+        let mean = |(sum, like): (Vec<f64>, &Array)| -> Result<Array, MethodError> {
+            let mean: Vec<f64> = sum.into_iter().map(|s| s / n).collect();
+            Ok(Array::from_slice(like.shape(), &mean)?.convert(float))
+        };
+        sums.into_iter().zip(&placeholders).map(mean).collect()
+    }
+}
+
+/// Declares inputs, those of single members as placeholders with a stacked input beside them.
+struct Inputs<'b> {
+    builder: &'b Builder,
+    members: usize,
+    own: Vec<Replacement<'b>>,
+}
+
+impl<'b> Inputs<'b> {
+    fn one(&mut self, prefix: &str, name: &str, shape: &[usize], own: bool) -> Tensor<'b> {
+        let (builder, name) = (self.builder, format!("{prefix}.{name}"));
+        let ty = TensorType::new(builder.float(), shape);
+        if !own {
+            return builder.input(&name, ty);
+        }
+        let member = builder.placeholder(ty);
+        let stacked = TensorType::new(builder.float(), [&[self.members], shape].concat());
+        let batched = builder.input(&name, stacked);
+        self.own.push(Replacement { member, batched, axis: 0 });
+        member
+    }
+
+    fn tree(&mut self, objective: &dyn Objective, prefix: &str, own: bool) -> Vec<Tensor<'b>> {
+        objective.parameters().iter().map(|p| self.one(prefix, &p.name, &p.shape, own)).collect()
+    }
+
+    fn buffers(&mut self, objective: &dyn Objective, own: bool) -> Vec<Tensor<'b>> {
+        objective.buffers().iter().map(|b| self.one("buffer", &b.name, &b.shape, own)).collect()
+    }
+}
+
+/// Mean loss, accuracy and standard error from the losses of single examples.
+pub(crate) fn summarize(
+    losses: &[f64],
+    correct: Option<&[f64]>,
+    sampling: &Sampling,
+) -> Evaluation {
+    let n = losses.len() as f64;
+    let loss = pairwise_sum(losses) / n;
+    let standard_error = match sampling {
+        Sampling::All => None,
+        Sampling::Strata(strata) => Some(standard_error(losses, strata)),
+    };
+    Evaluation {
+        loss,
+        accuracy: correct.map(|correct| pairwise_sum(correct) / n),
+        standard_error,
+        examples: losses.len(),
+        status: if loss.is_finite() { Status::Computed } else { Status::NotFinite },
+    }
+}
+
+/// By strata where each was sampled at least twice, else as if from one population.
+fn standard_error(losses: &[f64], strata: &[(Vec<usize>, usize)]) -> f64 {
+    let gathered: Vec<(Vec<f64>, usize)> = strata
+        .iter()
+        .map(|(positions, size)| (positions.iter().map(|&p| losses[p]).collect(), *size))
+        .collect();
+    let borrowed: Vec<(&[f64], usize)> =
+        gathered.iter().map(|(samples, size)| (samples.as_slice(), *size)).collect();
+    let population = strata.iter().map(|(_, size)| size).sum();
+    Estimate::mean_of_strata(&borrowed)
+        .or_else(|_| Estimate::mean_of_population(losses, population))
+        .map_or(f64::NAN, |estimate| estimate.standard_error)
+}

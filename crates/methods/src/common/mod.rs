@@ -1,0 +1,21 @@
+//! What methods share: objectives and their evaluation, vectors, small dense problems.
+
+mod evaluate;
+mod gradient;
+mod linear_operator;
+mod model_objective;
+mod objective;
+mod population;
+mod symmetric_eigen;
+pub mod vector;
+
+pub use evaluate::{Evaluation, Evaluator, Status, evaluate};
+pub(crate) use gradient::declare;
+pub use gradient::{Gradient, gradient};
+pub(crate) use linear_operator::check_lengths;
+pub use linear_operator::{DenseOperator, LinearOperator};
+pub use model_objective::{ModelObjective, ObjectiveConfig};
+pub(crate) use objective::frozen_at;
+pub use objective::{BatchNorm, Examples, Function, Objective, Sampling};
+pub(crate) use population::{fit, padded};
+pub use symmetric_eigen::{SymmetricEigen, symmetric_eigen};

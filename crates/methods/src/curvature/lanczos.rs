@@ -1,0 +1,422 @@
+//! Extreme eigenpairs by Lanczos iteration.
+
+use crate::common::{LinearOperator, Objective, SymmetricEigen, symmetric_eigen, vector};
+use crate::error::stored;
+use crate::registry::Instrument;
+use crate::{Context, MethodError, NamedArrays};
+use thalweg_array::Array;
+use thalweg_data::Stream;
+use thalweg_nn::Weights;
+
+/// What [`lanczos`] is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LanczosConfig {
+    /// How many of the largest eigenvalues.
+    pub top: usize,
+    /// How many of the smallest.
+    pub bottom: usize,
+    /// Largest residual, as a share of the largest absolute eigenvalue. The error of an isolated
+    /// eigenvalue is of the order of its square.
+    pub tolerance: f64,
+    /// Products after which it stops, converged or not; the final check takes `top + bottom` more.
+    pub max_products: usize,
+}
+
+impl Default for LanczosConfig {
+    fn default() -> LanczosConfig {
+        LanczosConfig { top: 5, bottom: 0, tolerance: 1e-3, max_products: 300 }
+    }
+}
+
+/// An eigenvalue with its vector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Eigenpair {
+    /// `v^T H v`.
+    pub value: f64,
+    /// `|H v - value v|`, from a product with the vector that is returned. An eigenvalue lies
+    /// within this distance of `value`.
+    pub residual: f64,
+    /// The unit vector `v`; its element of largest absolute value is positive.
+    pub vector: Vec<f64>,
+}
+
+/// What [`lanczos`] found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Eigenpairs {
+    /// The largest eigenvalues, descending.
+    pub top: Vec<Eigenpair>,
+    /// The smallest, ascending.
+    pub bottom: Vec<Eigenpair>,
+    /// Products taken, those of the final check included.
+    pub products: usize,
+    /// Whether every residual is within the tolerance.
+    pub converged: bool,
+}
+
+/// The largest and smallest eigenpairs of a symmetric operator, by Lanczos iteration with full
+/// reorthogonalisation in `f64` and thick restarts.
+///
+/// Each new vector is orthogonalised twice against all others, so that no eigenvalue comes twice
+/// by rounding. One that is multiple is found as often as rounding and restarts bring it in. When
+/// the subspace is full it is replaced by its best Ritz vectors and the last residual. Each product
+/// is a unit of work.
+///
+/// # Errors
+/// No eigenvalue asked for, or more than there are; a tolerance that is not positive; too few
+/// products; a product that is not finite.
+/// # Source    Lanczos 1950; restart: Wu and Simon, Thick-restart Lanczos method for large
+/// symmetric eigenvalue problems, SIAM J. Matrix Anal. Appl. 22, 2000
+///
+/// # Example
+/// ```
+/// use thalweg_exec::Executor;
+/// use thalweg_methods::{Context, common::DenseOperator};
+/// use thalweg_methods::curvature::{LanczosConfig, lanczos};
+/// let matrix = DenseOperator::new(vec![vec![2.0, 1.0], vec![1.0, 2.0]])?;
+/// let executor = Executor::new(1);
+/// let config = LanczosConfig { top: 1, bottom: 1, ..LanczosConfig::default() };
+/// let found = lanczos(&Context::new(&executor, 0), &matrix, &config)?;
+/// assert!((found.top[0].value - 3.0).abs() < 1e-12 && (found.bottom[0].value - 1.0).abs() < 1e-12);
+/// # Ok::<(), thalweg_methods::MethodError>(())
+/// ```
+pub fn lanczos(
+    ctx: &Context<'_>,
+    operator: &dyn LinearOperator,
+    config: &LanczosConfig,
+) -> Result<Eigenpairs, MethodError> {
+    let n = operator.dimension();
+    check(config)?;
+    let wanted = config.top + config.bottom;
+    if wanted > n {
+        return Err(MethodError::config("number of eigenvalues", format!("at most {n}"), wanted));
+    }
+    ctx.progress().start("eigenvalues", (config.max_products + wanted) as u64);
+    let mut space = Subspace::new(n, wanted, ctx.stream("lanczos"));
+    let mut products = 0;
+    let (eigen, basis) = loop {
+        let last = &space.basis[space.basis.len() - 1];
+        let product = one_product(ctx, operator, products, last)?;
+        products += 1;
+        ctx.progress().advance(1);
+        space.absorb(product);
+        let size = space.basis.len();
+        let full = size == space.capacity || size == n;
+        let spent = products >= config.max_products;
+        if size >= wanted && (full || spent || products % 4 == 0) {
+            let eigen = symmetric_eigen(&space.projected());
+            if spent || size == n || space.converged(&eigen, config) {
+                break (eigen, space.basis);
+            }
+            if full {
+                space.restart(&eigen, config);
+                continue;
+            }
+        }
+        space.extend();
+    };
+    let mut chosen: Vec<usize> = (eigen.values.len() - config.top..eigen.values.len()).collect();
+    chosen.reverse();
+    chosen.extend(0..config.bottom);
+    let vectors: Vec<Vec<f64>> =
+        chosen.iter().map(|&i| combine(&basis, &eigen.vectors[i])).collect();
+    let images = check_products(ctx, operator, &vectors)?;
+    ctx.progress().advance(wanted as u64);
+    let mut pairs: Vec<Eigenpair> = vectors
+        .into_iter()
+        .zip(images)
+        .map(|(vector, image)| Eigenpair::new(vector, image))
+        .collect();
+    let mut bottom = pairs.split_off(config.top);
+    let mut top = pairs;
+    top.sort_by(|a, b| b.value.total_cmp(&a.value));
+    bottom.sort_by(|a, b| a.value.total_cmp(&b.value));
+    let both = || top.iter().chain(&bottom);
+    let scale = eigen.values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    let converged = both().all(|pair| pair.residual <= config.tolerance * scale);
+    Ok(Eigenpairs { top, bottom, products: products + wanted, converged })
+}
+
+fn check(config: &LanczosConfig) -> Result<(), MethodError> {
+    let wanted = config.top.saturating_add(config.bottom);
+    if wanted == 0 {
+        return Err(MethodError::config("number of eigenvalues", "at least 1", 0));
+    }
+    if config.tolerance.is_nan() || config.tolerance <= 0.0 {
+        return Err(MethodError::config("tolerance", "a positive number", config.tolerance));
+    }
+    if config.max_products < wanted {
+        let expected = format!("at least {wanted}, one for each eigenvalue");
+        return Err(MethodError::config(
+            "largest number of products",
+            expected,
+            config.max_products,
+        ));
+    }
+    Ok(())
+}
+
+fn one_product(
+    ctx: &Context<'_>,
+    operator: &dyn LinearOperator,
+    index: usize,
+    vector: &[f64],
+) -> Result<Vec<f64>, MethodError> {
+    let key = format!("lanczos/{index}");
+    let work = || -> Result<NamedArrays, MethodError> {
+        Ok(vec![("product".into(), Array::vector(&operator.product(vector)?))])
+    };
+    let product = stored(&key, &ctx.unit(&key, work)?, "product", vector.len())?.to_vec();
+    match product.iter().find(|x| !x.is_finite()) {
+        None => Ok(product),
+        Some(value) => Err(MethodError::NotFinite {
+            what: format!("an element of the product with the {}", operator.name()),
+            value: value.to_string(),
+        }),
+    }
+}
+
+fn check_products(
+    ctx: &Context<'_>,
+    operator: &dyn LinearOperator,
+    vectors: &[Vec<f64>],
+) -> Result<Vec<Vec<f64>>, MethodError> {
+    let (key, n) = ("lanczos/check", operator.dimension());
+    let arrays = ctx.unit(key, || {
+        Ok(vec![("products".into(), Array::vector(&operator.apply(vectors)?.concat()))])
+    })?;
+    let products = stored(key, &arrays, "products", n * vectors.len())?;
+    Ok(products.chunks(n.max(1)).map(<[f64]>::to_vec).collect())
+}
+
+impl Eigenpair {
+    fn new(mut x: Vec<f64>, mut image: Vec<f64>) -> Eigenpair {
+        let largest = x.iter().copied().fold(0.0f64, |m, e| if e.abs() > m.abs() { e } else { m });
+        let value = vector::dot(&x, &image);
+        vector::add_scaled(&mut image, -value, &x);
+        if largest < 0.0 {
+            vector::scale(&mut x, -1.0);
+        }
+        Eigenpair { value, residual: vector::norm(&image), vector: x }
+    }
+}
+
+fn combine(basis: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
+    let mut sum = vec![0.0; basis.first().map_or(0, Vec::len)];
+    for (vector, &weight) in basis.iter().zip(weights) {
+        vector::add_scaled(&mut sum, weight, vector);
+    }
+    let length = vector::norm(&sum);
+    if length > 0.0 {
+        vector::scale(&mut sum, 1.0 / length);
+    }
+    sum
+}
+
+/// A subspace with the operator's projection on it.
+struct Subspace {
+    /// Orthonormal vectors.
+    basis: Vec<Vec<f64>>,
+    /// Column `j`: components of the product with vector `j` along vectors up to `j`.
+    columns: Vec<Vec<f64>>,
+    /// What the last product leaves outside the subspace.
+    residual: Vec<f64>,
+    capacity: usize,
+    draws: Stream,
+    n_drawn: u64,
+}
+
+impl Subspace {
+    fn new(n: usize, wanted: usize, draws: Stream) -> Subspace {
+        let capacity = (3 * wanted).max(24).min(n).max(1);
+        let mut space = Subspace {
+            basis: Vec::new(),
+            columns: Vec::new(),
+            residual: vec![0.0; n],
+            capacity,
+            draws,
+            n_drawn: 0,
+        };
+        space.extend();
+        space
+    }
+
+    /// Takes in the product with the last vector.
+    fn absorb(&mut self, mut product: Vec<f64>) {
+        let mut components = vec![0.0; self.basis.len()];
+        vector::orthogonalize(&mut product, &self.basis, &mut components);
+        self.columns.push(components);
+        self.residual = product;
+    }
+
+    fn projected(&self) -> Vec<Vec<f64>> {
+        // Row `i` of the lower triangle is column `i` of the upper one.
+        let n = self.columns.len();
+        self.columns
+            .iter()
+            .map(|column| {
+                let mut row = column.clone();
+                row.resize(n, 0.0);
+                row
+            })
+            .collect()
+    }
+
+    /// A new vector: the residual, or a random one where the subspace is invariant.
+    fn extend(&mut self) {
+        let scale = self.columns.iter().flatten().fold(0.0f64, |m, c| m.max(c.abs()));
+        let length = vector::norm(&self.residual);
+        let mut next = std::mem::take(&mut self.residual);
+        if length > 64.0 * f64::EPSILON * scale {
+            vector::scale(&mut next, 1.0 / length);
+        } else {
+            next.resize(self.basis.first().map_or(next.len(), Vec::len), 0.0);
+            let stream = self.draws.at(self.n_drawn);
+            self.n_drawn += 1;
+            for (i, element) in next.iter_mut().enumerate() {
+                *element = stream.normal(i as u64);
+            }
+            let mut components = vec![0.0; self.basis.len()];
+            vector::orthogonalize(&mut next, &self.basis, &mut components);
+            let length = vector::norm(&next);
+            vector::scale(&mut next, 1.0 / length);
+        }
+        self.basis.push(next);
+    }
+
+    fn converged(&self, eigen: &SymmetricEigen, config: &LanczosConfig) -> bool {
+        let scale = eigen.values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+        let outside = vector::norm(&self.residual);
+        let n = eigen.values.len();
+        let wanted = (0..config.bottom).chain(n - config.top..n);
+        let mut residuals =
+            wanted.map(|i| outside * eigen.vectors[i].last().map_or(0.0, |y| y.abs()));
+        residuals.all(|residual| residual <= config.tolerance * scale)
+    }
+
+    /// Keeps the best Ritz vectors of each end asked for, and goes on from the residual.
+    fn restart(&mut self, eigen: &SymmetricEigen, config: &LanczosConfig) {
+        let n = eigen.values.len();
+        let wanted = config.top + config.bottom;
+        let spare = (n - wanted) / 3;
+        let share = |part: usize| part + spare * part / wanted;
+        let (low, high) = (share(config.bottom), share(config.top));
+        let kept: Vec<usize> = (0..low).chain(n - high..n).collect();
+        let basis: Vec<Vec<f64>> =
+            kept.iter().map(|&i| combine(&self.basis, &eigen.vectors[i])).collect();
+        self.columns = kept
+            .iter()
+            .enumerate()
+            .map(|(j, &i)| {
+                let mut column = vec![0.0; j + 1];
+                column[j] = eigen.values[i];
+                column
+            })
+            .collect();
+        self.basis = basis;
+        // Combinations are orthonormal to rounding, which the residual has to be as well.
+        let mut ignored = vec![0.0; self.basis.len()];
+        vector::orthogonalize(&mut self.residual, &self.basis, &mut ignored);
+        self.extend();
+    }
+}
+
+impl Instrument for Lanczos {
+    const ID: &'static str = "lanczos";
+    const SUMMARY: &'static str = "largest and smallest eigenpairs of the Hessian";
+    const SOURCE: &'static str = "Lanczos 1950; Wu and Simon 2000";
+    type Config = LanczosConfig;
+    type Reading = Eigenpairs;
+
+    fn measure(
+        ctx: &Context<'_>,
+        objective: &dyn Objective,
+        point: &Weights,
+        config: &LanczosConfig,
+    ) -> Result<Eigenpairs, MethodError> {
+        check(config)?;
+        lanczos(ctx, &super::Hessian::new(ctx, objective, point)?, config)
+    }
+
+    fn refused() -> Vec<LanczosConfig> {
+        let usual = LanczosConfig::default();
+        vec![
+            LanczosConfig { top: 0, ..usual },
+            LanczosConfig { top: usize::MAX, bottom: 1, ..usual },
+            LanczosConfig { tolerance: f64::NAN, ..usual },
+            LanczosConfig { max_products: 1, ..usual },
+        ]
+    }
+}
+
+/// [`lanczos`] on the Hessian of an objective, as an instrument.
+#[derive(Clone, Copy, Debug)]
+pub struct Lanczos;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::DenseOperator;
+    use thalweg_exec::Executor;
+
+    /// A matrix with planted eigenvalues: a product of reflections around a diagonal.
+    fn planted(values: &[f64]) -> DenseOperator {
+        let n = values.len();
+        let stream = Stream::new(1, "planted");
+        let mut rows: Vec<Vec<f64>> = (0..n)
+            .map(|i| (0..n).map(|j| if i == j { values[i] } else { 0.0 }).collect())
+            .collect();
+        for reflection in 0..3 {
+            let mut u: Vec<f64> = (0..n).map(|i| stream.at(reflection).normal(i as u64)).collect();
+            let length = vector::norm(&u);
+            vector::scale(&mut u, 1.0 / length);
+            for _ in 0..2 {
+                for row in &mut rows {
+                    let along = vector::dot(row, &u);
+                    vector::add_scaled(row, -2.0 * along, &u);
+                }
+                rows = (0..n).map(|i| rows.iter().map(|row| row[i]).collect()).collect();
+            }
+        }
+        DenseOperator::new(rows).unwrap()
+    }
+
+    #[test]
+    fn planted_ends_are_found_through_restarts() {
+        let values: Vec<f64> = (0..200).map(|i| (f64::from(i) / 200.0).powi(3) - 0.2).collect();
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 3);
+        let config = LanczosConfig { top: 4, bottom: 1, tolerance: 1e-7, max_products: 600 };
+        let found = lanczos(&ctx, &planted(&values), &config).unwrap();
+        assert!(found.converged && found.products > 40, "{}", found.products);
+        for (i, pair) in found.top.iter().enumerate() {
+            assert!((pair.value - values[199 - i]).abs() < 1e-10);
+            assert!((vector::norm(&pair.vector) - 1.0).abs() < 1e-12);
+        }
+        assert!((found.bottom[0].value - values[0]).abs() < 1e-7);
+    }
+
+    #[test]
+    fn a_whole_spectrum_with_multiple_eigenvalues_is_found() {
+        let mut values = vec![0.0; 9];
+        values.extend([1.0, 1.0, 5.0]);
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 0);
+        let config = LanczosConfig { top: 12, tolerance: 1e-12, ..LanczosConfig::default() };
+        let found = lanczos(&ctx, &planted(&values), &config).unwrap();
+        for (pair, value) in found.top.iter().zip(values.iter().rev()) {
+            assert!((pair.value - value).abs() < 1e-12, "{} {value}", pair.value);
+        }
+    }
+
+    #[test]
+    fn running_out_of_products_is_a_status() {
+        let values: Vec<f64> = (0..100).map(f64::from).collect();
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 0);
+        let config = LanczosConfig { top: 2, bottom: 0, tolerance: 1e-12, max_products: 5 };
+        let found = lanczos(&ctx, &planted(&values), &config).unwrap();
+        assert!(!found.converged);
+        assert_eq!(found.products, 7);
+        assert!(found.top[0].residual > 1.0 && found.top[0].value < 99.0);
+    }
+}

@@ -1,0 +1,25 @@
+//! Methods: one file each, in a folder for each family.
+//!
+//! A method takes a [`Context`], an [`Objective`] (a loss as a function of weights), a point in
+//! weight space and a `Config`, and gives plain Rust values. Nothing here reads a clock, the
+//! environment or files, and nothing prints. What takes long is cut into [`Context::unit`]s, so
+//! that a killed run resumes where it stopped and ends with the same bits.
+//!
+//! - [`surface`]: the loss on lines and planes through weight space, and the roughness index.
+//! - [`curvature`]: Hessian products, eigenpairs, trace, spectral density, sharpness.
+//! - [`common`]: the mathematics that methods share.
+//! - [`registry`]: the methods by name.
+
+pub mod common;
+mod context;
+pub mod curvature;
+mod error;
+pub mod registry;
+pub mod surface;
+
+pub use common::{
+    BatchNorm, Evaluation, Evaluator, Examples, Function, ModelObjective, Objective,
+    ObjectiveConfig, Status, evaluate,
+};
+pub use context::{Context, NamedArrays, Progress, Silent, UnitStore};
+pub use error::MethodError;

@@ -1,0 +1,397 @@
+//! Directions through weight space.
+
+use crate::MethodError;
+use std::fmt;
+use std::str::FromStr;
+use thalweg_array::Array;
+use thalweg_data::Stream;
+use thalweg_nn::{Parameter, Parameters, Role};
+
+/// How a direction is scaled to the weights that it is taken from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Normalize {
+    /// Each filter to the norm of the weights' filter.
+    #[default]
+    Filter,
+    /// Each array to the norm of the weights' array.
+    Layer,
+    /// Not at all.
+    None,
+}
+
+impl Normalize {
+    /// Every way.
+    pub const ALL: [Normalize; 3] = [Normalize::Filter, Normalize::Layer, Normalize::None];
+
+    /// The name in commands and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Normalize::Filter => "filter",
+            Normalize::Layer => "layer",
+            Normalize::None => "none",
+        }
+    }
+}
+
+impl fmt::Display for Normalize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Normalize {
+    type Err = MethodError;
+
+    fn from_str(text: &str) -> Result<Normalize, MethodError> {
+        let found = Normalize::ALL.into_iter().find(|way| way.name() == text);
+        found.ok_or_else(|| MethodError::config("normalisation", "filter, layer or none", text))
+    }
+}
+
+/// Parameters that a direction leaves where they are. Its text is a list of `bias` and `norm`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ignore {
+    /// Biases.
+    pub bias: bool,
+    /// Factors and summands of normalisation layers.
+    pub norm: bool,
+}
+
+impl Ignore {
+    /// Both.
+    pub const BIAS_AND_NORM: Ignore = Ignore { bias: true, norm: true };
+
+    /// The names of what is left, for records.
+    pub fn names(self) -> Vec<&'static str> {
+        [(self.bias, "bias"), (self.norm, "norm")]
+            .into_iter()
+            .filter_map(|(ignored, name)| ignored.then_some(name))
+            .collect()
+    }
+
+    fn leaves(self, role: Role) -> bool {
+        match role {
+            Role::Bias => self.bias,
+            Role::NormScale | Role::NormShift => self.norm,
+            Role::Weight | Role::Embedding => false,
+        }
+    }
+}
+
+impl FromStr for Ignore {
+    type Err = MethodError;
+
+    fn from_str(text: &str) -> Result<Ignore, MethodError> {
+        let mut ignore = Ignore::default();
+        for word in text.split([',', ' ']).filter(|word| !word.is_empty()) {
+            match word {
+                "bias" => ignore.bias = true,
+                "norm" => ignore.norm = true,
+                _ => return Err(MethodError::config("ignored parameters", "bias or norm", word)),
+            }
+        }
+        Ok(ignore)
+    }
+}
+
+/// What random directions are like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DirectionConfig {
+    /// How they are scaled to the weights.
+    pub normalize: Normalize,
+    /// What they leave where it is.
+    pub ignore: Ignore,
+}
+
+/// A Gaussian direction, scaled to the weights.
+///
+/// Element `i` of a parameter is draw `i` of the stream's child of the parameter's name, so that
+/// no parameter's draws depend on another's shape. Then [`normalize`].
+///
+/// # Errors
+/// Weights of another model.
+/// # Source    Li, Xu, Taylor, Studer, Goldstein, Visualizing the loss landscape of neural nets,
+/// 2018, arXiv 1712.09913, section 4
+pub fn random_direction(
+    described: &[Parameter],
+    weights: &Parameters,
+    config: &DirectionConfig,
+    stream: &Stream,
+) -> Result<Parameters, MethodError> {
+    let mut arrays = Vec::with_capacity(described.len());
+    for parameter in described {
+        let draws = stream.child(&parameter.name);
+        let values: Vec<f64> = (0..parameter.count() as u64).map(|i| draws.normal(i)).collect();
+        arrays.push((parameter.name.clone(), Array::from_slice(&parameter.shape, &values)?));
+    }
+    normalize(described, weights, &Parameters::new(arrays)?, config)
+}
+
+/// A direction scaled to the weights, in `f64`.
+///
+/// - `filter`: `d_f <- d_f |w_f| / |d_f|` for each filter `f`: an output unit with its whole
+///   fan-in, biases apart. In an array of one axis (biases, normalisation) and in a scalar each
+///   element is a filter of its own; in an embedding each row is one.
+/// - `layer`: the same for each array.
+/// - `none`: as it is.
+///
+/// Ignored parameters get zero. So does a filter whose direction is zero; one whose weights are
+/// zero gets norm zero, and does not move.
+///
+/// # Errors
+/// Weights or a direction of another model.
+/// # Deviations    the authors' code takes the weights themselves as direction of arrays of one
+/// axis, which moves all of them outward together; here their signs are those of the draws. It also
+/// adds 1e-10 to `|d_f|`.
+/// # Source    Li et al. 2018, arXiv 1712.09913, section 4
+pub fn normalize(
+    described: &[Parameter],
+    weights: &Parameters,
+    direction: &Parameters,
+    config: &DirectionConfig,
+) -> Result<Parameters, MethodError> {
+    check(described, "the weights of a direction", weights)?;
+    check(described, "a direction", direction)?;
+    let mut arrays = Vec::with_capacity(described.len());
+    for ((parameter, w), d) in described.iter().zip(weights.arrays()).zip(direction.arrays()) {
+        let (w, mut d) = (w.to_f64_vec(), d.to_f64_vec());
+        if config.ignore.leaves(parameter.role) {
+            d.fill(0.0);
+        }
+        let groups = match config.normalize {
+            Normalize::None => None,
+            Normalize::Layer => Some(Groups { n: 1, inner: 1, whole: true }),
+            Normalize::Filter => Some(filters(parameter)),
+        };
+        if let Some(groups) = groups {
+            groups.rescale(&mut d, &w);
+        }
+        arrays.push((parameter.name.clone(), Array::from_slice(&parameter.shape, &d)?));
+    }
+    Ok(Parameters::new(arrays)?)
+}
+
+/// Which elements of an array belong together: element `i` to group `i / inner % n`.
+struct Groups {
+    n: usize,
+    inner: usize,
+    whole: bool,
+}
+
+fn filters(parameter: &Parameter) -> Groups {
+    if parameter.shape.len() < 2 {
+        return Groups { n: parameter.count().max(1), inner: 1, whole: false };
+    }
+    let axis = match parameter.role {
+        Role::Embedding => Some(0),
+        _ => parameter.filter_axis(),
+    };
+    match axis {
+        Some(axis) => Groups {
+            n: parameter.shape[axis].max(1),
+            inner: parameter.shape[axis + 1..].iter().product::<usize>().max(1),
+            whole: false,
+        },
+        None => Groups { n: 1, inner: 1, whole: true },
+    }
+}
+
+impl Groups {
+    fn rescale(&self, d: &mut [f64], w: &[f64]) {
+        let of = |i: usize| if self.whole { 0 } else { i / self.inner % self.n };
+        let squares = |x: &[f64]| {
+            let mut sums = vec![0.0; self.n];
+            for (i, value) in x.iter().enumerate() {
+                sums[of(i)] += value * value;
+            }
+            sums
+        };
+        let factors: Vec<f64> = squares(d)
+            .into_iter()
+            .zip(squares(w))
+            .map(|(d, w)| if d > 0.0 { (w / d).sqrt() } else { 0.0 })
+            .collect();
+        for (i, value) in d.iter_mut().enumerate() {
+            *value *= factors[of(i)];
+        }
+    }
+}
+
+fn check(described: &[Parameter], what: &str, got: &Parameters) -> Result<(), MethodError> {
+    if described.len() != got.len() {
+        let expected = format!("{} arrays", described.len());
+        return Err(MethodError::mismatch(what, expected, got.len()));
+    }
+    for (parameter, (name, array)) in described.iter().zip(got.iter()) {
+        if parameter.name != name || parameter.shape != array.shape() {
+            let expected = format!("{} {:?}", parameter.name, parameter.shape);
+            let got = format!("{name} {:?}", array.shape());
+            return Err(MethodError::mismatch(what, expected, got));
+        }
+    }
+    Ok(())
+}
+
+/// The direction from one point to another, in `f64`: the other lies at coordinate one.
+///
+/// # Errors
+/// Points of different models.
+pub fn between(from: &Parameters, to: &Parameters) -> Result<Parameters, MethodError> {
+    let (from, to) =
+        (from.convert(thalweg_array::DType::F64), to.convert(thalweg_array::DType::F64));
+    Ok(to.add_scaled(-1.0, &from)?)
+}
+
+/// The direction whose arrays are `axis.<parameter>` among named arrays, as `x.fc.weight`; in the
+/// engine's layout.
+///
+/// # Errors
+/// An array that is missing, or of another shape; one of this axis that is no parameter's.
+pub fn given(
+    described: &[Parameter],
+    axis: &str,
+    entries: &[(String, Array)],
+) -> Result<Parameters, MethodError> {
+    let prefix = format!("{axis}.");
+    let of_axis =
+        || entries.iter().filter_map(|(name, array)| Some((name.strip_prefix(&prefix)?, array)));
+    if let Some((stray, _)) = of_axis().find(|(name, _)| described.iter().all(|p| p.name != *name))
+    {
+        let expected = format!("{prefix} and a parameter of the model");
+        return Err(MethodError::mismatch(
+            "a given direction",
+            expected,
+            format!("{prefix}{stray}"),
+        ));
+    }
+    let mut arrays = Vec::with_capacity(described.len());
+    for parameter in described {
+        let found = of_axis().find(|(name, _)| *name == parameter.name);
+        let expected = format!("{prefix}{} {:?}", parameter.name, parameter.shape);
+        match found {
+            Some((_, array)) if array.shape() == parameter.shape && array.dtype().is_float() => {
+                arrays.push((parameter.name.clone(), array.clone()));
+            }
+            Some((_, array)) => {
+                let got = format!("{}{:?}", array.dtype(), array.shape());
+                return Err(MethodError::mismatch("a given direction", expected, got));
+            }
+            None => {
+                return Err(MethodError::mismatch("a given direction", expected, "none"));
+            }
+        }
+    }
+    Ok(Parameters::new(arrays)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::vector::norm;
+    use thalweg_nn::Architecture;
+
+    fn convnet() -> (Vec<Parameter>, Parameters) {
+        let model = "resnet depth=8 width=4".parse::<Architecture>().unwrap();
+        let model = model.build(&[8, 8, 1], 10).unwrap();
+        let weights = thalweg_train::initialize(&model, 0, thalweg_array::DType::F64).unwrap();
+        // Biases and shifts start at zero, which would hide what becomes of them.
+        let flat = weights.parameters.flatten().iter().map(|w| w + 0.01).collect::<Vec<_>>();
+        (model.parameters().to_vec(), weights.parameters.unflatten(&flat).unwrap())
+    }
+
+    #[test]
+    fn every_filter_has_the_norm_of_its_weights() {
+        let (described, weights) = convnet();
+        let stream = Stream::new(0, "directions");
+        let config = DirectionConfig::default();
+        let d = random_direction(&described, &weights, &config, &stream).unwrap();
+        for ((parameter, d), w) in described.iter().zip(d.arrays()).zip(weights.arrays()) {
+            let (d, w) = (d.to_f64_vec(), w.to_f64_vec());
+            // Filters are last in kernels, matrices and vectors alike.
+            let n = *parameter.shape.last().unwrap();
+            for filter in 0..n {
+                let of = |x: &[f64]| {
+                    norm(&x.iter().skip(filter).step_by(n).copied().collect::<Vec<_>>())
+                };
+                assert!((of(&d) - of(&w)).abs() < 1e-12 * of(&w), "{}", parameter.name);
+            }
+            if parameter.shape.len() > 1 {
+                assert!(d.iter().any(|x| *x < 0.0) && d.iter().any(|x| *x > 0.0));
+            }
+        }
+    }
+
+    #[test]
+    fn ignored_parameters_stay() {
+        let (described, weights) = convnet();
+        let stream = Stream::new(0, "directions");
+        for normalize in Normalize::ALL {
+            let config = DirectionConfig { normalize, ignore: "bias,norm".parse().unwrap() };
+            let d = random_direction(&described, &weights, &config, &stream).unwrap();
+            for (parameter, d) in described.iter().zip(d.arrays()) {
+                let moves = d.to_f64_vec().iter().any(|x| *x != 0.0);
+                assert_eq!(moves, parameter.role == Role::Weight, "{}", parameter.name);
+            }
+        }
+    }
+
+    #[test]
+    fn layers_have_the_norm_of_theirs_and_none_is_as_drawn() {
+        let (described, weights) = convnet();
+        let stream = Stream::new(0, "directions");
+        let draw = |normalize| {
+            let config = DirectionConfig { normalize, ignore: Ignore::default() };
+            random_direction(&described, &weights, &config, &stream).unwrap()
+        };
+        for (d, w) in draw(Normalize::Layer).arrays().iter().zip(weights.arrays()) {
+            let (d, w) = (norm(&d.to_f64_vec()), norm(&w.to_f64_vec()));
+            assert!((d - w).abs() < 1e-12 * w);
+        }
+        let plain = draw(Normalize::None);
+        let expected = stream.child(&described[0].name).normal(3);
+        assert_eq!(plain.arrays()[0].to_f64_vec()[3], expected);
+    }
+
+    #[test]
+    fn zero_filters_do_not_move() {
+        let weight = Parameter::new(
+            "w",
+            &[2, 2],
+            Role::Weight,
+            &[thalweg_nn::Axis::Input, thalweg_nn::Axis::Output],
+            thalweg_nn::Initializer::Constant(0.0),
+        );
+        let tree = |values: &[f64]| {
+            Parameters::new(vec![("w".into(), Array::from_slice(&[2, 2], values).unwrap())])
+                .unwrap()
+        };
+        let (w, d) = (tree(&[0.0, 3.0, 0.0, 4.0]), tree(&[1.0, 0.6, 2.0, 0.8]));
+        let found = normalize(&[weight], &w, &d, &DirectionConfig::default()).unwrap().flatten();
+        assert_eq!((found[0], found[2]), (0.0, 0.0));
+        assert!((found[1] - 3.0).abs() < 1e-14 && (found[3] - 4.0).abs() < 1e-14);
+    }
+
+    #[test]
+    fn given_arrays_are_checked() {
+        let (described, weights) = convnet();
+        let mut entries: Vec<(String, Array)> =
+            weights.iter().map(|(name, array)| (format!("x.{name}"), array.clone())).collect();
+        assert_eq!(given(&described, "x", &entries).unwrap(), weights);
+        assert!(given(&described, "y", &entries).is_err());
+        entries.push(("x.extra".into(), Array::scalar(0.0)));
+        let message = given(&described, "x", &entries).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "a given direction: expected x. and a parameter of the model, got x.extra"
+        );
+    }
+
+    #[test]
+    fn names_are_read() {
+        assert_eq!("layer".parse::<Normalize>().unwrap(), Normalize::Layer);
+        assert!("Filter".parse::<Normalize>().is_err());
+        assert_eq!("bias norm".parse::<Ignore>().unwrap().names(), ["bias", "norm"]);
+        assert!("biasbn".parse::<Ignore>().is_err());
+        assert_eq!("".parse::<Ignore>().unwrap(), Ignore::default());
+    }
+}

@@ -1,0 +1,17 @@
+//! The loss on lines and planes through weight space.
+
+mod directions;
+mod grid;
+mod plane;
+mod random_surface;
+mod roughness_index;
+mod trajectory;
+
+pub use directions::{
+    DirectionConfig, Ignore, Normalize, between, given, normalize, random_direction,
+};
+pub use grid::GridRange;
+pub use plane::{Plane, Surface, surface};
+pub use random_surface::{RandomSurface, RandomSurfaceConfig, random_planes};
+pub use roughness_index::{Roughness, RoughnessConfig, RoughnessIndex, roughness_index};
+pub use trajectory::{Trajectory, trajectory_plane};

@@ -1,0 +1,143 @@
+//! The loss on a grid in a line or plane.
+
+use crate::common::{Evaluation, Evaluator, Objective, Status};
+use crate::error::stored;
+use crate::{Context, MethodError};
+use thalweg_array::Array;
+use thalweg_nn::{Parameters, Weights};
+
+/// Points in a unit of work. Fixed, so that what was stored under one memory budget serves
+/// another.
+const UNIT: usize = 32;
+
+/// One direction, or two that span a plane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plane {
+    /// The direction of the first coordinate.
+    pub x: Parameters,
+    /// The direction of the second, for a plane.
+    pub y: Option<Parameters>,
+}
+
+/// An objective on a grid: values `[pair, y, x]`, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Surface {
+    /// Coordinates along the first direction.
+    pub x: Vec<f64>,
+    /// Coordinates along the second; a single zero on a line.
+    pub y: Vec<f64>,
+    /// Number of planes.
+    pub pairs: usize,
+    /// The loss.
+    pub loss: Vec<f64>,
+    /// The share of examples classified rightly, for classification.
+    pub accuracy: Option<Vec<f64>>,
+    /// The standard error of the loss, where the examples are a sample.
+    pub loss_standard_error: Option<Vec<f64>>,
+    /// Whether each loss is finite.
+    pub status: Vec<Status>,
+    /// The value at the centre: one evaluation pass, of which a grid point at the origin has the
+    /// bits.
+    pub centre: Evaluation,
+}
+
+impl Surface {
+    /// The values of one plane, `[y, x]`.
+    pub fn pair(&self, pair: usize) -> &[f64] {
+        let size = self.x.len() * self.y.len();
+        self.loss.get(pair * size..(pair + 1) * size).unwrap_or(&[])
+    }
+}
+
+/// Evaluates an objective at `w + x_i d + y_j e` for every grid point and every plane.
+///
+/// Many points are one program: weights are made from the coordinates inside of it. Blocks of
+/// points are units of work; neither they nor the memory budget change a bit.
+///
+/// # Errors
+/// No plane, a line with `y` coordinates other than a single zero, planes of another model; no
+/// room for a single point; those of the engine; `Interrupted` between batches.
+pub fn surface(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    centre: &Weights,
+    planes: &[Plane],
+    x: &[f64],
+    y: &[f64],
+) -> Result<Surface, MethodError> {
+    let points = planes.len().checked_mul(x.len()).and_then(|n| n.checked_mul(y.len()));
+    let points = points.filter(|&n| n > 0 && n < isize::MAX as usize / 64).ok_or_else(|| {
+        let got = format!("{} planes of {} x {} points", planes.len(), y.len(), x.len());
+        MethodError::config("surface", "at least one point, and as many as memory holds", got)
+    })?;
+    if let Some(bad) = x.iter().chain(y).find(|c| !c.is_finite()) {
+        return Err(MethodError::config("coordinate of a surface", "a finite number", bad));
+    }
+    ctx.progress().start("surface", points as u64);
+    let at_centre = crate::evaluate(ctx, objective, centre)?;
+    let mut surface = Surface {
+        x: x.to_vec(),
+        y: y.to_vec(),
+        pairs: planes.len(),
+        loss: Vec::with_capacity(points),
+        accuracy: at_centre.accuracy.map(|_| Vec::with_capacity(points)),
+        loss_standard_error: at_centre.standard_error.map(|_| Vec::with_capacity(points)),
+        status: Vec::with_capacity(points),
+        centre: at_centre,
+    };
+    for (pair, plane) in planes.iter().enumerate() {
+        if plane.y.is_none() && y != [0.0] {
+            return Err(MethodError::config("second coordinates of a line", "a single 0", y.len()));
+        }
+        let directions: Vec<Parameters> =
+            std::iter::once(&plane.x).chain(&plane.y).cloned().collect();
+        let evaluator = Evaluator::affine(ctx, objective, centre, &directions)?;
+        let grid: Vec<Vec<f64>> = y
+            .iter()
+            .flat_map(|&y| x.iter().map(move |&x| [x, y]))
+            .map(|point| point[..directions.len()].to_vec())
+            .collect();
+        for (block, points) in grid.chunks(UNIT).enumerate() {
+            surface.block(ctx, &format!("surface/{pair}/{block}"), points, &evaluator)?;
+            ctx.progress().advance(points.len() as u64);
+        }
+    }
+    Ok(surface)
+}
+
+impl Surface {
+    fn block(
+        &mut self,
+        ctx: &Context<'_>,
+        key: &str,
+        points: &[Vec<f64>],
+        evaluator: &Evaluator<'_>,
+    ) -> Result<(), MethodError> {
+        let arrays = ctx.unit(key, || {
+            let found = evaluator.at(points)?;
+            let column = |name: &str, of: &dyn Fn(&Evaluation) -> f64| {
+                let values: Vec<f64> = found.iter().map(of).collect();
+                (name.to_owned(), Array::vector(&values))
+            };
+            Ok(vec![
+                column("loss", &|e| e.loss),
+                column("accuracy", &|e| e.accuracy.unwrap_or(f64::NAN)),
+                column("standard_error", &|e| e.standard_error.unwrap_or(f64::NAN)),
+            ])
+        })?;
+        let column = |name| stored(key, &arrays, name, points.len());
+        let loss = column("loss")?;
+        self.loss.extend_from_slice(loss);
+        self.status.extend(loss.iter().map(|loss| match loss.is_finite() {
+            true => Status::Computed,
+            false => Status::NotFinite,
+        }));
+        if let Some(accuracy) = &mut self.accuracy {
+            accuracy.extend_from_slice(column("accuracy")?);
+        }
+        if let Some(errors) = &mut self.loss_standard_error {
+            errors.extend_from_slice(column("standard_error")?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! Surfaces along random directions.
+
+use super::directions::{DirectionConfig, random_direction};
+use super::grid::GridRange;
+use super::plane::{Plane, Surface, surface};
+use crate::common::Objective;
+use crate::registry::Instrument;
+use crate::{Context, MethodError};
+use thalweg_nn::Weights;
+
+/// Which random surface.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RandomSurfaceConfig {
+    /// What the directions are like.
+    pub directions: DirectionConfig,
+    /// Coordinates along the first direction.
+    pub x: GridRange,
+    /// Coordinates along the second; `None` for a line.
+    pub y: Option<GridRange>,
+    /// Number of pairs of directions, for the spread between them.
+    pub pairs: usize,
+}
+
+impl Default for RandomSurfaceConfig {
+    fn default() -> RandomSurfaceConfig {
+        let range = GridRange::new(-1.0, 1.0, 31).expect("a range of 31 points");
+        RandomSurfaceConfig {
+            directions: DirectionConfig::default(),
+            x: range,
+            y: Some(range),
+            pairs: 1,
+        }
+    }
+}
+
+/// Planes (or lines) along random directions: pair `i` draws from the streams `x` and `y` of
+/// member `i` of the context's stream `directions`, whatever the number of pairs.
+///
+/// # Errors
+/// Weights of another model; no pair.
+pub fn random_planes(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    centre: &Weights,
+    config: &DirectionConfig,
+    pairs: usize,
+    two_dimensional: bool,
+) -> Result<Vec<Plane>, MethodError> {
+    if pairs == 0 {
+        return Err(MethodError::config("number of pairs of directions", "at least 1", 0));
+    }
+    let root = ctx.stream("directions");
+    let one = |pair: usize, axis: &str| {
+        let stream = root.at(pair as u64).child(axis);
+        random_direction(objective.parameters(), &centre.parameters, config, &stream)
+    };
+    let plane = |pair| {
+        let y = if two_dimensional { Some(one(pair, "y")?) } else { None };
+        Ok(Plane { x: one(pair, "x")?, y })
+    };
+    (0..pairs).map(plane).collect()
+}
+
+/// The surface along random directions, as an instrument: [`random_planes`], then [`surface`].
+#[derive(Clone, Copy, Debug)]
+pub struct RandomSurface;
+
+impl Instrument for RandomSurface {
+    const ID: &'static str = "random_surface";
+    const SUMMARY: &'static str = "loss on lines or planes along random directions";
+    const SOURCE: &'static str = "Li et al. 2018, arXiv 1712.09913";
+    type Config = RandomSurfaceConfig;
+    type Reading = Surface;
+
+    fn measure(
+        ctx: &Context<'_>,
+        objective: &dyn Objective,
+        point: &Weights,
+        config: &RandomSurfaceConfig,
+    ) -> Result<Surface, MethodError> {
+        let two = config.y.is_some();
+        let planes = random_planes(ctx, objective, point, &config.directions, config.pairs, two)?;
+        let y = config.y.map_or(vec![0.0], |range| range.values());
+        surface(ctx, objective, point, &planes, &config.x.values(), &y)
+    }
+
+    fn refused() -> Vec<RandomSurfaceConfig> {
+        vec![RandomSurfaceConfig { pairs: 0, ..RandomSurfaceConfig::default() }]
+    }
+}

@@ -1,0 +1,277 @@
+//! The roughness index.
+
+use super::directions::{DirectionConfig, Ignore, Normalize, random_direction};
+use crate::common::{Evaluator, Objective};
+use crate::error::stored;
+use crate::registry::Instrument;
+use crate::{Context, MethodError};
+use thalweg_array::{Array, DType};
+use thalweg_nn::Weights;
+use thalweg_stats::{BootstrapConfig, Estimate, Interval, Moments, bootstrap};
+
+/// How the index is taken; the defaults are those of the authors' code.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RoughnessConfig {
+    /// Number of random lines; at least two.
+    pub directions: usize,
+    /// How far each line goes to either side.
+    pub half_width: f64,
+    /// Number of equal intervals on it; at least two.
+    pub intervals: usize,
+    /// How directions are scaled to the weights.
+    pub normalize: Normalize,
+}
+
+impl Default for RoughnessConfig {
+    fn default() -> RoughnessConfig {
+        RoughnessConfig {
+            directions: 50,
+            half_width: 0.01,
+            intervals: 10,
+            normalize: Normalize::Filter,
+        }
+    }
+}
+
+/// What [`roughness_index`] found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Roughness {
+    /// The index, with its bootstrap standard error over directions.
+    pub index: Estimate,
+    /// The 95 % interval of the index (BCa bootstrap over directions).
+    pub interval: Interval,
+    /// Mean and standard error of the normalised total variations.
+    pub mean: Estimate,
+    /// The normalised total variation of each line with a finite loss throughout that is not flat.
+    pub variations: Vec<f64>,
+    /// The share of these lines on which the loss is not monotone.
+    pub turning: f64,
+    /// Lines left out because the loss is not finite somewhere on them.
+    pub not_finite: usize,
+    /// Lines left out because the loss is flat up to rounding.
+    pub flat: usize,
+}
+
+/// The relative spread of the normalised total variation of the loss on random lines.
+///
+/// On `m + 1` equally spaced points of `[-l, l]`, with `f_j(t) = L(w + t d_j)`:
+/// `T_j = sum over i of |f_j(t_{i+1}) - f_j(t_i)|`, `V_j = T_j / (2 l) / (max f_j - min f_j)`,
+/// `index = std(V) / mean(V)` with the unbiased variance.
+///
+/// Directions are Gaussian, scaled to the weights; arrays of one axis do not move. `2 l V_j` is 1
+/// on a monotone line, 2 on one that turns once between equal ends, more where the loss wiggles. So
+/// the index is 0 where all lines are monotone and where all turn alike; at small `l` it says how
+/// gradient and curvature compare rather than how rough the loss is.
+///
+/// The loss is not finite or flat on some lines: they are left out and counted. With fewer than
+/// two lines left the index is NaN.
+///
+/// # Errors
+/// Fewer than two directions or intervals, a half width that is not positive; weights of another
+/// model; those of the engine.
+/// # Source    Wu et al., Roughness index for loss landscapes of neural network models of partial
+/// differential equations, 2021, arXiv 2103.11069, and its code
+pub fn roughness_index(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    point: &Weights,
+    config: &RoughnessConfig,
+) -> Result<Roughness, MethodError> {
+    check(config)?;
+    let (m, l) = (config.intervals, config.half_width);
+    let offsets: Vec<Vec<f64>> =
+        (0..=m).map(|i| vec![(-l * (m - i) as f64 + l * i as f64) / m as f64]).collect();
+    let directions = DirectionConfig { normalize: config.normalize, ignore: Ignore::default() };
+    let stream = ctx.stream("roughness");
+    ctx.progress().start("roughness", config.directions as u64);
+    let (mut variations, mut turning, mut not_finite, mut flat) = (Vec::new(), 0, 0, 0);
+    for j in 0..config.directions {
+        let key = format!("roughness/{j}");
+        let arrays = ctx.unit(&key, || {
+            let draws = stream.at(j as u64);
+            let parameters = objective.parameters();
+            let direction = random_direction(parameters, &point.parameters, &directions, &draws)?;
+            let still = parameters.iter().zip(direction.arrays()).map(|(p, array)| {
+                if p.shape.len() < 2 { Array::zeros(DType::F64, &p.shape) } else { array.clone() }
+            });
+            let direction = direction.with_arrays(still.collect())?;
+            let evaluator = Evaluator::affine(ctx, objective, point, &[direction])?;
+            let losses: Vec<f64> = evaluator.at(&offsets)?.iter().map(|e| e.loss).collect();
+            Ok(vec![("losses".into(), Array::vector(&losses))])
+        })?;
+        match variation(stored(&key, &arrays, "losses", m + 1)?, objective.float()) {
+            Line::NotFinite => not_finite += 1,
+            Line::Flat => flat += 1,
+            Line::Varies(ratio) => {
+                // Rounding moves the sum of a monotone line's steps by less than this.
+                turning += usize::from(ratio > 1.0 + 1e-9);
+                variations.push(ratio / (2.0 * l));
+            }
+        }
+        ctx.progress().advance(1);
+    }
+    summarize(ctx, variations, turning, not_finite, flat)
+}
+
+fn check(config: &RoughnessConfig) -> Result<(), MethodError> {
+    for (what, n) in
+        [("number of directions", config.directions), ("number of intervals", config.intervals)]
+    {
+        if n < 2 {
+            return Err(MethodError::config(what, "at least 2", n));
+        }
+    }
+    match config.half_width > 0.0 && config.half_width.is_finite() {
+        true => Ok(()),
+        false => Err(MethodError::config("half width", "a positive number", config.half_width)),
+    }
+}
+
+enum Line {
+    NotFinite,
+    Flat,
+    /// Total variation over range.
+    Varies(f64),
+}
+
+fn variation(losses: &[f64], float: DType) -> Line {
+    if losses.iter().any(|loss| !loss.is_finite()) {
+        return Line::NotFinite;
+    }
+    let high = losses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let low = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    let eps = if float == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };
+    if high - low <= 4.0 * eps * high.abs().max(low.abs()) {
+        return Line::Flat;
+    }
+    let total: f64 = losses.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum();
+    Line::Varies(total / (high - low))
+}
+
+fn summarize(
+    ctx: &Context<'_>,
+    variations: Vec<f64>,
+    turning: usize,
+    not_finite: usize,
+    flat: usize,
+) -> Result<Roughness, MethodError> {
+    let n = variations.len();
+    let turning = turning as f64 / n as f64;
+    if n < 2 {
+        let unknown = Estimate { value: f64::NAN, standard_error: f64::NAN, samples: n };
+        let interval = Interval { low: f64::NAN, high: f64::NAN };
+        let (index, mean) = (unknown, unknown);
+        return Ok(Roughness { index, interval, mean, variations, turning, not_finite, flat });
+    }
+    let ratio = |sample: &[f64]| {
+        let moments: Moments = sample.iter().copied().collect();
+        moments.standard_deviation().unwrap_or(0.0) / moments.mean()
+    };
+    let mean = Estimate::mean(&variations)?;
+    let (index, interval) = if variations.iter().all(|v| *v == variations[0]) {
+        // All alike: the bootstrap has no spread to correct for.
+        let index = Estimate { value: 0.0, standard_error: 0.0, samples: n };
+        (index, Interval { low: 0.0, high: 0.0 })
+    } else {
+        let seed = ctx.stream("roughness/bootstrap").u64(0);
+        let found = bootstrap(&variations, ratio, &BootstrapConfig { seed, ..Default::default() })?;
+        let (value, standard_error) = (found.value, found.standard_error);
+        (Estimate { value, standard_error, samples: n }, found.interval)
+    };
+    Ok(Roughness { index, interval, mean, variations, turning, not_finite, flat })
+}
+
+/// [`roughness_index`] as an instrument.
+#[derive(Clone, Copy, Debug)]
+pub struct RoughnessIndex;
+
+impl Instrument for RoughnessIndex {
+    const ID: &'static str = "roughness_index";
+    const SUMMARY: &'static str =
+        "relative spread of the total variation of the loss on random lines";
+    const SOURCE: &'static str = "Wu et al. 2021, arXiv 2103.11069";
+    type Config = RoughnessConfig;
+    type Reading = Roughness;
+
+    fn measure(
+        ctx: &Context<'_>,
+        objective: &dyn Objective,
+        point: &Weights,
+        config: &RoughnessConfig,
+    ) -> Result<Roughness, MethodError> {
+        roughness_index(ctx, objective, point, config)
+    }
+
+    fn refused() -> Vec<RoughnessConfig> {
+        let usual = RoughnessConfig::default();
+        vec![
+            RoughnessConfig { directions: 1, ..usual },
+            RoughnessConfig { intervals: 1, ..usual },
+            RoughnessConfig { half_width: 0.0, ..usual },
+            RoughnessConfig { half_width: f64::NAN, ..usual },
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Function;
+    use thalweg_exec::Executor;
+
+    fn of(
+        config: &RoughnessConfig,
+        at: &[f64; 4],
+        traced: impl for<'b> Fn(thalweg_graph::Tensor<'b>) -> thalweg_graph::Tensor<'b>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Roughness {
+        let function = Function::new(DType::F64, &[("w", &[2, 2])], move |_, w| traced(w[0]));
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 0);
+        roughness_index(&ctx, &function, &function.point(at).unwrap(), config).unwrap()
+    }
+
+    fn gaussian() -> RoughnessConfig {
+        RoughnessConfig { normalize: Normalize::None, ..RoughnessConfig::default() }
+    }
+
+    #[test]
+    fn at_a_minimum_every_line_turns_once() {
+        let found = of(&gaussian(), &[0.0; 4], |w| w.square().sum_all());
+        assert!(found.variations.iter().all(|v| (v * 0.01 - 1.0).abs() < 1e-9));
+        assert!(found.index.value < 1e-9 && found.turning == 1.0);
+    }
+
+    #[test]
+    fn a_linear_loss_is_monotone() {
+        let found = of(&gaussian(), &[1.0, 2.0, 3.0, 4.0], |w| w.sum_all() * 3.0);
+        assert!(found.variations.iter().all(|v| (v * 0.02 - 1.0).abs() < 1e-9));
+        assert!(found.index.value < 1e-9 && found.turning == 0.0);
+        assert_eq!((found.flat, found.not_finite, found.variations.len()), (0, 0, 50));
+    }
+
+    #[test]
+    fn the_index_does_not_know_the_scale_of_the_loss() {
+        let loss =
+            |w: thalweg_graph::Tensor<'_>| (w * 300.0).sin().sum_all() + w.square().sum_all();
+        let at = [0.5, -1.0, 0.3, 0.8];
+        let one = of(&RoughnessConfig::default(), &at, |w| {
+            (w * 300.0).sin().sum_all() + w.square().sum_all()
+        });
+        let other = of(&RoughnessConfig::default(), &at, move |w| loss(w) * 7.0 + 5.0);
+        assert!(one.index.value > 0.05 && one.turning > 0.5);
+        assert!((one.index.value - other.index.value).abs() < 1e-9);
+        assert!(one.interval.contains(one.index.value) && one.index.standard_error > 0.0);
+    }
+
+    #[test]
+    fn what_is_flat_or_not_finite_is_counted() {
+        let flat = of(&gaussian(), &[1.0; 4], |w| w.sum_all() * 0.0 + 2.0);
+        assert_eq!((flat.flat, flat.variations.len()), (50, 0));
+        assert!(flat.index.value.is_nan());
+        let broken = of(&gaussian(), &[0.0; 4], |w| w.sqrt().sum_all());
+        assert_eq!(broken.not_finite, 50);
+    }
+}

@@ -1,0 +1,256 @@
+//! The plane that a training run moves in, by principal components.
+
+use super::plane::Plane;
+use crate::common::symmetric_eigen;
+use crate::common::vector::{add_scaled, dot, norm, scale};
+use crate::{Context, MethodError};
+use thalweg_array::DType;
+use thalweg_nn::Parameters;
+
+/// The plane of a trajectory, and where its checkpoints lie.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trajectory {
+    /// Unit directions of largest and second largest variance. The plane goes through the centre
+    /// that was named.
+    pub plane: Plane,
+    /// The share of the checkpoints' variance along each of the two.
+    pub explained_variance: [f64; 2],
+    /// First coordinate of each checkpoint.
+    pub x: Vec<f64>,
+    /// Second coordinate of each.
+    pub y: Vec<f64>,
+    /// Distance of each from the plane.
+    pub residual: Vec<f64>,
+}
+
+/// Checkpoints held at once on each side of the products between them.
+const BLOCK: usize = 16;
+
+/// The plane through one checkpoint along the two principal components of all of them.
+///
+/// With differences `u_i = w_i - w_centre` and their mean `m`, the eigenvectors `c` of the centred
+/// Gram matrix `<u_i - m, u_j - m>` give the directions `sum over i of c_i (u_i - m)`, made unit;
+/// the second is made orthogonal to the first. Signs are such that the first checkpoint has no
+/// negative coordinate. `load` reads a checkpoint; two blocks of 16 of them are in memory at once,
+/// however many there are.
+///
+/// # Errors
+/// Fewer than three checkpoints, or ones that span no plane; a centre that is none of them;
+/// checkpoints of different models or not finite; those of `load`.
+/// # Source    Li et al. 2018, arXiv 1712.09913, section 7
+pub fn trajectory_plane(
+    ctx: &Context<'_>,
+    n_checkpoints: usize,
+    centre: usize,
+    mut load: impl FnMut(usize) -> Result<Parameters, MethodError>,
+) -> Result<Trajectory, MethodError> {
+    let n = n_checkpoints;
+    if n < 3 {
+        return Err(MethodError::config("number of checkpoints for a plane", "at least 3", n));
+    }
+    if centre >= n {
+        let expected = format!("one of 0 to {}", n - 1);
+        return Err(MethodError::config("centre of the trajectory", expected, centre));
+    }
+    let blocks = n.div_ceil(BLOCK) as u64;
+    ctx.progress().start("trajectory", blocks * (blocks + 1) / 2 + 2 * n as u64);
+    let origin = load(centre)?.convert(DType::F64);
+    let at_origin = origin.flatten();
+    let mut difference = |i: usize| -> Result<Vec<f64>, MethodError> {
+        let point = load(i)?.convert(DType::F64);
+        let same = point.names() == origin.names()
+            && point.iter().zip(origin.iter()).all(|(a, b)| a.1.shape() == b.1.shape());
+        if !same {
+            let what = format!("checkpoint {i}");
+            return Err(MethodError::mismatch(what, "the parameters of the others", "others"));
+        }
+        let mut u = point.flatten();
+        add_scaled(&mut u, -1.0, &at_origin);
+        match u.iter().find(|x| !x.is_finite()) {
+            None => Ok(u),
+            Some(value) => Err(MethodError::NotFinite {
+                what: format!("an element of checkpoint {i}"),
+                value: value.to_string(),
+            }),
+        }
+    };
+
+    let mut gram = vec![vec![0.0; n]; n];
+    for first in (0..n).step_by(BLOCK) {
+        let rows =
+            (first..(first + BLOCK).min(n)).map(&mut difference).collect::<Result<Vec<_>, _>>()?;
+        for second in (0..=first).step_by(BLOCK) {
+            ctx.check()?;
+            for j in second..(second + BLOCK).min(n).min(first + rows.len()) {
+                let column;
+                let u = if second == first {
+                    &rows[j - first]
+                } else {
+                    column = difference(j)?;
+                    &column
+                };
+                for (i, row) in rows.iter().enumerate().filter(|(i, _)| first + i >= j) {
+                    let product = dot(row, u);
+                    (gram[first + i][j], gram[j][first + i]) = (product, product);
+                }
+            }
+            ctx.progress().advance(1);
+        }
+    }
+    let (weights, explained_variance) = components(&gram)?;
+
+    // Weights of each component sum to zero, so that the mean need not be taken off.
+    let mut directions = [vec![0.0; at_origin.len()], vec![0.0; at_origin.len()]];
+    for i in 0..n {
+        ctx.check()?;
+        let u = difference(i)?;
+        for (direction, weights) in directions.iter_mut().zip(&weights) {
+            add_scaled(direction, weights[i], &u);
+        }
+        ctx.progress().advance(1);
+    }
+    let [mut x, mut y] = directions;
+    let length = norm(&x);
+    scale(&mut x, 1.0 / length);
+    for _ in 0..2 {
+        let along = dot(&x, &y);
+        add_scaled(&mut y, -along, &x);
+    }
+    let length = norm(&y);
+    scale(&mut y, 1.0 / length);
+
+    let (mut xs, mut ys, mut residual) = (Vec::new(), Vec::new(), Vec::new());
+    for i in 0..n {
+        ctx.check()?;
+        let mut u = difference(i)?;
+        if i == 0 {
+            for direction in [&mut x, &mut y] {
+                if dot(direction, &u) < 0.0 {
+                    scale(direction, -1.0);
+                }
+            }
+        }
+        let (along_x, along_y) = (dot(&x, &u), dot(&y, &u));
+        add_scaled(&mut u, -along_x, &x);
+        add_scaled(&mut u, -along_y, &y);
+        xs.push(along_x);
+        ys.push(along_y);
+        residual.push(norm(&u));
+        ctx.progress().advance(1);
+    }
+    let plane = Plane { x: origin.unflatten(&x)?, y: Some(origin.unflatten(&y)?) };
+    Ok(Trajectory { plane, explained_variance, x: xs, y: ys, residual })
+}
+
+/// Weights of the checkpoints in the first two components, and the components' shares of the
+/// variance.
+fn components(gram: &[Vec<f64>]) -> Result<([Vec<f64>; 2], [f64; 2]), MethodError> {
+    let n = gram.len();
+    let means: Vec<f64> = gram.iter().map(|row| row.iter().sum::<f64>() / n as f64).collect();
+    let mean = means.iter().sum::<f64>() / n as f64;
+    let centred: Vec<Vec<f64>> =
+        (0..n).map(|i| (0..n).map(|j| gram[i][j] - means[i] - means[j] + mean).collect()).collect();
+    let eigen = symmetric_eigen(&centred);
+    let total: f64 = (0..n).map(|i| centred[i][i]).sum();
+    // Rounding in the products leaves this much where there is no variance.
+    let largest = gram.iter().enumerate().fold(0.0f64, |m, (i, row)| m.max(row[i]));
+    if eigen.values[n - 2] <= 64.0 * n as f64 * f64::EPSILON * largest {
+        let expected = "checkpoints that span a plane";
+        return Err(MethodError::mismatch("trajectory", expected, "checkpoints on a line"));
+    }
+    let weights = [n - 1, n - 2].map(|i| {
+        let mut c = eigen.vectors[i].clone();
+        let mean = c.iter().sum::<f64>() / n as f64;
+        c.iter_mut().for_each(|c| *c -= mean);
+        c
+    });
+    Ok((weights, [n - 1, n - 2].map(|i| eigen.values[i] / total)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thalweg_array::Array;
+    use thalweg_data::Stream;
+    use thalweg_exec::Executor;
+
+    fn tree(values: &[f64]) -> Parameters {
+        Parameters::new(vec![("w".into(), Array::vector(values))]).unwrap()
+    }
+
+    /// `offset + a_i p + b_i q + noise`, with orthonormal `p` and `q`.
+    fn spiral(n: usize, noise: f64) -> Vec<Vec<f64>> {
+        let stream = Stream::new(0, "spiral");
+        let draw =
+            |name: &str| -> Vec<f64> { (0..50).map(|i| stream.child(name).normal(i)).collect() };
+        let (mut p, mut q, offset) = (draw("p"), draw("q"), draw("offset"));
+        let length = norm(&p);
+        scale(&mut p, 1.0 / length);
+        let along = dot(&p, &q);
+        add_scaled(&mut q, -along, &p);
+        let length = norm(&q);
+        scale(&mut q, 1.0 / length);
+        (0..n)
+            .map(|i| {
+                let t = i as f64 / n as f64;
+                let mut w = offset.clone();
+                add_scaled(&mut w, 5.0 * (1.0 - t), &p);
+                add_scaled(&mut w, (6.0 * t).sin() * (1.0 - t), &q);
+                for (j, w) in w.iter_mut().enumerate() {
+                    *w += noise * stream.at(i as u64).normal(j as u64);
+                }
+                w
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_planted_plane_is_recovered() {
+        let points = spiral(40, 0.0);
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 0);
+        let found = trajectory_plane(&ctx, 40, 39, |i| Ok(tree(&points[i]))).unwrap();
+        assert!((found.explained_variance.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        let (x, y) = (found.plane.x.flatten(), found.plane.y.as_ref().unwrap().flatten());
+        assert!((norm(&x) - 1.0).abs() < 1e-12 && dot(&x, &y).abs() < 1e-12);
+        for (i, point) in points.iter().enumerate() {
+            assert!(found.residual[i] < 1e-12, "{}", found.residual[i]);
+            let mut back = points[39].clone();
+            add_scaled(&mut back, found.x[i], &x);
+            add_scaled(&mut back, found.y[i], &y);
+            add_scaled(&mut back, -1.0, point);
+            assert!(norm(&back) < 1e-12);
+        }
+        assert_eq!((found.x[39], found.y[39]), (0.0, 0.0));
+        assert!(found.x[0] > 0.0 && found.y[0] >= 0.0);
+    }
+
+    #[test]
+    fn what_lies_outside_is_its_distance() {
+        let points = spiral(20, 0.01);
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 0);
+        let found = trajectory_plane(&ctx, 20, 19, |i| Ok(tree(&points[i]))).unwrap();
+        let explained: f64 = found.explained_variance.iter().sum();
+        assert!((0.98..0.9999).contains(&explained), "{explained}");
+        // 48 dimensions of noise at two points.
+        let expected = 0.01 * (2.0f64 * 48.0).sqrt();
+        for residual in &found.residual[..19] {
+            assert!((0.5 * expected..1.5 * expected).contains(residual), "{residual}");
+        }
+    }
+
+    #[test]
+    fn no_plane_is_an_error() {
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 0);
+        let line = |i: usize| Ok(tree(&[i as f64, 2.0 * i as f64, 1.0]));
+        assert!(trajectory_plane(&ctx, 5, 4, line).is_err());
+        assert!(trajectory_plane(&ctx, 2, 1, line).is_err());
+        assert!(trajectory_plane(&ctx, 5, 5, line).is_err());
+        let grows = |i: usize| Ok(tree(&vec![i as f64; i + 1]));
+        assert!(trajectory_plane(&ctx, 5, 4, grows).is_err());
+        let breaks = |i: usize| Ok(tree(&[i as f64, if i == 2 { f64::NAN } else { 0.0 }]));
+        assert!(matches!(trajectory_plane(&ctx, 5, 4, breaks), Err(MethodError::NotFinite { .. })));
+    }
+}
