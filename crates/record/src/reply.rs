@@ -32,6 +32,10 @@ pub enum Body {
     Surface(SurfaceBody),
     /// `thalweg spectrum`.
     Spectrum(SpectrumBody),
+    /// `thalweg data`.
+    Data(DataBody),
+    /// `thalweg export`.
+    Export(ExportBody),
     /// `thalweg papers`.
     Papers(PapersBody),
     /// `thalweg reproduce`.
@@ -164,6 +168,55 @@ pub struct SpectrumBody {
     pub density: Option<Density>,
 }
 
+/// The keys of `data`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DataBody {
+    /// One entry a data set.
+    pub data: Vec<DataEntry>,
+}
+
+/// A data set in the reply of `data`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DataEntry {
+    /// Its name on the command line.
+    pub name: String,
+    /// What it is.
+    pub summary: String,
+    /// The official source.
+    pub source: String,
+    /// The licence.
+    pub license: String,
+    /// How to cite it.
+    pub citation: String,
+    /// Its files; none if it is embedded.
+    pub files: Vec<DataFile>,
+    /// The folders that were searched.
+    pub looked: Vec<String>,
+    /// Where it was found; absent if nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// How to get it.
+    pub obtain: String,
+}
+
+/// A file of a data set.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DataFile {
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its uncompressed contents.
+    pub sha256: String,
+}
+
+/// The keys of `export`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExportBody {
+    /// The paths of the files that were written.
+    pub files: Vec<String>,
+}
+
 /// The keys of `papers`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PapersBody {
@@ -246,6 +299,8 @@ impl Body {
             Body::Train(_) => "train",
             Body::Surface(_) => "surface",
             Body::Spectrum(_) => "spectrum",
+            Body::Data(_) => "data",
+            Body::Export(_) => "export",
             Body::Papers(_) => "papers",
             Body::Reproduce(_) => "reproduce",
         }
@@ -257,6 +312,8 @@ impl Body {
             Body::Train(body) => serde_json::to_value(body),
             Body::Surface(body) => serde_json::to_value(body),
             Body::Spectrum(body) => serde_json::to_value(body),
+            Body::Data(body) => serde_json::to_value(body),
+            Body::Export(body) => serde_json::to_value(body),
             Body::Papers(body) => serde_json::to_value(body),
             Body::Reproduce(body) => serde_json::to_value(body),
         };

@@ -1,0 +1,376 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use thalweg_lab::{Axis, Bytes, Precision, parse_rates, parse_seeds};
+
+/// A laboratory for the loss landscapes of neural networks.
+#[derive(Debug, Parser)]
+#[command(name = "thalweg", version, propagate_version = true, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What every command takes.
+    #[command(flatten)]
+    pub everywhere: Everywhere,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Everywhere {
+    /// Print one JSON object to stdout, and nothing else there.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The root of every random stream.
+    #[arg(long, global = true, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Threads; 0 is one for each core. They never change a result.
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Memory that may be used, as 2GiB [default: 60 % of what is free]. It never changes a
+    /// result.
+    #[arg(long, global = true, value_name = "SIZE")]
+    pub memory: Option<Bytes>,
+    /// Float type of weights and arithmetic: f32 or f64.
+    #[arg(long, global = true, value_name = "TYPE", default_value_t = Precision::F32)]
+    pub precision: Precision,
+    /// Directory to write; refused if it exists, unless --resume [default: runs/COMMAND, or
+    /// runs/COMMAND-2 and so on if that exists].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with a run that was stopped or killed, asked for with the same options; without
+    /// --out with the latest of the command.
+    #[arg(long, global = true)]
+    pub resume: bool,
+    /// Say nothing on stderr but errors.
+    #[arg(long, global = true)]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Map the landscape around networks: surface, curvature, sharpness, roughness, one report.
+    ///
+    /// Without MODEL it trains the default pair first: two deep narrow residual networks, one with
+    /// skip connections and one without.
+    Map(MapArguments),
+    /// Train a population: seeds and rates as one batched program.
+    Train(TrainArguments),
+    /// The loss on a line or a plane through weight space.
+    Surface(SurfaceArguments),
+    /// Eigenvalues, trace and density of the Hessian.
+    Spectrum(SpectrumArguments),
+    /// The data sets: what they are, where they come from, where they were looked for.
+    Data,
+    /// Write the arrays of a run as CSV files or as .npz.
+    Export(ExportArguments),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Command {
+    /// The name on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::Map(_) => "map",
+            Command::Train(_) => "train",
+            Command::Surface(_) => "surface",
+            Command::Spectrum(_) => "spectrum",
+            Command::Data => "data",
+            Command::Export(_) => "export",
+            Command::Completions { .. } => "completions",
+        }
+    }
+}
+
+/// Which data.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub struct DataArguments {
+    /// A built-in name (see `thalweg data`), or the path of an .npz file, an IDX file or a folder
+    /// of IDX files [default: the model's own, or digits].
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Share of the examples for the test part, if the data bring none of their own.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
+    pub test_fraction: f64,
+    /// Train on so many examples at most, stratified by class.
+    #[arg(long, value_name = "N")]
+    pub subsample: Option<usize>,
+    /// Draw this share of the training labels anew.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub label_noise: f64,
+}
+
+/// How networks are trained.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Training")]
+pub struct TrainingArguments {
+    /// Passes over the data [default: 20].
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u64>,
+    /// Steps, instead of --epochs.
+    #[arg(long, value_name = "N", conflicts_with = "epochs")]
+    pub steps: Option<u64>,
+    /// Examples in a batch [default: 64].
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Optimizer: sgd, momentum, nesterov, adam, adamw or sam, with options as
+    /// sgd:momentum=0.9,clip=1 [default: nesterov:weight_decay=5e-4].
+    #[arg(long, value_name = "TEXT")]
+    pub optimizer: Option<String>,
+    /// Schedule of the rate: constant, linear, cosine, step, wsd or one-cycle, with options as
+    /// cosine:warm_up=0.05 [default: one-cycle].
+    #[arg(long, value_name = "TEXT")]
+    pub schedule: Option<String>,
+    /// Weight decay, in place of the optimizer's.
+    #[arg(long, value_name = "X")]
+    pub weight_decay: Option<f64>,
+    /// Loss: cross-entropy, mse, half-squared-error or bce, with options as
+    /// "cross-entropy smoothing=0.1" [default: cross-entropy for classes, mse for values].
+    #[arg(long, value_name = "TEXT")]
+    pub loss: Option<String>,
+    /// Shift training images at random by up to so many pixels.
+    #[arg(long, value_name = "PIXELS", default_value_t = 0)]
+    pub shift: usize,
+    /// Mirror training images at random.
+    #[arg(long)]
+    pub flip: bool,
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+pub struct TrainArguments {
+    /// Architecture: linear, mlp, deep-linear, convnet or resnet, with options as
+    /// "resnet depth=20 width=16 skip=false" [default: resnet depth=20 width=16 for images, mlp
+    /// for features].
+    #[arg(long, value_name = "TEXT")]
+    pub arch: Option<String>,
+    /// Seeds, as 0..16 (16 left out) or 0,3,5 [default: that of --seed]. Seeds and rates multiply.
+    #[arg(long, value_name = "SEEDS", value_parser = seeds)]
+    pub seeds: Option<Seeds>,
+    /// Learning rates, as 0.1,0.03 [default: 0.1; 0.001 for adam and adamw].
+    #[arg(long, value_name = "RATES", value_parser = rates)]
+    pub lr: Option<Rates>,
+    /// Keep the weights every so many epochs, in trajectory/; 0: only at the end.
+    #[arg(long, value_name = "EPOCHS", default_value_t = 0)]
+    pub checkpoints: u64,
+    /// How networks are trained.
+    #[command(flatten)]
+    pub training: TrainingArguments,
+    /// Which data.
+    #[command(flatten)]
+    pub data: DataArguments,
+}
+
+/// Seeds of a population.
+#[derive(Debug, Clone)]
+pub struct Seeds(pub Vec<u64>);
+
+/// Learning rates of a population.
+#[derive(Debug, Clone)]
+pub struct Rates(pub Vec<f64>);
+
+fn seeds(text: &str) -> Result<Seeds, String> {
+    parse_seeds(text).map(Seeds)
+}
+
+fn rates(text: &str) -> Result<Rates, String> {
+    parse_rates(text).map(Rates)
+}
+
+/// How the loss is evaluated around a model.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Objective")]
+pub struct ObjectiveArguments {
+    /// The part of the data: train or test.
+    #[arg(long, value_name = "PART", default_value = "train")]
+    pub split: String,
+    /// Examples, stratified by class, or all.
+    #[arg(long, value_name = "N", default_value = "all", value_parser = samples)]
+    pub samples: Samples,
+    /// Examples in a batch; changes results only under batch statistics.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub batch: usize,
+    /// What batch normalisation does: frozen, batch or recalibrated.
+    #[arg(long, value_name = "MODE", default_value = "frozen")]
+    pub batch_norm: String,
+    /// The loss, in place of the one that the model was trained with.
+    #[arg(long, value_name = "TEXT")]
+    pub loss: Option<String>,
+}
+
+/// How many examples; none: all.
+#[derive(Debug, Clone, Copy)]
+pub struct Samples(pub Option<usize>);
+
+fn samples(text: &str) -> Result<Samples, String> {
+    match text {
+        "all" => Ok(Samples(None)),
+        number => match number.parse() {
+            Ok(0) | Err(_) => Err("expected a number of examples of at least 1, or all".into()),
+            Ok(number) => Ok(Samples(Some(number))),
+        },
+    }
+}
+
+/// Arguments of `map`.
+#[derive(Debug, Args)]
+pub struct MapArguments {
+    /// Run directories or .safetensors files; none: train the default pair.
+    #[arg(value_name = "MODEL")]
+    pub models: Vec<PathBuf>,
+    /// Architectures to train, or that of a .safetensors file that does not say it.
+    #[arg(long, value_name = "TEXT")]
+    pub arch: Vec<String>,
+    /// Seed of the networks that are trained [default: that of --seed].
+    #[arg(long, value_name = "N")]
+    pub train_seed: Option<u64>,
+    /// Learning rate of the networks that are trained [default: 0.1].
+    #[arg(long, value_name = "RATE")]
+    pub lr: Option<f64>,
+    /// Coordinates of the surface along both directions, as A:B:N.
+    #[arg(long, value_name = "A:B:N", default_value = "-1:1:31", allow_hyphen_values = true)]
+    pub grid: Axis,
+    /// Coordinates of the lines along both directions, as A:B:N.
+    #[arg(long, value_name = "A:B:N", default_value = "-1:1:51", allow_hyphen_values = true)]
+    pub line: Axis,
+    /// Training examples on which the landscape is measured, stratified by class, or all.
+    #[arg(long, value_name = "N", default_value = "512", value_parser = samples)]
+    pub samples: Samples,
+    /// How many of the largest eigenvalues.
+    #[arg(long, value_name = "K", default_value_t = 5)]
+    pub top: usize,
+    /// Random probes of the trace.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub probes: usize,
+    /// Distance of SAM's ascent.
+    #[arg(long, value_name = "X", default_value_t = 0.05)]
+    pub rho: f64,
+    /// Random directions of the roughness index.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub roughness_directions: usize,
+    /// How networks are trained.
+    #[command(flatten)]
+    pub training: TrainingArguments,
+    /// Which data.
+    #[command(flatten)]
+    pub data: DataArguments,
+}
+
+/// Arguments of `surface`.
+#[derive(Debug, Args)]
+pub struct SurfaceArguments {
+    /// A run directory or .safetensors file: the centre. With --directions checkpoints one or two
+    /// more, at which the coordinates are one.
+    #[arg(value_name = "MODEL", required = true, num_args = 1..=3)]
+    pub models: Vec<PathBuf>,
+    /// Architecture of a .safetensors file that does not say it.
+    #[arg(long, value_name = "TEXT")]
+    pub arch: Option<String>,
+    /// Where directions come from: random, checkpoints, eigenvectors, trajectory (of the run that
+    /// MODEL is in), or a .safetensors file of x.PARAMETER and y.PARAMETER [default: random;
+    /// checkpoints if there are several models].
+    #[arg(long, value_name = "KIND")]
+    pub directions: Option<String>,
+    /// How directions are scaled to the weights: filter, layer or none [default: filter for
+    /// random directions, else none].
+    #[arg(long, value_name = "SCALE")]
+    pub normalize: Option<String>,
+    /// Roles of parameters held at the centre: bias, norm.
+    #[arg(long, value_name = "ROLES", value_delimiter = ',')]
+    pub ignore: Vec<String>,
+    /// Coordinates along the first direction [default: -1:1:31; what holds all checkpoints for
+    /// those of a trajectory].
+    #[arg(long, value_name = "A:B:N", allow_hyphen_values = true)]
+    pub x: Option<Axis>,
+    /// Coordinates along the second direction [default: as --x].
+    #[arg(long, value_name = "A:B:N", allow_hyphen_values = true)]
+    pub y: Option<Axis>,
+    /// The first direction alone.
+    #[arg(long, conflicts_with = "y")]
+    pub line: bool,
+    /// So many pairs of random directions, for their spread.
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    pub pairs: usize,
+    /// How the loss is evaluated.
+    #[command(flatten)]
+    pub objective: ObjectiveArguments,
+    /// Which data.
+    #[command(flatten)]
+    pub data: DataArguments,
+}
+
+/// Arguments of `spectrum`.
+#[derive(Debug, Args)]
+pub struct SpectrumArguments {
+    /// A run directory or .safetensors file.
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Architecture of a .safetensors file that does not say it.
+    #[arg(long, value_name = "TEXT")]
+    pub arch: Option<String>,
+    /// How many of the largest eigenvalues.
+    #[arg(long, value_name = "K", default_value_t = 5)]
+    pub top: usize,
+    /// How many of the smallest eigenvalues.
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub bottom: usize,
+    /// Random probes of the trace; 0: no trace; exact: one product for each parameter.
+    #[arg(long, value_name = "PROBES", default_value = "32", value_parser = trace)]
+    pub trace: Trace,
+    /// Random probes of the density of eigenvalues; 0: no density.
+    #[arg(long, value_name = "PROBES", num_args = 0..=1, default_value_t = 0,
+          default_missing_value = "8")]
+    pub density: usize,
+    /// Largest residual of an eigenvalue, as a share of the largest.
+    #[arg(long, value_name = "X", default_value_t = 1e-3)]
+    pub tolerance: f64,
+    /// How the loss is evaluated.
+    #[command(flatten)]
+    pub objective: ObjectiveArguments,
+    /// Which data.
+    #[command(flatten)]
+    pub data: DataArguments,
+}
+
+/// How the trace is taken.
+#[derive(Debug, Clone, Copy)]
+pub enum Trace {
+    /// By one product for each parameter.
+    Exact,
+    /// By random probes; 0: not at all.
+    Probes(usize),
+}
+
+fn trace(text: &str) -> Result<Trace, String> {
+    match text {
+        "exact" => Ok(Trace::Exact),
+        number => match number.parse() {
+            Ok(1) | Err(_) => {
+                Err("expected a number of probes (at least 2, or 0 for none) or exact".into())
+            }
+            Ok(number) => Ok(Trace::Probes(number)),
+        },
+    }
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// The run directory.
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Write CSV files.
+    #[arg(long, required_unless_present = "npz", conflicts_with = "npz")]
+    pub csv: bool,
+    /// Write one .npz file.
+    #[arg(long)]
+    pub npz: bool,
+}

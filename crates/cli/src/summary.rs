@@ -1,0 +1,209 @@
+//! What a person reads on the terminal.
+
+use thalweg_record::reply::{Body, MemberStatus, Reply};
+use thalweg_record::{Quantity, Report};
+
+/// The reply as text.
+pub fn text(reply: &Reply, report: Option<&Report>) -> String {
+    let mut text = match &reply.body {
+        Body::Train(body) => {
+            let rows: Vec<Vec<String>> = body
+                .members
+                .iter()
+                .map(|member| {
+                    vec![
+                        member.seed.to_string(),
+                        member.lr.to_string(),
+                        match member.status {
+                            MemberStatus::Finished => "finished".to_owned(),
+                            MemberStatus::Diverged => "diverged".to_owned(),
+                        },
+                        member.steps.to_string(),
+                        number(member.train_loss),
+                        member.test_loss.map(number).unwrap_or_default(),
+                        member.test_accuracy.map(percent).unwrap_or_default(),
+                        member.weights.clone(),
+                    ]
+                })
+                .collect();
+            let heads = [
+                "seed",
+                "lr",
+                "status",
+                "steps",
+                "train loss",
+                "test loss",
+                "test acc.",
+                "weights",
+            ];
+            table(&heads, &rows)
+        }
+        Body::Map(body) => {
+            let rows: Vec<Vec<String>> = body
+                .models
+                .iter()
+                .map(|model| {
+                    vec![
+                        model.name.clone(),
+                        model.parameters.to_string(),
+                        model.test_accuracy.map(percent).unwrap_or_default(),
+                        number(model.loss),
+                        number(model.top_eigenvalue),
+                        quantity(&model.trace),
+                        number(model.sharpness),
+                        quantity(&model.roughness),
+                    ]
+                })
+                .collect();
+            let heads = [
+                "model",
+                "parameters",
+                "test acc.",
+                "loss",
+                "top eigenvalue",
+                "trace",
+                "sharpness",
+                "roughness",
+            ];
+            table(&heads, &rows)
+        }
+        Body::Surface(body) => {
+            let mut rows = vec![
+                pair("loss at the centre", number(body.loss)),
+                pair("points", body.points.to_string()),
+                pair("not finite", body.not_finite.to_string()),
+                pair("directions", format!("{}, scaled by {}", body.directions, body.normalize)),
+                pair("batch norm", body.batch_norm.clone()),
+                pair("examples", body.samples.to_string()),
+            ];
+            for (name, point) in [("lowest", &body.minimum), ("highest", &body.maximum)] {
+                if let Some(point) = point {
+                    let at = format!("{} at ({}, {})", number(point.loss), point.x, point.y);
+                    rows.push(pair(name, at));
+                }
+            }
+            table(&["", ""], &rows)
+        }
+        Body::Spectrum(body) => {
+            let mut rows = vec![
+                pair("loss", number(body.loss)),
+                pair("gradient norm", number(body.gradient_norm)),
+            ];
+            let sides =
+                [("largest", &body.top), ("smallest", body.bottom.as_ref().unwrap_or(&Vec::new()))]
+                    .map(|(side, values)| (side, values.clone()));
+            for (side, values) in sides {
+                for (rank, e) in values.iter().enumerate() {
+                    let text = format!("{} (residual {})", number(e.value), number(e.residual));
+                    rows.push(pair(&format!("{side} {}", rank + 1), text));
+                }
+            }
+            rows.extend(body.trace.as_ref().map(|q| pair("trace", quantity(q))));
+            let frobenius = body.frobenius_squared.as_ref();
+            rows.extend(frobenius.map(|q| pair("Frobenius norm squared", quantity(q))));
+            table(&["", ""], &rows)
+        }
+        Body::Data(body) => {
+            let mut text = String::new();
+            for entry in &body.data {
+                text += &format!("{}\n  {}\n", entry.name, entry.summary);
+                text += &format!("  source    {}\n", entry.source);
+                text += &format!("  licence   {}\n  cite      {}\n", entry.license, entry.citation);
+                for file in &entry.files {
+                    text += &format!("  sha256    {} {}\n", file.sha256, file.name);
+                }
+                match &entry.found {
+                    Some(place) => text += &format!("  found     {place}\n"),
+                    None => {
+                        text += &format!("  not found in {}\n", entry.looked.join(", "));
+                        text += &format!("  {}\n", entry.obtain);
+                    }
+                }
+            }
+            text
+        }
+        Body::Export(body) => body.files.iter().map(|file| format!("{file}\n")).collect(),
+        Body::Papers(_) | Body::Reproduce(_) => String::new(),
+    };
+    if let (Some(run), Some(_)) = (&reply.run, report) {
+        text += &format!("\n{:.1} s, report: {run}/report.html\n", reply.seconds);
+    }
+    text
+}
+
+fn pair(name: &str, value: String) -> Vec<String> {
+    vec![name.to_owned(), value]
+}
+
+/// Four significant digits.
+fn number(value: f64) -> String {
+    if !value.is_finite() || value == 0.0 {
+        return value.to_string();
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    match magnitude {
+        -4..0 => format!("{value:.*}", (3 - magnitude) as usize),
+        0..4 => format!("{value:.*}", (3 - magnitude) as usize),
+        4..7 => format!("{value:.0}"),
+        _ => format!("{value:.3e}"),
+    }
+}
+
+fn quantity(quantity: &Quantity) -> String {
+    match quantity.standard_error() {
+        Some(error) => format!("{} ± {}", number(quantity.value()), number(error)),
+        None => number(quantity.value()),
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// Columns as wide as they need, the first to the left.
+fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain([heads[column].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+    let line = |cells: &[String]| {
+        let padded = cells.iter().zip(&widths).enumerate().map(|(i, (cell, &width))| {
+            if i == 0 || i + 1 == heads.len() && heads.len() == 2 {
+                format!("{cell:<width$}")
+            } else {
+                format!("{cell:>width$}")
+            }
+        });
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    let mut text = String::new();
+    if heads.iter().any(|head| !head.is_empty()) {
+        text += &line(&heads.iter().map(|head| (*head).to_owned()).collect::<Vec<_>>());
+    }
+    rows.iter().for_each(|row| text += &line(row));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_four_digits() {
+        let shown = [0.0, 1.0, 0.00052341, -12.3456, 98765.4, 1.5e9, 2.5e-7, f64::NAN].map(number);
+        assert_eq!(
+            shown,
+            ["0", "1.000", "0.0005234", "-12.35", "98765", "1.500e9", "2.500e-7", "NaN"]
+        );
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let rows = vec![
+            vec!["a".into(), "1".into(), "x".into()],
+            vec!["bcd".into(), "23".into(), "y".into()],
+        ];
+        assert_eq!(table(&["m", "n", "o"], &rows), "m     n  o\na     1  x\nbcd  23  y\n");
+    }
+}

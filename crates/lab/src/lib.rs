@@ -1,0 +1,47 @@
+//! A study: what was asked, run, and left behind on disk.
+//!
+//! Everything below this crate is pure; here are the clock, the environment, the files and the
+//! terminal. A run is a [`RunDirectory`]; every piece of work in it that takes long is kept when it
+//! is done, so that a run that was killed at any moment goes on with `--resume` and ends with the
+//! same bits.
+
+mod budget;
+mod catalogue;
+pub mod command;
+mod console;
+mod data_source;
+mod error;
+mod files;
+mod interrupt;
+mod lock;
+mod measurements;
+mod model_source;
+mod range;
+mod run_directory;
+#[cfg(test)]
+mod scratch;
+mod session;
+mod store;
+mod study;
+mod train;
+mod units;
+
+pub use budget::{Budget, Bytes};
+pub use catalogue::list_data;
+pub use console::{Console, Verbosity};
+pub use data_source::{DataChoice, PreparedData, search_folders};
+pub use error::{LabError, Result};
+pub use files::{atomic_write, atomic_write_bytes};
+pub use interrupt::interrupt_flag;
+pub use lock::Lock;
+pub use model_source::{WeightsFile, WeightsInfo, open_model, open_models, weights_bytes};
+pub use range::{Axis, MOST_POINTS, parse_rates, parse_seeds};
+pub use run_directory::{Output, RunDirectory, STUDY, read_study};
+pub use session::{Precision, Session, device};
+pub use store::DirectoryStore;
+pub use study::{BudgetSection, Common, TrainOptions, TrainSettings, default_loss};
+pub use train::{Trained, TrainedMember, Training, train};
+pub use units::Units;
+
+/// The version of Thalweg.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,302 @@
+//! `MODEL`: a run directory, or a safetensors file.
+
+use crate::data_source::PreparedData;
+use crate::error::{LabError, Result};
+use crate::files;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use thalweg_array::{Array, DType};
+use thalweg_data::Normalization;
+use thalweg_formats::{FormatError, safetensors};
+use thalweg_nn::{Architecture, Model, Weights, from_torch, to_torch};
+
+/// Keys of the metadata that a file of weights carries.
+mod key {
+    pub const ARCHITECTURE: &str = "architecture";
+    pub const DATA: &str = "data";
+    pub const FINGERPRINT: &str = "data_fingerprint";
+    pub const LOSS: &str = "loss";
+    pub const MEAN: &str = "normalization_mean";
+    pub const DIVISOR: &str = "normalization_divisor";
+}
+
+/// What a file of weights says of itself.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WeightsInfo {
+    /// The architecture with every option.
+    pub architecture: Option<String>,
+    /// The name of the data that it was trained on.
+    pub data: Option<String>,
+    /// The fingerprint of those data.
+    pub fingerprint: Option<String>,
+    /// The loss that it was trained with.
+    pub loss: Option<String>,
+    /// What its inputs are shifted by and divided by.
+    pub normalization: Option<Normalization>,
+}
+
+/// A file of weights, read but not yet fitted to a model.
+#[derive(Debug, Clone)]
+pub struct WeightsFile {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// A short name.
+    pub name: String,
+    /// What it says of itself.
+    pub info: WeightsInfo,
+    tensors: Vec<(String, Array)>,
+}
+
+/// The weights files that a `MODEL` names: itself, or all of a run directory.
+///
+/// # Errors
+/// `Usage` for an ONNX file, which is not read yet; `Input` for a path that is neither a file of
+/// weights nor a run directory; `File` and `Format` for what cannot be read.
+pub fn open_models(model: &Path) -> Result<Vec<WeightsFile>> {
+    let extension = model.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+    if extension.as_deref() == Some("onnx") {
+        return Err(LabError::Usage(format!(
+            "{}: ONNX files are not read yet; give a run directory, or a .safetensors file with \
+             --arch",
+            model.display()
+        )));
+    }
+    if !model.is_dir() {
+        return Ok(vec![WeightsFile::read(model)?]);
+    }
+    let folder = model.join("weights");
+    let mut paths = Vec::new();
+    if folder.is_dir() {
+        for entry in fs::read_dir(&folder).map_err(crate::error::at(&folder))? {
+            let path = entry.map_err(crate::error::at(&folder))?.path();
+            if path.extension().is_some_and(|e| e == "safetensors") {
+                paths.push(path);
+            }
+        }
+    }
+    if paths.is_empty() {
+        return Err(LabError::Input(format!(
+            "{} holds no weights/*.safetensors: expected the directory of a finished run",
+            model.display()
+        )));
+    }
+    // Member 10 comes after member 9.
+    paths.sort_by_key(|path| natural(&path.to_string_lossy()));
+    paths.iter().map(|path| WeightsFile::read(path)).collect()
+}
+
+/// The one weights file that a `MODEL` names.
+///
+/// # Errors
+/// Those of [`open_models`], and `Input` for a run of several members.
+pub fn open_model(model: &Path) -> Result<WeightsFile> {
+    let mut files = open_models(model)?;
+    if files.len() > 1 {
+        return Err(LabError::Input(format!(
+            "{} holds {} models: name one of them, as {}",
+            model.display(),
+            files.len(),
+            files[0].path.display()
+        )));
+    }
+    Ok(files.remove(0))
+}
+
+impl WeightsFile {
+    /// Reads a safetensors file.
+    ///
+    /// # Errors
+    /// `File` or `Format` with its path.
+    pub fn read(path: &Path) -> Result<WeightsFile> {
+        let bytes = files::read(path)?;
+        let read = safetensors::read(&bytes).map_err(|source| FormatError::File {
+            path: path.to_path_buf(),
+            source: Box::new(source),
+        })?;
+        let text = |key: &str| read.metadata.get(key).cloned();
+        let numbers = |key: &str| -> Option<Vec<f64>> {
+            read.metadata.get(key)?.split(' ').map(|number| number.parse().ok()).collect()
+        };
+        let normalization = match (numbers(key::MEAN), numbers(key::DIVISOR)) {
+            (Some(mean), Some(divisor))
+                if mean.len() == divisor.len() && divisor.iter().all(|d| *d > 0.0) =>
+            {
+                Some(Normalization { mean, divisor, constant: Vec::new() })
+            }
+            _ => None,
+        };
+        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        Ok(WeightsFile {
+            path: path.to_path_buf(),
+            name: name.unwrap_or_default(),
+            info: WeightsInfo {
+                architecture: text(key::ARCHITECTURE),
+                data: text(key::DATA),
+                fingerprint: text(key::FINGERPRINT),
+                loss: text(key::LOSS),
+                normalization,
+            },
+            tensors: read.tensors.into_iter().collect(),
+        })
+    }
+
+    /// The model for data of a kind: of the architecture asked for, or of the one that the file
+    /// names.
+    ///
+    /// # Errors
+    /// `Input` if neither says an architecture; `Nn` if it cannot take the data.
+    pub fn model(&self, architecture: Option<&str>, data: &PreparedData) -> Result<Model> {
+        let text = architecture.or(self.info.architecture.as_deref()).ok_or_else(|| {
+            LabError::Input(format!(
+                "{} does not say its architecture: give --arch, one of {}",
+                self.path.display(),
+                Architecture::names().join(", ")
+            ))
+        })?;
+        let architecture: Architecture = text.parse()?;
+        Ok(architecture.build(data.dataset.example_shape(), data.outputs())?)
+    }
+
+    /// The weights, under the model's names.
+    ///
+    /// # Errors
+    /// `Input` with the path and every name that is missing, not expected, or of another shape.
+    pub fn weights(&self, model: &Model, float: DType) -> Result<Weights> {
+        from_torch(model, &self.tensors, float)
+            .map_err(|error| LabError::Input(format!("{}: {error}", self.path.display())))
+    }
+
+    /// The tensors as they are in the file.
+    pub fn tensors(&self) -> &[(String, Array)] {
+        &self.tensors
+    }
+}
+
+/// The bytes of a file of weights under PyTorch's names, with what it says of itself.
+///
+/// # Errors
+/// `Nn` if the weights are not those of the model.
+pub fn weights_bytes(model: &Model, weights: &Weights, info: &WeightsInfo) -> Result<Vec<u8>> {
+    let entries = to_torch(model, weights)?;
+    let entries: Vec<(&str, &Array)> =
+        entries.iter().map(|(name, array)| (name.as_str(), array)).collect();
+    let mut metadata = BTreeMap::new();
+    // What loaders of Hugging Face ask for.
+    metadata.insert("format".to_owned(), "pt".to_owned());
+    metadata.insert("thalweg_version".to_owned(), crate::VERSION.to_owned());
+    let architecture =
+        info.architecture.clone().or_else(|| model.architecture().map(ToString::to_string));
+    let texts = [
+        (key::ARCHITECTURE, &architecture),
+        (key::DATA, &info.data),
+        (key::FINGERPRINT, &info.fingerprint),
+        (key::LOSS, &info.loss),
+    ];
+    for (name, value) in texts {
+        if let Some(value) = value {
+            metadata.insert(name.to_owned(), value.clone());
+        }
+    }
+    if let Some(normalization) = &info.normalization {
+        let list = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(" ");
+        metadata.insert(key::MEAN.to_owned(), list(&normalization.mean));
+        metadata.insert(key::DIVISOR.to_owned(), list(&normalization.divisor));
+    }
+    let mut bytes = Vec::new();
+    safetensors::write(&mut bytes, &entries, &metadata)?;
+    Ok(bytes)
+}
+
+/// A key by which `step-10` comes after `step-9`: runs of digits count as numbers.
+pub(crate) fn natural(text: &str) -> Vec<(u64, char)> {
+    let mut key = Vec::new();
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c.to_digit(10) {
+            Some(digit) => {
+                let mut number = u64::from(digit);
+                while let Some(digit) = characters.peek().and_then(|c| c.to_digit(10)) {
+                    number = number.saturating_mul(10).saturating_add(u64::from(digit));
+                    characters.next();
+                }
+                key.push((number, '0'));
+            }
+            None => key.push((0, c)),
+        }
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data_source::DataChoice;
+    use crate::scratch::Scratch;
+
+    struct Zero;
+
+    impl thalweg_nn::Draw for Zero {
+        fn normal(&mut self, _: &str, n: usize) -> Vec<f64> {
+            vec![0.5; n]
+        }
+
+        fn uniform(&mut self, _: &str, n: usize) -> Vec<f64> {
+            vec![0.5; n]
+        }
+    }
+
+    fn digits() -> PreparedData {
+        PreparedData::load(&mut DataChoice::new("digits"), 0).unwrap()
+    }
+
+    #[test]
+    fn weights_go_round_with_what_they_say_of_themselves() {
+        let scratch = Scratch::new("model");
+        let data = digits();
+        let model = "mlp hidden=3".parse::<Architecture>().unwrap().build(&[8, 8, 1], 10).unwrap();
+        let weights = model.initialize(&mut Zero, DType::F32).unwrap();
+        let info = WeightsInfo {
+            architecture: model.architecture().map(ToString::to_string),
+            data: Some("digits".into()),
+            fingerprint: Some(data.dataset.fingerprint().to_owned()),
+            loss: Some("cross-entropy".into()),
+            normalization: Some(Normalization {
+                constant: Vec::new(),
+                ..data.normalization.clone()
+            }),
+        };
+        let path = scratch.path().join("weights/seed-0.safetensors");
+        files::atomic_write_bytes(&path, &weights_bytes(&model, &weights, &info).unwrap()).unwrap();
+        let file = open_model(scratch.path()).unwrap();
+        assert_eq!((file.name.as_str(), &file.info), ("seed-0", &info));
+        let back = file.model(None, &data).unwrap();
+        assert_eq!(file.weights(&back, DType::F32).unwrap(), weights);
+        let other = file.model(Some("mlp hidden=4"), &data).unwrap();
+        let message = file.weights(&other, DType::F32).unwrap_err().to_string();
+        assert!(
+            message.contains("seed-0.safetensors") && message.contains("should be"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_model_is_told() {
+        let scratch = Scratch::new("no-model");
+        let message = |path: &Path| open_model(path).unwrap_err().to_string();
+        assert!(message(scratch.path()).contains("finished run"));
+        assert!(message(&scratch.path().join("a.onnx")).contains("not read yet"));
+        let path = scratch.path().join("a.safetensors");
+        assert!(message(&path).contains("a.safetensors"));
+        let mut lie = (1u64 << 62).to_le_bytes().to_vec();
+        lie.extend(b"{}");
+        fs::write(&path, lie).unwrap();
+        assert!(message(&path).contains("claims a header of 4611686018427387904 bytes"));
+    }
+
+    #[test]
+    fn numbers_in_names_count_as_numbers() {
+        assert!(natural("seed-9.x") < natural("seed-10.x"));
+        assert!(natural("a") < natural("b"));
+    }
+}
