@@ -1,0 +1,7 @@
+//! What the transformations build: text, counts, refusals, and values derived by hand.
+
+mod counts;
+mod functions;
+mod refusals;
+mod simplified;
+mod snapshots;
