@@ -51,7 +51,7 @@ impl Executor {
             return Ok(known.clone());
         }
         graph.verify()?;
-        let simple = graph.clone();
+        let simple = thalweg_transform::simplify(graph);
         let program = Arc::new(Program {
             pool: self.pool.clone(),
             plan: Plan::new(&simple, &self.pool),
