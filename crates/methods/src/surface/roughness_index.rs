@@ -218,14 +218,12 @@ mod tests {
     use super::*;
     use crate::Function;
     use thalweg_exec::Executor;
+    use thalweg_graph::Tensor;
 
     fn of(
         config: &RoughnessConfig,
         at: &[f64; 4],
-        traced: impl for<'b> Fn(thalweg_graph::Tensor<'b>) -> thalweg_graph::Tensor<'b>
-        + Send
-        + Sync
-        + 'static,
+        traced: impl for<'b> Fn(Tensor<'b>) -> Tensor<'b> + Send + Sync + 'static,
     ) -> Roughness {
         let function = Function::new(DType::F64, &[("w", &[2, 2])], move |_, w| traced(w[0]));
         let executor = Executor::new(1);
@@ -254,13 +252,12 @@ mod tests {
 
     #[test]
     fn the_index_does_not_know_the_scale_of_the_loss() {
-        let loss =
-            |w: thalweg_graph::Tensor<'_>| (w * 300.0).sin().sum_all() + w.square().sum_all();
         let at = [0.5, -1.0, 0.3, 0.8];
-        let one = of(&RoughnessConfig::default(), &at, |w| {
+        fn loss(w: Tensor<'_>) -> Tensor<'_> {
             (w * 300.0).sin().sum_all() + w.square().sum_all()
-        });
-        let other = of(&RoughnessConfig::default(), &at, move |w| loss(w) * 7.0 + 5.0);
+        }
+        let one = of(&RoughnessConfig::default(), &at, loss);
+        let other = of(&RoughnessConfig::default(), &at, |w| loss(w) * 7.0 + 5.0);
         assert!(one.index.value > 0.05 && one.turning > 0.5);
         assert!((one.index.value - other.index.value).abs() < 1e-9);
         assert!(one.interval.contains(one.index.value) && one.index.standard_error > 0.0);

@@ -1,0 +1,224 @@
+//! Surfaces: invariances, and the same bits whatever the chunks, threads and interruptions.
+
+mod common;
+
+use common::{Dying, exact, model, on_digits, weights};
+use thalweg_array::{Array, DType};
+use thalweg_exec::Executor;
+use thalweg_methods::registry::Instrument;
+use thalweg_methods::surface::{
+    DirectionConfig, GridRange, Ignore, Normalize, Plane, RandomSurface, RandomSurfaceConfig,
+    Surface, between, random_planes, surface,
+};
+use thalweg_methods::{
+    BatchNorm, Context, MethodError, Objective, ObjectiveConfig, Status, evaluate,
+};
+use thalweg_nn::{Model, Parameters, Role, Weights};
+
+fn random(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    point: &Weights,
+    directions: DirectionConfig,
+) -> Surface {
+    let x = GridRange::new(-0.5, 0.5, 5).unwrap();
+    let y = Some(GridRange::new(-0.5, 0.5, 3).unwrap());
+    let config = RandomSurfaceConfig { directions, x, y, pairs: 2 };
+    RandomSurface::measure(ctx, objective, point, &config).unwrap()
+}
+
+fn worst(a: &Surface, b: &Surface) -> f64 {
+    let pairs = a.loss.iter().zip(&b.loss);
+    pairs.fold(0.0, |m: f64, (a, b)| m.max((a - b).abs() / (1.0 + a.abs())))
+}
+
+/// The weights with every element of a parameter times a factor of its filter.
+fn scaled(weights: &Weights, name: &str, factor: impl Fn(usize) -> f64) -> Weights {
+    let change = |(known, array): (&str, &Array)| {
+        let mut values = array.to_f64_vec();
+        if known == name {
+            let n = array.shape()[array.rank() - 1];
+            values.iter_mut().enumerate().for_each(|(i, x)| *x *= factor(i % n));
+        }
+        (known.to_owned(), Array::from_slice(array.shape(), &values).unwrap())
+    };
+    let parameters = Parameters::new(weights.parameters.iter().map(change).collect()).unwrap();
+    Weights { parameters, buffers: weights.buffers.clone() }
+}
+
+fn matrices(model: &Model) -> Vec<String> {
+    let weights = model.parameters().iter().filter(|p| p.role == Role::Weight);
+    weights.map(|p| p.name.clone()).collect()
+}
+
+#[test]
+fn filter_normalisation_does_not_see_the_scale_of_layers() {
+    let executor = Executor::new(2);
+    let ctx = exact(&executor);
+    let model = model("mlp hidden=12,10 bias=false activation=relu", &[8, 8, 1], 10);
+    let point = weights(&model, DType::F64);
+    let names = matrices(&model);
+    let other = scaled(&scaled(&point, &names[0], |_| 8.0), &names[1], |_| 0.125);
+    let objective = on_digits(&ctx, &model, Some(64), &ObjectiveConfig::default());
+    let of = |normalize, at: &Weights| {
+        let config = DirectionConfig { normalize, ignore: Ignore::default() };
+        random(&ctx, &objective, at, config)
+    };
+    for normalize in [Normalize::Filter, Normalize::Layer] {
+        let difference = worst(&of(normalize, &point), &of(normalize, &other));
+        assert!(difference < 1e-12, "{normalize}: {difference}");
+    }
+    let difference = worst(&of(Normalize::None, &point), &of(Normalize::None, &other));
+    assert!(difference > 1e-2, "{difference}");
+}
+
+#[test]
+fn filter_normalisation_does_not_see_the_scale_of_filters_before_batch_statistics() {
+    let executor = Executor::new(2);
+    let ctx = exact(&executor);
+    let model = model("resnet depth=8 width=4", &[8, 8, 1], 10);
+    let point = weights(&model, DType::F64);
+    let name = matrices(&model)[1].clone();
+    let other = scaled(&point, &name, |filter| [30.0, 50.0, 20.0, 100.0][filter % 4]);
+    // Away from the epsilon in the variance both have to be large.
+    let point = scaled(&point, &name, |_| 30.0);
+    let batch_norm = BatchNorm::Batch;
+    let config = ObjectiveConfig { batch_norm, batch: 32, ..ObjectiveConfig::default() };
+    let objective = on_digits(&ctx, &model, Some(64), &config);
+    let of = |normalize, at: &Weights| {
+        let config = DirectionConfig { normalize, ignore: Ignore::default() };
+        random(&ctx, &objective, at, config)
+    };
+    let difference = worst(&of(Normalize::Filter, &point), &of(Normalize::Filter, &other));
+    assert!(difference < 1e-5, "{difference}");
+    for normalize in [Normalize::None, Normalize::Layer] {
+        let difference = worst(&of(normalize, &point), &of(normalize, &other));
+        assert!(difference > 1e-3, "{normalize}: {difference}");
+    }
+}
+
+#[test]
+fn threads_chunks_and_budgets_change_no_bit_and_the_centre_is_one_evaluation() {
+    for batch_norm in BatchNorm::ALL {
+        let run = |threads: usize, memory: usize| {
+            let executor = Executor::new(threads);
+            let ctx = Context::new(&executor, 0).with_memory(memory);
+            let model = model("resnet depth=8 width=4", &[8, 8, 1], 10);
+            let config = ObjectiveConfig { batch_norm, batch: 48, ..ObjectiveConfig::default() };
+            let objective = on_digits(&ctx, &model, Some(100), &config);
+            let point = weights(&model, DType::F32);
+            let found = random(&ctx, &objective, &point, DirectionConfig::default());
+            (found, evaluate(&ctx, &objective, &point).unwrap())
+        };
+        let (whole, alone) = run(1, 1 << 30);
+        assert_eq!(whole.centre, alone);
+        for pair in 0..2 {
+            assert_eq!(whole.pair(pair)[7].to_bits(), alone.loss.to_bits(), "{batch_norm}");
+            let errors = whole.loss_standard_error.as_ref().unwrap();
+            assert_eq!(Some(errors[15 * pair + 7]), alone.standard_error);
+            assert_eq!(Some(whole.accuracy.as_ref().unwrap()[15 * pair + 7]), alone.accuracy);
+        }
+        assert_ne!(whole.pair(0), whole.pair(1));
+        for (threads, memory) in [(2, 1 << 30), (3, 1 << 30), (2, 8 << 20)] {
+            assert_eq!(run(threads, memory).0, whole, "{batch_norm}, {threads} threads, {memory}");
+        }
+    }
+}
+
+#[test]
+fn recalibrated_statistics_are_those_of_the_point() {
+    let executor = Executor::new(2);
+    let ctx = exact(&executor);
+    let model = model("resnet depth=8 width=2", &[8, 8, 1], 10);
+    let point = weights(&model, DType::F64);
+    let with = |batch_norm, batch| {
+        let config = ObjectiveConfig { batch_norm, batch, ..ObjectiveConfig::default() };
+        let objective = on_digits(&ctx, &model, Some(64), &config);
+        evaluate(&ctx, &objective, &point).unwrap().loss
+    };
+    // In a single batch, recalibrated statistics are the batch's own but for the unbiased variance.
+    let (recalibrated, batch) = (with(BatchNorm::Recalibrated, 64), with(BatchNorm::Batch, 64));
+    assert!((recalibrated - batch).abs() < 0.02 * batch, "{recalibrated} {batch}");
+    assert!((with(BatchNorm::Frozen, 64) - batch).abs() > 0.1 * batch);
+    // Frozen losses do not know the batches.
+    let (one, many) = (with(BatchNorm::Frozen, 64), with(BatchNorm::Frozen, 20));
+    assert_eq!(one.to_bits(), many.to_bits());
+}
+
+#[test]
+fn a_killed_surface_goes_on_with_the_same_bits() {
+    let executor = Executor::new(2);
+    let model = model("mlp hidden=8", &[8, 8, 1], 10);
+    let point = weights(&model, DType::F32);
+    let run = |ctx: &Context<'_>| -> Result<Surface, MethodError> {
+        let objective = on_digits(ctx, &model, None, &ObjectiveConfig::default());
+        let range = GridRange::new(-1.0, 1.0, 9)?;
+        let config =
+            RandomSurfaceConfig { x: range, y: Some(range), pairs: 2, ..Default::default() };
+        RandomSurface::measure(ctx, &objective, &point, &config)
+    };
+    let undisturbed = run(&Context::new(&executor, 5)).unwrap();
+    assert_eq!(undisturbed.loss_standard_error, None);
+    for units in 0..6 {
+        let store = Dying::after(units);
+        let killed = run(&Context::new(&executor, 5).with_units(&store));
+        assert_eq!(killed, Err(MethodError::Interrupted));
+        let store = store.revived();
+        // Another budget, and so other chunks.
+        let ctx = Context::new(&executor, 5).with_units(&store).with_memory(4 << 20);
+        assert_eq!(run(&ctx).unwrap(), undisturbed, "killed after {units} units");
+    }
+}
+
+#[test]
+fn lines_between_checkpoints_end_at_them() {
+    let executor = Executor::new(2);
+    let ctx = exact(&executor);
+    let model = model("mlp hidden=8", &[8, 8, 1], 10);
+    let (a, b) =
+        (weights(&model, DType::F64), thalweg_train::initialize(&model, 9, DType::F64).unwrap());
+    let objective = on_digits(&ctx, &model, Some(50), &ObjectiveConfig::default());
+    let x = between(&a.parameters, &b.parameters).unwrap();
+    let line = [Plane { x, y: None }];
+    let found = surface(&ctx, &objective, &a, &line, &[0.0, 0.5, 1.0], &[0.0]).unwrap();
+    let end = evaluate(&ctx, &objective, &b).unwrap().loss;
+    assert!((found.loss[2] - end).abs() < 1e-12 && found.loss[0] == found.centre.loss);
+    assert!(surface(&ctx, &objective, &a, &line, &[0.0], &[1.0]).is_err());
+    assert!(surface(&ctx, &objective, &a, &line, &[], &[0.0]).is_err());
+    assert!(surface(&ctx, &objective, &a, &line, &[f64::NAN], &[0.0]).is_err());
+}
+
+#[test]
+fn losses_that_are_not_finite_are_a_status() {
+    let executor = Executor::new(2);
+    let ctx = Context::new(&executor, 0);
+    let model = model("mlp hidden=8,8,8", &[8, 8, 1], 10);
+    let point = weights(&model, DType::F32);
+    let objective = on_digits(&ctx, &model, Some(50), &ObjectiveConfig::default());
+    let config = DirectionConfig::default();
+    let planes = random_planes(&ctx, &objective, &point, &config, 1, false).unwrap();
+    let found = surface(&ctx, &objective, &point, &planes, &[0.0, 1e15], &[0.0]).unwrap();
+    assert_eq!(found.status, [Status::Computed, Status::NotFinite]);
+    assert!(found.loss_standard_error.unwrap()[1].is_nan());
+}
+
+#[test]
+fn the_standard_error_covers_the_loss_of_all_data() {
+    let executor = Executor::new(2);
+    let model = model("mlp hidden=16", &[8, 8, 1], 10);
+    let point = weights(&model, DType::F32);
+    let ctx = Context::new(&executor, 0);
+    let all = on_digits(&ctx, &model, None, &ObjectiveConfig::default());
+    let truth = evaluate(&ctx, &all, &point).unwrap();
+    assert_eq!(truth.standard_error, None);
+    let mut inside = 0;
+    for seed in 0..100 {
+        let ctx = Context::new(&executor, seed);
+        let some = on_digits(&ctx, &model, Some(200), &ObjectiveConfig::default());
+        let found = evaluate(&ctx, &some, &point).unwrap();
+        let error = found.standard_error.unwrap();
+        inside += usize::from((found.loss - truth.loss).abs() < 1.645 * error);
+    }
+    // 90 expected; four binomial standard deviations are 12.
+    assert!((78..=100).contains(&inside), "{inside}");
+}
