@@ -32,9 +32,26 @@ fn chosen<'b>(
     places.iter().filter_map(pick).collect()
 }
 
-fn names(graph: &Graph, wrt: &[usize], suffix: &str) -> Vec<String> {
+/// `NAME.suffix`, or with the first number from 2 on that makes it a name not `taken`: the graph
+/// may be the result of the same transformation. The name is taken from then on.
+fn unused(taken: &mut Vec<String>, name: &str, suffix: &str) -> String {
+    let numbers = (2..).map(|number: u64| format!("{name}.{suffix}{number}"));
+    let mut candidates = std::iter::once(format!("{name}.{suffix}")).chain(numbers);
+    let found = candidates.find(|candidate| !taken.contains(candidate));
+    let found = found.unwrap_or_default();
+    taken.push(found.clone());
+    found
+}
+
+/// A name for each input of `wrt`, with a suffix, that is not `taken`.
+fn names(taken: &mut Vec<String>, graph: &Graph, wrt: &[usize], suffix: &str) -> Vec<String> {
     let names: Vec<&str> = graph.inputs().map(|port| port.name.as_str()).collect();
-    wrt.iter().filter_map(|&i| names.get(i)).map(|name| format!("{name}.{suffix}")).collect()
+    let names = wrt.iter().filter_map(|&i| names.get(i));
+    names.map(|name| unused(taken, name, suffix)).collect()
+}
+
+fn input_names(graph: &Graph) -> Vec<String> {
+    graph.inputs().map(|port| port.name.clone()).collect()
 }
 
 fn output_names(graph: &Graph) -> Vec<String> {
@@ -47,7 +64,8 @@ fn finish(builder: &Builder, outputs: &[(String, Tensor<'_>)]) -> Result<Graph, 
 }
 
 /// The graph with more inputs `NAME.tangent`, one for each input of `wrt`, and more outputs
-/// `NAME.tangent`, one for each output of a float type.
+/// `NAME.tangent`, one for each output of a float type. A name that the graph has already, being
+/// a derivative itself, gets a number: `NAME.tangent2`.
 ///
 /// # Errors
 /// When `wrt` names an input that is not there or not of a float type.
@@ -55,17 +73,18 @@ pub fn jvp_graph(graph: &Graph, wrt: &[usize]) -> Result<Graph, GraphError> {
     let b = Builder::new(float_of(graph));
     let x = inputs(&b, graph);
     let at = chosen(&b, &x, wrt, "jvp");
-    let tangents: Vec<_> = names(graph, wrt, "tangent")
+    let tangents: Vec<_> = names(&mut input_names(graph), graph, wrt, "tangent")
         .iter()
         .zip(&at)
         .map(|(name, x)| b.input(name, x.ty()))
         .collect();
     let result = jvp(&b.inline(graph, &x), &at, &tangents);
     let mut outputs: Vec<_> = output_names(graph).into_iter().zip(result.outputs.clone()).collect();
+    let mut taken = output_names(graph);
     for ((name, &y), tangent) in graph.output_names().zip(&result.outputs).zip(result.tangents) {
         if y.dtype().is_float() {
             let tangent = tangent.unwrap_or_else(|| y.zeros_like());
-            outputs.push((format!("{name}.tangent"), tangent));
+            outputs.push((unused(&mut taken, name, "tangent"), tangent));
         }
     }
     finish(&b, &outputs)
@@ -83,9 +102,10 @@ pub fn vjp_graph(graph: &Graph, wrt: &[usize]) -> Result<Graph, GraphError> {
     let y = b.inline(graph, &x);
     let is_float: Vec<bool> = y.iter().map(|y| y.dtype().is_float()).collect();
     let (mut targets, mut cotangents) = (Vec::new(), Vec::new());
+    let mut taken = input_names(graph);
     for ((name, &y), _) in graph.output_names().zip(&y).zip(&is_float).filter(|(_, f)| **f) {
         targets.push(y);
-        cotangents.push(b.input(&format!("{name}.cotangent"), y.ty()));
+        cotangents.push(b.input(&unused(&mut taken, name, "cotangent"), y.ty()));
     }
     let result = vjp(&targets, &at, &cotangents);
     let mut floats = result.outputs.into_iter();
@@ -94,7 +114,8 @@ pub fn vjp_graph(graph: &Graph, wrt: &[usize]) -> Result<Graph, GraphError> {
     let mut outputs: Vec<_> = output_names(graph).into_iter().zip(values).collect();
     let cotangents = result.cotangents.iter().zip(&at);
     let cotangents = cotangents.map(|(ct, x)| ct.unwrap_or_else(|| x.zeros_like()));
-    outputs.extend(names(graph, wrt, "cotangent").into_iter().zip(cotangents));
+    let names = names(&mut output_names(graph), graph, wrt, "cotangent");
+    outputs.extend(names.into_iter().zip(cotangents));
     finish(&b, &outputs)
 }
 
@@ -121,7 +142,8 @@ pub fn gradient_graph(graph: &Graph, output: usize, wrt: &[usize]) -> Result<Gra
         .collect();
     outputs.sort_by_key(|(i, _)| *i);
     let mut outputs: Vec<_> = outputs.into_iter().map(|(_, output)| output).collect();
-    outputs.extend(names(graph, wrt, "gradient").into_iter().zip(gradient));
+    let names = names(&mut output_names(graph), graph, wrt, "gradient");
+    outputs.extend(names.into_iter().zip(gradient));
     finish(&b, &outputs)
 }
 
@@ -134,7 +156,7 @@ pub fn hvp_graph(graph: &Graph, output: usize, wrt: &[usize]) -> Result<Graph, G
     let b = Builder::new(float_of(graph));
     let x = inputs(&b, graph);
     let at = chosen(&b, &x, wrt, "hvp");
-    let vector: Vec<_> = names(graph, wrt, "vector")
+    let vector: Vec<_> = names(&mut input_names(graph), graph, wrt, "vector")
         .iter()
         .zip(&at)
         .map(|(name, x)| b.input(name, x.ty()))
@@ -143,8 +165,9 @@ pub fn hvp_graph(graph: &Graph, output: usize, wrt: &[usize]) -> Result<Graph, G
     let mut outputs = Vec::new();
     if let Some(&y) = chosen(&b, &y, &[output], "hvp").first() {
         let (gradient, products) = gradient_and_hvp(y, &at, &vector);
-        outputs.extend(names(graph, wrt, "gradient").into_iter().zip(gradient));
-        outputs.extend(names(graph, wrt, "product").into_iter().zip(products));
+        let mut taken = Vec::new();
+        outputs.extend(names(&mut taken, graph, wrt, "gradient").into_iter().zip(gradient));
+        outputs.extend(names(&mut taken, graph, wrt, "product").into_iter().zip(products));
     }
     finish(&b, &outputs)
 }

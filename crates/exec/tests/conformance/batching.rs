@@ -102,7 +102,7 @@ fn all_axes(operands: &[Array]) -> Vec<Vec<Option<usize>>> {
 
 /// Every subset of operands, batched at the leading axis; of more than four, those of one, those
 /// of all but one, and all.
-fn leading_subsets(n: usize) -> Vec<Vec<Option<usize>>> {
+pub fn leading_subsets(n: usize) -> Vec<Vec<Option<usize>>> {
     let subset = |bits: u32| (0..n).map(|i| (bits >> i & 1 == 1).then_some(0)).collect();
     let all = (1u32 << n) - 1;
     let wanted = |bits: &u32| {
@@ -149,7 +149,8 @@ pub fn members(
     (stacked, each)
 }
 
-fn check_batch(
+/// `vmap` on `axes` against stacked members.
+pub fn check_batch(
     graph: &Graph,
     operands: &[Array],
     axes: &[Option<usize>],

@@ -14,6 +14,8 @@ pub fn all_cases() -> Vec<Case> {
         cases::along_axes::cases(),
         cases::contraction::cases(),
         cases::linear_algebra::cases(),
+        cases::rewriting::cases(),
+        cases::sizes::cases(),
         cases::control::cases(),
         cases::composite::cases(),
     ]

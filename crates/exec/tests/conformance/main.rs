@@ -15,6 +15,9 @@ mod derivatives;
 mod draw;
 mod executors;
 mod exemptions;
+mod interface;
+mod loops;
+mod simplification;
 mod tolerance;
 mod transforms;
 
@@ -32,7 +35,7 @@ macro_rules! families {
     ($($family:ident),*) => {$(
         mod $family {
             use crate::cases::$family::cases;
-            use crate::{batching, check_each, derivatives, executors};
+            use crate::{batching, check_each, derivatives, executors, interface, simplification};
 
             #[test]
             fn executors_agree_with_the_oracle() {
@@ -52,6 +55,21 @@ macro_rules! families {
             #[test]
             fn batching_agrees_with_stacking() {
                 check_each(&cases(), batching::batching_agrees_with_stacking);
+            }
+
+            #[test]
+            fn simplified_graphs_keep_their_values() {
+                check_each(&cases(), simplification::simplified_graphs_keep_their_values);
+            }
+
+            #[test]
+            fn graphs_and_values_agree() {
+                check_each(&cases(), interface::graphs_and_values_agree);
+            }
+
+            #[test]
+            fn linear_maps_agree_with_both_modes() {
+                check_each(&cases(), interface::linear_maps_agree_with_both_modes);
             }
         }
     )*};

@@ -6,4 +6,6 @@ pub mod contraction;
 pub mod control;
 pub mod elementwise;
 pub mod linear_algebra;
+pub mod rewriting;
+pub mod sizes;
 pub mod structural;
