@@ -2,6 +2,7 @@
 
 mod counts;
 mod functions;
+mod kinks;
 mod refusals;
 mod simplified;
 mod snapshots;
