@@ -17,7 +17,7 @@ pub enum NnError {
         known: Vec<String>,
     },
     /// An option that the architecture or loss does not have.
-    #[error("{owner} has no option {got:?}; it has {}{}", .known.join(", "), hint(.nearest))]
+    #[error("{owner} has no option {got:?}; it has {}{}", list(.known), hint(.nearest))]
     UnknownOption {
         /// The architecture or loss.
         owner: String,
@@ -75,6 +75,10 @@ pub enum NnError {
     /// An array that is not what it should be.
     #[error(transparent)]
     Array(#[from] ArrayError),
+}
+
+fn list(known: &[String]) -> String {
+    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
 }
 
 fn hint(nearest: &Option<String>) -> String {

@@ -29,7 +29,7 @@ use thalweg_graph::{Tensor, TensorType};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Loss {
-    /// `l = logsumexp(z) - sum over k of t_k z_k`, with `t = (1 - smoothing) onehot(y) +
+    /// `l = - sum over k of t_k log softmax(z)_k`, with `t = (1 - smoothing) onehot(y) +
     /// smoothing / K` for `K` classes; target values are probabilities and are smoothed likewise.
     CrossEntropy {
         /// Share of the target spread evenly over the classes.
@@ -155,19 +155,20 @@ impl Loss {
 fn cross_entropy<'b>(output: Tensor<'b>, target: Tensor<'b>, smoothing: f64) -> Tensor<'b> {
     let shape = output.shape();
     let (n, k) = (shape[0], shape[1]);
-    let chosen = if target.dtype().is_integer() && target.shape() == [n] {
+    let smooth = |chosen: Tensor<'b>| match smoothing {
+        0.0 => chosen,
+        share => chosen * (1.0 - share) + output.mean(&[1]) * share,
+    };
+    let normalizer = output.logsumexp(&[1]);
+    if target.dtype().is_integer() && target.shape() == [n] {
         // A select, because zero times an infinite logit would be NaN.
         let hot = target.one_hot(k, DType::Bool);
-        hot.select(output, output.zeros_like()).sum(&[1])
-    } else {
-        (same_type("cross-entropy", output, target) * output).sum(&[1])
-    };
-    let aimed = if smoothing == 0.0 {
-        chosen
-    } else {
-        chosen * (1.0 - smoothing) + output.mean(&[1]) * smoothing
-    };
-    output.logsumexp(&[1]) - aimed
+        return normalizer - smooth(hot.select(output, output.zeros_like()).sum(&[1]));
+    }
+    let target = same_type("cross-entropy", output, target);
+    // Targets need not sum to one.
+    let mass = target.sum(&[1]) * (1.0 - smoothing) + smoothing;
+    mass * normalizer - smooth((target * output).sum(&[1]))
 }
 
 #[track_caller]

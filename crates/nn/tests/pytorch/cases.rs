@@ -136,8 +136,7 @@ fn parse(block: &str, numbers: &mut impl Iterator<Item = f64>) -> Case {
         other => panic!("target {other}"),
     };
     let example_weights = draw(&format!("{name}/weights"), batch);
-    let example_weights =
-        single(&[batch], example_weights.iter().map(|u| 1.0 + 0.5 * u).collect());
+    let example_weights = single(&[batch], example_weights.iter().map(|u| 1.0 + 0.5 * u).collect());
 
     let mut directions = Vec::new();
     for parameter in model.parameters() {
