@@ -34,6 +34,7 @@ pub fn batching_agrees_with_stacking(case: &Case) {
         let what = format!("vmap of vjp of {name}");
         check_batch(&gradient, &pulled, &axes, &mut draw, &what);
     }
+    check_nested(&gradient, &pulled, &mut draw, &format!("vjp of {name}"));
     for axes in leading_subsets(case.operands.len()) {
         let (batched, inputs) = batched(&graph, &case.operands, &axes, &mut draw);
         let what = format!("vjp of vmap of {name} on {axes:?}");

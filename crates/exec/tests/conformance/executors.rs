@@ -1,6 +1,6 @@
 //! Executors against the oracle, on every case and its derivatives.
 
-use crate::batching::{MEMBERS, members};
+use crate::batching::{MEMBERS, leading_subsets, members};
 use crate::case::Case;
 use crate::compare::{assert_all_close, cotangents, extended};
 use crate::draw::Draw;
@@ -85,23 +85,22 @@ fn compare(graph: &Graph, inputs: &[Array], tolerance: f64, what: &str) -> Vec<A
     first.expect("at least one executor")
 }
 
-/// A batch over all operands against the oracle, and every member's results against those of the
+/// A batch over every subset of operands against the oracle, and every member's results against those of the
 /// member alone, bit by bit.
 fn compare_members(graph: &Graph, operands: &[Array], tolerance: f64, draw: &mut Draw, what: &str) {
-    if operands.is_empty() {
-        return;
-    }
-    let axes = vec![Some(0); operands.len()];
-    let (stacked, each) = members(operands, &axes, draw);
-    let together = compare(&batch(graph, MEMBERS, &axes), &stacked, tolerance, what);
-    for (number, member) in each.iter().enumerate() {
-        let alone = one_thread(graph, member);
-        let of_batch: Vec<Array> =
-            together.iter().map(|output| output.row(number).unwrap()).collect();
-        assert!(
-            same_bits(&of_batch, &alone),
-            "{what}: member {number} has other bits than alone\n {of_batch:?}\n {alone:?}"
-        );
+    for axes in leading_subsets(operands.len()) {
+        let what = format!("{what} on {axes:?}");
+        let (stacked, each) = members(operands, &axes, draw);
+        let together = compare(&batch(graph, MEMBERS, &axes), &stacked, tolerance, &what);
+        for (number, member) in each.iter().enumerate() {
+            let alone = one_thread(graph, member);
+            let of_batch: Vec<Array> =
+                together.iter().map(|output| output.row(number).unwrap()).collect();
+            assert!(
+                same_bits(&of_batch, &alone),
+                "{what}: member {number} has other bits than alone\n {of_batch:?}\n {alone:?}"
+            );
+        }
     }
 }
 

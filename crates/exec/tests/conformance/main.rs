@@ -18,6 +18,7 @@ mod exemptions;
 mod interface;
 mod loops;
 mod simplification;
+mod snapshots;
 mod tolerance;
 mod transforms;
 
