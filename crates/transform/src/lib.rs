@@ -4,9 +4,19 @@
 //! nodes between some values and others and builds new nodes beside them, so transformations nest
 //! in any order, and what is not asked for in the end is never part of the finished graph.
 //!
-//! - [`jvp()`]: forward mode. Reverse mode ([`vjp`], [`gradient`]) is forward mode on placeholder
-//!   tangents, transposed. [`hvp`] is forward over reverse.
+//! - [`jvp()`]: forward mode. Reverse mode ([`vjp`], [`gradient`], [`values_and_grad`]) is forward
+//!   mode on placeholder tangents, transposed. [`hvp`] is forward over reverse. [`linearize`] keeps
+//!   a derivative as a linear map.
 //! - [`vmap()`]: one program for many members, of weights or of examples.
+//! - [`simplify()`]: the same function in fewer operations.
+//! - [`substitute()`]: values put in place of others.
+//!
+//! A variable is a value, whether an input or not, and equal values are one value. Where arguments
+//! may coincide with what a function uses itself, the forms on functions ([`gradient_of`],
+//! [`hvp_of`], [`jvp_of`], [`vmap_of`]) keep them apart. Forms on whole graphs end in `_graph`.
+//!
+//! Over long loops higher order means forward over reverse: reverse over reverse stores the
+//! states of a loop that goes back over states.
 //!
 //! # Example
 //! ```

@@ -1,8 +1,8 @@
 //! Batched programs against their members one by one, for every choice of batched operands, once
 //! and twice.
 
-use thalweg_array::Array;
 use thalweg_exec::reference::evaluate;
+use thalweg_graph::Array;
 use thalweg_graph::{Builder, DType, Graph, Tensor, TensorType};
 use thalweg_transform::{Replacement, vmap};
 

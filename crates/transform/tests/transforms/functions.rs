@@ -1,7 +1,7 @@
 //! Transformations of functions and of whole graphs.
 
-use thalweg_array::Array;
 use thalweg_exec::reference::evaluate;
+use thalweg_graph::Array;
 use thalweg_graph::{Builder, DType, Graph, Tensor, TensorType};
 use thalweg_transform::{
     gradient_graph, gradient_of, hvp_graph, hvp_of, jvp_graph, jvp_of, linearize, substitute,

@@ -1,7 +1,7 @@
 //! What is taken for the derivative where there is none, and near the edges of a domain.
 
-use thalweg_array::Array;
 use thalweg_exec::reference::evaluate;
+use thalweg_graph::Array;
 use thalweg_graph::{Builder, DType, Tensor, TensorType, Window};
 use thalweg_transform::gradient;
 

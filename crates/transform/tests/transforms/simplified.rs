@@ -1,6 +1,6 @@
 //! What simplification leaves, rule by rule.
 
-use thalweg_array::Array;
+use thalweg_graph::Array;
 use thalweg_graph::{Builder, DType, Op, Scan, Tensor, TensorType};
 use thalweg_transform::simplify;
 
