@@ -44,9 +44,18 @@ fn unary_identity<'b>(rewriter: &Rewriter<'b>, unary: Unary, x: Tensor<'b>) -> O
     undone.then(|| rewriter.builder.tensor(node.inputs[0]))
 }
 
+/// The value of which this is the negative, stretched or not.
 fn negated<'b>(rewriter: &Rewriter<'b>, x: Tensor<'b>) -> Option<Tensor<'b>> {
     let node = rewriter.source(x);
-    (node.op == Op::Unary(Unary::Negate)).then(|| rewriter.builder.tensor(node.inputs[0]))
+    let inner = || rewriter.builder.tensor(node.inputs[0]);
+    match &node.op {
+        Op::Unary(Unary::Negate) => Some(inner()),
+        Op::Broadcast { .. } => {
+            let narrow = negated(rewriter, inner())?;
+            Some(rewriter.emit(node.op.clone(), &[narrow]))
+        }
+        _ => None,
+    }
 }
 
 fn binary_identity<'b>(
@@ -72,6 +81,10 @@ fn binary_identity<'b>(
         Binary::Multiply if right == Some(1.0) => Some(a),
         Binary::Multiply if left == Some(1.0) => Some(b),
         Binary::Divide if right == Some(1.0) => Some(a),
+        Binary::Multiply | Binary::Divide => {
+            let (a, b) = (negated(rewriter, a)?, negated(rewriter, b)?);
+            emit(binary, a, b)
+        }
         Binary::Power if right == Some(1.0) => Some(a),
         Binary::Power if right == Some(2.0) => emit(Binary::Multiply, a, a),
         Binary::Power if right == Some(-1.0) => {
