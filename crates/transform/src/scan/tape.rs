@@ -12,7 +12,7 @@
 //!
 //! # Source
 //! The tree of checkpoints is that of REPLAY: L. Engstrom et al., *Optimizing ML training with
-//! metagradient descent*, 2025, arXiv:2503.13751, section 3.
+//! metagradient descent*, 2025, arXiv:2503.13751.
 
 use crate::inner::trace;
 use crate::reach::settle;

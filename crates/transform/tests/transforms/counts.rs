@@ -1,6 +1,7 @@
 //! How much work there is in what is built.
 
-use thalweg_graph::{Builder, DType, Graph, Op, Tensor, TensorType, Unary};
+use thalweg_exec::reference::evaluate;
+use thalweg_graph::{Array, Builder, DType, Graph, Op, Tensor, TensorType, Unary};
 use thalweg_transform::{gradient, hvp, simplify, value_and_grad};
 
 /// How often an operation runs: in a loop as often as its body.
@@ -89,4 +90,14 @@ fn products_of_a_perceptron() {
     let graph = b.finish(&[("w", product[0]), ("v", product[1])]).unwrap();
     // The gradient of the first layer itself is not needed.
     assert_eq!(products(&graph), 5 - 2 + (1 + 2 + 2 + 2 + 1));
+}
+
+#[test]
+fn the_tree_changes_no_bit() {
+    let inputs = [Array::vector(&[0.3, -0.7, 1.1]), Array::vector(&[1.3, 0.9, -1.2])];
+    let of = |branching| evaluate(&through_loop(37, branching), &inputs).unwrap();
+    let kept = of(0);
+    for branching in [2, 3, 5] {
+        assert_eq!(of(branching), kept, "branching {branching}");
+    }
 }
