@@ -19,13 +19,28 @@ pub fn atomic_write(
     path: &Path,
     write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>,
 ) -> Result<()> {
+    replace(path, true, write)
+}
+
+/// Writes bytes as [`atomic_write`] does, but does not wait for the disk: a killed process loses
+/// nothing, a machine without power may. For what is checked when it is read and can be made again.
+pub(crate) fn atomic_write_soon(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, false, |writer| writer.write_all(bytes))
+}
+
+fn replace(
+    path: &Path,
+    wait: bool,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>,
+) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(at(folder))?;
     let beside = beside(path);
     let written = File::create(&beside).and_then(|file| {
         let mut buffered = BufWriter::new(file);
         write(&mut buffered)?;
-        buffered.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+        let file = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
+        if wait { file.sync_all() } else { Ok(()) }
     });
     let renamed = written.and_then(|()| fs::rename(&beside, path));
     if let Err(error) = renamed {
@@ -33,7 +48,7 @@ pub fn atomic_write(
         let _ = fs::remove_file(&beside);
         return Err(at(path)(error));
     }
-    sync_folder(folder)
+    if wait { sync_folder(folder) } else { Ok(()) }
 }
 
 /// Writes bytes as [`atomic_write`] does.

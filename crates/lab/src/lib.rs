@@ -10,10 +10,12 @@ mod catalogue;
 pub mod command;
 mod console;
 mod data_source;
+mod directions;
 mod error;
 mod files;
 mod interrupt;
 mod lock;
+mod measure;
 mod measurements;
 mod model_source;
 mod range;
@@ -23,6 +25,7 @@ mod scratch;
 mod session;
 mod store;
 mod study;
+mod subject;
 mod train;
 mod units;
 
@@ -40,6 +43,7 @@ pub use run_directory::{Output, RunDirectory, STUDY, read_study};
 pub use session::{Precision, Session, device};
 pub use store::DirectoryStore;
 pub use study::{BudgetSection, Common, TrainOptions, TrainSettings, default_loss};
+pub use subject::{ObjectiveChoice, Subject};
 pub use train::{Trained, TrainedMember, Training, train};
 pub use units::Units;
 

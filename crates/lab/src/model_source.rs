@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use thalweg_array::{Array, DType};
-use thalweg_data::Normalization;
+use thalweg_data::{Normalization, Sha256};
 use thalweg_formats::{FormatError, safetensors};
 use thalweg_nn::{Architecture, Model, Weights, from_torch, to_torch};
 
@@ -165,6 +165,17 @@ impl WeightsFile {
     pub fn weights(&self, model: &Model, float: DType) -> Result<Weights> {
         from_torch(model, &self.tensors, float)
             .map_err(|error| LabError::Input(format!("{}: {error}", self.path.display())))
+    }
+
+    /// SHA-256 of names and tensors, in hexadecimal.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        for (name, array) in &self.tensors {
+            hash.update_sizes(&[name.len()]);
+            hash.update(name.as_bytes());
+            hash.update_array(array);
+        }
+        hash.hex()
     }
 
     /// The tensors as they are in the file.

@@ -9,12 +9,18 @@ use thalweg_record::zarr::Store;
 #[derive(Debug, Clone)]
 pub struct DirectoryStore {
     root: PathBuf,
+    durable: bool,
 }
 
 impl DirectoryStore {
     /// A store in a directory, which is made when the first value is put.
     pub fn new(root: impl Into<PathBuf>) -> DirectoryStore {
-        DirectoryStore { root: root.into() }
+        DirectoryStore { root: root.into(), durable: true }
+    }
+
+    /// A store that does not wait for the disk, for values that can be made again.
+    pub(crate) fn hasty(root: impl Into<PathBuf>) -> DirectoryStore {
+        DirectoryStore { root: root.into(), durable: false }
     }
 
     /// The directory.
@@ -42,7 +48,11 @@ impl Store for DirectoryStore {
         if files::read_if_there(&path)?.is_some_and(|there| there == bytes) {
             return Ok(());
         }
-        files::atomic_write_bytes(&path, bytes).map_err(io::Error::other)
+        let written = match self.durable {
+            true => files::atomic_write_bytes(&path, bytes),
+            false => files::atomic_write_soon(&path, bytes),
+        };
+        written.map_err(io::Error::other)
     }
 
     fn get(&self, key: &str) -> io::Result<Option<Vec<u8>>> {

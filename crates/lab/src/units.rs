@@ -20,7 +20,7 @@ pub struct Units {
 impl Units {
     /// Units in a directory.
     pub fn new(root: impl Into<PathBuf>) -> Units {
-        Units { store: DirectoryStore::new(root) }
+        Units { store: DirectoryStore::hasty(root) }
     }
 }
 
@@ -43,7 +43,8 @@ impl UnitStore for Units {
         let Some(bytes) = self.store.get(&file(key)).map_err(|e| failed(key, &e))? else {
             return Ok(None);
         };
-        decode(&bytes).map(Some).map_err(|reason| failed(key, &reason))
+        // What a machine without power left half is done again.
+        Ok(decode(&bytes).ok())
     }
 
     fn put(&self, key: &str, arrays: &[(String, Array)]) -> Result<(), MethodError> {
@@ -102,12 +103,11 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_that_is_no_such_file_is_named() {
+    fn a_unit_that_is_not_whole_is_done_again() {
         let scratch = Scratch::new("units-bad");
         let units = Units::new(scratch.path());
         std::fs::write(scratch.path().join("a.safetensors"), b"no").unwrap();
-        let message = units.get("a").unwrap_err().to_string();
-        assert!(message.contains("\"a\"") && message.contains("safetensors"), "{message}");
+        assert_eq!(units.get("a").unwrap(), None);
         assert!(units.put("../a", &[]).is_err());
     }
 }

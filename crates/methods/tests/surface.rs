@@ -138,8 +138,7 @@ fn recalibrated_statistics_are_those_of_the_point() {
     };
     // In a single batch, recalibrated statistics are the batch's own but for the unbiased variance.
     let (recalibrated, batch) = (with(BatchNorm::Recalibrated, 64), with(BatchNorm::Batch, 64));
-    let (off, far) =
-        ((recalibrated - batch).abs(), (with(BatchNorm::Frozen, 64) - batch).abs());
+    let (off, far) = ((recalibrated - batch).abs(), (with(BatchNorm::Frozen, 64) - batch).abs());
     assert!(off > 0.0 && off < 0.05 * far, "{recalibrated} {batch} {far}");
     // In several it is not.
     assert_ne!(with(BatchNorm::Recalibrated, 20), recalibrated);

@@ -1,15 +1,22 @@
 //! The commands: what was asked to what is left behind.
 
+mod map;
+mod spectrum;
+mod surface;
 mod train;
 
+pub use map::{MapRequest, MapSettings, map};
+pub use spectrum::{SpectrumRequest, SpectrumSettings, spectrum};
+pub use surface::{SurfaceRequest, SurfaceSettings, surface};
 pub use train::{TrainRequest, train};
 
 use crate::error::Result;
 use crate::run_directory::RunDirectory;
 use crate::session::{Session, device};
+use crate::subject::ObjectiveChoice;
 use crate::{DataChoice, VERSION};
 use thalweg_record::reply::Body;
-use thalweg_record::{Provenance, Report};
+use thalweg_record::{Explanation, Provenance, Report};
 
 /// What a command left: a directory, its reply, and what a report shows.
 #[derive(Debug)]
@@ -50,7 +57,7 @@ fn provenance(session: &Session, data: &DataChoice) -> Provenance {
 }
 
 /// What a loss is and its unit.
-fn loss_name(text: &str) -> String {
+pub(crate) fn loss_name(text: &str) -> String {
     match text.split_once(' ').unwrap_or((text, "")) {
         ("cross-entropy", "") => "cross-entropy (nats)".to_owned(),
         ("cross-entropy", options) => format!("cross-entropy, {options} (nats)"),
@@ -59,4 +66,60 @@ fn loss_name(text: &str) -> String {
         ("bce", _) => "binary cross-entropy (nats)".to_owned(),
         _ => text.to_owned(),
     }
+}
+
+fn explain(quantity: &str, how: impl Into<String>) -> Explanation {
+    Explanation { quantity: quantity.to_owned(), how: how.into() }
+}
+
+fn explain_loss(objective: &ObjectiveChoice, (samples, available): (usize, usize)) -> Explanation {
+    let part = match objective.split.as_str() {
+        "test" => "test",
+        _ => "training",
+    };
+    let examples = match samples == available {
+        true => format!("all {available} {part} examples"),
+        false => format!(
+            "{samples} of the {available} {part} examples, stratified by class; its standard \
+             error covers the choice of the sample and knows that the population is finite"
+        ),
+    };
+    let statistics = match objective.batch_norm.as_str() {
+        "batch" => format!("the statistics of each batch of {}", objective.batch),
+        "recalibrated" => {
+            format!("statistics taken anew at each point, in batches of {}", objective.batch)
+        }
+        _ => "the running statistics of training, frozen".to_owned(),
+    };
+    let how = format!(
+        "Mean of {} over {examples}. Batch normalisation uses {statistics}.",
+        loss_name(&objective.loss)
+    );
+    explain("Loss", how)
+}
+
+fn explain_eigenvalues(top: usize, bottom: usize, tolerance: f64) -> Explanation {
+    let sides = match (top, bottom) {
+        (top, 0) => format!("{top} largest"),
+        (0, bottom) => format!("{bottom} smallest"),
+        (top, bottom) => format!("{top} largest and {bottom} smallest"),
+    };
+    explain(
+        "Eigenvalues",
+        format!(
+            "The {sides} of the Hessian, by Lanczos iteration with full reorthogonalisation until \
+             every residual |Hv - λv| of the unit vectors found is below {tolerance} of the \
+             largest; an eigenvalue lies within its residual of the value given."
+        ),
+    )
+}
+
+fn explain_trace(probes: usize) -> Explanation {
+    explain(
+        "Trace",
+        format!(
+            "Hutchinson's estimate: the mean of zᵀHz over {probes} random sign vectors z, with its \
+             standard error over them."
+        ),
+    )
 }

@@ -1,6 +1,6 @@
 //! `thalweg train`.
 
-use super::{Outcome, loss_name, provenance, within};
+use super::{Outcome, explain, loss_name, provenance, within};
 use crate::data_source::{DataChoice, PreparedData};
 use crate::error::Result;
 use crate::run_directory::{Output, RunDirectory};
@@ -123,7 +123,6 @@ pub(crate) fn describe(settings: &TrainSettings) -> String {
 }
 
 fn explanations(data: &PreparedData) -> Vec<Explanation> {
-    let explain = |quantity: &str, how: String| Explanation { quantity: quantity.into(), how };
     vec![
         explain(
             "Loss",
@@ -145,8 +144,7 @@ fn explanations(data: &PreparedData) -> Vec<Explanation> {
         explain(
             "Training curves",
             "Loss and accuracy of the batches before each step, averaged over each epoch; test \
-             values at the end of the epoch."
-                .to_owned(),
+             values at the end of the epoch.",
         ),
     ]
 }

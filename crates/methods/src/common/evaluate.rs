@@ -12,7 +12,7 @@ use thalweg_stats::{Estimate, pairwise_sum};
 use thalweg_transform::{Replacement, vmap};
 
 /// How many points are evaluated at once where memory allows it.
-const MEMBERS: usize = 32;
+pub(crate) const MEMBERS: usize = 32;
 
 /// What became of a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -108,7 +108,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// For points `w + sum over j of c_j d_j` around a centre, whose buffers hold for all of them
-    /// (unless they are recalibrated).
+    /// (unless they are recalibrated); at most `wanted` at once.
     ///
     /// # Errors
     /// A centre or directions of another model; no room for a single point; those of the engine.
@@ -117,19 +117,33 @@ impl<'a> Evaluator<'a> {
         objective: &'a dyn Objective,
         centre: &Weights,
         directions: &[Parameters],
+        wanted: usize,
     ) -> Result<Evaluator<'a>, MethodError> {
-        let centre = check_point(objective, "the centre", centre)?;
-        let mut shared = centre.parameters.arrays().to_vec();
-        for (j, direction) in directions.iter().enumerate() {
-            let as_point =
-                Weights { parameters: direction.clone(), buffers: centre.buffers.clone() };
-            let direction = check_point(objective, &format!("direction {j}"), &as_point)?;
-            shared.extend(direction.parameters.into_arrays());
+        let shared = affine_arrays(objective, centre, directions)?;
+        let placement = Placement::Affine(directions.len());
+        Evaluator::new(ctx, objective, placement, shared, wanted.min(MEMBERS))
+    }
+
+    /// The same programs around another centre or along other directions.
+    ///
+    /// # Errors
+    /// Another number of directions; a centre or directions of another model.
+    pub fn moved(
+        mut self,
+        centre: &Weights,
+        directions: &[Parameters],
+    ) -> Result<Evaluator<'a>, MethodError> {
+        match self.placement {
+            Placement::Affine(n) if n == directions.len() => {
+                self.shared = affine_arrays(self.objective, centre, directions)?;
+                Ok(self)
+            }
+            Placement::Affine(n) => {
+                let expected = format!("{n} directions");
+                Err(MethodError::mismatch("directions", expected, directions.len()))
+            }
+            Placement::Points => Err(MethodError::mismatch("points", "weights", "directions")),
         }
-        if objective.batch_norm() != BatchNorm::Recalibrated {
-            shared.extend(centre.buffers.into_arrays());
-        }
-        Evaluator::new(ctx, objective, Placement::Affine(directions.len()), shared, MEMBERS)
     }
 
     fn new(
@@ -354,6 +368,27 @@ impl<'a> Evaluator<'a> {
         };
         sums.into_iter().zip(&placeholders).map(mean).collect()
     }
+}
+
+/// What all points around a centre share.
+fn affine_arrays(
+    objective: &dyn Objective,
+    centre: &Weights,
+    directions: &[Parameters],
+) -> Result<Vec<Array>, MethodError> {
+    let centre = check_point(objective, "the centre", centre)?;
+    let mut shared = centre.parameters.into_arrays();
+    for (j, direction) in directions.iter().enumerate() {
+        let as_point = Weights { parameters: direction.clone(), buffers: centre.buffers.clone() };
+        let direction = check_point(objective, &format!("direction {j}"), &as_point)?;
+        shared.extend(direction.parameters.into_arrays());
+    }
+    let recalibrates =
+        objective.batch_norm() == BatchNorm::Recalibrated && !objective.buffers().is_empty();
+    if !recalibrates {
+        shared.extend(centre.buffers.into_arrays());
+    }
+    Ok(shared)
 }
 
 /// Declares inputs, those of single members as placeholders with a stacked input beside them.

@@ -58,7 +58,7 @@ pub fn sam_sharpness(
     // In f64, so that the unit vector is rounded once, by the evaluator.
     let template = point.parameters.convert(thalweg_array::DType::F64);
     let direction = template.unflatten(&ascent)?;
-    let evaluator = Evaluator::affine(ctx, objective, point, &[direction])?;
+    let evaluator = Evaluator::affine(ctx, objective, point, &[direction], 2)?;
     let values = evaluator.at(&[vec![0.0], vec![config.rho]])?;
     ctx.progress().advance(1);
     let (loss, moved) = (values[0].loss, values[1].loss);

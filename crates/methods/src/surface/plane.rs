@@ -91,7 +91,7 @@ pub fn surface(
         }
         let directions: Vec<Parameters> =
             std::iter::once(&plane.x).chain(&plane.y).cloned().collect();
-        let evaluator = Evaluator::affine(ctx, objective, centre, &directions)?;
+        let evaluator = Evaluator::affine(ctx, objective, centre, &directions, UNIT)?;
         let grid: Vec<Vec<f64>> = y
             .iter()
             .flat_map(|&y| x.iter().map(move |&x| [x, y]))

@@ -85,6 +85,7 @@ pub fn roughness_index(
     let stream = ctx.stream("roughness");
     ctx.progress().start("roughness", config.directions as u64);
     let (mut variations, mut turning, mut not_finite, mut flat) = (Vec::new(), 0, 0, 0);
+    let mut evaluator = None;
     for j in 0..config.directions {
         let key = format!("roughness/{j}");
         let arrays = ctx.unit(&key, || {
@@ -95,8 +96,13 @@ pub fn roughness_index(
                 if p.shape.len() < 2 { Array::zeros(DType::F64, &p.shape) } else { array.clone() }
             });
             let direction = direction.with_arrays(still.collect())?;
-            let evaluator = Evaluator::affine(ctx, objective, point, &[direction])?;
-            let losses: Vec<f64> = evaluator.at(&offsets)?.iter().map(|e| e.loss).collect();
+            // One set of programs serves all lines.
+            let along = match evaluator.take() {
+                None => Evaluator::affine(ctx, objective, point, &[direction], m + 1)?,
+                Some(known) => Evaluator::moved(known, point, &[direction])?,
+            };
+            let losses: Vec<f64> = along.at(&offsets)?.iter().map(|e| e.loss).collect();
+            evaluator = Some(along);
             Ok(vec![("losses".into(), Array::vector(&losses))])
         })?;
         match variation(stored(&key, &arrays, "losses", m + 1)?, objective.float()) {

@@ -1,0 +1,538 @@
+//! `thalweg map`: the main job.
+
+use super::train::describe;
+use super::{Outcome, explain, loss_name, provenance, within};
+use crate::data_source::{DataChoice, PreparedData};
+use crate::error::{LabError, Result};
+use crate::measure::{self, SpectrumConfig};
+use crate::model_source::{WeightsFile, open_models};
+use crate::range::{Axis, MOST_POINTS};
+use crate::run_directory::{Output, RunDirectory};
+use crate::session::Session;
+use crate::study::{BudgetSection, Common, TrainOptions, TrainSettings};
+use crate::subject::{ObjectiveChoice, Subject, data_of};
+use crate::train::Training;
+use crate::units::Units;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use thalweg_methods::curvature::{SharpnessConfig, sam_sharpness};
+use thalweg_methods::surface::{
+    DirectionConfig, Plane, RoughnessConfig, random_planes, roughness_index, surface,
+};
+use thalweg_nn::{Architecture, Loss, Model};
+use thalweg_record::reply::{Body, MapBody, MapModel};
+use thalweg_record::zarr::Group;
+use thalweg_record::{
+    Column, Explanation, ModelReport, Quantity, Report, Surface, Table, TrainingCurve,
+};
+
+/// What `map` was asked.
+#[derive(Debug, Clone)]
+pub struct MapRequest {
+    /// Run directories or files of weights; none: networks are trained.
+    pub models: Vec<PathBuf>,
+    /// Architectures to train, or that of the files.
+    pub architectures: Vec<String>,
+    /// How networks are trained.
+    pub training: TrainOptions,
+    /// Which data; without a name those of the models.
+    pub data: DataChoice,
+    /// What is measured.
+    pub settings: MapSettings,
+    /// Where to.
+    pub output: Output,
+}
+
+/// What is measured around each network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MapSettings {
+    /// Coordinates of the surface along both directions.
+    pub grid: Axis,
+    /// Coordinates of the lines along both.
+    pub line: Axis,
+    /// Training examples; none: all.
+    pub samples: Option<usize>,
+    /// How many of the largest eigenvalues.
+    pub top: usize,
+    /// Probes of the trace.
+    pub probes: usize,
+    /// Distance of SAM's ascent.
+    pub rho: f64,
+    /// Random lines of the roughness index.
+    pub roughness_directions: usize,
+}
+
+/// The part `map` of `study.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct MapSection {
+    grid: String,
+    line: String,
+    top: usize,
+    probes: usize,
+    rho: f64,
+    roughness_directions: usize,
+}
+
+/// `study.toml` of `map`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct MapStudy {
+    #[serde(flatten)]
+    common: Common,
+    names: Vec<String>,
+    architectures: Vec<String>,
+    weights_fingerprints: Vec<String>,
+    data: DataChoice,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    train: Option<TrainSettings>,
+    objective: ObjectiveChoice,
+    map: MapSection,
+    budget: BudgetSection,
+}
+
+/// The two networks of the default comparison, and the one for data that are no images.
+const PAIR: [(&str, &str); 2] = [
+    ("with skip connections", "resnet depth=44 width=4 skip=true"),
+    ("without skip connections", "resnet depth=44 width=4 skip=false"),
+];
+const FEATURES: [(&str, &str); 1] = [("multi-layer perceptron", "mlp")];
+
+/// Examples in a batch of the objective: changes no bit with running statistics.
+const BATCH: usize = 128;
+
+/// A network that is mapped: trained here, or read.
+enum Origin {
+    Train { model: Model, settings: Box<TrainSettings> },
+    File(Box<Subject>),
+}
+
+/// Maps the landscape around networks.
+///
+/// # Errors
+/// Options that do not parse or fit each other; models or data that cannot be read or do not fit;
+/// a directory that cannot be written; `Interrupted`.
+pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
+    check(&request)?;
+    let files: Vec<WeightsFile> =
+        request.models.iter().map(|model| open_models(model)).collect::<Result<Vec<_>>>()?.concat();
+    let mut choice = request.data.clone();
+    data_of(&mut choice, &files);
+    let settings = request.training.settings(session.seed)?;
+    let data = PreparedData::load(&mut choice, session.seed)?;
+    let networks = match files.is_empty() {
+        true => to_train(&request.architectures, &settings, &data)?,
+        false => read(session, &files, request.architectures.first(), &data)?,
+    };
+    let trains = files.is_empty();
+    let loss = networks.first().map(|(_, origin)| origin.loss()).transpose()?.unwrap_or_default();
+    let train = networks.first().and_then(|(_, origin)| match origin {
+        Origin::Train { settings, .. } => Some((**settings).clone()),
+        Origin::File(_) => None,
+    });
+    let map = &request.settings;
+    let study = MapStudy {
+        common: Common::new("map", session),
+        names: networks.iter().map(|(name, _)| name.clone()).collect(),
+        architectures: networks.iter().map(|(_, origin)| origin.architecture()).collect(),
+        weights_fingerprints: files.iter().map(WeightsFile::fingerprint).collect(),
+        data: choice.clone(),
+        // The architecture is that of each network.
+        train: train.map(|settings| TrainSettings { architecture: String::new(), ..settings }),
+        objective: ObjectiveChoice {
+            split: "train".into(),
+            samples: map.samples.unwrap_or(0),
+            batch: BATCH,
+            batch_norm: "frozen".into(),
+            loss: loss.to_string(),
+        },
+        map: MapSection {
+            grid: map.grid.to_string(),
+            line: map.line.to_string(),
+            top: map.top,
+            probes: map.probes,
+            rho: map.rho,
+            roughness_directions: map.roughness_directions,
+        },
+        budget: BudgetSection::new(session),
+    };
+    let run = RunDirectory::open("map", &request.output, &study)?;
+    let (run, mapped) = within(run, |run| {
+        let mut mapped = Vec::new();
+        let mut tables = Vec::new();
+        for (name, origin) in &networks {
+            session.console.about(name);
+            let (subject, curves) = origin.prepare(session, run, name, &choice, &data)?;
+            if let Some((curves, table)) = curves {
+                tables.push((name.as_str(), table));
+                mapped.push(measure_one(session, run, name, &subject, &study, map, curves)?);
+            } else {
+                mapped.push(measure_one(session, run, name, &subject, &study, map, Vec::new())?);
+            }
+        }
+        session.console.about("");
+        write_results(run, &mapped)?;
+        if trains {
+            run.write_table("metrics.parquet", &join(tables)?)?;
+        }
+        Ok(mapped)
+    })?;
+    session.console.finish();
+    let title = match (trains, networks.len()) {
+        (true, 2) if request.architectures.is_empty() => "The landscape of two deep networks",
+        (_, 1) => "The landscape of a network",
+        _ => "The landscape of networks",
+    };
+    let mut report =
+        Report::new(title, loss_name(&study.objective.loss), provenance(session, &choice));
+    report.summary = summary(&study, &request);
+    report.explanations = explanations(&study, mapped.first().map(|m| m.samples));
+    let models = mapped.iter().map(|m| m.reply.clone()).collect();
+    report.models = mapped.into_iter().map(|m| m.report).collect();
+    Ok(Outcome { body: Body::Map(MapBody { models, report: String::new() }), report, run })
+}
+
+fn check(request: &MapRequest) -> Result<()> {
+    let settings = &request.settings;
+    let fault = |text: String| Err(LabError::Usage(text));
+    let grid = u128::from(settings.grid.points).pow(2);
+    if grid > u128::from(MOST_POINTS) {
+        return fault(format!("a surface of {grid} points: expected at most {MOST_POINTS}"));
+    }
+    if settings.top == 0 {
+        return fault("--top 0: expected at least 1 eigenvalue".into());
+    }
+    for (option, value) in
+        [("--probes", settings.probes), ("--roughness-directions", settings.roughness_directions)]
+    {
+        if value < 2 {
+            return fault(format!("{option} {value}: expected at least 2, for a standard error"));
+        }
+    }
+    if !(settings.rho > 0.0 && settings.rho.is_finite()) {
+        return fault(format!("--rho {}: expected a positive number", settings.rho));
+    }
+    for text in &request.architectures {
+        text.parse::<Architecture>().map_err(|e| crate::error::usage("--arch")(&e))?;
+    }
+    if !request.models.is_empty() && request.architectures.len() > 1 {
+        return fault("--arch: expected one for the models that are given".into());
+    }
+    Ok(())
+}
+
+/// The networks to train: those asked for, or the default ones.
+fn to_train(
+    architectures: &[String],
+    settings: &TrainSettings,
+    data: &PreparedData,
+) -> Result<Vec<(String, Origin)>> {
+    let images = data.dataset.example_shape().len() == 3;
+    let named = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+    };
+    let wanted = match architectures {
+        [] if images => named(&PAIR),
+        [] => named(&FEATURES),
+        given => given.iter().map(|text| (text.clone(), text.clone())).collect(),
+    };
+    let mut networks: Vec<(String, Origin)> = Vec::new();
+    for (name, architecture) in wanted {
+        let settings = TrainSettings { architecture, ..settings.clone() };
+        let (settings, model) = settings.for_data(data, "", "")?;
+        let name = unique(name, &networks);
+        networks.push((name, Origin::Train { model, settings: Box::new(settings) }));
+    }
+    Ok(networks)
+}
+
+/// The networks of files.
+fn read(
+    session: &Session,
+    files: &[WeightsFile],
+    architecture: Option<&String>,
+    data: &PreparedData,
+) -> Result<Vec<(String, Origin)>> {
+    let mut networks = Vec::new();
+    for file in files {
+        let subject = Subject::new(session, file, architecture.map(String::as_str), data)?;
+        let name = unique(subject.name.clone(), &networks);
+        networks.push((name, Origin::File(Box::new(subject))));
+    }
+    Ok(networks)
+}
+
+fn unique(name: String, taken: &[(String, Origin)]) -> String {
+    let free = |name: &str| taken.iter().all(|(other, _)| slug(other) != slug(name));
+    if free(&name) {
+        return name;
+    }
+    let numbered = (2..).map(|n: usize| format!("{name} {n}")).find(|name| free(name));
+    numbered.unwrap_or(name)
+}
+
+/// A name as a file and group has it.
+fn slug(name: &str) -> String {
+    let mut slug = String::new();
+    for c in name.chars() {
+        match c.is_ascii_alphanumeric() || c == '.' {
+            true => slug.push(c.to_ascii_lowercase()),
+            false if slug.ends_with('-') || slug.is_empty() => {}
+            false => slug.push('-'),
+        }
+    }
+    slug.trim_matches(['-', '.']).to_owned()
+}
+
+impl Origin {
+    fn architecture(&self) -> String {
+        let model = match self {
+            Origin::Train { model, .. } => model,
+            Origin::File(subject) => &subject.model,
+        };
+        model.architecture().map(ToString::to_string).unwrap_or_default()
+    }
+
+    fn loss(&self) -> Result<Loss> {
+        match self {
+            Origin::Train { settings, .. } => Ok(settings.loss.parse()?),
+            Origin::File(subject) => Ok(subject.loss),
+        }
+    }
+
+    /// The network at its point, trained if need be.
+    #[allow(clippy::type_complexity)]
+    fn prepare(
+        &self,
+        session: &Session,
+        run: &RunDirectory,
+        name: &str,
+        choice: &DataChoice,
+        data: &PreparedData,
+    ) -> Result<(Subject, Option<(Vec<TrainingCurve>, Table)>)> {
+        let (model, settings) = match self {
+            Origin::File(subject) => return Ok(((**subject).clone(), None)),
+            Origin::Train { model, settings } => (model, settings),
+        };
+        let slug = slug(name);
+        let training = Training { name: &slug, data, data_name: &choice.name, model, settings };
+        let mut trained = crate::train::train(session, run, &training)?;
+        let subject = Subject {
+            name: name.to_owned(),
+            model: model.clone(),
+            weights: trained.members.remove(0).weights,
+            loss: settings.loss.parse()?,
+            data: data.clone(),
+        };
+        Ok((subject, Some((trained.curves, trained.metrics))))
+    }
+}
+
+/// What was found around a network.
+struct Mapped {
+    slug: String,
+    report: ModelReport,
+    reply: MapModel,
+    surface: Surface,
+    lines: [Surface; 2],
+    samples: (usize, usize),
+}
+
+fn measure_one(
+    session: &Session,
+    run: &RunDirectory,
+    name: &str,
+    subject: &Subject,
+    study: &MapStudy,
+    settings: &MapSettings,
+    curves: Vec<TrainingCurve>,
+) -> Result<Mapped> {
+    let slug = slug(name);
+    let units = Units::new(run.join("units"));
+    let ctx = session.context(&units)?.within(&slug);
+    let objective = subject.objective(&ctx, &study.objective)?;
+    let weights = &subject.weights;
+    let config = DirectionConfig::default();
+    let planes = random_planes(&ctx, &objective, weights, &config, 1, true)?;
+    let grid = settings.grid.coordinates();
+    let found = surface(&ctx, &objective, weights, &planes, &grid, &grid)?;
+    let mut attributes = measure::attributes(&objective, &study.objective, session.seed);
+    attributes.normalize = config.normalize.to_string();
+    attributes.directions = "random".into();
+    let at = settings.line.coordinates();
+    let mut lines = Vec::new();
+    let mut line_surfaces = Vec::new();
+    for (axis, direction) in
+        [("x", &planes[0].x), ("y", planes[0].y.as_ref().unwrap_or(&planes[0].x))]
+    {
+        let along = Plane { x: direction.clone(), y: None };
+        let within = ctx.within(&format!("line-{axis}"));
+        let found = surface(&within, &objective, weights, &[along], &at, &[0.0])?;
+        lines.push(measure::line(axis, &found));
+        line_surfaces.push(measure::surface(&found, attributes.clone())?);
+    }
+    let wanted = SpectrumConfig {
+        top: settings.top.min(subject.model.parameter_count()),
+        bottom: 0,
+        tolerance: TOLERANCE,
+        trace: settings.probes,
+        exact: false,
+        density: 0,
+    };
+    let spectrum = measure::spectrum(&ctx, &objective, weights, &wanted)?;
+    let sharpness =
+        sam_sharpness(&ctx, &objective, weights, &SharpnessConfig { rho: settings.rho })?;
+    let roughness =
+        RoughnessConfig { directions: settings.roughness_directions, ..RoughnessConfig::default() };
+    let roughness = roughness_index(&ctx, &objective, weights, &roughness)?;
+    let roughness: Quantity = measure::estimate(&roughness.index).into();
+    let test_accuracy = subject.test_accuracy(session)?;
+    let trace = spectrum.trace.unwrap_or(Quantity::Exact(f64::NAN));
+    let record = measure::surface(&found, attributes)?;
+    let parameters = subject.model.parameter_count() as u64;
+    let reply = MapModel {
+        name: name.to_owned(),
+        parameters,
+        test_accuracy,
+        loss: found.centre.loss,
+        top_eigenvalue: spectrum.top.first().map_or(f64::NAN, |e| e.value),
+        trace,
+        sharpness: sharpness.value,
+        roughness,
+    };
+    let report = ModelReport {
+        name: name.to_owned(),
+        description: subject.model.architecture().map(ToString::to_string).unwrap_or_default(),
+        parameters,
+        test_accuracy,
+        loss: Some(measure::loss(&found.centre)),
+        sharpness: Some(sharpness.value),
+        roughness: Some(roughness),
+        spectrum: Some(spectrum),
+        surface: Some(record.clone()),
+        lines,
+        curves,
+    };
+    let samples = (objective.subset().len(), objective.available());
+    let [x, y] = [line_surfaces.remove(0), line_surfaces.remove(0)];
+    Ok(Mapped { slug, report, reply, surface: record, lines: [x, y], samples })
+}
+
+/// Largest residual of an eigenvalue, as a share of the largest.
+const TOLERANCE: f64 = 1e-3;
+
+/// A group for each network: its surface, and groups of its lines and its spectrum.
+fn write_results(run: &RunDirectory, mapped: &[Mapped]) -> Result<()> {
+    let whole = |surface: &Surface| surface.group(surface.y.len(), surface.x.len());
+    let mut root = Group::default().attribute("record_version", thalweg_record::RECORD_VERSION);
+    for one in mapped {
+        let mut group = whole(&one.surface)?.attribute("name", one.report.name.clone());
+        for (line, name) in one.lines.iter().zip(["line_x", "line_y"]) {
+            group = group.group(name, whole(line)?);
+        }
+        if let Some(spectrum) = &one.report.spectrum {
+            group = group.group("spectrum", spectrum.group()?);
+        }
+        root = root.group(&one.slug, group);
+    }
+    let store = run.results();
+    root.create(&store)?;
+    for one in mapped {
+        one.surface.write_values(&store, &root, &one.slug)?;
+        for (line, name) in one.lines.iter().zip(["line_x", "line_y"]) {
+            line.write_values(&store, &root, &format!("{}/{name}", one.slug))?;
+        }
+        if let Some(spectrum) = &one.report.spectrum {
+            spectrum.write_values(&store, &root, &format!("{}/spectrum", one.slug))?;
+        }
+    }
+    Ok(())
+}
+
+/// The measurements of all networks in one table, with a column that names the network.
+fn join(tables: Vec<(&str, Table)>) -> Result<Table> {
+    let mut whole = Table::new();
+    for (name, table) in tables {
+        let mut named = Table::new();
+        named.push("model", Column::Text(vec![name.to_owned(); table.rows()]))?;
+        for (column, values) in table.columns() {
+            named.push(column.clone(), values.clone())?;
+        }
+        whole.append(named)?;
+    }
+    Ok(whole)
+}
+
+fn summary(study: &MapStudy, request: &MapRequest) -> String {
+    let Some(train) = &study.train else {
+        return format!("Around {}.", study.names.join(", "));
+    };
+    let how = describe(train);
+    match study.names.len() {
+        2 if request.architectures.is_empty() => format!(
+            "Two convolutional networks of 44 layers, alike but for the skip connections that one \
+             of them has, trained alike: {how}."
+        ),
+        _ => format!("Trained with {how}."),
+    }
+}
+
+fn explanations(study: &MapStudy, samples: Option<(usize, usize)>) -> Vec<Explanation> {
+    let map = &study.map;
+    let mut list = vec![
+        explain(
+            "Test accuracy",
+            "Share of all test examples that are classified correctly, with the running \
+             statistics; neither training nor any choice saw them.",
+        ),
+        super::explain_loss(&study.objective, samples.unwrap_or_default()),
+        explain(
+            "Surface",
+            format!(
+                "Loss at W + a D + b E with a and b in {}; D and E are Gaussian, and each filter \
+                 (an output unit with its whole fan-in, a bias or a normalisation factor for \
+                 itself) is scaled once to the norm of the weights' filter. Drawn on a log scale, \
+                 the same for all networks. The lines are those along D and E, at {}.",
+                map.grid, map.line
+            ),
+        ),
+        super::explain_eigenvalues(map.top, 0, TOLERANCE),
+        super::explain_trace(map.probes),
+        explain(
+            "Sharpness",
+            format!(
+                "SAM's: L(W + {rho} g / |g|) - L(W) with the gradient g over the same examples.",
+                rho = map.rho
+            ),
+        ),
+        explain(
+            "Roughness",
+            format!(
+                "The roughness index: over {} random filter-normalised lines of half width 0.01, \
+                 the spread of the normalised total variation of the loss, divided by its mean; \
+                 standard error by the bootstrap over lines. It is 0 where all lines are alike, as \
+                 in a bowl.",
+                map.roughness_directions
+            ),
+        ),
+    ];
+    if study.train.is_some() {
+        list.push(explain(
+            "Training curves",
+            "Loss and accuracy of the batches before each step, averaged over each epoch; test \
+             values at the end of the epoch.",
+        ));
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_files_and_groups() {
+        assert_eq!(slug("with skip connections"), "with-skip-connections");
+        assert_eq!(slug("resnet depth=8, width=4"), "resnet-depth-8-width-4");
+        assert_eq!(slug("../..x"), "x");
+        assert_eq!(slug("seed-0-lr-0.1"), "seed-0-lr-0.1");
+    }
+}

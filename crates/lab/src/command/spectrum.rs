@@ -1,0 +1,175 @@
+//! `thalweg spectrum`.
+
+use super::{Outcome, explain, loss_name, provenance, within};
+use crate::data_source::{DataChoice, PreparedData};
+use crate::error::{LabError, Result};
+use crate::measure::{self, SpectrumConfig};
+use crate::model_source::open_model;
+use crate::run_directory::{Output, RunDirectory};
+use crate::session::Session;
+use crate::study::{BudgetSection, Common};
+use crate::subject::{ObjectiveChoice, Subject, data_of};
+use crate::units::Units;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use thalweg_methods::common::gradient;
+use thalweg_record::reply::{Body, SpectrumBody};
+use thalweg_record::{Explanation, ModelReport, Report};
+
+/// What `spectrum` was asked.
+#[derive(Debug, Clone)]
+pub struct SpectrumRequest {
+    /// The model.
+    pub model: PathBuf,
+    /// Its architecture, if its file does not say it.
+    pub architecture: Option<String>,
+    /// Which data; without a name those of the model.
+    pub data: DataChoice,
+    /// The loss.
+    pub objective: ObjectiveChoice,
+    /// What of the spectrum.
+    pub settings: SpectrumSettings,
+    /// Where to.
+    pub output: Output,
+}
+
+/// What of the spectrum.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SpectrumSettings {
+    /// How many of the largest eigenvalues.
+    pub top: usize,
+    /// How many of the smallest.
+    pub bottom: usize,
+    /// Largest residual, as a share of the largest eigenvalue.
+    pub tolerance: f64,
+    /// Probes of the trace; 0: none.
+    pub trace_probes: usize,
+    /// The trace by one product for each parameter.
+    pub trace_exact: bool,
+    /// Probes of the density; 0: none.
+    pub density_probes: usize,
+}
+
+/// `study.toml` of `spectrum`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct SpectrumStudy {
+    #[serde(flatten)]
+    common: Common,
+    model: String,
+    weights_fingerprint: String,
+    data: DataChoice,
+    objective: ObjectiveChoice,
+    spectrum: SpectrumSettings,
+    budget: BudgetSection,
+}
+
+/// Eigenvalues, trace and density of the Hessian.
+///
+/// # Errors
+/// Options that do not parse; a model or data that cannot be read or do not fit; a directory that
+/// cannot be written; `Interrupted`.
+pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> {
+    request.objective.check()?;
+    let settings = request.settings;
+    let usage = |text: &str| Err(LabError::Usage(text.to_owned()));
+    if !(settings.tolerance > 0.0 && settings.tolerance < 1.0) {
+        return usage("--tolerance: expected a share between 0 and 1");
+    }
+    if settings.density_probes == 1 {
+        return usage("--density 1: expected at least 2 probes, for standard errors");
+    }
+    let file = open_model(&request.model)?;
+    let mut choice = request.data;
+    data_of(&mut choice, std::slice::from_ref(&file));
+    let data = PreparedData::load(&mut choice, session.seed)?;
+    let subject = Subject::new(session, &file, request.architecture.as_deref(), &data)?;
+    let mut objective_choice = request.objective;
+    if objective_choice.loss.is_empty() {
+        objective_choice.loss = subject.loss.to_string();
+    }
+    let study = SpectrumStudy {
+        common: Common::new("spectrum", session),
+        model: subject.model.architecture().map(ToString::to_string).unwrap_or_default(),
+        weights_fingerprint: file.fingerprint(),
+        data: choice.clone(),
+        objective: objective_choice,
+        spectrum: settings,
+        budget: BudgetSection::new(session),
+    };
+    let (settings, objective_choice) = (&study.spectrum, &study.objective);
+    let run = RunDirectory::open("spectrum", &request.output, &study)?;
+    let (run, (at, found, samples)) = within(run, |run| {
+        let units = Units::new(run.join("units"));
+        let ctx = session.context(&units)?;
+        let objective = subject.objective(&ctx, objective_choice)?;
+        let at = gradient(&ctx, &objective, &subject.weights)?;
+        let wanted = SpectrumConfig {
+            top: settings.top,
+            bottom: settings.bottom,
+            tolerance: settings.tolerance,
+            trace: settings.trace_probes,
+            exact: settings.trace_exact,
+            density: settings.density_probes,
+        };
+        let found = measure::spectrum(&ctx, &objective, &subject.weights, &wanted)?;
+        found.write_zarr(&run.results())?;
+        Ok((at, found, (objective.subset().len(), objective.available())))
+    })?;
+    session.console.finish();
+    let body = SpectrumBody {
+        loss: at.at.loss,
+        gradient_norm: at.norm(),
+        top: found.top.clone(),
+        bottom: (settings.bottom > 0).then(|| found.bottom.clone()),
+        trace: found.trace,
+        frobenius_squared: found.frobenius_squared,
+        density: found.density.clone(),
+    };
+    let mut report = Report::new(
+        "The spectrum of the Hessian",
+        loss_name(&objective_choice.loss),
+        provenance(session, &choice),
+    );
+    report.summary = study.model.clone();
+    report.explanations = explanations(settings, objective_choice, samples);
+    report.models = vec![ModelReport {
+        name: subject.name.clone(),
+        description: study.model.clone(),
+        parameters: subject.model.parameter_count() as u64,
+        test_accuracy: subject.test_accuracy(session)?,
+        loss: Some(measure::loss(&at.at)),
+        spectrum: Some(found),
+        ..ModelReport::default()
+    }];
+    Ok(Outcome { body: Body::Spectrum(body), report, run })
+}
+
+fn explanations(
+    settings: &SpectrumSettings,
+    objective: &ObjectiveChoice,
+    samples: (usize, usize),
+) -> Vec<Explanation> {
+    let mut list = vec![super::explain_loss(objective, samples)];
+    if settings.top + settings.bottom > 0 {
+        list.push(super::explain_eigenvalues(settings.top, settings.bottom, settings.tolerance));
+    }
+    if settings.trace_exact {
+        list.push(explain(
+            "Trace",
+            "The sum of the Hessian's diagonal, from one product with each unit vector.",
+        ));
+    } else if settings.trace_probes > 0 {
+        list.push(super::explain_trace(settings.trace_probes));
+    }
+    if settings.density_probes > 0 {
+        list.push(explain(
+            "Density of eigenvalues",
+            format!(
+                "Stochastic Lanczos quadrature: {} random sign vectors, each eigenvalue found \
+                 smoothed by a Gaussian; standard errors over the vectors.",
+                settings.density_probes
+            ),
+        ));
+    }
+    list
+}

@@ -1,0 +1,266 @@
+//! `thalweg surface`.
+
+use super::{Outcome, explain, loss_name, provenance, within};
+use crate::data_source::{DataChoice, PreparedData};
+use crate::directions::{Directions, Kind};
+use crate::error::{LabError, Result, usage};
+use crate::measure;
+use crate::model_source::{WeightsFile, open_model};
+use crate::range::{Axis, MOST_POINTS};
+use crate::run_directory::{Output, RunDirectory};
+use crate::session::Session;
+use crate::study::{BudgetSection, Common};
+use crate::subject::{ObjectiveChoice, Subject, data_of};
+use crate::units::Units;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use thalweg_methods::surface::{DirectionConfig, Ignore, Normalize};
+use thalweg_record::reply::{Body, SurfaceBody};
+use thalweg_record::{Explanation, ModelReport, Report};
+
+/// What `surface` was asked.
+#[derive(Debug, Clone)]
+pub struct SurfaceRequest {
+    /// The centre, and up to two models more.
+    pub models: Vec<PathBuf>,
+    /// Their architecture, if the files do not say it.
+    pub architecture: Option<String>,
+    /// Which data; without a name those of the model.
+    pub data: DataChoice,
+    /// The loss.
+    pub objective: ObjectiveChoice,
+    /// Where directions come from: a kind, or a file.
+    pub directions: Option<String>,
+    /// How they are scaled.
+    pub normalize: Option<String>,
+    /// Roles that stay at the centre.
+    pub ignore: Vec<String>,
+    /// Coordinates along the first direction.
+    pub x: Option<Axis>,
+    /// Coordinates along the second.
+    pub y: Option<Axis>,
+    /// The first direction alone.
+    pub line: bool,
+    /// Pairs of random directions.
+    pub pairs: usize,
+    /// Where to.
+    pub output: Output,
+}
+
+/// Which surface.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SurfaceSettings {
+    /// A kind, or a file.
+    pub directions: String,
+    /// `filter`, `layer` or `none`.
+    pub normalize: String,
+    /// Roles that stay at the centre.
+    pub ignore: Vec<String>,
+    /// Coordinates along the first direction, or `auto`.
+    pub x: String,
+    /// Coordinates along the second, `auto`, or `line`.
+    pub y: String,
+    /// Pairs of directions.
+    pub pairs: usize,
+}
+
+/// `study.toml` of `surface`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct SurfaceStudy {
+    #[serde(flatten)]
+    common: Common,
+    model: String,
+    weights_fingerprints: Vec<String>,
+    data: DataChoice,
+    objective: ObjectiveChoice,
+    surface: SurfaceSettings,
+    budget: BudgetSection,
+}
+
+const AUTO: &str = "auto";
+const LINE: &str = "line";
+
+/// Everything that the command line alone decides.
+struct Plan {
+    kind: Kind,
+    config: DirectionConfig,
+    x: Option<Axis>,
+    y: Option<Axis>,
+    two: bool,
+    settings: SurfaceSettings,
+}
+
+fn plan(request: &SurfaceRequest) -> Result<Plan> {
+    request.objective.check()?;
+    let fault = |text: String| Err(LabError::Usage(text));
+    let kind = match &request.directions {
+        Some(text) => text.parse::<Kind>().map_err(LabError::Usage)?,
+        None if request.models.len() > 1 => Kind::Checkpoints,
+        None => Kind::Random,
+    };
+    match (&kind, request.models.len()) {
+        (Kind::Checkpoints, 1) => {
+            return fault("--directions checkpoints: expected two or three models".into());
+        }
+        (Kind::Checkpoints, _) | (_, 1) => {}
+        (_, n) => {
+            return fault(format!("--directions {kind}: expected one model, got {n}"));
+        }
+    }
+    if request.pairs == 0 || (request.pairs > 1 && kind != Kind::Random) {
+        let expected = if request.pairs == 0 { "at least 1" } else { "1 unless they are random" };
+        return fault(format!("--pairs {}: expected {expected}", request.pairs));
+    }
+    let default = if kind.is_scaled() { Normalize::Filter } else { Normalize::None };
+    let normalize = match &request.normalize {
+        Some(text) => text.parse().map_err(|e| usage("--normalize")(&e))?,
+        None => default,
+    };
+    if kind == Kind::Trajectory && normalize != Normalize::None {
+        return fault("--normalize: a trajectory's plane cannot be scaled; give none".into());
+    }
+    let ignore: Ignore = request.ignore.join(",").parse().map_err(|e| usage("--ignore")(&e))?;
+    if kind == Kind::Trajectory && ignore != Ignore::default() {
+        return fault("--ignore: a trajectory's plane moves every parameter".into());
+    }
+    let two = match kind {
+        Kind::Checkpoints => request.models.len() == 3 && !request.line,
+        _ => !request.line,
+    };
+    if kind == Kind::Trajectory && !two {
+        return fault("--line: a trajectory spans a plane".into());
+    }
+    let given = |text: &str| text.parse::<Axis>().ok();
+    let default = match kind {
+        Kind::Trajectory => None,
+        // Both ends and as much beyond.
+        Kind::Checkpoints => given("-0.5:1.5:41"),
+        _ => given("-1:1:31"),
+    };
+    let x = request.x.or(default);
+    let y = if two { request.y.or(x) } else { Some(Axis::ORIGIN) };
+    let count = |axis: &Option<Axis>| axis.map_or(31, |axis| axis.points);
+    let points = u128::from(count(&x)) * u128::from(count(&y)) * request.pairs as u128;
+    if points > u128::from(MOST_POINTS) {
+        return fault(format!("a surface of {points} points: expected at most {MOST_POINTS}"));
+    }
+    let text = |axis: &Option<Axis>| axis.map_or(AUTO.to_owned(), |axis| axis.to_string());
+    let settings = SurfaceSettings {
+        directions: kind.to_string(),
+        normalize: normalize.to_string(),
+        ignore: ignore.names().into_iter().map(str::to_owned).collect(),
+        x: text(&x),
+        y: if two { text(&y) } else { LINE.to_owned() },
+        pairs: request.pairs,
+    };
+    Ok(Plan { kind, config: DirectionConfig { normalize, ignore }, x, y, two, settings })
+}
+
+/// The loss on a line or a plane through weight space.
+///
+/// # Errors
+/// Options that do not parse or fit each other; models, directions or data that cannot be read or
+/// do not fit; a directory that cannot be written; `Interrupted`.
+pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
+    let plan = plan(&request)?;
+    let files: Vec<WeightsFile> =
+        request.models.iter().map(|model| open_model(model)).collect::<Result<_>>()?;
+    let mut choice = request.data;
+    data_of(&mut choice, &files);
+    let data = PreparedData::load(&mut choice, session.seed)?;
+    let architecture = request.architecture.as_deref();
+    let subject = Subject::new(session, &files[0], architecture, &data)?;
+    let mut objective_choice = request.objective;
+    if objective_choice.loss.is_empty() {
+        objective_choice.loss = subject.loss.to_string();
+    }
+    let study = SurfaceStudy {
+        common: Common::new("surface", session),
+        model: subject.model.architecture().map(ToString::to_string).unwrap_or_default(),
+        weights_fingerprints: files.iter().map(WeightsFile::fingerprint).collect(),
+        data: choice.clone(),
+        objective: objective_choice,
+        surface: plan.settings.clone(),
+        budget: BudgetSection::new(session),
+    };
+    let objective_choice = &study.objective;
+    // What the directions are made from is read before anything is written.
+    let directions = Directions::open(&plan.kind, &subject, &files)?;
+    let run = RunDirectory::open("surface", &request.output, &study)?;
+    let (run, (found, record, samples)) = within(run, |run| {
+        let units = Units::new(run.join("units"));
+        let ctx = session.context(&units)?;
+        let objective = subject.objective(&ctx, objective_choice)?;
+        let made = directions.planes(&ctx, &objective, &plan.config, plan.two, request.pairs)?;
+        let x = plan.x.unwrap_or_else(|| made.around(|t| &t.x));
+        let y = plan.y.unwrap_or_else(|| made.around(|t| &t.y));
+        let found = thalweg_methods::surface::surface(
+            &ctx,
+            &objective,
+            &subject.weights,
+            &made.planes,
+            &x.coordinates(),
+            &y.coordinates(),
+        )?;
+        let mut attributes = measure::attributes(&objective, objective_choice, session.seed);
+        attributes.normalize = plan.settings.normalize.clone();
+        attributes.ignore = plan.settings.ignore.clone();
+        attributes.directions = plan.kind.name().to_owned();
+        attributes.explained_variance = made.explained_variance.clone();
+        let mut record = measure::surface(&found, attributes)?;
+        record.trajectory = made.trajectory;
+        record.write_zarr(&run.results())?;
+        Ok((found, record, (objective.subset().len(), objective.available())))
+    })?;
+    session.console.finish();
+    let body = SurfaceBody {
+        loss: found.centre.loss,
+        minimum: record.minimum(),
+        maximum: record.maximum(),
+        points: record.points() as u64,
+        not_finite: record.not_finite() as u64,
+        normalize: plan.settings.normalize.clone(),
+        ignore: plan.settings.ignore.clone(),
+        batch_norm: objective_choice.batch_norm.clone(),
+        directions: plan.kind.name().to_owned(),
+        samples: samples.0 as u64,
+    };
+    let mut report = Report::new(
+        "The loss around a network",
+        loss_name(&objective_choice.loss),
+        provenance(session, &choice),
+    );
+    report.summary = study.model.clone();
+    report.explanations = explanations(&plan, objective_choice, samples);
+    report.models = vec![ModelReport {
+        name: subject.name.clone(),
+        description: study.model.clone(),
+        parameters: subject.model.parameter_count() as u64,
+        test_accuracy: subject.test_accuracy(session)?,
+        loss: Some(measure::loss(&found.centre)),
+        lines: record.lines(),
+        surface: Some(record),
+        ..ModelReport::default()
+    }];
+    Ok(Outcome { body: Body::Surface(body), report, run })
+}
+
+fn explanations(
+    plan: &Plan,
+    objective: &ObjectiveChoice,
+    samples: (usize, usize),
+) -> Vec<Explanation> {
+    let mut how = plan.kind.explanation().to_owned();
+    how += match plan.config.normalize {
+        Normalize::Filter => {
+            " Each filter of a direction (an output unit with its whole fan-in) is scaled once to \
+             the norm of the weights' filter."
+        }
+        Normalize::Layer => " Each array of a direction is scaled to the norm of the weights'.",
+        Normalize::None => " They are used as they are.",
+    };
+    if !plan.settings.ignore.is_empty() {
+        how += &format!(" Parameters left at the centre: {}.", plan.settings.ignore.join(", "));
+    }
+    vec![super::explain_loss(objective, samples), explain("Surface", how)]
+}

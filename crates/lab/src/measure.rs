@@ -1,0 +1,152 @@
+//! From what methods find to records.
+
+use crate::error::Result;
+use crate::subject::ObjectiveChoice;
+use thalweg_methods::curvature::{
+    DensityConfig, Eigenpair, Hessian, HutchinsonConfig, LanczosConfig, density, exact_moments,
+    hutchinson, lanczos,
+};
+use thalweg_methods::surface::Surface as Found;
+use thalweg_methods::{Context, Evaluation, ModelObjective, Objective, Progress, Status};
+use thalweg_nn::Weights;
+use thalweg_record::{
+    COMPUTED, Density, Eigenvalue, Estimate, Line, NOT_COMPUTED, NOT_FINITE, Quantity, Spectrum,
+    Surface, SurfaceAttributes,
+};
+
+/// An estimate as a record has it.
+pub(crate) fn estimate(found: &thalweg_stats::Estimate) -> Estimate {
+    Estimate {
+        value: found.value,
+        standard_error: found.standard_error,
+        samples: found.samples as u64,
+    }
+}
+
+/// A loss: with its standard error where it was taken on a sample.
+pub(crate) fn loss(found: &Evaluation) -> Quantity {
+    match found.standard_error {
+        Some(standard_error) => {
+            let samples = found.examples as u64;
+            Estimate { value: found.loss, standard_error, samples }.into()
+        }
+        None => found.loss.into(),
+    }
+}
+
+/// What every surface of an objective says of itself.
+pub(crate) fn attributes(
+    objective: &ModelObjective,
+    choice: &ObjectiveChoice,
+    seed: u64,
+) -> SurfaceAttributes {
+    SurfaceAttributes {
+        batch_norm: choice.batch_norm.clone(),
+        split: choice.split.clone(),
+        samples: objective.subset().len() as u64,
+        available: objective.available() as u64,
+        batch: objective.batch() as u64,
+        loss_name: crate::command::loss_name(&objective.loss().to_string()),
+        seed,
+        ..SurfaceAttributes::default()
+    }
+}
+
+/// A surface as a record has it: a leading dimension only for several pairs of directions.
+pub(crate) fn surface(found: &Found, attributes: SurfaceAttributes) -> Result<Surface> {
+    let pairs = (found.pairs > 1).then_some(found.pairs);
+    let mut record = Surface::new(found.x.clone(), found.y.clone(), pairs, attributes)?;
+    record.loss = found.loss.clone();
+    record.status = found
+        .status
+        .iter()
+        .map(|status| match status {
+            Status::NotComputed => NOT_COMPUTED,
+            Status::Computed => COMPUTED,
+            Status::NotFinite => NOT_FINITE,
+        })
+        .collect();
+    record.accuracy = found.accuracy.clone();
+    record.loss_standard_error = found.loss_standard_error.clone();
+    record.check()?;
+    Ok(record)
+}
+
+/// A surface of one direction as a line.
+pub(crate) fn line(name: &str, found: &Found) -> Line {
+    Line {
+        name: name.to_owned(),
+        at: found.x.clone(),
+        loss: found.loss.clone(),
+        loss_standard_error: found.loss_standard_error.clone(),
+    }
+}
+
+/// Which parts of a spectrum are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SpectrumConfig {
+    pub top: usize,
+    pub bottom: usize,
+    pub tolerance: f64,
+    /// Probes of the trace; 0: none.
+    pub trace: usize,
+    /// The trace by one product for each parameter.
+    pub exact: bool,
+    /// Probes of the density; 0: none.
+    pub density: usize,
+}
+
+/// The spectrum of the Hessian at a point, as far as it is asked for.
+pub(crate) fn spectrum(
+    ctx: &Context<'_>,
+    objective: &ModelObjective,
+    point: &Weights,
+    config: &SpectrumConfig,
+) -> Result<Spectrum> {
+    let hessian = Hessian::new(ctx, objective, point)?;
+    let dimension = (objective as &dyn Objective).dimension();
+    let mut spectrum = Spectrum {
+        operator: "hessian".into(),
+        scope: "whole".into(),
+        dimension: dimension as u64,
+        ..Spectrum::default()
+    };
+    if config.top + config.bottom > 0 {
+        let wanted = LanczosConfig {
+            top: config.top,
+            bottom: config.bottom,
+            tolerance: config.tolerance,
+            ..LanczosConfig::default()
+        };
+        let found = lanczos(ctx, &hessian, &wanted)?;
+        if !found.converged {
+            ctx.progress().message(
+                "The eigenvalues have not converged to the tolerance; their residuals say how far.",
+            );
+        }
+        let values = |pairs: &[Eigenpair]| {
+            pairs.iter().map(|p| Eigenvalue { value: p.value, residual: p.residual }).collect()
+        };
+        spectrum.top = values(&found.top);
+        spectrum.bottom = values(&found.bottom);
+    }
+    if config.exact {
+        let found = exact_moments(ctx, &hessian)?;
+        spectrum.trace = Some(found.trace.into());
+        spectrum.frobenius_squared = Some(found.frobenius_squared.into());
+    } else if config.trace > 0 {
+        let found = hutchinson(ctx, &hessian, &HutchinsonConfig { probes: config.trace })?;
+        spectrum.trace = Some(estimate(&found.trace).into());
+        spectrum.frobenius_squared = Some(estimate(&found.frobenius_squared).into());
+    }
+    if config.density > 0 {
+        let wanted = DensityConfig { probes: config.density, ..DensityConfig::default() };
+        let found = density(ctx, &hessian, &wanted)?;
+        spectrum.density = Some(Density {
+            centres: found.centres,
+            values: found.values,
+            standard_errors: found.standard_errors,
+        });
+    }
+    Ok(spectrum)
+}

@@ -1,0 +1,135 @@
+//! A model with its weights, and the loss around it.
+
+use crate::data_source::{DataChoice, PreparedData};
+use crate::error::{LabError, Result, usage};
+use crate::model_source::WeightsFile;
+use crate::session::Session;
+use crate::study::default_loss;
+use serde::{Deserialize, Serialize};
+use thalweg_methods::{BatchNorm, Context, ModelObjective, ObjectiveConfig};
+use thalweg_nn::{Loss, Model, Weights};
+use thalweg_train::{Evaluator, Examples};
+
+/// On what the loss is evaluated, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObjectiveChoice {
+    /// `train` or `test`.
+    pub split: String,
+    /// Examples, stratified by class; 0: all.
+    pub samples: usize,
+    /// Examples in a batch; part of the objective under batch statistics.
+    pub batch: usize,
+    /// `frozen`, `batch` or `recalibrated`.
+    pub batch_norm: String,
+    /// The loss; empty until it is known which one the model was trained with.
+    pub loss: String,
+}
+
+impl ObjectiveChoice {
+    /// Refuses what the command line alone shows to be wrong.
+    ///
+    /// # Errors
+    /// `Usage` with the option.
+    pub fn check(&self) -> Result<()> {
+        if !matches!(self.split.as_str(), "train" | "test") {
+            let text = format!("--split {}: expected train or test", self.split);
+            return Err(LabError::Usage(text));
+        }
+        if self.batch == 0 {
+            return Err(LabError::Usage("--batch 0: expected at least 1 example".into()));
+        }
+        self.batch_norm.parse::<BatchNorm>().map_err(|e| usage("--batch-norm")(&e))?;
+        if !self.loss.is_empty() {
+            self.loss.parse::<Loss>().map_err(|e| usage("--loss")(&e))?;
+        }
+        Ok(())
+    }
+}
+
+/// A model at a point of weight space, with the data that it is measured on.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// A short name.
+    pub name: String,
+    /// The model.
+    pub model: Model,
+    /// The point.
+    pub weights: Weights,
+    /// The loss that it was trained with.
+    pub loss: Loss,
+    /// The data, with the normalisation that the model was trained with.
+    pub data: PreparedData,
+}
+
+/// The data that files of weights are measured on: those asked for, or those that the first file
+/// names, or the digits.
+pub(crate) fn data_of(choice: &mut DataChoice, files: &[WeightsFile]) {
+    if choice.name.is_empty() {
+        let named = files.iter().find_map(|file| file.info.data.clone());
+        choice.name = named.unwrap_or_else(|| "digits".to_owned());
+    }
+}
+
+impl Subject {
+    /// The model of a file.
+    ///
+    /// # Errors
+    /// `Input` if the file does not say its architecture or holds other weights; `Nn` if the
+    /// architecture cannot take the data.
+    pub fn new(
+        session: &Session,
+        file: &WeightsFile,
+        architecture: Option<&str>,
+        data: &PreparedData,
+    ) -> Result<Subject> {
+        let model = file.model(architecture, data)?;
+        let weights = file.weights(&model, session.precision.dtype())?;
+        let mut data = data.clone();
+        if let Some(known) = &file.info.normalization {
+            if known.mean.len() != data.normalization.mean.len() {
+                return Err(LabError::Input(format!(
+                    "{}: it was trained on inputs of {} channels, the data have {}",
+                    file.path.display(),
+                    known.mean.len(),
+                    data.normalization.mean.len()
+                )));
+            }
+            data.normalization = known.clone();
+        }
+        let loss = match &file.info.loss {
+            Some(text) => text.parse()?,
+            None => default_loss(&data),
+        };
+        Ok(Subject { name: file.name.clone(), model, weights, loss, data })
+    }
+
+    /// The loss around the model.
+    ///
+    /// # Errors
+    /// Data that do not fit the model or the loss.
+    pub fn objective(&self, ctx: &Context<'_>, choice: &ObjectiveChoice) -> Result<ModelObjective> {
+        let loss = if choice.loss.is_empty() { self.loss } else { choice.loss.parse()? };
+        let config = ObjectiveConfig {
+            samples: (choice.samples > 0).then_some(choice.samples),
+            batch: choice.batch,
+            batch_norm: choice.batch_norm.parse()?,
+        };
+        let part = self.data.part(&choice.split)?;
+        let normalization = Some(&self.data.normalization);
+        Ok(ModelObjective::new(ctx, &self.model, loss, part, normalization, &config)?)
+    }
+
+    /// The share of all test examples that are classified correctly, with running statistics.
+    ///
+    /// # Errors
+    /// Data that do not fit the model, or too little memory.
+    pub fn test_accuracy(&self, session: &Session) -> Result<Option<f64>> {
+        let float = session.precision.dtype();
+        let examples = Examples::new(&self.data.test, Some(&self.data.normalization), float)?;
+        let executor = session.executor.clone();
+        let evaluator = Evaluator::new(executor, self.model.clone(), self.loss, examples, 256)?;
+        let weights = std::slice::from_ref(&self.weights);
+        let found = evaluator.evaluate(weights, &session.resources())?;
+        Ok(found.first().and_then(|evaluation| evaluation.accuracy))
+    }
+}
