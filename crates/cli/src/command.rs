@@ -4,18 +4,23 @@ use crate::arguments::{Arguments, Command};
 use crate::{figures, request};
 use clap::CommandFactory;
 use thalweg_lab::command::{self, Outcome};
-use thalweg_lab::{LabError, Result, list_data};
+use thalweg_lab::{Result, list_data};
 use thalweg_record::Report;
 use thalweg_record::reply::{Body, DataBody, MapBody};
 
 /// What there is to tell when a command is done.
-pub struct Done {
-    /// The directory written.
-    pub run: Option<String>,
-    /// The keys of the JSON object.
-    pub body: Body,
-    /// What the page shows.
-    pub report: Option<Report>,
+pub enum Done {
+    /// A result, in words or as one JSON object.
+    Result {
+        /// The directory written.
+        run: Option<String>,
+        /// The keys of the JSON object.
+        body: Body,
+        /// What the page shows.
+        report: Option<Report>,
+    },
+    /// Text for another program.
+    Text(Vec<u8>),
 }
 
 /// Runs the command that was given.
@@ -25,15 +30,38 @@ pub struct Done {
 pub fn run(arguments: &Arguments) -> Result<Done> {
     let everywhere = &arguments.everywhere;
     match &arguments.command {
+        Command::Map(own) => {
+            let request = request::map(own, everywhere);
+            finish(command::map(&request::session(everywhere)?, request)?)
+        }
         Command::Train(own) => {
             let request = request::train(own, everywhere);
-            finish(command::train(&request::session(arguments)?, request)?)
+            finish(command::train(&request::session(everywhere)?, request)?)
         }
-        Command::Data => {
-            Ok(Done { run: None, body: Body::Data(DataBody { data: list_data() }), report: None })
+        Command::Surface(own) => {
+            let request = request::surface(own, everywhere);
+            finish(command::surface(&request::session(everywhere)?, request)?)
         }
-        _ => Err(LabError::Input("not yet".into())),
+        Command::Spectrum(own) => {
+            let request = request::spectrum(own, everywhere);
+            finish(command::spectrum(&request::session(everywhere)?, request)?)
+        }
+        Command::Data => Ok(plain(Body::Data(DataBody { data: list_data() }))),
+        Command::Export(own) => {
+            let format = request::export_format(own);
+            Ok(plain(command::export(&own.run, format, everywhere.out.as_deref())?))
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "thalweg", &mut script);
+            Ok(Done::Text(script))
+        }
     }
+}
+
+/// A result that is no run.
+fn plain(body: Body) -> Done {
+    Done::Result { run: None, body, report: None }
 }
 
 /// Writes the page and the figures.
@@ -46,5 +74,5 @@ fn finish(outcome: Outcome) -> Result<Done> {
         other => other,
     };
     let run = outcome.run.path().display().to_string();
-    Ok(Done { run: Some(run), body, report: Some(outcome.report) })
+    Ok(Done::Result { run: Some(run), body, report: Some(outcome.report) })
 }

@@ -9,6 +9,7 @@ mod summary;
 use arguments::{Arguments, Command, Everywhere};
 use clap::Parser;
 use clap::error::ErrorKind;
+use command::Done;
 use std::env;
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
@@ -24,14 +25,17 @@ fn main() -> ExitCode {
     };
     let everywhere = &arguments.everywhere;
     match command::run(&arguments) {
-        Ok(done) => {
+        Ok(Done::Result { run, body, report }) => {
             let seconds = begun.elapsed().as_secs_f64();
-            let reply =
-                Reply { version: VERSION.to_owned(), run: done.run, seconds, body: done.body };
+            let reply = Reply { version: VERSION.to_owned(), run, seconds, body };
             let text = match everywhere.json {
                 true => reply.to_json() + "\n",
-                false => summary::text(&reply, done.report.as_ref()),
+                false => summary::text(&reply, report.as_ref()),
             };
+            print(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Ok(Done::Text(text)) => {
             print(&text);
             ExitCode::SUCCESS
         }
@@ -43,7 +47,7 @@ fn main() -> ExitCode {
 /// object.
 fn unparsed(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        print(&error.render().to_string());
+        print(error.render().to_string().as_bytes());
         return ExitCode::SUCCESS;
     }
     let text = error.render().to_string();
@@ -74,10 +78,10 @@ fn print_error(command: &str, sentence: &str) {
         version: VERSION.to_owned(),
         error: sentence.to_owned(),
     };
-    print(&(reply.to_json() + "\n"));
+    print((reply.to_json() + "\n").as_bytes());
 }
 
 /// Writes to stdout; that nobody reads it any more is no fault.
-fn print(text: &str) {
-    let _ = stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush());
+fn print(text: &[u8]) {
+    let _ = stdout().write_all(text).and_then(|()| stdout().flush());
 }

@@ -1,15 +1,20 @@
 //! From arguments to what the laboratory is asked.
 
 use crate::arguments::{
-    Arguments, DataArguments, Everywhere, ObjectiveArguments, TrainArguments, TrainingArguments,
+    DataArguments, Everywhere, ExportArguments, MapArguments, ObjectiveArguments,
+    SpectrumArguments, SurfaceArguments, Trace, TrainArguments, TrainingArguments,
 };
 use std::env;
-use thalweg_lab::command::TrainRequest;
-use thalweg_lab::{Budget, DataChoice, Output, Result, Session, TrainOptions, Verbosity};
+use thalweg_lab::command::{
+    ExportFormat, MapRequest, MapSettings, SpectrumRequest, SpectrumSettings, SurfaceRequest,
+    TrainRequest,
+};
+use thalweg_lab::{
+    Budget, DataChoice, ObjectiveChoice, Output, Result, Session, TrainOptions, Verbosity,
+};
 
 /// The session of a command.
-pub fn session(arguments: &Arguments) -> Result<Session> {
-    let everywhere = &arguments.everywhere;
+pub fn session(everywhere: &Everywhere) -> Result<Session> {
     let budget = Budget::new(everywhere.threads, everywhere.memory)?;
     let verbosity = match (everywhere.quiet, everywhere.json) {
         (true, _) => Verbosity::Quiet,
@@ -34,22 +39,33 @@ fn quoted(word: &str) -> String {
 }
 
 /// Where a run goes.
-pub fn output(everywhere: &Everywhere) -> Output {
+fn output(everywhere: &Everywhere) -> Output {
     Output { out: everywhere.out.clone(), resume: everywhere.resume }
 }
 
-/// Which data, of this name.
-pub fn data(arguments: &DataArguments, default: &str) -> DataChoice {
+/// Which data; without a name the laboratory decides.
+fn data(arguments: &DataArguments) -> DataChoice {
     DataChoice {
         test_fraction: arguments.test_fraction,
         subsample: arguments.subsample.unwrap_or(0),
         label_noise: arguments.label_noise,
-        ..DataChoice::new(arguments.data.clone().unwrap_or_else(|| default.to_owned()))
+        ..DataChoice::new(arguments.data.clone().unwrap_or_default())
+    }
+}
+
+/// On what a loss is evaluated.
+fn objective(arguments: &ObjectiveArguments) -> ObjectiveChoice {
+    ObjectiveChoice {
+        split: arguments.split.clone(),
+        samples: arguments.samples.0.unwrap_or(0),
+        batch: arguments.batch,
+        batch_norm: arguments.batch_norm.clone(),
+        loss: arguments.loss.clone().unwrap_or_default(),
     }
 }
 
 /// How networks are trained, as far as it was given.
-pub fn training(arguments: &TrainingArguments) -> TrainOptions {
+fn training(arguments: &TrainingArguments) -> TrainOptions {
     TrainOptions {
         loss: arguments.loss.clone(),
         optimizer: arguments.optimizer.clone(),
@@ -67,7 +83,7 @@ pub fn training(arguments: &TrainingArguments) -> TrainOptions {
 /// What `train` was asked.
 pub fn train(arguments: &TrainArguments, everywhere: &Everywhere) -> TrainRequest {
     TrainRequest {
-        data: data(&arguments.data, "digits"),
+        data: data(&arguments.data),
         options: TrainOptions {
             architecture: arguments.arch.clone(),
             lr: arguments.lr.clone().map(|rates| rates.0),
@@ -76,5 +92,78 @@ pub fn train(arguments: &TrainArguments, everywhere: &Everywhere) -> TrainReques
             ..training(&arguments.training)
         },
         output: output(everywhere),
+    }
+}
+
+/// What `map` was asked.
+pub fn map(arguments: &MapArguments, everywhere: &Everywhere) -> MapRequest {
+    MapRequest {
+        models: arguments.models.clone(),
+        architectures: arguments.arch.clone(),
+        training: TrainOptions {
+            lr: arguments.lr.map(|lr| vec![lr]),
+            seeds: arguments.train_seed.map(|seed| vec![seed]),
+            ..training(&arguments.training)
+        },
+        data: data(&arguments.data),
+        settings: MapSettings {
+            grid: arguments.grid,
+            line: arguments.line,
+            samples: arguments.samples.0,
+            top: arguments.top,
+            probes: arguments.probes,
+            rho: arguments.rho,
+            roughness_directions: arguments.roughness_directions,
+        },
+        output: output(everywhere),
+    }
+}
+
+/// What `surface` was asked.
+pub fn surface(arguments: &SurfaceArguments, everywhere: &Everywhere) -> SurfaceRequest {
+    SurfaceRequest {
+        models: arguments.models.clone(),
+        architecture: arguments.arch.clone(),
+        data: data(&arguments.data),
+        objective: objective(&arguments.objective),
+        directions: arguments.directions.clone(),
+        normalize: arguments.normalize.clone(),
+        ignore: arguments.ignore.clone(),
+        x: arguments.x,
+        y: arguments.y,
+        line: arguments.line,
+        pairs: arguments.pairs,
+        output: output(everywhere),
+    }
+}
+
+/// What `spectrum` was asked.
+pub fn spectrum(arguments: &SpectrumArguments, everywhere: &Everywhere) -> SpectrumRequest {
+    let (trace_exact, trace_probes) = match arguments.trace {
+        Trace::Exact => (true, 0),
+        Trace::Probes(probes) => (false, probes),
+    };
+    SpectrumRequest {
+        model: arguments.model.clone(),
+        architecture: arguments.arch.clone(),
+        data: data(&arguments.data),
+        objective: objective(&arguments.objective),
+        settings: SpectrumSettings {
+            top: arguments.top,
+            bottom: arguments.bottom,
+            tolerance: arguments.tolerance,
+            trace_probes,
+            trace_exact,
+            density_probes: arguments.density,
+        },
+        output: output(everywhere),
+    }
+}
+
+/// What a run is exported as.
+pub fn export_format(arguments: &ExportArguments) -> ExportFormat {
+    match arguments.npz {
+        true => ExportFormat::Npz,
+        false => ExportFormat::Csv,
     }
 }

@@ -7,7 +7,7 @@ use thalweg_methods::curvature::{
     hutchinson, lanczos,
 };
 use thalweg_methods::surface::Surface as Found;
-use thalweg_methods::{Context, Evaluation, ModelObjective, Objective, Progress, Status};
+use thalweg_methods::{Context, Evaluation, ModelObjective, Objective, Status};
 use thalweg_nn::Weights;
 use thalweg_record::{
     COMPUTED, Density, Eigenvalue, Estimate, Line, NOT_COMPUTED, NOT_FINITE, Quantity, Spectrum,

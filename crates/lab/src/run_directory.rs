@@ -22,6 +22,10 @@ use thalweg_record::Table;
 
 /// The file that says what was asked.
 pub const STUDY: &str = "study.toml";
+/// The store of its arrays.
+pub const RESULTS: &str = "results.zarr";
+/// The measurements along training.
+pub const METRICS: &str = "metrics.parquet";
 /// The part of a study that never changes a result, and so may differ when a run is resumed.
 const BUDGET: &str = "budget";
 
@@ -91,7 +95,7 @@ impl RunDirectory {
 
     /// Its results.
     pub fn results(&self) -> DirectoryStore {
-        DirectoryStore::new(self.join("results.zarr"))
+        DirectoryStore::new(self.join(RESULTS))
     }
 
     /// Writes a file in it, whole or not at all.

@@ -12,7 +12,7 @@ use crate::error::{LabError, Result};
 use crate::files;
 use crate::measurements::{Measurements, epoch_curves};
 use crate::model_source::{WeightsInfo, weights_bytes};
-use crate::run_directory::RunDirectory;
+use crate::run_directory::{METRICS, RunDirectory};
 use crate::session::Session;
 use crate::study::TrainSettings;
 use crate::units;
@@ -314,14 +314,13 @@ impl Watcher<'_> {
 
     /// All measurements in one file; the parts go when it is there.
     fn merge(&mut self) -> Result<Table> {
-        let name = "metrics.parquet";
         let whole = match self.training.name {
-            "" => self.run.join(name),
-            _ => self.folder.join(name),
+            "" => self.run.join(METRICS),
+            _ => self.folder.join(METRICS),
         };
         if let Some(bytes) = files::read_if_there(&whole).map_err(crate::error::at(&whole))? {
             self.remove_parts()?;
-            return Ok(Table::read_parquet(name, bytes)?);
+            return Ok(Table::read_parquet(METRICS, bytes)?);
         }
         let mut table = Table::new();
         for number in 0..self.parts {
@@ -329,7 +328,7 @@ impl Watcher<'_> {
             table.append(Table::read_parquet(&path.to_string_lossy(), files::read(&path)?)?)?;
         }
         files::atomic_write(&whole, |writer| {
-            table.write_parquet(name, writer).map_err(std::io::Error::other)
+            table.write_parquet(METRICS, writer).map_err(std::io::Error::other)
         })?;
         self.remove_parts()?;
         Ok(table)

@@ -64,7 +64,6 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     group.create(&store)?;
     plane.write_values(&store, &group, "")?;
     surface(Some(2))?.write_zarr(&folder("pairs.zarr"))?;
-    fs::write(root.join("surface.csv"), plane.to_csv())?;
 
     let several =
         Group::default().group("with", plane.group(5, 7)?).group("without", plane.group(5, 7)?);

@@ -116,19 +116,6 @@ impl Spectrum {
             density,
         })
     }
-
-    /// One row an eigenvalue: `side, rank, value, residual`.
-    pub fn to_csv(&self) -> String {
-        let mut text = String::from("side,rank,value,residual\n");
-        for (side, values) in [("top", &self.top), ("bottom", &self.bottom)] {
-            for (rank, e) in values.iter().enumerate() {
-                let (value, residual) =
-                    (crate::surface::csv_number(e.value), crate::surface::csv_number(e.residual));
-                text.push_str(&format!("{side},{},{value},{residual}\n", rank + 1));
-            }
-        }
-        text
-    }
 }
 
 #[cfg(test)]
@@ -156,6 +143,5 @@ mod tests {
         let store = MemoryStore::default();
         spectrum.write_zarr(&store).unwrap();
         assert_eq!(Spectrum::read_zarr(&store).unwrap(), spectrum);
-        assert_eq!(spectrum.to_csv(), "side,rank,value,residual\ntop,1,3,0.0000001\n");
     }
 }

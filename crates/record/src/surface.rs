@@ -2,7 +2,6 @@
 
 use crate::{Line, Result, number, shape_error};
 use serde::{Deserialize, Serialize};
-use std::fmt::Write;
 
 /// Status of a point that has not been computed yet.
 pub const NOT_COMPUTED: u8 = 0;
@@ -242,32 +241,6 @@ impl Surface {
         }
         lines
     }
-
-    /// One row a point: `[pair,] y, x, loss, ...`. Numbers that are not finite read `nan` or `inf`.
-    pub fn to_csv(&self) -> String {
-        let mut text = String::from(if self.pairs.is_some() { "pair," } else { "" });
-        text.push_str("y,x,loss");
-        if self.loss_standard_error.is_some() {
-            text.push_str(",loss_standard_error");
-        }
-        if self.accuracy.is_some() {
-            text.push_str(",accuracy");
-        }
-        text.push_str(",status\n");
-        let per_pair = self.x.len() * self.y.len();
-        for index in 0..self.points() {
-            let point = self.point(index);
-            if self.pairs.is_some() {
-                let _ = write!(text, "{},", index / per_pair);
-            }
-            let _ = write!(text, "{},{},{}", point.y, point.x, csv_number(point.loss));
-            for column in [&self.loss_standard_error, &self.accuracy].into_iter().flatten() {
-                let _ = write!(text, ",{}", csv_number(column[index]));
-            }
-            let _ = writeln!(text, ",{}", self.status[index]);
-        }
-        text
-    }
 }
 
 /// A number as CSV readers of every language take it.
@@ -308,13 +281,6 @@ mod tests {
         let lines = bowl().lines();
         assert_eq!(lines[0].loss, [1.5, 0.5, 0.25]);
         assert_eq!(lines[1].loss, [1.0, 0.5]);
-    }
-
-    #[test]
-    fn csv_has_one_row_a_point() {
-        let text = bowl().to_csv();
-        assert_eq!(text.lines().count(), 7);
-        assert!(text.starts_with("y,x,loss,status\n-1,-1,inf,2\n"));
     }
 
     #[test]

@@ -30,6 +30,19 @@ impl Column {
         self.len() == 0
     }
 
+    /// The values of some rows.
+    ///
+    /// # Panics
+    /// If a row is beyond the last.
+    #[must_use]
+    pub fn at(&self, rows: impl Iterator<Item = usize>) -> Column {
+        match self {
+            Column::I64(values) => Column::I64(rows.map(|row| values[row]).collect()),
+            Column::F64(values) => Column::F64(rows.map(|row| values[row]).collect()),
+            Column::Text(values) => Column::Text(rows.map(|row| values[row].clone()).collect()),
+        }
+    }
+
     /// What the column holds, in words.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -115,6 +128,37 @@ impl Table {
             }
         }
         Ok(())
+    }
+
+    /// The rows of each word of a column of words, in the order in which they first occur, without
+    /// that column.
+    ///
+    /// # Errors
+    /// `Shape` if there is no such column of words.
+    pub fn split(&self, name: &str) -> Result<Vec<(String, Table)>> {
+        let words = match self.column(name) {
+            Some(Column::Text(words)) => words,
+            Some(other) => {
+                return Err(shape_error(format!("column {name}"), "text", other.kind()));
+            }
+            None => {
+                return Err(shape_error(format!("column {name}"), "to be there", "no such column"));
+            }
+        };
+        let mut rows: Vec<(&str, Vec<usize>)> = Vec::new();
+        for (row, word) in words.iter().enumerate() {
+            match rows.iter_mut().find(|(known, _)| known == word) {
+                Some((_, rows)) => rows.push(row),
+                None => rows.push((word, vec![row])),
+            }
+        }
+        let part = |(word, rows): (&str, Vec<usize>)| {
+            let others = self.columns.iter().filter(|(other, _)| other != name);
+            let columns =
+                others.map(|(other, c)| (other.clone(), c.at(rows.iter().copied()))).collect();
+            (word.to_owned(), Table { columns })
+        };
+        Ok(rows.into_iter().map(part).collect())
     }
 
     /// Comma-separated values with a heading.
@@ -217,6 +261,18 @@ mod tests {
         other.push("member", Column::I64(vec![])).unwrap();
         let message = whole.append(other).unwrap_err().to_string();
         assert!(message.contains("loss (real numbers)"), "{message}");
+    }
+
+    #[test]
+    fn words_split_a_table() {
+        let mut table = Table::new();
+        table.push("model", Column::Text(vec!["b".into(), "a".into(), "b".into()])).unwrap();
+        table.push("step", Column::I64(vec![1, 2, 3])).unwrap();
+        let parts = table.split("model").unwrap();
+        assert_eq!(parts.len(), 2);
+        assert_eq!((parts[0].0.as_str(), parts[0].1.to_csv().as_str()), ("b", "step\n1\n3\n"));
+        assert_eq!((parts[1].0.as_str(), parts[1].1.to_csv().as_str()), ("a", "step\n2\n"));
+        assert!(table.split("step").is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::error::{LabError, Result};
 use crate::measure::{self, SpectrumConfig};
 use crate::model_source::{WeightsFile, open_models};
 use crate::range::{Axis, MOST_POINTS};
-use crate::run_directory::{Output, RunDirectory};
+use crate::run_directory::{METRICS, Output, RunDirectory};
 use crate::session::Session;
 use crate::study::{BudgetSection, Common, TrainOptions, TrainSettings};
 use crate::subject::{ObjectiveChoice, Subject, data_of};
@@ -171,7 +171,7 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
         session.console.about("");
         write_results(run, &mapped)?;
         if trains {
-            run.write_table("metrics.parquet", &join(tables)?)?;
+            run.write_table(METRICS, &join(tables)?)?;
         }
         Ok(mapped)
     })?;

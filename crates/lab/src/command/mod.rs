@@ -1,10 +1,12 @@
 //! The commands: what was asked to what is left behind.
 
+mod export;
 mod map;
 mod spectrum;
 mod surface;
 mod train;
 
+pub use export::{ExportFormat, export};
 pub use map::{MapRequest, MapSettings, map};
 pub use spectrum::{SpectrumRequest, SpectrumSettings, spectrum};
 pub use surface::{SurfaceRequest, SurfaceSettings, surface};

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::run_directory::{Output, RunDirectory};
 use crate::session::Session;
 use crate::study::{BudgetSection, Common, TrainOptions, TrainSettings};
+use crate::subject::data_of;
 use crate::train::{Trained, Training};
 use serde::{Deserialize, Serialize};
 use thalweg_record::reply::{Body, Member, MemberStatus, TrainBody};
@@ -43,6 +44,7 @@ const FEATURES: &str = "mlp";
 pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
     let settings = request.options.settings(session.seed)?;
     let mut choice = request.data;
+    data_of(&mut choice, &[]);
     let data = PreparedData::load(&mut choice, session.seed)?;
     let (settings, model) = settings.for_data(&data, IMAGES, FEATURES)?;
     let study = TrainStudy {

@@ -18,7 +18,7 @@ pub use element::Element;
 pub use spec::ArraySpec;
 pub use store::{MemoryStore, Store};
 
-use crate::{RecordError, Result, format_error, shape_error};
+use crate::{Column, RecordError, Result, format_error, shape_error};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -186,6 +186,32 @@ impl Group {
             copy(&extent, &whole, &spec.chunks, &origin, &mut values, &spec.shape, &start);
         }
         Ok(values)
+    }
+
+    /// Reads a whole array of any type as a column of numbers, row-major.
+    ///
+    /// # Errors
+    /// Those of [`Group::read`]; `Format` for whole numbers beyond 64 bits with sign.
+    pub fn column(&self, store: &dyn Store, path: &str) -> Result<Column> {
+        fn whole<T: Copy + TryInto<i64>>(path: &str, values: Vec<T>) -> Result<Column> {
+            let large = || format_error(path, "whole numbers below 2^63", "a larger one");
+            let numbers = values.into_iter().map(|value| value.try_into().map_err(|_| large()));
+            Ok(Column::I64(numbers.collect::<Result<_>>()?))
+        }
+        let spec = self.spec(path)?;
+        match spec.data_type.as_str() {
+            f64::NAME => Ok(Column::F64(self.read(store, path)?)),
+            f32::NAME => {
+                let values = self.read::<f32>(store, path)?;
+                Ok(Column::F64(values.into_iter().map(f64::from).collect()))
+            }
+            i64::NAME => Ok(Column::I64(self.read(store, path)?)),
+            i32::NAME => whole(path, self.read::<i32>(store, path)?),
+            u64::NAME => whole(path, self.read::<u64>(store, path)?),
+            u32::NAME => whole(path, self.read::<u32>(store, path)?),
+            u8::NAME => whole(path, self.read::<u8>(store, path)?),
+            other => Err(format_error(path, "an array of numbers", other)),
+        }
     }
 }
 
