@@ -59,3 +59,23 @@ fn a_sum_of_a_value_and_a_value_in_its_place() {
         }
     }
 }
+
+/// An output takes over the memory of an input of its own type, not of one that is merely as
+/// large.
+#[test]
+fn an_output_keeps_its_type_when_inputs_are_given_away() {
+    let b = Builder::new(DType::F32);
+    let keys = b.input("keys", TensorType::new(DType::U32, [5, 2]));
+    let x = b.input("x", TensorType::new(DType::F32, [2, 5]));
+    let y = b.input("y", TensorType::new(DType::F32, [10]));
+    let sum = y + x.reshape(&[10]) + keys.convert(DType::F32).reshape(&[10]);
+    let graph = b.finish(&[("sum", sum)]).unwrap();
+    let program = Executor::new(1).compile(&graph).unwrap();
+    let given = vec![
+        Array::from_slice(&[5, 2], &[1u32; 10]).unwrap(),
+        Array::from_slice(&[2, 5], &[1.5f32; 10]).unwrap(),
+        Array::vector(&[0.5f32; 10]),
+    ];
+    let results = program.run(given).unwrap();
+    assert_eq!(results, [Array::vector(&[3.0f32; 10])]);
+}

@@ -152,7 +152,7 @@ fn forbid_direct(step: &mut Step, to: BufferId) {
     }
 }
 
-/// For each output an input of its size whose last reading is before, or in step with, the
+/// For each output an input of its type whose last reading is before, or in step with, the
 /// output's first writing.
 fn donors(units: &Units<'_>, steps: &mut [Step], buffers: &[Buffer]) -> Vec<Option<usize>> {
     let mut given: Vec<usize> = Vec::new();
@@ -165,8 +165,9 @@ fn donors(units: &Units<'_>, steps: &mut [Step], buffers: &[Buffer]) -> Vec<Opti
             _ => None,
         })
         .collect();
+    let types: Vec<_> = units.graph.inputs().map(|port| &port.ty).collect();
     let mut donors = Vec::with_capacity(units.outputs.len());
-    for &output in &units.outputs {
+    for (&output, ty) in units.outputs.iter().zip(units.graph.output_types()) {
         let first_write = steps.iter().position(|step| step.writes.contains(&output));
         let found = first_write.and_then(|write| {
             inputs.iter().copied().find(|&(buffer, index)| {
@@ -176,7 +177,7 @@ fn donors(units: &Units<'_>, steps: &mut [Step], buffers: &[Buffer]) -> Vec<Opti
                     _ => false,
                 };
                 !given.contains(&index)
-                    && buffers[buffer.0 as usize].bytes == buffers[output.0 as usize].bytes
+                    && types[index] == ty
                     && buffers[output.0 as usize].bytes > 0
                     && last_read.is_none_or(|read| read < write || (read == write && in_step()))
             })
