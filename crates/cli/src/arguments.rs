@@ -241,6 +241,12 @@ pub struct MapArguments {
     /// Coordinates of the lines along both directions, as A:B:N.
     #[arg(long, value_name = "A:B:N", default_value = "-1:1:51", allow_hyphen_values = true)]
     pub line: Axis,
+    /// How directions are scaled to the weights: filter, layer or none [default: filter].
+    #[arg(long, value_name = "SCALE")]
+    pub normalize: Option<String>,
+    /// Roles of parameters held at the centre: bias, norm, or none.
+    #[arg(long, value_name = "ROLES", value_delimiter = ',', default_value = "bias,norm")]
+    pub ignore: Vec<String>,
     /// Training examples on which the landscape is measured, stratified by class, or all.
     #[arg(long, value_name = "N", default_value = "512", value_parser = samples)]
     pub samples: Samples,
@@ -283,7 +289,7 @@ pub struct SurfaceArguments {
     /// random directions, else none].
     #[arg(long, value_name = "SCALE")]
     pub normalize: Option<String>,
-    /// Roles of parameters held at the centre: bias, norm.
+    /// Roles of parameters held at the centre: bias, norm, or none [default: none].
     #[arg(long, value_name = "ROLES", value_delimiter = ',')]
     pub ignore: Vec<String>,
     /// Coordinates along the first direction [default: -1:1:31; what holds all checkpoints for

@@ -5,7 +5,6 @@ use crate::{figures, request};
 use clap::CommandFactory;
 use thalweg_lab::command::{self, Outcome};
 use thalweg_lab::{Result, list_data};
-use thalweg_record::Report;
 use thalweg_record::reply::{Body, DataBody, MapBody};
 
 /// What there is to tell when a command is done.
@@ -16,8 +15,6 @@ pub enum Done {
         run: Option<String>,
         /// The keys of the JSON object.
         body: Body,
-        /// What the page shows.
-        report: Option<Report>,
     },
     /// Text for another program.
     Text(Vec<u8>),
@@ -61,7 +58,7 @@ pub fn run(arguments: &Arguments) -> Result<Done> {
 
 /// A result that is no run.
 fn plain(body: Body) -> Done {
-    Done::Result { run: None, body, report: None }
+    Done::Result { run: None, body }
 }
 
 /// Writes the page and the figures.
@@ -74,5 +71,5 @@ fn finish(outcome: Outcome) -> Result<Done> {
         other => other,
     };
     let run = outcome.run.path().display().to_string();
-    Ok(Done::Result { run: Some(run), body, report: Some(outcome.report) })
+    Ok(Done::Result { run: Some(run), body })
 }

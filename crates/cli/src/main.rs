@@ -25,12 +25,12 @@ fn main() -> ExitCode {
     };
     let everywhere = &arguments.everywhere;
     match command::run(&arguments) {
-        Ok(Done::Result { run, body, report }) => {
+        Ok(Done::Result { run, body }) => {
             let seconds = begun.elapsed().as_secs_f64();
             let reply = Reply { version: VERSION.to_owned(), run, seconds, body };
             let text = match everywhere.json {
                 true => reply.to_json() + "\n",
-                false => summary::text(&reply, report.as_ref()),
+                false => summary::text(&reply),
             };
             print(text.as_bytes());
             ExitCode::SUCCESS

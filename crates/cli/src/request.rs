@@ -109,6 +109,8 @@ pub fn map(arguments: &MapArguments, everywhere: &Everywhere) -> MapRequest {
         settings: MapSettings {
             grid: arguments.grid,
             line: arguments.line,
+            normalize: arguments.normalize.clone(),
+            ignore: arguments.ignore.clone(),
             samples: arguments.samples.0,
             top: arguments.top,
             probes: arguments.probes,

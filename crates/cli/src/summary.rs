@@ -1,10 +1,10 @@
 //! What a person reads on the terminal.
 
+use thalweg_record::Quantity;
 use thalweg_record::reply::{Body, MemberStatus, Reply};
-use thalweg_record::{Quantity, Report};
 
 /// The reply as text.
-pub fn text(reply: &Reply, report: Option<&Report>) -> String {
+pub fn text(reply: &Reply) -> String {
     let mut text = match &reply.body {
         Body::Train(body) => {
             let rows: Vec<Vec<String>> = body
@@ -125,7 +125,7 @@ pub fn text(reply: &Reply, report: Option<&Report>) -> String {
         Body::Export(body) => body.files.iter().map(|file| format!("{file}\n")).collect(),
         Body::Papers(_) | Body::Reproduce(_) => String::new(),
     };
-    if let (Some(run), Some(_)) = (&reply.run, report) {
+    if let Some(run) = &reply.run {
         text += &format!("\n{:.1} s, report: {run}/report.html\n", reply.seconds);
     }
     text

@@ -229,8 +229,8 @@ mod tests {
     #[test]
     fn a_directory_is_made_once_and_resumed_with_the_same_study_only() {
         let scratch = Scratch::new("run");
-        let out = Some(scratch.path().join("deep/run"));
-        let output = |resume| Output { out: out.clone(), resume };
+        let out = scratch.path().join("deep/run");
+        let output = |resume| Output { out: Some(out.clone()), resume };
         let open = |resume, study| RunDirectory::open("train", &output(resume), &study);
         let run = open(false, study(3, 1)).unwrap();
         assert!(matches!(open(true, study(3, 1)), Err(LabError::Locked { .. })));
@@ -243,16 +243,16 @@ mod tests {
         let run = open(true, study(3, 8)).unwrap();
         assert!(!run.join("weights/.b.part").exists());
         run.discard_if_empty();
-        assert!(out.unwrap().join("weights/a").exists());
+        assert!(out.join("weights/a").exists());
     }
 
     #[test]
     fn a_failure_takes_the_directory_back() {
         let scratch = Scratch::new("run-back");
-        let out = Some(scratch.path().join("run"));
-        let output = Output { out: out.clone(), resume: false };
+        let out = scratch.path().join("run");
+        let output = Output { out: Some(out.clone()), resume: false };
         RunDirectory::open("train", &output, &study(3, 1)).unwrap().discard_if_empty();
-        assert!(!out.unwrap().exists());
+        assert!(!out.exists());
     }
 
     #[test]

@@ -119,7 +119,8 @@ fn walk(
     path: &str,
     into: &mut Vec<(String, Table)>,
 ) -> Result<()> {
-    let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
+    let join =
+        |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
     // A coordinate stands in the tables of its dimension, and makes none of its own.
     let coordinate = |name: &str| {
         group.arrays.get(name).is_some_and(|spec| spec.dimensions == [name.to_owned()])
@@ -182,8 +183,7 @@ mod tests {
         let mut surface = Surface::new(vec![-1.0, 1.0], vec![0.5], None, attributes).unwrap();
         surface.loss = vec![2.0, f64::INFINITY];
         surface.status = vec![1, 2];
-        surface.trajectory =
-            Some(Trajectory { x: vec![3.0], y: vec![4.0], residual: vec![0.25] });
+        surface.trajectory = Some(Trajectory { x: vec![3.0], y: vec![4.0], residual: vec![0.25] });
         surface.write_zarr(&DirectoryStore::new(run.join(RESULTS))).unwrap();
         let mut metrics = Table::new();
         metrics.push("model", Column::Text(vec!["b".into(), "a".into()])).unwrap();

@@ -1,7 +1,7 @@
 //! `thalweg map`: the main job.
 
 use super::train::describe;
-use super::{Outcome, explain, loss_name, provenance, within};
+use super::{Outcome, direction_config, explain, loss_name, provenance, within};
 use crate::data_source::{DataChoice, PreparedData};
 use crate::error::{LabError, Result};
 use crate::measure::{self, SpectrumConfig};
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use thalweg_methods::curvature::{SharpnessConfig, sam_sharpness};
 use thalweg_methods::surface::{
-    DirectionConfig, Plane, RoughnessConfig, random_planes, roughness_index, surface,
+    DirectionConfig, Normalize, Plane, RoughnessConfig, random_planes, roughness_index, surface,
 };
 use thalweg_nn::{Architecture, Loss, Model};
 use thalweg_record::reply::{Body, MapBody, MapModel};
@@ -50,6 +50,10 @@ pub struct MapSettings {
     pub grid: Axis,
     /// Coordinates of the lines along both.
     pub line: Axis,
+    /// How the directions are scaled; none: by filter.
+    pub normalize: Option<String>,
+    /// Roles that stay at the centre.
+    pub ignore: Vec<String>,
     /// Training examples; none: all.
     pub samples: Option<usize>,
     /// How many of the largest eigenvalues.
@@ -67,6 +71,8 @@ pub struct MapSettings {
 struct MapSection {
     grid: String,
     line: String,
+    normalize: String,
+    ignore: Vec<String>,
     top: usize,
     probes: usize,
     rho: f64,
@@ -112,6 +118,9 @@ enum Origin {
 /// a directory that cannot be written; `Interrupted`.
 pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
     check(&request)?;
+    let wanted = &request.settings;
+    let directions =
+        direction_config(wanted.normalize.as_deref(), Normalize::Filter, &wanted.ignore)?;
     let files: Vec<WeightsFile> =
         request.models.iter().map(|model| open_models(model)).collect::<Result<Vec<_>>>()?.concat();
     let mut choice = request.data.clone();
@@ -147,6 +156,8 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
         map: MapSection {
             grid: map.grid.to_string(),
             line: map.line.to_string(),
+            normalize: directions.normalize.to_string(),
+            ignore: directions.ignore.names().into_iter().map(str::to_owned).collect(),
             top: map.top,
             probes: map.probes,
             rho: map.rho,
@@ -160,13 +171,9 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
         let mut tables = Vec::new();
         for (name, origin) in &networks {
             session.console.about(name);
-            let (subject, curves) = origin.prepare(session, run, name, &choice, &data)?;
-            if let Some((curves, table)) = curves {
-                tables.push((name.as_str(), table));
-                mapped.push(measure_one(session, run, name, &subject, &study, map, curves)?);
-            } else {
-                mapped.push(measure_one(session, run, name, &subject, &study, map, Vec::new())?);
-            }
+            let prepared = origin.prepare(session, run, name, &choice, &data)?;
+            tables.extend(prepared.metrics.clone().map(|table| (name.as_str(), table)));
+            mapped.push(measure_one(session, run, prepared, &study, map, &directions)?);
         }
         session.console.about("");
         write_results(run, &mapped)?;
@@ -184,7 +191,7 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
     let mut report =
         Report::new(title, loss_name(&study.objective.loss), provenance(session, &choice));
     report.summary = summary(&study, &request);
-    report.explanations = explanations(&study, mapped.first().map(|m| m.samples));
+    report.explanations = explanations(&study, &directions, mapped.first().map(|m| m.samples));
     let models = mapped.iter().map(|m| m.reply.clone()).collect();
     report.models = mapped.into_iter().map(|m| m.report).collect();
     Ok(Outcome { body: Body::Map(MapBody { models, report: String::new() }), report, run })
@@ -299,7 +306,6 @@ impl Origin {
     }
 
     /// The network at its point, trained if need be.
-    #[allow(clippy::type_complexity)]
     fn prepare(
         &self,
         session: &Session,
@@ -307,9 +313,12 @@ impl Origin {
         name: &str,
         choice: &DataChoice,
         data: &PreparedData,
-    ) -> Result<(Subject, Option<(Vec<TrainingCurve>, Table)>)> {
+    ) -> Result<Prepared> {
         let (model, settings) = match self {
-            Origin::File(subject) => return Ok(((**subject).clone(), None)),
+            Origin::File(subject) => {
+                let subject = Subject { name: name.to_owned(), ..(**subject).clone() };
+                return Ok(Prepared { subject, curves: Vec::new(), metrics: None });
+            }
             Origin::Train { model, settings } => (model, settings),
         };
         let slug = slug(name);
@@ -322,8 +331,15 @@ impl Origin {
             loss: settings.loss.parse()?,
             data: data.clone(),
         };
-        Ok((subject, Some((trained.curves, trained.metrics))))
+        Ok(Prepared { subject, curves: trained.curves, metrics: Some(trained.metrics) })
     }
+}
+
+/// A network at its point, and how it came there.
+struct Prepared {
+    subject: Subject,
+    curves: Vec<TrainingCurve>,
+    metrics: Option<Table>,
 }
 
 /// What was found around a network.
@@ -339,23 +355,24 @@ struct Mapped {
 fn measure_one(
     session: &Session,
     run: &RunDirectory,
-    name: &str,
-    subject: &Subject,
+    prepared: Prepared,
     study: &MapStudy,
     settings: &MapSettings,
-    curves: Vec<TrainingCurve>,
+    config: &DirectionConfig,
 ) -> Result<Mapped> {
+    let Prepared { subject, curves, .. } = prepared;
+    let name = subject.name.as_str();
     let slug = slug(name);
     let units = Units::new(run.join("units"));
     let ctx = session.context(&units)?.within(&slug);
     let objective = subject.objective(&ctx, &study.objective)?;
     let weights = &subject.weights;
-    let config = DirectionConfig::default();
-    let planes = random_planes(&ctx, &objective, weights, &config, 1, true)?;
+    let planes = random_planes(&ctx, &objective, weights, config, 1, true)?;
     let grid = settings.grid.coordinates();
     let found = surface(&ctx, &objective, weights, &planes, &grid, &grid)?;
     let mut attributes = measure::attributes(&objective, &study.objective, session.seed);
-    attributes.normalize = config.normalize.to_string();
+    attributes.normalize = study.map.normalize.clone();
+    attributes.ignore = study.map.ignore.clone();
     attributes.directions = "random".into();
     let at = settings.line.coordinates();
     let mut lines = Vec::new();
@@ -475,7 +492,11 @@ fn summary(study: &MapStudy, request: &MapRequest) -> String {
     }
 }
 
-fn explanations(study: &MapStudy, samples: Option<(usize, usize)>) -> Vec<Explanation> {
+fn explanations(
+    study: &MapStudy,
+    directions: &DirectionConfig,
+    samples: Option<(usize, usize)>,
+) -> Vec<Explanation> {
     let map = &study.map;
     let mut list = vec![
         explain(
@@ -487,11 +508,11 @@ fn explanations(study: &MapStudy, samples: Option<(usize, usize)>) -> Vec<Explan
         explain(
             "Surface",
             format!(
-                "Loss at W + a D + b E with a and b in {}; D and E are Gaussian, and each filter \
-                 (an output unit with its whole fan-in, a bias or a normalisation factor for \
-                 itself) is scaled once to the norm of the weights' filter. Drawn on a log scale, \
-                 the same for all networks. The lines are those along D and E, at {}.",
-                map.grid, map.line
+                "Loss at W + a D + b E with a and b in {}; D and E are Gaussian.{} Drawn on a log \
+                 scale, the same for all networks. The lines are those along D and E, at {}.",
+                map.grid,
+                super::scaling(directions),
+                map.line
             ),
         ),
         super::explain_eigenvalues(map.top, 0, TOLERANCE),

@@ -12,11 +12,13 @@ pub use spectrum::{SpectrumRequest, SpectrumSettings, spectrum};
 pub use surface::{SurfaceRequest, SurfaceSettings, surface};
 pub use train::{TrainRequest, train};
 
-use crate::error::Result;
+use crate::error::{Result, usage};
 use crate::run_directory::RunDirectory;
 use crate::session::{Session, device};
 use crate::subject::ObjectiveChoice;
 use crate::{DataChoice, VERSION};
+use thalweg_methods::surface::{DirectionConfig, Normalize};
+use thalweg_nn::Loss;
 use thalweg_record::reply::Body;
 use thalweg_record::{Explanation, Provenance, Report};
 
@@ -60,14 +62,54 @@ fn provenance(session: &Session, data: &DataChoice) -> Provenance {
 
 /// What a loss is and its unit.
 pub(crate) fn loss_name(text: &str) -> String {
-    match text.split_once(' ').unwrap_or((text, "")) {
-        ("cross-entropy", "") => "cross-entropy (nats)".to_owned(),
-        ("cross-entropy", options) => format!("cross-entropy, {options} (nats)"),
-        ("mse", _) => "mean squared error".to_owned(),
-        ("half-squared-error", _) => "half squared error".to_owned(),
-        ("bce", _) => "binary cross-entropy (nats)".to_owned(),
-        _ => text.to_owned(),
+    match text.parse::<Loss>() {
+        Ok(Loss::CrossEntropy { smoothing: 0.0 }) => "cross-entropy (nats)".to_owned(),
+        Ok(Loss::CrossEntropy { smoothing }) => {
+            format!("cross-entropy, labels smoothed by {smoothing} (nats)")
+        }
+        Ok(Loss::MeanSquaredError) => "mean squared error".to_owned(),
+        Ok(Loss::HalfSquaredError) => "half squared error".to_owned(),
+        Ok(Loss::BinaryCrossEntropy) => "binary cross-entropy (nats)".to_owned(),
+        Err(_) => text.to_owned(),
     }
+}
+
+/// How directions are made, from the options `--normalize` and `--ignore`.
+fn direction_config(
+    normalize: Option<&str>,
+    default: Normalize,
+    ignore: &[String],
+) -> Result<DirectionConfig> {
+    let normalize = match normalize {
+        Some(text) => text.parse().map_err(|e| usage("--normalize")(&e))?,
+        None => default,
+    };
+    let ignore = ignore.join(",").parse().map_err(|e| usage("--ignore")(&e))?;
+    Ok(DirectionConfig { normalize, ignore })
+}
+
+/// The scaling of directions, as sentences that follow another one.
+fn scaling(config: &DirectionConfig) -> String {
+    let mut how = match config.normalize {
+        Normalize::Filter => {
+            " Each filter of a direction (an output unit with its whole fan-in, a bias or a \
+             normalisation factor for itself) is scaled once to the norm of the weights' filter."
+        }
+        Normalize::Layer => " Each array of a direction is scaled to the norm of the weights'.",
+        Normalize::None => " They are used as they are.",
+    }
+    .to_owned();
+    let held: Vec<&str> = [
+        (config.ignore.bias, "biases"),
+        (config.ignore.norm, "the factors and summands of normalisation layers"),
+    ]
+    .into_iter()
+    .filter_map(|(held, what)| held.then_some(what))
+    .collect();
+    if !held.is_empty() {
+        how += &format!(" Held at the centre: {}.", held.join(", and "));
+    }
+    how
 }
 
 fn explain(quantity: &str, how: impl Into<String>) -> Explanation {

@@ -1,9 +1,9 @@
 //! `thalweg surface`.
 
-use super::{Outcome, explain, loss_name, provenance, within};
+use super::{Outcome, direction_config, explain, loss_name, provenance, within};
 use crate::data_source::{DataChoice, PreparedData};
 use crate::directions::{Directions, Kind};
-use crate::error::{LabError, Result, usage};
+use crate::error::{LabError, Result};
 use crate::measure;
 use crate::model_source::{WeightsFile, open_model};
 use crate::range::{Axis, MOST_POINTS};
@@ -112,15 +112,11 @@ fn plan(request: &SurfaceRequest) -> Result<Plan> {
         return fault(format!("--pairs {}: expected {expected}", request.pairs));
     }
     let default = if kind.is_scaled() { Normalize::Filter } else { Normalize::None };
-    let normalize = match &request.normalize {
-        Some(text) => text.parse().map_err(|e| usage("--normalize")(&e))?,
-        None => default,
-    };
-    if kind == Kind::Trajectory && normalize != Normalize::None {
+    let config = direction_config(request.normalize.as_deref(), default, &request.ignore)?;
+    if kind == Kind::Trajectory && config.normalize != Normalize::None {
         return fault("--normalize: a trajectory's plane cannot be scaled; give none".into());
     }
-    let ignore: Ignore = request.ignore.join(",").parse().map_err(|e| usage("--ignore")(&e))?;
-    if kind == Kind::Trajectory && ignore != Ignore::default() {
+    if kind == Kind::Trajectory && config.ignore != Ignore::default() {
         return fault("--ignore: a trajectory's plane moves every parameter".into());
     }
     let two = match kind {
@@ -147,13 +143,13 @@ fn plan(request: &SurfaceRequest) -> Result<Plan> {
     let text = |axis: &Option<Axis>| axis.map_or(AUTO.to_owned(), |axis| axis.to_string());
     let settings = SurfaceSettings {
         directions: kind.to_string(),
-        normalize: normalize.to_string(),
-        ignore: ignore.names().into_iter().map(str::to_owned).collect(),
+        normalize: config.normalize.to_string(),
+        ignore: config.ignore.names().into_iter().map(str::to_owned).collect(),
         x: text(&x),
         y: if two { text(&y) } else { LINE.to_owned() },
         pairs: request.pairs,
     };
-    Ok(Plan { kind, config: DirectionConfig { normalize, ignore }, x, y, two, settings })
+    Ok(Plan { kind, config, x, y, two, settings })
 }
 
 /// The loss on a line or a plane through weight space.
@@ -250,17 +246,7 @@ fn explanations(
     objective: &ObjectiveChoice,
     samples: (usize, usize),
 ) -> Vec<Explanation> {
-    let mut how = plan.kind.explanation().to_owned();
-    how += match plan.config.normalize {
-        Normalize::Filter => {
-            " Each filter of a direction (an output unit with its whole fan-in) is scaled once to \
-             the norm of the weights' filter."
-        }
-        Normalize::Layer => " Each array of a direction is scaled to the norm of the weights'.",
-        Normalize::None => " They are used as they are.",
-    };
-    if !plan.settings.ignore.is_empty() {
-        how += &format!(" Parameters left at the centre: {}.", plan.settings.ignore.join(", "));
-    }
+    let scaling = super::scaling(&plan.config);
+    let how = format!("{}{scaling}", plan.kind.explanation());
     vec![super::explain_loss(objective, samples), explain("Surface", how)]
 }

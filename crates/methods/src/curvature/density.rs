@@ -104,6 +104,9 @@ fn check(config: &DensityConfig) -> Result<(), MethodError> {
     }
 }
 
+/// Nodes and weights of a quadrature.
+type Quadrature = (Vec<f64>, Vec<f64>);
+
 /// Nodes and weights for each probe, `steps` of them; probes whose subspace is invariant early
 /// are filled up with weights of zero.
 fn quadrature(
@@ -111,7 +114,7 @@ fn quadrature(
     operator: &dyn LinearOperator,
     probes: Vec<Vec<f64>>,
     steps: usize,
-) -> Result<Vec<(Vec<f64>, Vec<f64>)>, MethodError> {
+) -> Result<Vec<Quadrature>, MethodError> {
     struct Run {
         basis: Vec<Vec<f64>>,
         rows: Vec<Vec<f64>>,

@@ -48,7 +48,8 @@ impl FromStr for Normalize {
     }
 }
 
-/// Parameters that a direction leaves where they are. Its text is a list of `bias` and `norm`.
+/// Parameters that a direction leaves where they are. Its text is a list of `bias` and `norm`, or
+/// `none`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ignore {
     /// Biases.
@@ -83,11 +84,20 @@ impl FromStr for Ignore {
 
     fn from_str(text: &str) -> Result<Ignore, MethodError> {
         let mut ignore = Ignore::default();
+        if text == "none" {
+            return Ok(ignore);
+        }
         for word in text.split([',', ' ']).filter(|word| !word.is_empty()) {
             match word {
                 "bias" => ignore.bias = true,
                 "norm" => ignore.norm = true,
-                _ => return Err(MethodError::config("ignored parameters", "bias or norm", word)),
+                _ => {
+                    return Err(MethodError::config(
+                        "ignored parameters",
+                        "bias, norm or none",
+                        word,
+                    ));
+                }
             }
         }
         Ok(ignore)
