@@ -1,133 +1,263 @@
-"""Thalweg and PyTorch on the same work, one round each in turn.
+"""Times Thalweg and its peers in turn, checks that they compute the same, prints the ratios."""
 
-Workloads are on ResNet-20 (32x32x3, batch norm in training mode, batch 128, f32). PyTorch runs
-eagerly in channels-last layout on as many threads as there are cores; each side is warmed up
-before the rounds that count. A row gives the median time of each side and the median of the
-rounds' ratios with the smallest and largest of them.
-"""
-
+import argparse
+import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
-import time
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
 
-import torch
-import torch.nn.functional as functional
+import numpy
 
-ROUNDS = 9
-WARM_UP = 3
-BATCH = 128
-WORKLOADS = ["loss", "gradient", "training", "hvp"]
+HERE = Path(__file__).parent
+
+# Workload: what it is, its peers, and how many times faster than them Thalweg is meant to be.
+WORKLOADS = {
+    "mlp-step": (
+        "MLP 784-256-10, batch 128: training step",
+        ["torch", "torch-compile", "jax"],
+        "1 x the best",
+    ),
+    "mlp-hvp": ("the same: Hessian-vector product", ["torch", "torch-func", "jax"], "2 x the best"),
+    "resnet-loss": (
+        "ResNet-20, batch 128: loss",
+        ["torch", "torch-nchw", "torch-compile", "jax"],
+        "1.5 x the best",
+    ),
+    "resnet-step": (
+        "the same: training step",
+        ["torch", "torch-nchw", "torch-compile", "jax"],
+        "1.5 x the best",
+    ),
+    "resnet-hvp": ("the same: one HVP", ["torch", "torch-func", "jax"], "2 x the best"),
+    "resnet-8-hvps": ("the same: 8 HVPs", ["torch", "torch-func", "jax"], "3 x the best"),
+    "resnet-16-losses": (
+        "16 ResNet-20 on one batch: losses",
+        ["torch-loop", "torch-func", "jax"],
+        "4 x the loop, 10 x both vmaps",
+    ),
+    "resnet-16-steps": (
+        "16 ResNet-20 on own batches: training steps",
+        ["torch-loop", "torch-func", "jax"],
+        "4 x the loop, 10 x both vmaps",
+    ),
+    "mlp-64-steps": (
+        "64 MLPs on own batches: training steps",
+        ["torch-loop", "torch-func", "jax"],
+        "2 x the best",
+    ),
+    "maml-1": (
+        "MAML on sinusoids, 25 tasks, 1 inner step: meta-step",
+        ["torch", "torch-func", "jax"],
+        "20 x PyTorch, 2 x JAX",
+    ),
+    "maml-5": ("the same, 5 inner steps", ["torch", "torch-func", "jax"], "20 x PyTorch, 2 x JAX"),
+    "data-weights-short": (
+        "gradient for 4,096 example weights through 100 SGD steps of the MLP",
+        ["jax"],
+        "1.5 x",
+    ),
+    "data-weights": ("the same through 2,000 steps", ["jax"], "1.5 x"),
+    "plan-resnet-step": ("plan of the ResNet-20 training step", ["jax-plan"], "10 x"),
+    "plan-resnet-hvp": ("plan of the ResNet-20 HVP", ["jax-plan"], "10 x"),
+}
+QUICK = ["mlp-step", "mlp-hvp", "resnet-step", "resnet-hvp", "maml-1", "plan-resnet-step"]
+# A peer that needs longer for one run is measured fewer times.
+LONG = 8e3
 
 
-class Block(torch.nn.Module):
-    def __init__(self, inner, outer, stride):
-        super().__init__()
-        self.conv1 = torch.nn.Conv2d(inner, outer, 3, stride, 1, bias=False)
-        self.bn1 = torch.nn.BatchNorm2d(outer)
-        self.conv2 = torch.nn.Conv2d(outer, outer, 3, 1, 1, bias=False)
-        self.bn2 = torch.nn.BatchNorm2d(outer)
-        self.shortcut = torch.nn.Sequential()
-        if stride != 1 or inner != outer:
-            self.shortcut = torch.nn.Sequential(
-                torch.nn.Conv2d(inner, outer, 1, stride, bias=False), torch.nn.BatchNorm2d(outer)
-            )
+class Side:
+    """A process that runs once for each line."""
 
-    def forward(self, x):
-        y = functional.relu(self.bn1(self.conv1(x)))
-        return functional.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
-
-
-class ResNet20(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv1 = torch.nn.Conv2d(3, 16, 3, 1, 1, bias=False)
-        self.bn1 = torch.nn.BatchNorm2d(16)
-        blocks, inner = [], 16
-        for width, stride in [(16, 1), (32, 2), (64, 2)]:
-            for i in range(3):
-                blocks.append(Block(inner, width, stride if i == 0 else 1))
-                inner = width
-        self.blocks = torch.nn.Sequential(*blocks)
-        self.fc = torch.nn.Linear(64, 10)
-
-    def forward(self, x):
-        x = self.blocks(functional.relu(self.bn1(self.conv1(x))))
-        return self.fc(x.mean((2, 3)))
-
-
-def peer(workload):
-    torch.manual_seed(0)
-    model = ResNet20().to(memory_format=torch.channels_last).train()
-    x = torch.randn(BATCH, 3, 32, 32).to(memory_format=torch.channels_last)
-    y = torch.randint(0, 10, (BATCH,))
-    parameters = list(model.parameters())
-    optimizer = torch.optim.SGD(parameters, lr=0.05, momentum=0.9)
-    direction = [torch.randn_like(p) for p in parameters]
-
-    def loss():
-        with torch.no_grad():
-            functional.cross_entropy(model(x), y).item()
-
-    def gradient():
-        torch.autograd.grad(functional.cross_entropy(model(x), y), parameters)
-
-    def training():
-        optimizer.zero_grad()
-        functional.cross_entropy(model(x), y).backward()
-        optimizer.step()
-
-    def hvp():
-        first = torch.autograd.grad(
-            functional.cross_entropy(model(x), y), parameters, create_graph=True
+    def __init__(self, command, log):
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
         )
-        torch.autograd.grad(first, parameters, grad_outputs=direction)
 
-    return {"loss": loss, "gradient": gradient, "training": training, "hvp": hvp}[workload]
+    def wait(self):
+        """Whether it came as far as to be ready."""
+        return self.process.stdout.readline().strip() == "ready"
+
+    def run(self):
+        """Milliseconds of one run."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def finish(self):
+        """Ends it; the peak of its memory, MiB."""
+        self.process.stdin.close()
+        peak = self.process.stdout.readline()
+        self.process.wait()
+        return int(peak)
+
+
+def errors(folder, variant):
+    """The largest norm-wise error of a result against the reference."""
+    with numpy.load(folder / "reference.npz") as exact, numpy.load(folder / f"{variant}.npz") as own:
+        missing = set(exact.files) - set(own.files)
+        if missing:
+            raise SystemExit(f"{variant} has no result {sorted(missing)[0]}")
+        def error(name):
+            truth = exact[name].astype(numpy.float64)
+            scale = max(numpy.linalg.norm(truth), 1e-30)
+            return numpy.linalg.norm(own[name].astype(numpy.float64) - truth) / scale
+        return {name: error(name) for name in exact.files}
+
+
+def agree(folder, variants):
+    """Fails unless Thalweg's f32 error in every result is at most three times PyTorch's, as far as
+    PyTorch takes part, and every peer is near enough to have computed the same.
+
+    Units that rounding puts on the other side of their kink make errors of a thousandth in
+    gradients of ReLU networks, in any framework; PyTorch's error is that of its worse layout.
+    """
+    own = errors(folder, "thalweg")
+    theirs = {variant: errors(folder, variant) for variant in variants}
+    judges = [v for v in variants if v.startswith("torch")] or variants
+    for name, error in own.items():
+        # Below this, both are at the rounding of the last operation.
+        allowed = 3 * max(2e-7, *(theirs[variant][name] for variant in judges))
+        if error > allowed:
+            raise SystemExit(f"{name}: error {error:.1e} of Thalweg, allowed are {allowed:.1e}")
+        for variant, peer in theirs.items():
+            if peer[name] > 0.05:
+                raise SystemExit(f"{name}: error {peer[name]:.1e} of {variant}: other work?")
+    return max(own.values()), max(max(peer.values()) for peer in theirs.values())
+
+
+def measure(name, worker, threads, rounds, peak, log):
+    title, variants, target = WORKLOADS[name]
+    plan = name.startswith("plan-")
+    workload = name.removeprefix("plan-")
+    threads = str(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        prepared = [worker, "prepare", workload, threads, str(folder)]
+        subprocess.run(prepared, check=True, stderr=log)
+        sides = {}
+        for variant in ["thalweg", *variants]:
+            if variant == "thalweg":
+                command = [worker, "plan" if plan else "run", workload, threads, str(folder)]
+            else:
+                peer = HERE / "peers" / f"{variant.split('-')[0]}_peer.py"
+                command = [sys.executable, str(peer), variant, workload, threads, str(folder)]
+            side = Side(command, log)
+            # One starts after the other, so that none is warmed up while another works.
+            if side.wait():
+                sides[variant] = side
+            elif variant == "thalweg":
+                raise SystemExit(f"{name}: Thalweg's side ended")
+            else:
+                print(f"{name}: {variant} ended", file=sys.stderr)
+        variants = [variant for variant in variants if variant in sides]
+        accuracy = None if plan else agree(folder, variants)
+        times = {variant: [] for variant in sides}
+        for round_number in range(-2, rounds):
+            for variant, side in sides.items():
+                slow = times[variant] and statistics.median(times[variant]) > LONG
+                if slow and len(times[variant]) >= 3:
+                    continue
+                elapsed = side.run()
+                if round_number >= 0 or elapsed > LONG:
+                    times[variant].append(elapsed)
+        memory = {variant: side.finish() for variant, side in sides.items()}
+    flops = None
+    if not plan:
+        counted = subprocess.run([worker, "flops", workload], check=True, capture_output=True)
+        flops = int(counted.stdout)
+    own = statistics.median(times["thalweg"])
+    row = {
+        "workload": name,
+        "title": title,
+        "target": target,
+        "thalweg_ms": own,
+        "thalweg_mib": memory["thalweg"],
+        "gflops": flops and flops / own / 1e6,
+        "share_of_peak": flops and flops / own / 1e6 / peak,
+        "errors": accuracy and {"thalweg": accuracy[0], "worst_peer": accuracy[1]},
+        "peers": {},
+    }
+    for variant in variants:
+        ratios = sorted(other / mine for mine, other in zip(times["thalweg"], times[variant]))
+        row["peers"][variant] = {
+            "ms": statistics.median(times[variant]),
+            "mib": memory[variant],
+            "ratio": statistics.median(ratios),
+            "least": ratios[0],
+            "most": ratios[-1],
+            "rounds": len(ratios),
+        }
+    return row
+
+
+def shown(row):
+    peers = "; ".join(
+        f"{variant} {peer['ratio']:.2f} ({peer['least']:.2f}, {peer['most']:.2f})"
+        for variant, peer in row["peers"].items()
+    )
+    memory = ", ".join(f"{variant} {peer['mib']}" for variant, peer in row["peers"].items())
+    speed = "" if row["gflops"] is None else f"{row['gflops']:.0f} ({row['share_of_peak']:.0%})"
+    error = "" if row["errors"] is None else "{thalweg:.0e}, {worst_peer:.0e}".format(**row["errors"])
+    return (
+        f"| {row['title']} | {row['thalweg_ms']:.3g} | {peers} | {row['target']} | {speed} "
+        f"| {row['thalweg_mib']}; {memory} | {error} |"
+    )
+
+
+def machine():
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+        line = next(line for line in text.splitlines() if line.startswith("model name"))
+        return line.split(":", 1)[1].strip()
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def main():
-    worker, chosen = sys.argv[1], sys.argv[2:] or WORKLOADS
-    unknown = [name for name in chosen if name not in WORKLOADS]
+    parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(WORKLOADS))
+    parser.add_argument("--quick", action="store_true", help="a few workloads, few rounds")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--worker", required=True, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.workloads if name not in WORKLOADS]
     if unknown:
-        sys.exit(f"workload {unknown[0]!r}: not one of {', '.join(WORKLOADS)}")
+        parser.error(f"workload {unknown[0]!r}: not one of {', '.join(WORKLOADS)}")
+    chosen = arguments.workloads or (QUICK if arguments.quick else list(WORKLOADS))
+    rounds = 3 if arguments.quick else arguments.rounds
     threads = os.cpu_count()
-    torch.set_num_threads(threads)
-    print(f"torch {torch.__version__}, {threads} threads, {ROUNDS} rounds\n")
-    print("| ResNet-20, batch 128 | Thalweg ms | PyTorch ms | times faster (smallest, largest) |")
-    print("|---|---|---|---|")
-    for workload in chosen:
-        ours = subprocess.Popen(
-            [worker, workload, str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-        def one_of_ours():
-            ours.stdin.write("\n")
-            ours.stdin.flush()
-            return float(ours.stdout.readline())
-
-        theirs = peer(workload)
-        times = []
-        for round_number in range(WARM_UP + ROUNDS):
-            own = one_of_ours()
-            start = time.perf_counter()
-            theirs()
-            other = (time.perf_counter() - start) * 1e3
-            if round_number >= WARM_UP:
-                times.append((own, other))
-        ours.stdin.close()
-        ours.wait()
-        ratios = sorted(other / own for own, other in times)
-        print(
-            f"| {workload} | {statistics.median(t[0] for t in times):.0f} "
-            f"| {statistics.median(t[1] for t in times):.0f} "
-            f"| {statistics.median(ratios):.2f} ({ratios[0]:.2f}, {ratios[-1]:.2f}) |",
-            flush=True,
-        )
+    out = HERE / "out"
+    out.mkdir(exist_ok=True)
+    measured = subprocess.run(
+        [arguments.worker, "peak", str(threads)], check=True, capture_output=True, text=True
+    )
+    peak = float(measured.stdout)
+    about = {
+        "machine": machine(),
+        "threads": threads,
+        "peak_gflops": peak,
+        "rounds": rounds,
+        "versions": {name: version(name) for name in ("torch", "jax", "numpy")},
+    }
+    print(", ".join(f"{name} {number}" for name, number in about["versions"].items()))
+    print(f"{about['machine']}, {threads} threads, measured peak {peak:.0f} GFLOP/s, f32\n")
+    print(
+        "| work | Thalweg ms | times faster than (least, most) | target | GFLOP/s (of peak) "
+        "| resident MiB | error against f64: Thalweg, worst peer |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    rows = []
+    with open(out / "log.txt", "w") as log:
+        for name in chosen:
+            row = measure(name, arguments.worker, threads, rounds, peak, log)
+            rows.append(row)
+            print(shown(row), flush=True)
+            (out / "results.json").write_text(json.dumps(about | {"rows": rows}, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 //! Graphs and inputs that the benchmarks share.
 
+pub mod peak;
+pub mod workload;
+
 use thalweg_array::{Array, DType};
 use thalweg_graph::{Builder, Graph, GraphError, Tensor, TensorType};
 use thalweg_nn::{Draw, Loss, Mode, Model, Parameters};
@@ -68,6 +71,18 @@ pub struct Step<'b> {
     pub loss: Tensor<'b>,
     /// Buffers after the batch.
     pub new_buffers: Vec<Tensor<'b>>,
+}
+
+/// Traces the loss of a model in training mode; example weights default to one.
+pub fn trace_loss<'b>(
+    b: &'b Builder,
+    model: &Model,
+    parameters: &[Tensor<'b>],
+    x: Tensor<'b>,
+    y: Tensor<'b>,
+    weights: Option<Tensor<'b>>,
+) -> Tensor<'b> {
+    Loss::default().of(model.apply(b, parameters, &[], x, &Mode::BATCH).output, y, weights)
 }
 
 /// Traces the loss of a model in training mode on a batch.

@@ -1,39 +1,101 @@
-//! Runs one workload each time a line comes in, and prints its milliseconds: the side of Thalweg
-//! in `bench/run`.
+//! Thalweg's side of `bench/run`.
 //!
-//! `worker WORKLOAD THREADS`, WORKLOAD one of loss, gradient, training, hvp
+//! `worker prepare WORKLOAD THREADS FOLDER` writes a workload's inputs to `FOLDER/inputs.npz` and
+//! its results computed in `f64` to `reference.npz`. `worker run` with the same arguments writes its
+//! results to `thalweg.npz`, says `ready`, runs once for each line that comes in and prints the
+//! milliseconds, and at the end the peak of its resident memory in MiB. `worker plan` plans instead
+//! of running. `worker peak THREADS` prints the peak of multiply-adds in GFLOP/s, `worker flops
+//! WORKLOAD` the operations of a run.
 
-use std::io::{BufRead, Write};
+use std::fs::File;
+use std::io::{BufRead, Write, stdin, stdout};
+use std::path::Path;
 use std::time::Instant;
-use thalweg_array::DType;
-use thalweg_bench::{gradient_graph, hvp_graph, inputs, loss_graph, training_graph};
+use thalweg_array::{Array, DType};
+use thalweg_bench::peak::measure_peak;
+use thalweg_bench::workload::{Failure, Workload};
 use thalweg_exec::Executor;
-use thalweg_nn::Architecture;
+use thalweg_exec::kernel::Pool;
+use thalweg_formats::npz;
+use thalweg_nn::flops;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let name = arguments.next().ok_or("worker WORKLOAD THREADS")?;
-    let threads: usize = arguments.next().map_or(Ok(0), |text| text.parse())?;
-    let (image, batch, f) = ([32, 32, 3], 128, DType::F32);
-    let model = "resnet depth=20 width=16".parse::<Architecture>()?.build(&image, 10)?;
-    let graph = match name.as_str() {
-        "loss" => loss_graph(&model, f, &image, batch)?,
-        "gradient" => gradient_graph(&model, f, &image, batch)?,
-        "training" => training_graph(&model, f, &image, batch)?,
-        "hvp" => hvp_graph(&model, f, &image, batch)?,
-        other => {
-            return Err(format!("workload {other:?}: not loss, gradient, training or hvp").into());
+const USAGE: &str = "worker prepare|run|plan WORKLOAD THREADS FOLDER, worker peak THREADS, worker \
+                     flops WORKLOAD";
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["prepare", name, threads, folder] => prepare(name, threads.parse()?, Path::new(folder)),
+        ["run", name, threads, folder] => run(name, threads.parse()?, Path::new(folder)),
+        ["plan", name, threads, _] => plan(name, threads.parse()?),
+        ["peak", threads] => {
+            println!("{:.1}", measure_peak(&Pool::new(threads.parse()?)));
+            Ok(())
         }
-    };
-    let program = Executor::new(threads).compile(&graph)?;
-    let arrays = inputs(&graph, &model, 7);
-    let mut out = std::io::stdout().lock();
-    for line in std::io::stdin().lock().lines() {
+        ["flops", name] => {
+            println!("{}", flops(&Workload::new(name, DType::F32)?.graph).total());
+            Ok(())
+        }
+        _ => Err(USAGE.into()),
+    }
+}
+
+fn prepare(name: &str, threads: usize, folder: &Path) -> Result<(), Failure> {
+    let narrow = Workload::new(name, DType::F32)?;
+    write(&folder.join("inputs.npz"), &narrow.named_inputs()?)?;
+    let wide = Workload::new(name, DType::F64)?;
+    let outputs = Executor::new(threads).compile(&wide.graph)?.run(wide.arrays.clone())?;
+    write(&folder.join("reference.npz"), &wide.named_results(&outputs)?)
+}
+
+fn run(name: &str, threads: usize, folder: &Path) -> Result<(), Failure> {
+    let mut workload = Workload::new(name, DType::F32)?;
+    let program = Executor::new(threads).compile(&workload.graph)?;
+    let outputs = program.run(workload.arrays.clone())?;
+    write(&folder.join("thalweg.npz"), &workload.named_results(&outputs)?)?;
+    drop(outputs);
+    println!("ready");
+    for line in stdin().lock().lines() {
         line?;
         let start = Instant::now();
-        program.run(arrays.clone())?;
-        writeln!(out, "{:.3}", start.elapsed().as_secs_f64() * 1e3)?;
-        out.flush()?;
+        let outputs = program.run(workload.take())?;
+        workload.advance(outputs);
+        answer(start)?;
     }
+    println!("{}", resident_peak());
+    Ok(())
+}
+
+fn plan(name: &str, threads: usize) -> Result<(), Failure> {
+    let workload = Workload::new(name, DType::F32)?;
+    println!("ready");
+    for line in stdin().lock().lines() {
+        line?;
+        // An executor of its own, so that no program is known.
+        let executor = Executor::new(threads);
+        let start = Instant::now();
+        executor.compile(&workload.graph)?;
+        answer(start)?;
+    }
+    println!("{}", resident_peak());
+    Ok(())
+}
+
+/// Most memory that this process has held, MiB; 0 where the system does not say.
+fn resident_peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM"));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
+fn answer(start: Instant) -> Result<(), Failure> {
+    println!("{:.4}", start.elapsed().as_secs_f64() * 1e3);
+    Ok(stdout().flush()?)
+}
+
+fn write(path: &Path, arrays: &[(String, Array)]) -> Result<(), Failure> {
+    let named: Vec<(&str, &Array)> = arrays.iter().map(|(name, a)| (name.as_str(), a)).collect();
+    npz::write(File::create(path)?, &named, npz::Compression::Stored)?;
     Ok(())
 }
