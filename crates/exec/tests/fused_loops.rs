@@ -1,5 +1,6 @@
 //! Fused chains that need several tiles.
 
+use thalweg_exec::kernel::Pool;
 use thalweg_exec::{Executor, reference};
 use thalweg_graph::{Array, Builder, DType, TensorType};
 
@@ -78,4 +79,30 @@ fn an_output_keeps_its_type_when_inputs_are_given_away() {
     ];
     let results = program.run(given).unwrap();
     assert_eq!(results, [Array::vector(&[3.0f32; 10])]);
+}
+
+/// Loads that do not change along a sum are filled once a task. A later tile of the task may have
+/// more rows than its first one, and must not find what another task left there.
+#[test]
+fn blocks_of_a_sum_do_not_lean_on_each_other() {
+    let shape = [64, 49, 32];
+    let b = Builder::new(DType::F64);
+    let x = b.input("x", TensorType::new(DType::F64, shape));
+    let scale = b.input("scale", TensorType::new(DType::F64, [32]));
+    let rows = b.input("rows", TensorType::new(DType::F64, [64, 32]));
+    let spread = rows.broadcast_in(&shape, &[0, 2]);
+    let product = x * spread * scale.broadcast_in(&shape, &[2]);
+    let graph = b.finish(&[("sum", product.sum(&[0, 1])), ("product", product)]).unwrap();
+    let waves = |n: usize, step: f64| (0..n).map(|i| (i as f64 * step).sin()).collect::<Vec<_>>();
+    let inputs = [
+        Array::from_slice(&shape, &waves(64 * 49 * 32, 0.7)).unwrap(),
+        Array::vector(&waves(32, 0.3)),
+        Array::from_slice(&[64, 32], &waves(64 * 32, 1.1)).unwrap(),
+    ];
+    let in_order = Executor::new(1).compile(&graph).unwrap().run(inputs.to_vec()).unwrap();
+    for seed in 0..8 {
+        let executor = Executor::on(Pool::scrambled(3, seed));
+        let got = executor.compile(&graph).unwrap().run(inputs.to_vec()).unwrap();
+        assert!(got == in_order, "seed {seed}");
+    }
 }

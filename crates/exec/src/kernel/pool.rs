@@ -1,7 +1,7 @@
 //! Threads and their private scratch.
 
 use super::simd::Isa;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// A fixed set of threads and the instruction set that kernels use on them.
 ///
@@ -12,6 +12,8 @@ pub struct Pool {
     threads: Option<rayon::ThreadPool>,
     count: usize,
     isa: Isa,
+    /// The state of the draws of a scrambled pool.
+    scrambled: Option<AtomicU64>,
 }
 
 impl Pool {
@@ -32,7 +34,15 @@ impl Pool {
         let threads = (count > 1)
             .then(|| rayon::ThreadPoolBuilder::new().num_threads(count).build().ok())
             .flatten();
-        Self { count: if threads.is_some() { count } else { 1 }, threads, isa }
+        let count = if threads.is_some() { count } else { 1 };
+        Self { count, threads, isa, scrambled: None }
+    }
+
+    /// A pool that does one task at a time, in a drawn order and on drawn slots: any order that
+    /// `threads` threads could bring about may come. For tests that none of them changes a bit.
+    pub fn scrambled(threads: usize, seed: u64) -> Self {
+        let scrambled = Some(AtomicU64::new(seed));
+        Self { count: threads.max(1), threads: None, isa: Isa::best(), scrambled }
     }
 
     /// Number of threads.
@@ -62,6 +72,13 @@ impl Pool {
     /// and slots are below [`Pool::threads`].
     pub fn for_each_slot(&self, tasks: usize, work: impl Fn(usize, usize) + Sync) {
         let slots = self.count.min(tasks);
+        if let Some(state) = &self.scrambled {
+            let mut order: Vec<usize> = (0..tasks).collect();
+            for task in (1..tasks).rev() {
+                order.swap(task, draw(state, task + 1));
+            }
+            return order.into_iter().for_each(|task| work(draw(state, slots), task));
+        }
         let Some(threads) = self.threads.as_ref().filter(|_| slots > 1) else {
             return (0..tasks).for_each(|task| work(0, task));
         };
@@ -104,6 +121,15 @@ impl Pool {
             work(task, slice);
         });
     }
+}
+
+/// A whole number below `end`, by SplitMix64.
+fn draw(state: &AtomicU64, end: usize) -> usize {
+    const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut z = state.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((z ^ (z >> 31)) % end.max(1) as u64) as usize
 }
 
 /// Serves slots `low..high`, each as one unit that a thread may take.

@@ -355,6 +355,10 @@ impl Run<'_> {
                 if constant && filled {
                     continue;
                 }
+                // Later regions of the task may have more rows than its first one.
+                let rows = body.tile / (region.no * region.ni).max(1);
+                let lasting = Region { nr: rows.max(region.nr), ..*region };
+                let region = if constant { &lasting } else { region };
                 let register = instruction.target as usize;
                 let offset = body.offset(walk, region);
                 match load.source {

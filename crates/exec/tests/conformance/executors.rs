@@ -9,6 +9,7 @@ use crate::transforms::{batch, forward, jvp, vjp};
 use std::sync::LazyLock;
 use thalweg_array::{Array, DType};
 use thalweg_exec::Executor;
+use thalweg_exec::kernel::Pool;
 use thalweg_exec::reference::evaluate;
 use thalweg_graph::Graph;
 
@@ -16,8 +17,11 @@ use thalweg_graph::Graph;
 pub type Backend = fn(&Graph, &[Array]) -> Vec<Array>;
 
 /// What is compared with the oracle, and bit by bit with the first of them.
-pub const EXECUTORS: &[(&str, Backend)] =
-    &[("one thread", one_thread), ("two threads, inputs given away", two_threads)];
+pub const EXECUTORS: &[(&str, Backend)] = &[
+    ("one thread", one_thread),
+    ("two threads, inputs given away", two_threads),
+    ("tasks in a drawn order", scrambled),
+];
 
 fn one_thread(graph: &Graph, inputs: &[Array]) -> Vec<Array> {
     static EXECUTOR: LazyLock<Executor> = LazyLock::new(|| Executor::new(1));
@@ -31,6 +35,11 @@ fn two_threads(graph: &Graph, inputs: &[Array]) -> Vec<Array> {
         Array::stack(std::slice::from_ref(array)).and_then(|copy| copy.reshape(array.shape()))
     };
     run(&EXECUTOR, graph, inputs.iter().map(|array| copy(array).unwrap()).collect())
+}
+
+fn scrambled(graph: &Graph, inputs: &[Array]) -> Vec<Array> {
+    static EXECUTOR: LazyLock<Executor> = LazyLock::new(|| Executor::on(Pool::scrambled(3, 1)));
+    run(&EXECUTOR, graph, inputs.to_vec())
 }
 
 fn run(executor: &Executor, graph: &Graph, inputs: Vec<Array>) -> Vec<Array> {
