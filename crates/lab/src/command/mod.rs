@@ -151,9 +151,10 @@ fn explain_eigenvalues(top: usize, bottom: usize, tolerance: f64) -> Explanation
     explain(
         "Eigenvalues",
         format!(
-            "The {sides} of the Hessian, by Lanczos iteration with full reorthogonalisation until \
-             every residual |Hv - λv| of the unit vectors found is below {tolerance} of the \
-             largest; an eigenvalue lies within its residual of the value given."
+            "The {sides} of the Hessian of this loss, by Lanczos iteration with full \
+             reorthogonalisation until every residual |Hv - λv| of the unit vectors found is below \
+             {tolerance} of the largest, or for 300 products; an eigenvalue lies within its \
+             residual of the value given."
         ),
     )
 }
