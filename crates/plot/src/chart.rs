@@ -51,6 +51,8 @@ impl Chart<'_> {
         let xs = self.series.iter().flat_map(|s| s.x.iter().copied());
         let ys = self.series.iter().flat_map(|s| s.y.iter().copied());
         let x = Scale::linear(xs.chain(self.rug.iter().map(|(at, _)| *at)))?;
+        // A dot on the border would lose its half.
+        let x = if self.series.iter().any(|s| s.dots) { x.padded(0.03) } else { x };
         // A log scale over nothing positive would be empty: show what there is linearly.
         let y = match self.y_kind {
             Kind::Log => Scale::log(ys.clone()).or_else(|| Scale::linear(ys))?,

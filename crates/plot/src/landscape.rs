@@ -113,7 +113,7 @@ fn figure(
     let scale = Scale::log(losses()).or_else(|| Scale::linear(losses()))?;
     let attributes = &panels.first()?.surface.attributes;
     let columns = columns(panels.len());
-    let side = if panels.len() == 1 { 430.0 } else { 340.0 };
+    let side = if panels.len() == 1 { 430.0 } else { 330.0 };
     // Ticks beside the first panel of a row speak for all if all have the same range.
     let same = panels.iter().all(|p| (p.x, p.y) == (panels[0].x, panels[0].y));
     let widest = panels.iter().map(|p| Frame::y_axis_width(&p.y, side)).fold(0.0, f64::max);

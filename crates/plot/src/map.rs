@@ -33,7 +33,7 @@ pub(crate) fn draw(canvas: &mut Canvas, frame: &Frame, surface: &Surface, scale:
             }
         }
         let lowest = lowest(surface).map(|(x, y, _)| frame.place(x, y));
-        let labels = contour_lines(canvas, frame, &field, scale, lowest);
+        let labels = contour_lines(canvas, frame, &field, scale, lowest, surface);
         missing_cells(canvas, surface, &field);
         for (at, text, ground) in labels {
             let style = TextStyle::new(8.5, on(ground)).middle();
@@ -81,6 +81,7 @@ fn contour_lines(
     field: &Field,
     scale: &Scale,
     lowest: Option<[f64; 2]>,
+    surface: &Surface,
 ) -> Vec<([f64; 2], String, f64)> {
     let mut labels: Vec<([f64; 2], String, f64)> = Vec::new();
     for (value, label) in levels(scale) {
@@ -108,6 +109,7 @@ fn contour_lines(
                 lowest.is_none_or(|q| (p[0] - q[0]).abs() > 24.0 || (p[1] - q[1]).abs() > 12.0);
             let off_corner = p[0] > frame.at.x + 220.0 || p[1] < frame.at.bottom() - 30.0;
             off_centre
+                && is_known(surface, field, *p)
                 && off_lowest
                 && off_corner
                 && p[0] > frame.at.x + 18.0
@@ -124,6 +126,19 @@ fn contour_lines(
         }
     }
     labels
+}
+
+/// Whether a place lies in a cell whose corners are all finite.
+fn is_known(surface: &Surface, field: &Field, p: [f64; 2]) -> bool {
+    let cell = |list: &[f64], at: f64| {
+        list.windows(2).position(|w| (w[0].min(w[1])..=w[0].max(w[1])).contains(&at))
+    };
+    let (Some(column), Some(row)) = (cell(&field.xs, p[0]), cell(&field.ys, p[1])) else {
+        return false;
+    };
+    let first = row * field.xs.len() + column;
+    let corners = [first, first + 1, first + field.xs.len(), first + field.xs.len() + 1];
+    corners.iter().all(|&index| surface.loss[index].is_finite())
 }
 
 fn length(points: &[[f64; 2]]) -> f64 {

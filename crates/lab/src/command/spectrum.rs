@@ -163,6 +163,13 @@ fn explanations(
     } else if settings.trace_probes > 0 {
         list.push(super::explain_trace(settings.trace_probes));
     }
+    if settings.trace_exact || settings.trace_probes > 0 {
+        let how = match settings.trace_exact {
+            true => "The sum of the squares of all elements, from the same products.",
+            false => "The mean of |Hz|² over the same random sign vectors.",
+        };
+        list.push(explain("Frobenius norm, squared", how));
+    }
     if settings.density_probes > 0 {
         list.push(explain(
             "Density of eigenvalues",
