@@ -109,7 +109,7 @@ export class Stage {
     hint.textContent = "Drag or arrow keys to turn · Ctrl and wheel, or + and −, to come nearer · point at a surface to read it";
     bar.append(
       group,
-      action("From above", () => this.look(new THREE.Vector3(0, 6.4, 0.01))),
+      action("From above", () => this.look(new THREE.Vector3(0, 7, 0.01))),
       action("Reset view", () => this.home()),
       hint,
     );
@@ -156,8 +156,12 @@ export class Stage {
   }
 
   private look(from: THREE.Vector3): void {
-    this.camera.position.copy(from);
     this.controls.target.copy(TARGET);
+    // Without this the turn that still dies away would be added to the view that is asked for.
+    this.controls.enableDamping = false;
+    this.controls.update();
+    this.controls.enableDamping = true;
+    this.camera.position.copy(from);
     this.controls.update();
     this.draw();
   }

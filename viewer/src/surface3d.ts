@@ -316,7 +316,10 @@ export class SurfaceScene {
     const { surface } = this.plane;
     const nearX = camera.position.x >= 0 ? 1 : -1;
     const nearZ = camera.position.z >= 0 ? 1 : -1;
-    const out = 1.14;
+    // From above the surface covers the floor around it, and heights lie in one another.
+    const above = camera.position.y > 3.7 * Math.hypot(camera.position.x, camera.position.z);
+    const out = above ? 1.5 : 1.14;
+    const names = above ? 1.72 : 1.36;
     const labels: Label[] = this.xTicks.map((tick) => ({
       text: tick.label,
       at: new THREE.Vector3(side(surface.x, tick.value), 0, nearZ * out),
@@ -326,8 +329,8 @@ export class SurfaceScene {
       const at = new THREE.Vector3(nearX * out, 0, -side(surface.y, tick.value));
       labels.push({ text: tick.label, at, kind: "" });
     }
-    labels.push({ text: "x", at: new THREE.Vector3(0, 0, nearZ * 1.36), kind: "tw-axis" });
-    labels.push({ text: "y", at: new THREE.Vector3(nearX * 1.36, 0, 0), kind: "tw-axis" });
+    labels.push({ text: "x", at: new THREE.Vector3(0, 0, nearZ * names), kind: "tw-axis" });
+    labels.push({ text: "y", at: new THREE.Vector3(nearX * names, 0, 0), kind: "tw-axis" });
     if (surface.attributes.directions === "checkpoints") {
       for (const [text, x, y] of [["1", 0, 0], ["2", 1, 0], ["3", 0, 1]] as const) {
         const height = this.between(x, y);
@@ -346,7 +349,7 @@ export class SurfaceScene {
     const left = corners.reduce((a, b) =>
       a.clone().project(camera).x < b.clone().project(camera).x ? a : b,
     );
-    for (const tick of scale.ticks(6)) {
+    for (const tick of above ? [] : scale.ticks(6)) {
       const at = left.clone().multiplyScalar(1.09).setY(HEIGHT * scale.position(tick.value));
       labels.push({ text: tick.label, at, kind: "tw-height" });
     }

@@ -14,6 +14,8 @@ pub(crate) fn training(settings: &TrainSettings) -> String {
     };
     let by = settings.optimizer.parse().map_or(settings.optimizer.clone(), |o| optimizer(&o));
     let rates = list(&settings.lr.iter().map(|&lr| number(lr)).collect::<Vec<_>>());
+    // Each member has one of them.
+    let rates = rates.replace(" and ", " or ");
     let under = match settings.schedule.parse() {
         Ok(found) => schedule(&found, &rates),
         Err(_) => format!("a learning rate of {rates} ({})", settings.schedule),
@@ -204,6 +206,13 @@ mod tests {
              epsilon 1e-8, weight decay 0.01 (of weights only) and gradients clipped to norm 1, \
              under a learning rate that falls along a cosine from 0.001 to 1 % of it"
         );
+    }
+
+    #[test]
+    fn each_member_has_one_of_several_rates() {
+        let options = TrainOptions { lr: Some(vec![0.1, 0.03, 1e6]), ..TrainOptions::default() };
+        let told = training(&options.settings(0).unwrap());
+        assert!(told.ends_with("that peaks at 0.1, 0.03 or 1e6"), "{told}");
     }
 
     #[test]

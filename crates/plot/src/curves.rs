@@ -155,9 +155,9 @@ pub fn training_figure(
             parts.dedup();
             let member = parts.join(", ");
             // Batches are measured at every step: only divergence ends that.
-            let lost = name.starts_with("train") && values.last().is_none_or(|v| !v.is_finite());
-            if lost && !values.iter().any(|v| v.is_finite()) {
-                unseen.push(member);
+            let lost = !name.starts_with("test") && values.last().is_none_or(|v| !v.is_finite());
+            if !values.iter().any(|v| v.is_finite()) {
+                unseen.extend(lost.then_some(member));
                 continue;
             }
             if columns.len() > 1 {

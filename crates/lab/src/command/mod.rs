@@ -136,7 +136,8 @@ fn explain_loss(objective: &ObjectiveChoice, (samples, available): (usize, usize
         _ => "the running statistics of training, frozen".to_owned(),
     };
     let how = format!(
-        "Mean of {} over {examples}. Batch normalisation uses {statistics}.",
+        "Mean of {} over {examples}. Batch normalisation, where there is any, uses \
+         {statistics}.",
         loss_name(&objective.loss)
     );
     explain("Loss", how)

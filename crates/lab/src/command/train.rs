@@ -66,12 +66,15 @@ pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
         Report::new("Training", loss_name(&settings.loss), provenance(session, &choice));
     let network = model.architecture().map(words::architecture).unwrap_or_default();
     let (seeds, rates) = (settings.seeds.len(), settings.lr.len());
-    report.summary = match seeds * rates {
-        1 => format!("A {network}, trained for {}.", words::training(settings)),
-        n => format!(
-            "{n} members, one for each of {seeds} seeds and {rates} learning rates. Each is a \
-             {network}, trained for {}.",
-            words::training(settings)
+    let how = format!("{network}, trained for {}.", words::training(settings));
+    report.summary = match (seeds, rates) {
+        (1, 1) => format!("A {how}"),
+        (n, 1) => format!("{n} members, one for each seed. Each is a {how}"),
+        (1, n) => format!("{n} members, one for each learning rate. Each is a {how}"),
+        (seeds, rates) => format!(
+            "{} members, one for each pair of {seeds} seeds and {rates} learning rates. Each is a \
+             {how}",
+            seeds * rates
         ),
     };
     report.models = members(&trained, model.parameter_count());
