@@ -208,8 +208,8 @@ fn draw_series(canvas: &mut Canvas, frame: &Frame, series: &Series) {
 fn draw_breaks(canvas: &mut Canvas, frame: &Frame, series: &Series) {
     let mut places: Vec<[f64; 2]> = Vec::new();
     if series.broken {
-        let points = series.x.iter().zip(&series.y).map(|(&x, &y)| frame.place(x, y));
-        places.extend(points.filter(|p| p.iter().all(|v| v.is_finite())).last());
+        let mut points = series.x.iter().zip(&series.y).map(|(&x, &y)| frame.place(x, y));
+        places.extend(points.rfind(|p| p.iter().all(|v| v.is_finite())));
     } else {
         let gaps = series.x.iter().zip(&series.y).filter(|(x, y)| x.is_finite() && !y.is_finite());
         places.extend(gaps.map(|(&x, _)| [frame.place(x, 1.0)[0], frame.at.y + 7.0]));
