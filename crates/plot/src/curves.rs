@@ -196,9 +196,9 @@ pub fn training_figure(
     match unseen.as_slice() {
         [] => {}
         few if few.len() <= 4 => {
-            notes.push(format!("not finite from the start: {}", few.join(", ")));
+            notes.push(format!("no finite value: {}", few.join(", ")));
         }
-        many => notes.push(format!("not finite from the start: {} members", many.len())),
+        many => notes.push(format!("no finite value: {} members", many.len())),
     }
     // A rate or the like that all share is one line.
     if series.len() > 1 && series.iter().all(|s| (&s.x, &s.y) == (&series[0].x, &series[0].y)) {
