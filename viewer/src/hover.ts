@@ -1,6 +1,6 @@
 // Answers the pointer over the static figures: each carries what it needs in `data-hover`.
 
-import { describe, format, nearest, type Report } from "./report";
+import { describe, format, nearest, ofPair, type Report } from "./report";
 
 interface Axis {
   kind: "linear" | "log";
@@ -17,12 +17,13 @@ interface Series {
 }
 
 interface Target {
-  kind: "map" | "chart" | "stems";
+  kind: "map" | "chart" | "ranks";
   frame: [number, number, number, number];
   x?: Axis;
   y: Axis;
   model?: number;
-  slot?: number;
+  pair?: number;
+  labels?: string[];
   series?: Series[];
 }
 
@@ -53,8 +54,9 @@ interface Answer {
 function overMap(target: Target, report: Report, tx: number, ty: number): Answer {
   // The figure counts the models that have a surface.
   const surfaces = report.models.flatMap((model) => model.surface ?? []);
-  const surface = surfaces[target.model ?? 0];
-  if (!surface || !target.x) return { rows: [], marks: [] };
+  const whole = surfaces[target.model ?? 0];
+  if (!whole || !target.x) return { rows: [], marks: [] };
+  const surface = ofPair(whole, target.pair ?? 0);
   const column = nearest(surface.x, value(target.x, tx));
   const row = nearest(surface.y, value(target.y, ty));
   const [left, top, width, height] = target.frame;
@@ -70,7 +72,13 @@ function overMap(target: Target, report: Report, tx: number, ty: number): Answer
 
 /** The series to speak of: all, or of many those nearest to the pointer, in their own order. */
 function closest(target: Target, wanted: number, ty: number): Series[] {
-  const series = (target.series ?? []).filter((one) => one.x && one.x.length > 0);
+  const all = (target.series ?? []).filter((one) => one.x && one.x.length > 0);
+  const distance = (one: Series) =>
+    Math.min(...one.x!.map((x) => (x === null ? Infinity : Math.abs(x - wanted))));
+  // A line in several stretches is spoken of once.
+  const series = all.filter((one) =>
+    all.every((other) => other.name !== one.name || distance(one) <= distance(other)),
+  );
   if (series.length <= 8) return series;
   const away = new Map(
     series.map((one) => {
@@ -109,13 +117,15 @@ function overChart(target: Target, tx: number, ty: number): Answer {
   return answer;
 }
 
-function overStems(target: Target, tx: number): Answer {
-  const [, , width] = target.frame;
-  const rank = Math.floor(((1 - tx) * width) / (target.slot ?? width));
-  const rows: Row[] = [{ name: "rank", text: String(rank + 1) }];
+function overRanks(target: Target, tx: number): Answer {
+  const labels = target.labels ?? [];
+  const slot = Math.min(labels.length - 1, Math.floor(tx * labels.length));
+  const rows: Row[] = [{ name: "rank", text: labels[slot] ?? "" }];
   for (const one of target.series ?? []) {
-    const y = one.y[rank];
-    if (y !== undefined && y !== null) rows.push({ name: one.name, text: format(y, 4), colour: one.colour });
+    const y = one.y[slot];
+    if (y !== undefined && y !== null) {
+      rows.push({ name: one.name || "eigenvalue", text: format(y, 4), colour: one.colour });
+    }
   }
   return { rows: rows.length > 1 ? rows : [], marks: [] };
 }
@@ -188,7 +198,7 @@ export function hoverFigures(root: ParentNode, report: Report, tooltip: Tooltip)
             ? overMap(target, report, tx, ty)
             : target.kind === "chart"
               ? overChart(target, tx, ty)
-              : overStems(target, tx);
+              : overRanks(target, tx);
         marks.replaceChildren(
           ...answer.marks.map(({ at, colour }) => {
             const ring = document.createElementNS("http://www.w3.org/2000/svg", "circle");

@@ -10,7 +10,7 @@ export interface Surface {
   accuracy?: (number | null)[];
   loss_standard_error?: (number | null)[];
   trajectory?: { x: (number | null)[]; y: (number | null)[]; residual: (number | null)[] };
-  attributes: { loss_name: string };
+  attributes: { loss_name: string; directions: string };
 }
 
 export interface Model {
@@ -23,24 +23,40 @@ export interface Report {
   models: Model[];
 }
 
-/** A surface with a plane to show, and where its model stands in the report. */
+/** A plane to show: a surface of one pair of directions. */
 export interface Plane {
-  index: number;
   name: string;
   surface: Surface;
 }
 
+/** More planes than this would each be too small to read. */
+const MOST = 12;
+
 export function planes(report: Report): Plane[] {
-  return report.models.flatMap((model, index) => {
-    const surface = model.surface;
+  const all = report.models.flatMap(({ name, surface }) => {
     if (!surface || surface.x.length < 2 || surface.y.length < 2) return [];
-    return [{ index, name: model.name, surface }];
+    const pairs = surface.pairs ?? 1;
+    return Array.from({ length: pairs }, (_, pair) => ({
+      name: pairs > 1 ? [name, `pair ${pair + 1}`].filter(Boolean).join(", ") : name,
+      surface: ofPair(surface, pair),
+    }));
   });
+  return all.slice(0, MOST);
 }
 
-/** The losses of the first pair of directions: those that are drawn. */
-export function drawn(surface: Surface): (number | null)[] {
-  return surface.loss.slice(0, surface.x.length * surface.y.length);
+/** The surface of one pair of directions. */
+export function ofPair(surface: Surface, pair: number): Surface {
+  if ((surface.pairs ?? 1) < 2) return surface;
+  const points = surface.x.length * surface.y.length;
+  const part = <T>(values: T[]) => values.slice(pair * points, (pair + 1) * points);
+  return {
+    ...surface,
+    pairs: undefined,
+    loss: part(surface.loss),
+    status: part(surface.status),
+    accuracy: surface.accuracy && part(surface.accuracy),
+    loss_standard_error: surface.loss_standard_error && part(surface.loss_standard_error),
+  };
 }
 
 /** The index of the value nearest to `at`. */

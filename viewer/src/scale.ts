@@ -43,7 +43,15 @@ export class Scale {
 
   /** Evenly spaced ticks: whole powers of ten, or round steps. */
   ticks(about: number): Tick[] {
-    if (this.kind === "log") {
+    if (this.kind === "log" && this.high < 100 * this.low) {
+      const round: Tick[] = [];
+      for (let exponent = Math.floor(Math.log10(this.low)); 10 ** exponent <= this.high; exponent++) {
+        for (const value of [1, 2, 5].map((multiple) => multiple * 10 ** exponent)) {
+          if (value >= this.low && value <= this.high) round.push({ value, label: format(value) });
+        }
+      }
+      if (round.length > 1) return round;
+    } else if (this.kind === "log") {
       const first = Math.ceil(Math.log10(this.low) - 1e-9);
       const last = Math.floor(Math.log10(this.high) + 1e-9);
       if (last - first >= 1) {

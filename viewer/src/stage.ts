@@ -2,7 +2,7 @@
 
 import * as THREE from "three";
 import { OrbitControls } from "three/examples/jsm/controls/OrbitControls.js";
-import { describe, drawn, nearest, planes, type Report } from "./report";
+import { describe, nearest, planes, type Plane, type Report } from "./report";
 import { Scale } from "./scale";
 import { HEIGHT, SurfaceScene } from "./surface3d";
 import { currentColour } from "./theme";
@@ -15,7 +15,9 @@ interface Panel {
   readout: HTMLElement;
 }
 
-const HOME = new THREE.Vector3(2.66, 2.72, 3.84);
+const HOME = new THREE.Vector3(2.52, 3.3, 3.64);
+const NEAREST = 2.5;
+const FARTHEST = 14;
 // Just above the level of the floor.
 const LOWEST = 0.495 * Math.PI;
 const TARGET = new THREE.Vector3(0, 0.33 * HEIGHT, 0);
@@ -27,6 +29,7 @@ export class Stage {
   private readonly panels: Panel[] = [];
   private readonly bar = element("div", "tw-bar");
   private readonly canvas: HTMLCanvasElement;
+  private readonly planes: Plane[];
   private scale: Scale;
   private waiting = false;
 
@@ -35,13 +38,17 @@ export class Stage {
     this.renderer = new THREE.WebGLRenderer({ antialias: true, alpha: true });
     this.canvas = this.renderer.domElement;
     this.canvas.className = "tw-canvas";
+    this.planes = planes(report);
     this.scale = this.makeScale("log");
     const stage = element("div", "tw-stage");
     const row = element("div", "tw-panels");
-    for (const plane of planes(report)) {
+    const count = this.planes.length;
+    row.style.setProperty("--columns", String(count === 4 ? 2 : Math.min(3, count)));
+    for (const plane of this.planes) {
       const panel = element("figure", "tw-panel");
       const caption = element("figcaption", "");
       caption.textContent = plane.name;
+      caption.title = plane.name;
       const view = element("div", "tw-view");
       const labels = element("div", "tw-labels");
       const readout = element("output", "tw-readout");
@@ -55,11 +62,13 @@ export class Stage {
     place.append(this.toolbar(), stage);
     // The panels receive the pointer; the canvas lies behind them.
     this.controls = new OrbitControls(this.camera, row);
+    // A finger that moves up or down scrolls the page, as the wheel does.
+    row.style.touchAction = "pan-y";
     this.controls.enablePan = false;
     this.controls.enableDamping = true;
     this.controls.maxPolarAngle = LOWEST;
-    this.controls.minDistance = 2.5;
-    this.controls.maxDistance = 14;
+    this.controls.minDistance = NEAREST;
+    this.controls.maxDistance = FARTHEST;
     this.home();
     this.controls.addEventListener("change", () => this.draw());
     this.listen(row);
@@ -69,7 +78,7 @@ export class Stage {
   }
 
   private makeScale(kind: "log" | "linear"): Scale {
-    return Scale.of(kind, planes(this.report).flatMap((plane) => drawn(plane.surface)));
+    return Scale.of(kind, this.planes.flatMap((plane) => plane.surface.loss));
   }
 
   private toolbar(): HTMLElement {
@@ -97,10 +106,10 @@ export class Stage {
       return button;
     };
     const hint = element("span", "tw-hint");
-    hint.textContent = "Drag to turn · Ctrl and wheel to come nearer · point at a surface to read it";
+    hint.textContent = "Drag or arrow keys to turn · Ctrl and wheel, or + and −, to come nearer · point at a surface to read it";
     bar.append(
       group,
-      action("From above", () => this.look(new THREE.Vector3(0, 6.4, 0.01))),
+      action("From above", () => this.look(new THREE.Vector3(0, 7, 0.01))),
       action("Reset view", () => this.home()),
       hint,
     );
@@ -117,7 +126,8 @@ export class Stage {
       { capture: true },
     );
     row.tabIndex = 0;
-    row.setAttribute("aria-label", "Surfaces in three dimensions; arrow keys turn them");
+    row.setAttribute("role", "group");
+    row.setAttribute("aria-label", "Surfaces in three dimensions; arrow keys turn them, plus and minus zoom");
     row.addEventListener("keydown", (event) => {
       const turn: Record<string, [number, number]> = {
         ArrowLeft: [-0.12, 0],
@@ -125,10 +135,12 @@ export class Stage {
         ArrowUp: [0, -0.08],
         ArrowDown: [0, 0.08],
       };
-      const by = turn[event.key];
-      if (!by) return;
+      const zoom: Record<string, number> = { "+": 0.9, "=": 0.9, "-": 1 / 0.9 };
+      const by = turn[event.key] ?? (zoom[event.key] ? [0, 0] : undefined);
+      if (!by || event.ctrlKey || event.metaKey) return;
       event.preventDefault();
       const at = new THREE.Spherical().setFromVector3(this.camera.position.clone().sub(TARGET));
+      at.radius = Math.min(FARTHEST, Math.max(NEAREST, at.radius * (zoom[event.key] ?? 1)));
       at.theta += by[0];
       at.phi = Math.min(LOWEST, Math.max(0.02, at.phi + by[1]));
       this.look(new THREE.Vector3().setFromSpherical(at).add(TARGET));
@@ -144,8 +156,12 @@ export class Stage {
   }
 
   private look(from: THREE.Vector3): void {
-    this.camera.position.copy(from);
     this.controls.target.copy(TARGET);
+    // Without this the turn that still dies away would be added to the view that is asked for.
+    this.controls.enableDamping = false;
+    this.controls.update();
+    this.controls.enableDamping = true;
+    this.camera.position.copy(from);
     this.controls.update();
     this.draw();
   }
@@ -265,7 +281,7 @@ export class Stage {
       span.hidden = !label;
       if (!label) return;
       const at = label.at.clone().project(this.camera);
-      span.className = label.name ? "tw-axis" : "";
+      span.className = label.kind;
       span.textContent = label.text;
       span.style.left = `${((at.x + 1) / 2) * box.width}px`;
       span.style.top = `${((1 - at.y) / 2) * box.height}px`;

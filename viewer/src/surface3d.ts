@@ -2,11 +2,16 @@
 
 import * as THREE from "three";
 import { linearTicks, type Scale, type Tick } from "./scale";
-import { drawn, type Plane } from "./report";
+import type { Plane } from "./report";
 import { viridis } from "./viridis";
 
 /** The box: x and z from -1 to 1, heights from 0 to this. */
 export const HEIGHT = 1.45;
+
+/** Lines of equal loss, at most. */
+const MOST_LEVELS = 16;
+/** A level that no height reaches. */
+const NO_LEVEL = -9;
 
 let map: THREE.DataTexture | undefined;
 
@@ -21,6 +26,13 @@ function colourMap(): THREE.DataTexture {
   map.minFilter = THREE.LinearFilter;
   map.needsUpdate = true;
   return map;
+}
+
+/** A text in the box, and the class that it has. */
+interface Label {
+  text: string;
+  at: THREE.Vector3;
+  kind: "" | "tw-axis" | "tw-height" | "tw-network";
 }
 
 /** A length along a side of the box, -1 to 1. */
@@ -39,10 +51,10 @@ export class SurfaceScene {
   private readonly lines: THREE.LineSegments;
   private readonly walls: { group: THREE.LineSegments; normal: [number, number] }[] = [];
   private readonly box = new THREE.Group();
-  private readonly contour = { value: new THREE.Vector2(0, 1) };
+  private readonly levels = { value: new Array<number>(MOST_LEVELS).fill(NO_LEVEL) };
   private readonly cursor: THREE.Mesh;
   private readonly lowest: THREE.Mesh;
-  private trajectory?: THREE.Mesh;
+  private readonly trajectory = new THREE.Group();
   private heights: Float32Array;
 
   constructor(readonly plane: Plane, scale: Scale) {
@@ -74,7 +86,7 @@ export class SurfaceScene {
     const fill = new THREE.DirectionalLight(0xffffff, 0.45);
     fill.position.set(1.2, 0.8, -0.8);
     const sky = new THREE.HemisphereLight(0xffffff, 0xb4bcc8, 1.8);
-    this.scene.add(this.mesh, this.lines, this.box, this.cursor, this.lowest, lamp, fill, sky);
+    this.scene.add(this.mesh, this.lines, this.box, this.cursor, this.lowest, this.trajectory, lamp, fill, sky);
     this.setScale(scale);
   }
 
@@ -134,14 +146,15 @@ export class SurfaceScene {
     });
     // Lines of equal loss at every tick, drawn in the surface itself.
     material.onBeforeCompile = (shader) => {
-      shader.uniforms.contour = this.contour;
+      shader.uniforms.levels = this.levels;
       shader.fragmentShader = shader.fragmentShader
-        .replace("#include <common>", "#include <common>\nuniform vec2 contour;")
+        .replace("#include <common>", `#include <common>\nuniform float levels[${MOST_LEVELS}];`)
         .replace(
           "#include <map_fragment>",
           `#include <map_fragment>
-          float level = (vMapUv.x - contour.x) / contour.y;
-          float away = abs(fract(level + 0.5) - 0.5) / max(fwidth(level), 1e-6);
+          float away = 9.0;
+          float change = max(fwidth(vMapUv.x), 1e-6);
+          for (int i = 0; i < ${MOST_LEVELS}; i++) away = min(away, abs(vMapUv.x - levels[i]) / change);
           // A flat floor would be one wide line.
           float line = (1.0 - smoothstep(0.35, 1.15, away)) * smoothstep(0.004, 0.012, vMapUv.x);
           vec3 ink = vMapUv.x < 0.62 ? vec3(1.0) : vec3(0.02);
@@ -154,7 +167,7 @@ export class SurfaceScene {
   /** Puts the surface on another scale of heights and colours. */
   setScale(scale: Scale): void {
     const { surface } = this.plane;
-    const losses = drawn(surface);
+    const losses = surface.loss;
     const position = this.geometry.getAttribute("position") as THREE.BufferAttribute;
     const uv = this.geometry.getAttribute("uv") as THREE.BufferAttribute;
     let lowest = -1;
@@ -174,12 +187,9 @@ export class SurfaceScene {
     this.geometry.computeBoundingBox();
     const ticks = scale.ticks(6);
     const levels = scale.ticks(8);
-    if (levels.length > 1) {
-      const first = scale.position(levels[0].value);
-      this.contour.value.set(first, scale.position(levels[1].value) - first);
-    } else {
-      this.contour.value.set(-9, 99);
-    }
+    this.levels.value.forEach((_, index, all) => {
+      all[index] = index < levels.length ? scale.position(levels[index].value) : NO_LEVEL;
+    });
     if (lowest >= 0) {
       const at = this.place(Math.floor(lowest / surface.x.length), lowest % surface.x.length);
       this.lowest.position.copy(at).setY(at.y + 0.03);
@@ -211,11 +221,8 @@ export class SurfaceScene {
   }
 
   private drawTrajectory(): void {
-    if (this.trajectory) {
-      this.scene.remove(this.trajectory);
-      this.trajectory.geometry.dispose();
-      this.trajectory = undefined;
-    }
+    for (const child of this.trajectory.children) (child as THREE.Mesh).geometry.dispose();
+    this.trajectory.clear();
     const { surface } = this.plane;
     const points: THREE.Vector3[] = [];
     const { trajectory } = surface;
@@ -236,9 +243,16 @@ export class SurfaceScene {
     }
     if (points.length < 2) return;
     const curve = new THREE.CatmullRomCurve3(points);
-    const tube = new THREE.TubeGeometry(curve, 4 * points.length, 0.011, 8);
-    this.trajectory = new THREE.Mesh(tube, new THREE.MeshBasicMaterial({ color: 0xffffff }));
-    this.scene.add(this.trajectory);
+    // White with a dark rim, so that it reads on every colour.
+    const tube = (radius: number, color: number, side: THREE.Side) =>
+      new THREE.Mesh(
+        new THREE.TubeGeometry(curve, 4 * points.length, radius, 8),
+        new THREE.MeshBasicMaterial({ color, side }),
+      );
+    this.trajectory.add(
+      tube(0.022, 0x14171b, THREE.BackSide),
+      tube(0.012, 0xffffff, THREE.FrontSide),
+    );
   }
 
   private drawBox(heights: number[]): void {
@@ -297,23 +311,34 @@ export class SurfaceScene {
     this.cursor.visible = false;
   }
 
-  /** Where the labels stand: text, place in the box, and whether it names an axis. */
-  labels(camera: THREE.Camera, scale: Scale): { text: string; at: THREE.Vector3; name: boolean }[] {
+  /** What is written in the box. */
+  labels(camera: THREE.Camera, scale: Scale): Label[] {
     const { surface } = this.plane;
     const nearX = camera.position.x >= 0 ? 1 : -1;
     const nearZ = camera.position.z >= 0 ? 1 : -1;
-    const out = 1.14;
-    const labels = this.xTicks.map((tick) => ({
+    // From above the surface covers the floor around it, and heights lie in one another.
+    const above = camera.position.y > 3.7 * Math.hypot(camera.position.x, camera.position.z);
+    const out = above ? 1.5 : 1.14;
+    const names = above ? 1.72 : 1.36;
+    const labels: Label[] = this.xTicks.map((tick) => ({
       text: tick.label,
       at: new THREE.Vector3(side(surface.x, tick.value), 0, nearZ * out),
-      name: false,
+      kind: "",
     }));
     for (const tick of this.yTicks) {
       const at = new THREE.Vector3(nearX * out, 0, -side(surface.y, tick.value));
-      labels.push({ text: tick.label, at, name: false });
+      labels.push({ text: tick.label, at, kind: "" });
     }
-    labels.push({ text: "x", at: new THREE.Vector3(0, 0, nearZ * 1.36), name: true });
-    labels.push({ text: "y", at: new THREE.Vector3(nearX * 1.36, 0, 0), name: true });
+    labels.push({ text: "x", at: new THREE.Vector3(0, 0, nearZ * names), kind: "tw-axis" });
+    labels.push({ text: "y", at: new THREE.Vector3(nearX * names, 0, 0), kind: "tw-axis" });
+    if (surface.attributes.directions === "checkpoints") {
+      for (const [text, x, y] of [["1", 0, 0], ["2", 1, 0], ["3", 0, 1]] as const) {
+        const height = this.between(x, y);
+        if (height === null) continue;
+        const at = new THREE.Vector3(side(surface.x, x), height + 0.04, -side(surface.y, y));
+        labels.push({ text, at, kind: "tw-network" });
+      }
+    }
     // Heights stand at the upright edge that is outermost on the left.
     const corners = [
       [-1, -1],
@@ -324,9 +349,9 @@ export class SurfaceScene {
     const left = corners.reduce((a, b) =>
       a.clone().project(camera).x < b.clone().project(camera).x ? a : b,
     );
-    for (const tick of scale.ticks(6)) {
+    for (const tick of above ? [] : scale.ticks(6)) {
       const at = left.clone().multiplyScalar(1.09).setY(HEIGHT * scale.position(tick.value));
-      labels.push({ text: tick.label, at, name: false });
+      labels.push({ text: tick.label, at, kind: "tw-height" });
     }
     return labels;
   }

@@ -1,24 +1,27 @@
 //! A report's page and figures, written into the run directory.
 
+use std::fs;
 use std::path::PathBuf;
-use thalweg_lab::{LabError, Result, RunDirectory};
+use thalweg_lab::{LabError, Result, RunDirectory, STUDY};
 use thalweg_plot::{
-    Figure, Style, density_figure, landscape_figure, line_figure, map_figure, report_html,
-    spectrum_figure, training_figure,
+    Figure, Style, density_figure, landscape_figure, line_figure, map_figure, relief_figure,
+    report_html, residual_figure, spectrum_figure, training_figure,
 };
 use thalweg_record::Report;
 
 /// Writes `report.html` and, in `figures/`, each figure as SVG and PNG; gives the page's path.
 ///
 /// # Errors
-/// A directory that cannot be written.
+/// A directory that cannot be read or written.
 pub fn write(run: &RunDirectory, report: &Report) -> Result<PathBuf> {
     for (name, figure) in figures(report) {
         run.write(&format!("figures/{name}.svg"), figure.svg().as_bytes())?;
         let png = figure.png(2.0).map_err(|error| LabError::Input(format!("{name}: {error}")))?;
         run.write(&format!("figures/{name}.png"), &png)?;
     }
-    run.write("report.html", report_html(report).as_bytes())?;
+    let path = run.join(STUDY);
+    let study = fs::read_to_string(&path).map_err(|source| LabError::File { path, source })?;
+    run.write("report.html", report_html(report, &study).as_bytes())?;
     Ok(run.join("report.html"))
 }
 
@@ -27,8 +30,6 @@ fn figures(report: &Report) -> Vec<(&'static str, Figure)> {
     let models = &report.models;
     let surfaces: Vec<_> =
         models.iter().filter_map(|m| Some((m.name.as_str(), m.surface.as_ref()?))).collect();
-    let lines: Vec<_> =
-        models.iter().flat_map(|m| m.lines.iter().map(|l| (m.name.as_str(), l))).collect();
     // A model with one curve is named once.
     let curves: Vec<_> = models
         .iter()
@@ -50,7 +51,9 @@ fn figures(report: &Report) -> Vec<(&'static str, Figure)> {
     let drawn = [
         ("landscape", landscape_figure(&report.title, &surfaces, &style)),
         ("map", map_figure("From above", &surfaces, &style)),
-        ("lines", line_figure(&lines, &report.loss_name, &style)),
+        ("relief", relief_figure(&report.title, &surfaces, &style)),
+        ("residuals", residual_figure(&surfaces, &style)),
+        ("lines", line_figure(report, &style)),
         ("training", training_figure("Loss", &curves, &losses, true, &style)),
         ("accuracy", training_figure("Accuracy", &curves, &accuracies, false, &style)),
         ("spectrum", spectrum_figure(&spectra, &style)),

@@ -54,22 +54,23 @@ impl Kind {
     /// In a sentence.
     pub(crate) fn explanation(&self) -> &'static str {
         match self {
-            Kind::Random => "Loss at W + a D + b E; D and E are Gaussian.",
+            Kind::Random => "Loss at W + x D + y E; D and E are Gaussian.",
             Kind::Checkpoints => {
-                "Loss at W + a D + b E; D and E lead from the first network to the others, which \
-                 lie at coordinate one. Running statistics are those of the first, unless they are \
-                 recalibrated."
+                "Loss at W + x D + y E; D and E lead from the first network to the others, which \
+                 lie at coordinate one. Frozen running statistics are those of the first \
+                 everywhere, also at the others."
             }
             Kind::Eigenvectors => {
-                "Loss at W + a D + b E; D and E are the unit eigenvectors of the Hessian's largest \
+                "Loss at W + x D + y E; D and E are the unit eigenvectors of the Hessian's largest \
                  eigenvalues, by Lanczos iteration."
             }
             Kind::Trajectory => {
-                "Loss at W + a D + b E; D and E are unit vectors along the two principal \
-                 components of all kept checkpoints of the training run, W is its end. A \
-                 checkpoint's residual is its distance from the plane."
+                "Loss at W + x D + y E; D and E are unit vectors along the two principal \
+                 components of all kept checkpoints of the training run, W is its end. The \
+                 trajectory is projected onto the plane; a checkpoint's residual is its distance \
+                 from it."
             }
-            Kind::File(_) => "Loss at W + a D + b E; D and E were given in a file.",
+            Kind::File(_) => "Loss at W + x D + y E; D and E were given in a file.",
         }
     }
 }

@@ -28,6 +28,7 @@ mod study;
 mod subject;
 mod train;
 mod units;
+mod words;
 
 pub use budget::{Budget, Bytes};
 pub use catalogue::list_data;

@@ -138,7 +138,7 @@ fn report() -> Report {
         ),
         explain(
             "Surface",
-            "Loss at W + a·D + b·E on a 31 x 31 grid; D and E are Gaussian and each \
+            "Loss at W + x·D + y·E on a 31 x 31 grid; D and E are Gaussian and each \
                             filter is scaled once to the norm of the weight's filter.",
         ),
         explain(
@@ -181,8 +181,6 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     });
     broken.attributes.directions = "pca".into();
     broken.attributes.explained_variance = vec![0.871, 0.094];
-    let lines: Vec<_> =
-        report.models.iter().flat_map(|m| m.lines.iter().map(|l| (m.name.as_str(), l))).collect();
     let curves: Vec<_> =
         report.models.iter().flat_map(|m| m.curves.iter().map(|c| (m.name.as_str(), c))).collect();
     let spectra: Vec<_> = report
@@ -198,7 +196,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         ("map", map_figure("Contours", &surfaces, &style)),
         ("trajectory", map_figure("A trajectory", &[("SGD", &broken)], &style)),
         ("relief", relief_figure("Relief", &[("one network", &broken)], &style)),
-        ("lines", line_figure(&lines, "cross-entropy (nats)", &style)),
+        ("lines", line_figure(&report, &style)),
         (
             "training",
             training_figure("Training", &curves, &["train_loss", "test_loss"], true, &style),
@@ -213,7 +211,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         fs::write(root.join(name).with_extension("svg"), figure.svg())?;
         fs::write(root.join(name).with_extension("png"), figure.png(2.0)?)?;
     }
-    fs::write(root.join("report.html"), report_html(&report))?;
+    fs::write(root.join("report.html"), report_html(&report, ""))?;
     let mut one = Report::new("A surface", "cross-entropy (nats)", report.provenance.clone());
     one.models = vec![ModelReport {
         name: "SGD".into(),
@@ -222,7 +220,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         surface: Some(broken),
         ..ModelReport::default()
     }];
-    fs::write(root.join("surface.html"), report_html(&one))?;
+    fs::write(root.join("surface.html"), report_html(&one, ""))?;
     let mut run = Report::new("A training run", "cross-entropy (nats)", report.provenance.clone());
     run.models = members
         .iter()
@@ -235,6 +233,6 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             ..ModelReport::default()
         })
         .collect();
-    fs::write(root.join("train.html"), report_html(&run))?;
+    fs::write(root.join("train.html"), report_html(&run, ""))?;
     Ok(())
 }

@@ -61,6 +61,11 @@ impl Canvas {
         }
     }
 
+    /// Makes the canvas higher.
+    pub(crate) fn grow(&mut self, by: f64) {
+        self.height += by;
+    }
+
     pub(crate) fn define(&mut self, definition: &str) {
         self.definitions.push_str(definition);
     }

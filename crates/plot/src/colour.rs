@@ -36,14 +36,20 @@ pub(crate) fn hex(colour: Rgb) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 
-/// The colour of one of `count` series: distinct hues while they last, then steps of viridis, which
+/// Hues in order and of middle lightness, so that every one reads on white and on black.
+const SWEEP: [u32; 6] = [0x3f6fd6, 0x2794a8, 0x3f9f63, 0xb08a24, 0xd7663c, 0xc6437f];
+
+/// The colour of one of `count` series: distinct hues while they last, then steps of a sweep, which
 /// at least keep their order.
 pub(crate) fn series(hues: &[&'static str], index: usize, count: usize) -> String {
     if count <= hues.len() {
-        hues[index % hues.len()].to_owned()
-    } else {
-        hex(viridis(0.92 * index as f64 / (count - 1) as f64))
+        return hues[index % hues.len()].to_owned();
     }
+    let at = index as f64 / (count - 1) as f64 * (SWEEP.len() - 1) as f64;
+    let left = (at as usize).min(SWEEP.len() - 2);
+    let (a, b) = (unpack(SWEEP[left]), unpack(SWEEP[left + 1]));
+    let part = at - left as f64;
+    hex(std::array::from_fn(|c| a[c] + (b[c] - a[c]) * part))
 }
 
 #[cfg(test)]
@@ -66,5 +72,19 @@ mod tests {
             0.2126 * r + 0.7152 * g + 0.0722 * b
         };
         assert!((0..100).all(|i| light(f64::from(i) / 100.0) < light(f64::from(i + 1) / 100.0)));
+    }
+
+    #[test]
+    fn many_series_differ_and_none_is_pale_or_dark() {
+        let colours: Vec<String> = (0..40).map(|index| series(&["a"; 6], index, 40)).collect();
+        let mut unique = colours.clone();
+        unique.sort_unstable();
+        unique.dedup();
+        assert_eq!(unique.len(), 40);
+        for colour in colours {
+            let [r, g, b] = unpack(u32::from_str_radix(&colour[1..], 16).unwrap());
+            let light = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+            assert!((80.0..165.0).contains(&light), "{colour}: {light}");
+        }
     }
 }

@@ -5,55 +5,124 @@ use crate::canvas::Figure;
 use crate::chart::{Chart, Series};
 use crate::colour;
 use crate::theme::Style;
-use thalweg_record::{Line, TrainingCurve};
+use thalweg_record::{Line, ModelReport, Report, Surface, TrainingCurve};
 
-/// The loss along lines through the centre, on a log scale. `lines` are named by model; lines of
-/// one model share a colour.
-pub fn line_figure(lines: &[(&str, &Line)], loss_name: &str, style: &Style) -> Option<Figure> {
-    let mut models: Vec<&str> = Vec::new();
-    for (model, _) in lines {
-        if !models.contains(model) {
-            models.push(model);
+/// Of more series than this none is listed by name.
+const LISTED: usize = 12;
+
+/// The loss along lines through the centre of each model, on a log scale. Lines of one model share
+/// a colour; of several pairs of random directions each has its own.
+pub fn line_figure(report: &Report, style: &Style) -> Option<Figure> {
+    let mut groups: Vec<(String, Vec<Line>)> = Vec::new();
+    for model in &report.models {
+        match model.surface.as_ref().filter(|surface| surface.pairs.is_some_and(|n| n > 1)) {
+            Some(surface) => groups.extend(lines_of_pairs(model, surface)),
+            None if model.lines.is_empty() => {}
+            None => groups.push((model.name.clone(), model.lines.clone())),
         }
     }
-    let series = lines
-        .iter()
-        .map(|(model, line)| {
-            let index = models.iter().position(|name| name == model).unwrap_or(0);
-            let first = lines.iter().find(|(name, _)| name == model).map(|(_, l)| &l.name);
-            Series {
-                name: if model.is_empty() {
-                    line.name.clone()
-                } else {
-                    format!("{model}, {}", line.name)
-                },
-                colour: colour::series(&style.theme.hues, index, models.len()),
+    let attributes = report.models.iter().find_map(|m| m.surface.as_ref()).map(|s| &s.attributes);
+    let checkpoints = attributes.is_some_and(|a| a.directions == "checkpoints");
+    let alone = groups.len() == 1;
+    let mut series = Vec::new();
+    for (index, (name, lines)) in groups.iter().enumerate() {
+        for (nth, line) in lines.iter().enumerate() {
+            let along = format!("along {}", line.name);
+            let full = if name.is_empty() { along.clone() } else { format!("{name}, {along}") };
+            let entry = match (alone, nth) {
+                (true, _) => Some(along),
+                (false, 0) => Some(name.clone()),
+                _ => None,
+            };
+            series.push(Series {
+                name: full,
+                colour: colour::series(&style.theme.hues, index, groups.len()),
                 x: line.at.clone(),
                 y: line.loss.clone(),
                 error: line.loss_standard_error.clone(),
-                dashed: first != Some(&line.name),
-                listed: true,
-                dots: false,
-            }
+                dashed: nth > 0,
+                entry: entry.filter(|_| groups.len() <= LISTED),
+                ..Series::default()
+            });
+        }
+    }
+    let mut notes = Vec::new();
+    if !alone && groups.iter().any(|(_, lines)| lines.len() > 1) {
+        notes.push("solid: along x, dashed: along y".to_owned());
+    }
+    if groups.len() > LISTED {
+        notes.push(format!("{} networks, the first blue, the last red", groups.len()));
+    }
+    if series.iter().any(|s| s.error.is_some()) {
+        notes.push("band: one standard error of the sample of examples".to_owned());
+    }
+    let places = match checkpoints {
+        false => Vec::new(),
+        true => {
+            let two = series.iter().all(|s| !s.dashed);
+            let second = if two { "second network" } else { "second (x), third (y)" };
+            vec![(0.0, "first network".to_owned()), (1.0, second.to_owned())]
+        }
+    };
+    Chart {
+        title: if checkpoints { "Loss between the networks" } else { "Loss along each direction" },
+        x_label: match attributes.map_or("", |a| a.directions.as_str()) {
+            "checkpoints" => "share of the way from the first network to the other",
+            "eigenvectors" | "pca" => "distance from the centre along the unit vector",
+            _ => "coordinate along the direction; 0 is the network itself",
+        },
+        y_label: &report.loss_name,
+        y_kind: Kind::Log,
+        notes,
+        series,
+        places,
+        rug: Vec::new(),
+    }
+    .draw(style)
+}
+
+/// The lines through the origin of every pair of directions.
+fn lines_of_pairs(model: &ModelReport, surface: &Surface) -> Vec<(String, Vec<Line>)> {
+    let pairs = crate::landscape::pairs(surface);
+    let name = |pair: usize| match model.name.as_str() {
+        "" => format!("pair {pair}"),
+        name => format!("{name}, pair {pair}"),
+    };
+    pairs.iter().enumerate().map(|(index, one)| (name(index + 1), one.lines())).collect()
+}
+
+/// The distance of each checkpoint of a trajectory from the plane that shows it.
+pub fn residual_figure(surfaces: &[(&str, &Surface)], style: &Style) -> Option<Figure> {
+    let with: Vec<_> =
+        surfaces.iter().filter_map(|(name, s)| Some((*name, s.trajectory.as_ref()?))).collect();
+    let series = with
+        .iter()
+        .enumerate()
+        .map(|(index, (name, trajectory))| Series {
+            name: if name.is_empty() { "distance".to_owned() } else { (*name).to_owned() },
+            colour: colour::series(&style.theme.hues, index, with.len()),
+            x: (1..=trajectory.residual.len()).map(|n| n as f64).collect(),
+            y: trajectory.residual.clone(),
+            entry: Some((*name).to_owned()),
+            dots: true,
+            ..Series::default()
         })
         .collect();
-    let banded = lines.iter().any(|(_, line)| line.loss_standard_error.is_some());
     Chart {
-        title: "Loss along each direction",
-        x_label: "distance from the centre along the direction",
-        y_label: &format!("{loss_name}, log scale"),
-        x_kind: Kind::Linear,
-        y_kind: Kind::Log,
-        note: if banded { "band: one standard error" } else { "" },
+        title: "Distance of each checkpoint from the plane",
+        x_label: "checkpoint, in the order of training",
+        y_label: "distance in weight space",
+        y_kind: Kind::Linear,
+        notes: vec!["the plane shows what lies in it; this is what it leaves out".into()],
         series,
-        width: 620.0,
-        height: 380.0,
+        places: Vec::new(),
+        rug: Vec::new(),
     }
     .draw(style)
 }
 
 /// Training curves: `columns` of every member, by model. More members than there are colours are
-/// drawn in the order of a colour map and not listed one by one.
+/// drawn in the order of a sweep of hues; of very many none is listed.
 ///
 /// `log` puts the values on a log scale.
 pub fn training_figure(
@@ -64,10 +133,18 @@ pub fn training_figure(
     style: &Style,
 ) -> Option<Figure> {
     let hues = style.theme.hues;
-    let mut series = Vec::new();
+    let (mut series, mut unseen): (Vec<Series>, Vec<String>) = Default::default();
+    let words = |name: &str| name.replace('_', " ");
+    let several = columns.len() > 1 && curves.len() > 1;
     for (index, (model, curve)) in curves.iter().enumerate() {
         for (nth, &name) in columns.iter().enumerate() {
-            let Some(values) = curve.column(name) else { continue };
+            let found = curve.column(name);
+            let known = |(_, curve): &(&str, &TrainingCurve)| curve.column(name).is_some();
+            // A column without any number is left out of a curve, but not of the figure's words.
+            let Some(values) = found.or_else(|| curves.iter().any(known).then_some(&[] as &[f64]))
+            else {
+                continue;
+            };
             // Steps at which this one was not measured do not interrupt its line.
             let rows = || curve.step.iter().zip(values).filter(|(_, v)| !v.is_nan());
             let mut parts: Vec<String> = [*model, &curve.member]
@@ -76,37 +153,73 @@ pub fn training_figure(
                 .map(Into::into)
                 .collect();
             parts.dedup();
-            if columns.len() > 1 {
-                parts.push(name.replace('_', " "));
+            let member = parts.join(", ");
+            // Batches are measured at every step: only divergence ends that.
+            let lost = !name.starts_with("test") && values.last().is_none_or(|v| !v.is_finite());
+            if !values.iter().any(|v| v.is_finite()) {
+                unseen.extend(lost.then_some(member));
+                continue;
             }
+            if columns.len() > 1 {
+                parts.push(words(name));
+            }
+            let entry = match (several, nth) {
+                (true, 0) => Some(member),
+                (true, _) => None,
+                _ if curves.len() == 1 => Some(words(name)),
+                _ => Some(member),
+            };
             series.push(Series {
-                name: parts.join(", "),
+                name: if parts.is_empty() { words(name) } else { parts.join(", ") },
                 colour: colour::series(&hues, index, curves.len()),
                 x: rows().map(|(&step, _)| step as f64).collect(),
                 y: rows().map(|(_, &v)| v).collect(),
-                error: None,
                 dashed: nth > 0,
-                listed: curves.len() <= hues.len(),
-                dots: false,
+                entry: entry.filter(|_| curves.len() <= LISTED),
+                broken: lost,
+                ..Series::default()
             });
         }
     }
-    let many = format!("{} members, first to last from dark to light", curves.len());
+    let mut notes = Vec::new();
+    if several {
+        let told: Vec<String> = columns
+            .iter()
+            .zip(["solid", "dashed"])
+            .map(|(name, line)| format!("{line}: {}", words(name)))
+            .collect();
+        notes.push(told.join(", "));
+    }
+    if curves.len() > LISTED {
+        notes.push(format!("{} members, the first blue, the last red", curves.len()));
+    }
+    match unseen.as_slice() {
+        [] => {}
+        few if few.len() <= 4 => {
+            notes.push(format!("no finite value: {}", few.join(", ")));
+        }
+        many => notes.push(format!("no finite value: {} members", many.len())),
+    }
+    // A rate or the like that all share is one line.
+    if series.len() > 1 && series.iter().all(|s| (&s.x, &s.y) == (&series[0].x, &series[0].y)) {
+        series.truncate(1);
+        series[0].name = words(columns.first().unwrap_or(&""));
+        notes.push("the same for all".into());
+    }
     let y_label = columns.first().map_or("", |first| match columns {
+        ["lr"] => "learning rate",
         [_] => first,
         _ => first.split_once('_').map_or(first, |(_, rest)| rest),
     });
-    let y_label = y_label.replace('_', " ");
     Chart {
         title,
         x_label: "step",
-        y_label: &if log { format!("{y_label}, log scale") } else { y_label },
-        x_kind: Kind::Linear,
+        y_label: &words(y_label),
         y_kind: if log { Kind::Log } else { Kind::Linear },
-        note: if curves.len() > hues.len() { &many } else { "" },
+        notes,
         series,
-        width: 620.0,
-        height: 380.0,
+        places: Vec::new(),
+        rug: Vec::new(),
     }
     .draw(style)
 }

@@ -35,6 +35,26 @@ pub(crate) fn wrap(text: &str, size: f64, limit: f64) -> Vec<String> {
     lines
 }
 
+/// A text no wider than `limit`: a long one loses its middle, for the ends are what tells names
+/// apart.
+pub(crate) fn elide(text: &str, size: f64, bold: bool, limit: f64) -> String {
+    if width(text, size, bold) <= limit {
+        return text.to_owned();
+    }
+    let characters: Vec<char> = text.chars().collect();
+    let keep = |n: usize| -> String {
+        let (head, tail) = (n.div_ceil(2), n / 2);
+        let ends = [&characters[..head], &characters[characters.len() - tail..]];
+        let [head, tail] = ends.map(|part| part.iter().collect::<String>());
+        format!("{}…{}", head.trim_end(), tail.trim_start())
+    };
+    (0..characters.len().min(400))
+        .rev()
+        .map(keep)
+        .find(|t| width(t, size, bold) <= limit)
+        .unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,7 +70,7 @@ mod tests {
     #[test]
     fn every_sign_that_figures_use_is_in_the_font() {
         let font = FontRef::from_index(REGULAR, 0).unwrap();
-        for c in "0123456789⁰¹²³⁴⁵⁶⁷⁸⁹⁻×±·–−…ληρ∞≤≥→%".chars()
+        for c in "0123456789⁰¹²³⁴⁵⁶⁷⁸⁹⁻×±·–−…ληρ∞≤≥→%|".chars()
         {
             assert!(font.charmap().map(c).is_some_and(|glyph| glyph.to_u32() != 0), "{c}");
         }
@@ -62,5 +82,15 @@ mod tests {
         assert!(lines.len() > 1);
         assert!(lines.iter().all(|line| width(line, 10.0, false) <= 60.0));
         assert_eq!(lines.join(" "), "one two three four five six");
+    }
+
+    #[test]
+    fn long_names_keep_their_ends() {
+        let name = "resnet depth=44 width=4 skip=false shortcut=b norm=batch";
+        let short = elide(name, 12.0, true, 150.0);
+        assert!(width(&short, 12.0, true) <= 150.0, "{short}");
+        assert!(short.starts_with("resnet") && short.ends_with("batch") && short.contains('…'));
+        assert_eq!(elide("mlp", 12.0, true, 150.0), "mlp");
+        assert_eq!(elide(name, 12.0, true, 1.0), "");
     }
 }

@@ -1,19 +1,20 @@
 //! Surfaces side by side on one shared scale: the picture that a landscape is known by.
 
-use crate::axis::{Scale, number};
+use crate::axis::{Kind, Scale};
 use crate::canvas::{Canvas, Figure};
 use crate::chart::axis_json;
 use crate::frame::{Frame, TITLE};
+use crate::landscape_words::{axis_labels, note};
 use crate::markup::Rect;
 use crate::relief::{self, Sides};
 use crate::theme::{Style, TextStyle};
 use crate::{font, map};
 use serde_json::json;
-use thalweg_record::{NOT_COMPUTED, Surface, SurfaceAttributes};
+use thalweg_record::Surface;
 
-/// The side of a map, and the width of a panel.
-const SIDE: f64 = 330.0;
 const GAP: f64 = 34.0;
+/// More panels than this would each be too small to read.
+pub(crate) const MOST_PANELS: usize = 12;
 
 /// Surfaces as shaded reliefs above, and as contour maps below, all on one log scale. None if no
 /// surface has a plane with a finite loss.
@@ -35,6 +36,69 @@ pub fn relief_figure(title: &str, surfaces: &[(&str, &Surface)], style: &Style) 
     figure(title, surfaces, style, true, false)
 }
 
+/// One plane of a surface, and where its values are found.
+pub(crate) struct Panel {
+    pub(crate) model: usize,
+    pub(crate) pair: usize,
+    pub(crate) name: String,
+    pub(crate) surface: Surface,
+    x: Scale,
+    y: Scale,
+}
+
+/// The planes of a surface, one for each pair of directions.
+pub(crate) fn pairs(surface: &Surface) -> Vec<Surface> {
+    let points = surface.x.len() * surface.y.len();
+    let part = |values: &Vec<f64>, pair: usize| {
+        values.get(pair * points..(pair + 1) * points).map(<[f64]>::to_vec)
+    };
+    (0..surface.pairs.unwrap_or(1))
+        .filter_map(|pair| {
+            Some(Surface {
+                pairs: None,
+                loss: part(&surface.loss, pair)?,
+                status: surface.status.get(pair * points..(pair + 1) * points)?.to_vec(),
+                accuracy: surface.accuracy.as_ref().and_then(|values| part(values, pair)),
+                loss_standard_error: surface
+                    .loss_standard_error
+                    .as_ref()
+                    .and_then(|values| part(values, pair)),
+                ..surface.clone()
+            })
+        })
+        .collect()
+}
+
+/// Every plane that can be drawn.
+fn panels(surfaces: &[(&str, &Surface)]) -> Vec<Panel> {
+    let mut panels = Vec::new();
+    for (model, (name, surface)) in surfaces.iter().enumerate() {
+        if surface.x.len() < 2 || surface.y.len() < 2 || surface.check().is_err() {
+            continue;
+        }
+        let scales = (Scale::linear(surface.x.clone()), Scale::linear(surface.y.clone()));
+        let (Some(x), Some(y)) = scales else { continue };
+        let several = surface.pairs.is_some_and(|n| n > 1);
+        for (pair, one) in pairs(surface).into_iter().enumerate() {
+            let name = match (several, name.is_empty()) {
+                (false, _) => (*name).to_owned(),
+                (true, true) => format!("pair {}", pair + 1),
+                (true, false) => format!("{name}, pair {}", pair + 1),
+            };
+            panels.push(Panel { model, pair, name, surface: one, x, y });
+        }
+    }
+    panels
+}
+
+/// How many panels stand in a row.
+fn columns(panels: usize) -> usize {
+    match panels {
+        4 => 2,
+        n => n.min(3),
+    }
+}
+
 fn figure(
     title: &str,
     surfaces: &[(&str, &Surface)],
@@ -42,182 +106,89 @@ fn figure(
     reliefs: bool,
     maps: bool,
 ) -> Option<Figure> {
-    let planes: Vec<(usize, &str, &Surface)> = surfaces
-        .iter()
-        .enumerate()
-        .filter(|(_, (_, s))| {
-            s.x.len() > 1 && s.y.len() > 1 && s.pairs != Some(0) && s.check().is_ok()
-        })
-        .map(|(index, (name, s))| (index, *name, *s))
-        .collect();
-    let shown = |surface: &Surface| {
-        let drawn = surface.x.len() * surface.y.len();
-        surface.loss[..drawn].to_vec()
-    };
-    let losses = || planes.iter().flat_map(|(_, _, s)| shown(s));
+    let mut panels = panels(surfaces);
+    let all = panels.len();
+    panels.truncate(MOST_PANELS);
+    let losses = || panels.iter().flat_map(|p| p.surface.loss.iter().copied());
     let scale = Scale::log(losses()).or_else(|| Scale::linear(losses()))?;
-    let attributes = &planes.first()?.2.attributes;
-    let frames: Vec<(Scale, Scale)> = planes
-        .iter()
-        .filter_map(|(_, _, s)| {
-            Some((Scale::linear(s.x.iter().copied())?, Scale::linear(s.y.iter().copied())?))
-        })
-        .collect();
-    // Ticks beside the first panel speak for all if all have the same range.
-    let same = frames.iter().all(|f| *f == frames[0]);
-    let tick_width = |index: usize| {
-        if index == 0 || !same { Frame::y_axis_width(&frames[index].1, SIDE) } else { 0.0 }
-    };
-    let left = tick_width(0) + 6.0;
-    let lefts: Vec<f64> = (0..planes.len())
-        .scan(left, |x, index| {
-            if index > 0 {
-                *x += SIDE + GAP + tick_width(index);
-            }
-            Some(*x)
-        })
-        .collect();
-    let right = lefts.last()? + SIDE;
+    let attributes = &panels.first()?.surface.attributes;
+    let columns = columns(panels.len());
+    let side = if panels.len() == 1 { 430.0 } else { 330.0 };
+    // Ticks beside the first panel of a row speak for all if all have the same range.
+    let same = panels.iter().all(|p| (p.x, p.y) == (panels[0].x, panels[0].y));
+    let widest = panels.iter().map(|p| Frame::y_axis_width(&p.y, side)).fold(0.0, f64::max);
+    let ticks = if maps { widest } else { 30.0 };
+    let left = ticks + 6.0;
+    let pitch = side + GAP + if same || !maps { 0.0 } else { ticks };
+    let right = left + pitch * (columns - 1) as f64 + side;
     let width = right + 26.0 + map::colour_bar_width(&scale) + 6.0;
-    let kind = match scale.kind {
-        crate::axis::Kind::Log => "log scale",
-        crate::axis::Kind::Linear => "linear scale, no loss is positive",
+    let bar_label = match scale.kind {
+        Kind::Log => format!("{}, log scale", loss_name(attributes)),
+        Kind::Linear => format!("{}, linear: none is positive", loss_name(attributes)),
     };
-    let loss_name =
-        if attributes.loss_name.is_empty() { "loss" } else { attributes.loss_name.as_str() };
-    let bar_label = format!("{loss_name}, {kind}");
-    let mut note = note(&planes, attributes, maps);
-    let stride = planes.iter().map(|(_, _, s)| relief::stride(s)).max().unwrap_or(1);
+    let mut note = note(&panels, maps);
+    if all > panels.len() {
+        note.push_str(&format!(" · the first {} of {all} surfaces", panels.len()));
+    }
+    let stride = panels.iter().map(|p| relief::stride(&p.surface)).max().unwrap_or(1);
     if reliefs && stride > 1 {
         note.push_str(&format!(" · relief drawn at one point in {stride} each way"));
     }
-    let note_lines = font::wrap(&note, 11.0, width - left - 20.0).len() as f64;
+    let text_width = width - left - 20.0;
+    let note_lines = font::wrap(&note, 11.0, text_width).len() as f64;
     let top = 36.0 + note_lines * 11.0 * 1.4 + 8.0;
-    let relief_height = if reliefs { 350.0 } else { 0.0 };
-    let map_top = top + 20.0 + relief_height;
-    let below = if maps { SIDE + 50.0 } else { 14.0 };
-    let mut canvas = Canvas::new(width, map_top + below, title, style);
+    let relief_height = if reliefs { side * 0.97 } else { 0.0 };
+    let cell = 20.0 + relief_height + if maps { side + 50.0 } else { 14.0 };
+    let rows = panels.len().div_ceil(columns);
+    let mut canvas = Canvas::new(width, top + rows as f64 * (cell + 8.0) - 8.0, title, style);
     let theme = canvas.theme;
-    canvas.text([left, 25.0], title, TextStyle::new(TITLE, theme.ink).bold());
-    canvas.paragraph([left, 44.0], width - left - 20.0, &note, TextStyle::new(11.0, theme.muted));
+    let shown_title = font::elide(title, TITLE, true, width - left);
+    canvas.text([left, 25.0], &shown_title, TextStyle::new(TITLE, theme.ink).bold());
+    canvas.paragraph([left, 44.0], text_width, &note, TextStyle::new(11.0, theme.muted));
     let labels = axis_labels(attributes);
-    for (panel, (index, name, surface)) in planes.iter().enumerate() {
-        let x = lefts[panel];
-        let heading = TextStyle::new(12.5, theme.ink).bold().middle();
-        canvas.text([x + SIDE / 2.0, top + 10.0], name, heading);
-        let (sx, sy) = frames[panel];
+    for (index, panel) in panels.iter().enumerate() {
+        let x = left + pitch * (index % columns) as f64;
+        let y = top + (cell + 8.0) * (index / columns) as f64;
+        let heading = TextStyle::new(13.0, theme.ink).bold().middle();
+        canvas.text(
+            [x + side / 2.0, y + 10.0],
+            &font::elide(&panel.name, 13.0, true, side),
+            heading,
+        );
         if reliefs {
-            let at = Rect { x: x - 12.0, y: top + 20.0, w: SIDE + 26.0, h: relief_height - 12.0 };
-            let sides = Sides { x: sx, y: sy, loss: scale };
-            relief::draw(&mut canvas, at, surface, &sides, ["x", "y"], true);
+            let at = Rect { x: x - 14.0, y: y + 18.0, w: side + 28.0, h: relief_height - 8.0 };
+            let sides = Sides { x: panel.x, y: panel.y, loss: scale };
+            relief::draw(&mut canvas, at, &panel.surface, &sides);
         }
         if maps {
-            let at = Rect { x, y: map_top, w: SIDE, h: SIDE };
-            let frame = Frame { at, x: sx, y: sy };
-            map::draw(&mut canvas, &frame, surface, &scale);
+            let at = Rect { x, y: y + 20.0 + relief_height, w: side, h: side };
+            let frame = Frame { at, x: panel.x, y: panel.y };
+            map::draw(&mut canvas, &frame, &panel.surface, &scale);
             frame.x_axis(&mut canvas, &labels[0]);
-            if panel == 0 || !same {
+            if index % columns == 0 || !same {
                 frame.y_axis(&mut canvas, &labels[1]);
             }
             canvas.hover(|| {
                 json!({
                     "kind": "map",
                     "frame": [at.x, at.y, at.w, at.h],
-                    "model": index,
-                    "x": axis_json(&sx, "x"),
-                    "y": axis_json(&sy, "y"),
+                    "model": panel.model,
+                    "pair": panel.pair,
+                    "x": axis_json(&panel.x, "x"),
+                    "y": axis_json(&panel.y, "y"),
                 })
             });
         }
     }
     let bar = if maps {
-        Rect { x: right + 26.0, y: map_top, w: 14.0, h: SIDE }
+        Rect { x: right + 26.0, y: top + 20.0 + relief_height, w: 14.0, h: side }
     } else {
-        Rect { x: right + 26.0, y: top + 30.0, w: 14.0, h: relief_height - 50.0 }
+        Rect { x: right + 26.0, y: top + 34.0, w: 14.0, h: relief_height - 60.0 }
     };
     map::colour_bar(&mut canvas, bar, &scale, &bar_label);
     Some(canvas.finish())
 }
 
-/// The labels of both axes: what a unit along them means.
-fn axis_labels(attributes: &SurfaceAttributes) -> [String; 2] {
-    let unit = match attributes.normalize.as_str() {
-        "filter" => " (in norms of each filter)",
-        "layer" => " (in norms of each layer)",
-        _ => "",
-    };
-    let share = |index: usize| {
-        attributes
-            .explained_variance
-            .get(index)
-            .map(|part| format!(" ({} % of variance)", number((part * 1000.0).round() / 10.0)))
-    };
-    let word = match attributes.directions.as_str() {
-        "pca" => "principal direction",
-        "eigenvectors" => "Hessian eigenvector",
-        "random" => "random direction",
-        _ => "direction",
-    };
-    let label = |index: usize, name: &str| {
-        format!("{name}: {word}{}", share(index).unwrap_or_else(|| unit.to_owned()))
-    };
-    [label(0, "x"), label(1, "y")]
-}
-
-/// In a line or two: how the surfaces were taken, and what their signs mean.
-fn note(planes: &[(usize, &str, &Surface)], attributes: &SurfaceAttributes, maps: bool) -> String {
-    let mut parts = Vec::new();
-    let directions = match (attributes.directions.as_str(), attributes.normalize.as_str()) {
-        ("random", "filter") => "random directions, filter-normalised".to_owned(),
-        ("random", "layer") => "random directions, layer-normalised".to_owned(),
-        ("random", _) => "random directions, not normalised".to_owned(),
-        ("pca", _) => "principal directions of the training trajectory".to_owned(),
-        ("eigenvectors", _) => "top Hessian eigenvectors".to_owned(),
-        ("checkpoints", _) => "directions between checkpoints".to_owned(),
-        ("", _) => String::new(),
-        (other, _) => format!("directions: {other}"),
-    };
-    parts.push(directions);
-    if !attributes.ignore.is_empty() {
-        parts.push(format!("{} held at the centre", attributes.ignore.join(" and ")));
-    }
-    if attributes.samples > 0 {
-        let of = if attributes.available > attributes.samples {
-            format!(" of {}", attributes.available)
-        } else {
-            String::new()
-        };
-        parts.push(format!("{}{of} {} examples", attributes.samples, attributes.split));
-    }
-    if !attributes.batch_norm.is_empty() {
-        parts.push(format!("{} batch-norm statistics", attributes.batch_norm));
-    }
-    if let Some(pairs) = planes.iter().filter_map(|(_, _, s)| s.pairs).max()
-        && pairs > 1
-    {
-        parts.push(format!("first of {pairs} pairs of directions"));
-    }
-    if planes.len() > 1 {
-        parts.push("one scale for all".into());
-    }
-    let not_finite: usize = planes.iter().map(|(_, _, s)| s.not_finite()).sum();
-    if not_finite > 0 {
-        let sign = if maps { "hatched" } else { "open" };
-        parts.push(format!("{sign}: {not_finite} points not finite"));
-    }
-    let missing = |s: &Surface| s.status.iter().filter(|&&status| status == NOT_COMPUTED).count();
-    let missing: usize = planes.iter().map(|(_, _, s)| missing(s)).sum();
-    if missing > 0 {
-        let sign = if maps { "blank" } else { "open" };
-        parts.push(format!("{sign}: {missing} points not computed"));
-    }
-    if planes.iter().any(|(_, _, s)| s.loss.iter().any(|&loss| loss <= 0.0)) {
-        parts.push("losses at or below zero are drawn at the lowest colour".into());
-    }
-    parts.retain(|part| !part.is_empty());
-    let mut text = parts.join(" · ");
-    if let Some(first) = text.chars().next() {
-        text.replace_range(..first.len_utf8(), &first.to_uppercase().to_string());
-    }
-    text
+fn loss_name(attributes: &thalweg_record::SurfaceAttributes) -> &str {
+    if attributes.loss_name.is_empty() { "loss" } else { &attributes.loss_name }
 }

@@ -17,6 +17,7 @@ mod curves;
 mod font;
 mod frame;
 mod landscape;
+mod landscape_words;
 mod map;
 mod markup;
 mod png;
@@ -27,7 +28,7 @@ mod spectrum;
 mod theme;
 
 pub use canvas::Figure;
-pub use curves::{line_figure, training_figure};
+pub use curves::{line_figure, residual_figure, training_figure};
 pub use landscape::{landscape_figure, map_figure, relief_figure};
 pub use png::png;
 pub use report::report_html;

@@ -13,16 +13,14 @@ use thalweg_record::{NOT_COMPUTED, Surface};
 /// Steps of colour from the lowest to the highest value.
 const BANDS: usize = 64;
 
-/// Draws a surface into a square, in the colours of `scale`.
+/// Draws a surface of one pair of directions into a square, in the colours of `scale`.
 pub(crate) fn draw(canvas: &mut Canvas, frame: &Frame, surface: &Surface, scale: &Scale) {
-    let columns = surface.x.len();
     let xs: Vec<f64> = surface.x.iter().map(|&x| frame.place(x, surface.y[0])[0]).collect();
     let ys: Vec<f64> = surface.y.iter().map(|&y| frame.place(surface.x[0], y)[1]).collect();
     let height = |loss: f64| {
         if loss.is_nan() { 1.0 } else { scale.position(loss).clamp(0.0, 1.0) }
     };
-    let values: Vec<f64> =
-        surface.loss.iter().take(columns * surface.y.len()).map(|&loss| height(loss)).collect();
+    let values: Vec<f64> = surface.loss.iter().map(|&loss| height(loss)).collect();
     let field = Field { xs, ys, values };
     canvas.clipped(frame.at, |canvas| {
         canvas.rect(frame.at, &hex(viridis(0.5 / BANDS as f64)), None);
@@ -34,7 +32,8 @@ pub(crate) fn draw(canvas: &mut Canvas, frame: &Frame, surface: &Surface, scale:
                 canvas.path(&d, &colour, None, 1.0);
             }
         }
-        let labels = contour_lines(canvas, frame, &field, scale);
+        let lowest = lowest(surface).map(|(x, y, _)| frame.place(x, y));
+        let labels = contour_lines(canvas, frame, &field, scale, lowest, surface);
         missing_cells(canvas, surface, &field);
         for (at, text, ground) in labels {
             let style = TextStyle::new(8.5, on(ground)).middle();
@@ -42,7 +41,7 @@ pub(crate) fn draw(canvas: &mut Canvas, frame: &Frame, surface: &Surface, scale:
         }
         trajectory(canvas, frame, surface);
     });
-    minimum(canvas, frame, surface);
+    signs(canvas, frame, surface);
     frame.border(canvas);
 }
 
@@ -81,6 +80,8 @@ fn contour_lines(
     frame: &Frame,
     field: &Field,
     scale: &Scale,
+    lowest: Option<[f64; 2]>,
+    surface: &Surface,
 ) -> Vec<([f64; 2], String, f64)> {
     let mut labels: Vec<([f64; 2], String, f64)> = Vec::new();
     for (value, label) in levels(scale) {
@@ -104,8 +105,12 @@ fn contour_lines(
         let [cx, cy] = frame.place(0.0, 0.0);
         let free = |p: &[f64; 2]| {
             let off_centre = (p[0] - cx).abs() > 24.0 || (p[1] - cy).abs() > 12.0;
+            let off_lowest =
+                lowest.is_none_or(|q| (p[0] - q[0]).abs() > 24.0 || (p[1] - q[1]).abs() > 12.0);
             let off_corner = p[0] > frame.at.x + 220.0 || p[1] < frame.at.bottom() - 30.0;
             off_centre
+                && is_known(surface, field, *p)
+                && off_lowest
                 && off_corner
                 && p[0] > frame.at.x + 18.0
                 && p[0] < frame.at.right() - 18.0
@@ -123,29 +128,40 @@ fn contour_lines(
     labels
 }
 
+/// Whether a place lies in a cell whose corners are all finite.
+fn is_known(surface: &Surface, field: &Field, p: [f64; 2]) -> bool {
+    let cell = |list: &[f64], at: f64| {
+        list.windows(2).position(|w| (w[0].min(w[1])..=w[0].max(w[1])).contains(&at))
+    };
+    let (Some(column), Some(row)) = (cell(&field.xs, p[0]), cell(&field.ys, p[1])) else {
+        return false;
+    };
+    let first = row * field.xs.len() + column;
+    let corners = [first, first + 1, first + field.xs.len(), first + field.xs.len() + 1];
+    corners.iter().all(|&index| surface.loss[index].is_finite())
+}
+
 fn length(points: &[[f64; 2]]) -> f64 {
     points.windows(2).map(|w| (w[1][0] - w[0][0]).hypot(w[1][1] - w[0][1])).sum()
 }
 
-/// Marks the points without a finite loss: hatched, or blank where nothing was computed.
+/// Marks the cells that have a corner without a finite loss, for between such points nothing is
+/// known: hatched, or blank where nothing was computed.
 fn missing_cells(canvas: &mut Canvas, surface: &Surface, field: &Field) {
     let (mut hatched, mut blank) = (String::new(), String::new());
-    let edges = |list: &[f64], index: usize| {
-        let middle = |a: usize, b: usize| (list[a] + list[b]) / 2.0;
-        let low = if index == 0 { list[0] } else { middle(index - 1, index) };
-        let high = if index + 1 == list.len() { list[index] } else { middle(index, index + 1) };
-        (low, high)
-    };
-    for row in 0..field.ys.len() {
-        for column in 0..field.xs.len() {
-            let index = row * field.xs.len() + column;
-            if surface.loss[index].is_finite() {
+    let columns = field.xs.len();
+    for row in 0..field.ys.len() - 1 {
+        for column in 0..columns - 1 {
+            let first = row * columns + column;
+            let corners = [first, first + 1, first + columns, first + columns + 1];
+            let missing = || corners.iter().filter(|&&index| !surface.loss[index].is_finite());
+            if missing().next().is_none() {
                 continue;
             }
-            let (x0, x1) = edges(&field.xs, column);
-            let (y0, y1) = edges(&field.ys, row);
+            let [x0, x1] = [field.xs[column], field.xs[column + 1]];
+            let [y0, y1] = [field.ys[row], field.ys[row + 1]];
             let cell = path(&[[x0, y0], [x1, y0], [x1, y1], [x0, y1]], true);
-            let computed = surface.status.get(index).is_some_and(|&s| s != NOT_COMPUTED);
+            let computed = missing().any(|&index| surface.status[index] != NOT_COMPUTED);
             if computed { &mut hatched } else { &mut blank }.push_str(&cell);
         }
     }
@@ -178,34 +194,52 @@ fn trajectory(canvas: &mut Canvas, frame: &Frame, surface: &Surface) {
     }
 }
 
-fn minimum(canvas: &mut Canvas, frame: &Frame, surface: &Surface) {
-    let centre = frame.place(0.0, 0.0);
+/// The signs of what is special in the plane, and in the corner what they stand for.
+fn signs(canvas: &mut Canvas, frame: &Frame, surface: &Surface) {
     let inside = |p: [f64; 2]| {
         p[0] >= frame.at.x
             && p[0] <= frame.at.right()
             && p[1] >= frame.at.y
             && p[1] <= frame.at.bottom()
     };
-    if inside(centre) && surface.trajectory.is_none() {
+    let ink = TextStyle::new(10.0, "#ffffff").bold().halo("#14171b");
+    let rim = Stroke::new("#14171b", 1.1);
+    let checkpoints = surface.attributes.directions == "checkpoints";
+    let centre = frame.place(0.0, 0.0);
+    let cross_shown = inside(centre) && surface.trajectory.is_none() && !checkpoints;
+    if cross_shown {
         cross(canvas, centre, 5.0);
     }
-    let Some(lowest) = lowest_of_first_pair(surface) else { return };
-    let [x, y] = frame.place(lowest.0, lowest.1);
-    let diamond = [[x, y - 5.5], [x + 5.5, y], [x, y + 5.5], [x - 5.5, y]];
-    let rim = Stroke::new("#14171b", 1.1);
-    canvas.path(&path(&diamond, true), "#ff8a3d", Some(rim), 1.0);
-    // The words stand in the corner: beside the sign they would cover the valley.
+    let lowest = lowest(surface);
+    let diamond = |canvas: &mut Canvas, [x, y]: [f64; 2], r: f64| {
+        let corners = [[x, y - r], [x + r, y], [x, y + r], [x - r, y]];
+        canvas.path(&path(&corners, true), "#ff8a3d", Some(rim), 1.0);
+    };
+    if let Some((x, y, _)) = lowest {
+        diamond(canvas, frame.place(x, y), 5.5);
+    }
+    if checkpoints {
+        for (number, (x, y)) in [("1", (0.0, 0.0)), ("2", (1.0, 0.0)), ("3", (0.0, 1.0))] {
+            let at = frame.place(x, y);
+            if inside(at) {
+                canvas.circle(at, 7.0, "#ffffff", Some(rim));
+                let style = TextStyle::new(9.5, "#14171b").bold().middle();
+                canvas.text([at[0], at[1] + 3.4], number, style);
+            }
+        }
+    }
+    // The words stand in the corner: beside the signs they would cover the valley.
+    let Some((x, y, loss)) = lowest else { return };
     let at = [frame.at.x + 17.0, frame.at.bottom() - 9.0];
-    let corner = [at[0] - 8.0, at[1] - 3.6];
-    let small = diamond.map(|p| [corner[0] + 0.8 * (p[0] - x), corner[1] + 0.8 * (p[1] - y)]);
-    canvas.path(&path(&small, true), "#ff8a3d", Some(rim), 1.0);
-    let text = format!("lowest {}", number(lowest.2));
-    let style = TextStyle::new(10.0, "#ffffff").bold().halo("#14171b");
-    canvas.text(at, &text, style);
-    if let Some(loss) = surface.centre().filter(|_| surface.trajectory.is_none()) {
+    diamond(canvas, [at[0] - 8.0, at[1] - 3.6], 4.4);
+    let both = cross_shown && (x, y) == (0.0, 0.0);
+    let name = if both { "lowest, at the centre:" } else { "lowest" };
+    let text = format!("{name} {}", number(loss));
+    canvas.text(at, &text, ink);
+    if let Some(loss) = surface.centre().filter(|_| cross_shown && !both) {
         let x = at[0] + font::width(&text, 10.0, true) + 20.0;
-        cross(canvas, [x - 8.0, corner[1]], 4.0);
-        canvas.text([x, at[1]], &format!("centre {}", number(loss)), style);
+        cross(canvas, [x - 8.0, at[1] - 3.6], 4.0);
+        canvas.text([x, at[1]], &format!("centre {}", number(loss)), ink);
     }
 }
 
@@ -216,10 +250,9 @@ fn cross(canvas: &mut Canvas, [x, y]: [f64; 2], arm: f64) {
     }
 }
 
-/// Position and loss of the lowest point among those drawn.
-fn lowest_of_first_pair(surface: &Surface) -> Option<(f64, f64, f64)> {
-    let drawn = surface.x.len() * surface.y.len();
-    (0..drawn.min(surface.points()))
+/// Position and loss of the lowest point.
+fn lowest(surface: &Surface) -> Option<(f64, f64, f64)> {
+    (0..surface.points())
         .filter(|&index| surface.loss[index].is_finite())
         .min_by(|&a, &b| surface.loss[a].total_cmp(&surface.loss[b]))
         .map(|index| {
@@ -232,8 +265,8 @@ fn bar_ticks(scale: &Scale) -> Vec<crate::axis::Tick> {
     scale.ticks(8)
 }
 
-/// Draws the key to the colours; returns the width used.
-pub(crate) fn colour_bar(canvas: &mut Canvas, at: Rect, scale: &Scale, label: &str) -> f64 {
+/// Draws the key to the colours.
+pub(crate) fn colour_bar(canvas: &mut Canvas, at: Rect, scale: &Scale, label: &str) {
     let theme = canvas.theme;
     let id = format!("{}-bar", canvas.id);
     let stops: String = (0..=32)
@@ -259,7 +292,6 @@ pub(crate) fn colour_bar(canvas: &mut Canvas, at: Rect, scale: &Scale, label: &s
     }
     let middle = [at.right() + 7.0 + widest + 6.0 + LABEL, at.y + at.h / 2.0];
     canvas.text(middle, label, TextStyle::new(LABEL, theme.ink).middle().upwards());
-    at.w + 7.0 + widest + 6.0 + LABEL + 6.0
 }
 
 /// How much room [`colour_bar`] needs.

@@ -30,7 +30,29 @@ pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>, PlotError> {
     let pixels = if too_large { None } else { Pixmap::new(width, height) };
     let mut pixels = pixels.ok_or(PlotError::Size { width, height })?;
     resvg::render(&tree, Transform::from_scale(scale, scale), &mut pixels.as_mut());
-    pixels.encode_png().map_err(|error| PlotError::Encode(error.to_string()))
+    encode(&pixels).map_err(|error| PlotError::Encode(error.to_string()))
+}
+
+/// Encodes pixels as small as may be: pages and repositories keep these files. Figures for files
+/// stand on an opaque ground, and need no fourth channel.
+fn encode(pixels: &Pixmap) -> Result<Vec<u8>, png::EncodingError> {
+    let opaque = pixels.pixels().iter().all(|pixel| pixel.alpha() == u8::MAX);
+    let straight = pixels.pixels().iter().map(|pixel| pixel.demultiply());
+    let bytes: Vec<u8> = straight
+        .flat_map(|c| {
+            [c.red(), c.green(), c.blue(), c.alpha()].into_iter().take(if opaque { 3 } else { 4 })
+        })
+        .collect();
+    let mut out = Vec::new();
+    let mut encoder = png::Encoder::new(&mut out, pixels.width(), pixels.height());
+    encoder.set_color(if opaque { png::ColorType::Rgb } else { png::ColorType::Rgba });
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::High);
+    encoder.set_filter(png::Filter::Adaptive);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&bytes)?;
+    writer.finish()?;
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -49,6 +71,13 @@ mod tests {
         assert_ne!(draw("loss 10⁻³"), draw(""));
         assert_ne!(draw("loss 10⁻³"), draw("loss 10⁻⁴"));
         assert_eq!(draw("loss"), draw("loss"));
+    }
+
+    #[test]
+    fn only_what_is_transparent_has_a_fourth_channel() {
+        // The colour type is the tenth byte of the header chunk: 2 without alpha, 6 with.
+        let kind = |style: Style| Canvas::new(8.0, 8.0, "t", &style).finish().png(1.0).unwrap()[25];
+        assert_eq!((kind(Style::paper()), kind(Style::page("i"))), (2, 6));
     }
 
     #[test]

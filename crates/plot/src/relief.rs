@@ -9,10 +9,10 @@ use crate::theme::{Anchor, Stroke, TextStyle};
 use thalweg_record::Surface;
 
 /// The box: x and y from -1 to 1, z from 0 to this.
-const HEIGHT: f64 = 1.5;
+const HEIGHT: f64 = 1.35;
 /// Where the viewer stands: to the right and in front, above.
 const AZIMUTH: f64 = -57.0;
-const ELEVATION: f64 = 28.0;
+const ELEVATION: f64 = 36.0;
 /// How far away, in the units of the box.
 const DISTANCE: f64 = 8.0;
 
@@ -68,19 +68,12 @@ impl View {
 }
 
 /// Draws a surface and its box into a rectangle. Cells with a corner that is not finite are left
-/// open. `z_labels` writes the ticks of the loss beside it.
-pub(crate) fn draw(
-    canvas: &mut Canvas,
-    at: Rect,
-    surface: &Surface,
-    sides: &Sides,
-    labels: [&str; 2],
-    z_labels: bool,
-) {
+/// open.
+pub(crate) fn draw(canvas: &mut Canvas, at: Rect, surface: &Surface, sides: &Sides) {
     let view = View::new(Rect { x: at.x + 26.0, y: at.y, w: at.w - 36.0, h: at.h - 24.0 });
     back(canvas, &view, sides);
     facets(canvas, &view, surface, sides);
-    axes(canvas, &view, sides, labels, z_labels);
+    axes(canvas, &view, sides);
 }
 
 fn side(scale: &Scale, value: f64) -> f64 {
@@ -138,6 +131,8 @@ fn facets(canvas: &mut Canvas, view: &View, surface: &Surface, sides: &Sides) {
         (0..count - 1).step_by(stride).chain([count - 1]).collect()
     };
     let mut facets = Vec::new();
+    let falls = |list: &[f64]| list[list.len() - 1] < list[0];
+    let reversed = falls(&surface.x) != falls(&surface.y);
     for rows in thin(surface.y.len()).windows(2) {
         for columns in thin(columns).windows(2) {
             let corners = [
@@ -152,12 +147,15 @@ fn facets(canvas: &mut Canvas, view: &View, surface: &Surface, sides: &Sides) {
             }
             let [a, b, c, d] = corners;
             let light = illumination(std::array::from_fn(|i| c[i] - a[i]), |i| d[i] - b[i]);
+            let places = corners.map(|corner| view.place(corner));
+            // The underside lies in its own shadow: so a pit seen through its rim reads as one.
+            let light = if turned(&places) != reversed { 0.62 * light } else { light };
             let colour = hex(shade(viridis(z / HEIGHT), light));
             let middle: [f64; 3] =
                 std::array::from_fn(|i| corners.iter().map(|p| p[i]).sum::<f64>() / 4.0);
             // By place on the floor alone: heights never reorder cells of a height field.
             let depth = project([middle[0], middle[1], 0.0]).1;
-            facets.push((depth, corners.map(|corner| view.place(corner)), colour));
+            facets.push((depth, places, colour));
         }
     }
     facets.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -172,6 +170,12 @@ fn facets(canvas: &mut Canvas, view: &View, surface: &Surface, sides: &Sides) {
     canvas.raw("</g>");
 }
 
+/// Whether a facet shows its underside: then its corners go round the other way.
+fn turned(corners: &[[f64; 2]; 4]) -> bool {
+    let [a, b, c, d] = corners;
+    (c[0] - a[0]) * (d[1] - b[1]) - (c[1] - a[1]) * (d[0] - b[0]) > 0.0
+}
+
 /// How light a facet with these diagonals is, under a lamp above the viewer's left shoulder.
 fn illumination(a: [f64; 3], b: impl Fn(usize) -> f64) -> f64 {
     let b = [b(0), b(1), b(2)];
@@ -182,7 +186,7 @@ fn illumination(a: [f64; 3], b: impl Fn(usize) -> f64) -> f64 {
     0.66 + 0.42 * cosine.abs()
 }
 
-fn axes(canvas: &mut Canvas, view: &View, sides: &Sides, labels: [&str; 2], z_labels: bool) {
+fn axes(canvas: &mut Canvas, view: &View, sides: &Sides) {
     let theme = canvas.theme;
     let front = [([-1.0, -1.0, 0.0], [1.0, -1.0, 0.0]), ([1.0, -1.0, 0.0], [1.0, 1.0, 0.0])];
     for (a, b) in front {
@@ -202,12 +206,10 @@ fn axes(canvas: &mut Canvas, view: &View, sides: &Sides, labels: [&str; 2], z_la
         let at = [1.0, side(&sides.y, tick.value), 0.0];
         label(at, [6.0, 12.0], &tick.label, Anchor::Start, TICK);
     }
-    label([0.0, -1.0, 0.0], [-26.0, 34.0], labels[0], Anchor::End, LABEL);
-    label([1.0, 0.0, 0.0], [26.0, 30.0], labels[1], Anchor::Start, LABEL);
-    if z_labels {
-        for tick in sides.loss.ticks(6) {
-            let z = HEIGHT * sides.loss.position(tick.value);
-            label([-1.0, -1.0, z], [-6.0, 3.5], &tick.label, Anchor::End, TICK);
-        }
+    label([0.0, -1.0, 0.0], [-22.0, 36.0], "x", Anchor::End, LABEL);
+    label([1.0, 0.0, 0.0], [26.0, 32.0], "y", Anchor::Start, LABEL);
+    for tick in sides.loss.ticks(6) {
+        let z = HEIGHT * sides.loss.position(tick.value);
+        label([-1.0, -1.0, z], [-6.0, 3.5], &tick.label, Anchor::End, TICK);
     }
 }

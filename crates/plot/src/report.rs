@@ -4,8 +4,8 @@ use crate::canvas::Figure;
 use crate::markup::escape;
 use crate::theme::Style;
 use crate::{
-    density_figure, line_figure, map_figure, relief_figure, report_table, spectrum_figure,
-    training_figure,
+    density_figure, line_figure, map_figure, relief_figure, report_table, residual_figure,
+    spectrum_figure, training_figure,
 };
 use thalweg_record::{Report, Surface, TrainingCurve};
 
@@ -13,11 +13,12 @@ const PAGE_STYLE: &str = include_str!("report.css");
 const VIEWER: &str = include_str!("../../../viewer/dist/viewer.js");
 
 /// A whole page: table, surfaces, contours, lines, training, spectrum, how each number was obtained,
-/// provenance. A part appears when the report has data for it.
+/// how to get the same again. A part appears when the report has data for it. `study` is the text
+/// of the run's `study.toml`, or empty.
 ///
 /// Every figure stands in the page as SVG and can be read without scripts; the viewer turns the
 /// surfaces and answers the pointer. The page's own policy forbids any request.
-pub fn report_html(report: &Report) -> String {
+pub fn report_html(report: &Report, study: &str) -> String {
     let mut body = String::new();
     if report.models.iter().any(|model| !model.name.is_empty()) {
         section(
@@ -40,8 +41,7 @@ pub fn report_html(report: &Report) -> String {
             &format!("<div class=\"card\">{list}</div>"),
         );
     }
-    let list = provenance(report);
-    section(&mut body, "Where it came from", &format!("<div class=\"card\">{list}</div>"));
+    section(&mut body, "Reproduce", &reproduce(report, study));
     let title = escape(&report.title);
     let summary = escape(&report.summary);
     // `<` cannot occur in JSON but inside strings, where its escape means the same: so nothing in
@@ -87,27 +87,21 @@ fn surfaces(body: &mut String, report: &Report) {
         .filter_map(|m| m.surface.as_ref().map(|surface| (m.name.as_str(), surface)))
         .collect();
     let Some(relief) = relief_figure("Relief", &all, &Style::page("relief")) else { return };
-    section(
-        body,
-        "The landscape",
-        &format!(
-            "<div class=\"card\" id=\"surfaces\"><div class=\"static\">{}</div></div>\n",
-            relief.svg()
-        ),
+    let mut cards = format!(
+        "<div class=\"card wide\" id=\"surfaces\"><div class=\"static\">{}</div></div>\n",
+        relief.svg()
     );
     if let Some(map) = map_figure("From above", &all, &Style::page("map")) {
-        body.push_str(&card(&map));
+        cards.push_str(&format!("<div class=\"card wide\">{}</div>\n", map.svg()));
     }
+    if let Some(residuals) = residual_figure(&all, &Style::page("residuals")) {
+        cards.push_str(&card(&residuals));
+    }
+    section(body, "The landscape", &cards);
 }
 
 fn lines(body: &mut String, report: &Report) {
-    let lines: Vec<_> = report
-        .models
-        .iter()
-        .flat_map(|m| m.lines.iter().map(|line| (m.name.as_str(), line)))
-        .collect();
-    let figure = line_figure(&lines, &report.loss_name, &Style::page("lines"));
-    if let Some(cards) = pairs(vec![figure]) {
+    if let Some(cards) = pairs(vec![line_figure(report, &Style::page("lines"))]) {
         section(body, "Along each direction", &cards);
     }
 }
@@ -145,26 +139,41 @@ fn training(body: &mut String, report: &Report) {
         training_figure("Accuracy", &curves, &accuracies, false, &Style::page("training-accuracy")),
     ];
     for name in names.iter().filter(|n| !losses.contains(n) && !accuracies.contains(n)) {
-        let title = match *name {
-            "lr" => "Learning rate".to_owned(),
-            other => {
-                let mut words = other.replace('_', " ");
-                if let Some(first) = words.get(..1) {
-                    words = first.to_uppercase() + &words[1..];
-                }
-                words
-            }
-        };
         // Coordinates of the row rather than measurements.
         if matches!(*name, "epoch" | "seconds") {
             continue;
         }
+        let title = match *name {
+            "lr" => "Learning rate".to_owned(),
+            other => sentence_case(&other.replace('_', " ")),
+        };
         let id = format!("training-{}", figures.len());
-        figures.push(training_figure(&title, &curves, &[name], false, &Style::page(id)));
+        let log = spans_decades(&curves, name);
+        figures.push(training_figure(&title, &curves, &[name], log, &Style::page(id)));
     }
     if let Some(cards) = pairs(figures) {
         section(body, "Training", &cards);
     }
+}
+
+/// Whether a linear scale would press some of the curves onto its floor: their largest values lie
+/// far apart, or one of them starts far above where it goes.
+fn spans_decades(curves: &[(&str, &TrainingCurve)], name: &str) -> bool {
+    let largest =
+        |values: &[f64]| values.iter().copied().filter(|v| v.is_finite()).reduce(f64::max);
+    let columns = || curves.iter().filter_map(|(_, curve)| curve.column(name));
+    let peaks: Vec<f64> = columns().filter_map(largest).filter(|&v| v > 0.0).collect();
+    let (Some(low), Some(high)) =
+        (peaks.iter().copied().reduce(f64::min), peaks.iter().copied().reduce(f64::max))
+    else {
+        return false;
+    };
+    high > 20.0 * low || name.ends_with("norm")
+}
+
+fn sentence_case(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn spectra(body: &mut String, report: &Report) {
@@ -193,25 +202,39 @@ fn definitions(items: &[(&str, String)], class: &str) -> String {
     format!("<dl class=\"{class}\">{rows}</dl>")
 }
 
-fn provenance(report: &Report) -> String {
+/// The command, what it ran on, and every setting with defaults filled in.
+fn reproduce(report: &Report, study: &str) -> String {
     let p = &report.provenance;
     let mut items = vec![
-        ("Thalweg", p.version.clone()),
-        ("Command", p.command.clone().unwrap_or_default()),
-        ("Data", p.data.clone()),
-        ("Data fingerprint", p.data_fingerprint.clone()),
+        ("Version", format!("Thalweg {}", p.version)),
         ("Seed", p.seed.to_string()),
         ("Precision", p.precision.clone()),
         ("Device", p.device.clone()),
+        ("Data", p.data.clone()),
+        ("Data fingerprint", p.data_fingerprint.clone()),
     ];
     items.retain(|(_, text)| !text.is_empty());
-    definitions(&items, "provenance")
+    let mut card = String::from("<div class=\"card\">");
+    if let Some(command) = &p.command {
+        card.push_str(&format!("<pre class=\"command\">{}</pre>", escape(command)));
+    }
+    card.push_str(&definitions(&items, "provenance"));
+    if !study.is_empty() {
+        card.push_str(&format!(
+            "<details><summary>All settings, with defaults filled in: study.toml</summary>\
+             <pre>{}</pre></details>",
+            escape(study)
+        ));
+    }
+    card + "</div>"
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use thalweg_record::{COMPUTED, Explanation, ModelReport, Provenance, SurfaceAttributes};
+    use thalweg_record::{
+        COMPUTED, CurveColumn, Explanation, ModelReport, Provenance, SurfaceAttributes,
+    };
 
     fn surface() -> Surface {
         let axis = vec![-1.0, 0.0, 1.0];
@@ -237,10 +260,10 @@ mod tests {
 
     #[test]
     fn the_page_is_whole_and_names_cannot_break_it() {
-        let page = report_html(&report());
+        let page = report_html(&report(), "");
         assert_eq!(page.matches("</script>").count(), 2);
         assert!(!page.contains("<script>alert") && !page.contains("<!--"));
-        for part in ["The landscape", "From above", "Along each direction", "Where it came from"] {
+        for part in ["The landscape", "From above", "Along each direction", "Reproduce"] {
             assert!(page.contains(part), "{part} is missing");
         }
         assert!(!page.contains("<h2>Training") && !page.contains("<h2>Curvature"));
@@ -248,7 +271,7 @@ mod tests {
 
     #[test]
     fn the_data_reads_back() {
-        let page = report_html(&report());
+        let page = report_html(&report(), "");
         let start = page.find("id=\"thalweg-data\">").unwrap() + "id=\"thalweg-data\">".len();
         let data = &page[start..start + page[start..].find("</script>").unwrap()];
         let back = Report::from_json("page", data).unwrap();
@@ -257,7 +280,7 @@ mod tests {
 
     #[test]
     fn nothing_is_fetched() {
-        let page = report_html(&report());
+        let page = report_html(&report(), "");
         let data = page.find("<script>").unwrap();
         for reference in ["src=", "href=", "@import", "url(http"] {
             assert!(!page[..data].contains(reference), "{reference}");
@@ -271,7 +294,30 @@ mod tests {
         let mut report = Report::new("Empty", "loss", Provenance::default());
         let how = Explanation { quantity: "Loss".into(), how: "not at all".into() };
         report.explanations.push(how);
-        let page = report_html(&report);
+        let page = report_html(&report, "");
         assert!(page.contains("How each number was obtained") && !page.contains("<h2>Results"));
+    }
+
+    #[test]
+    fn the_command_and_the_settings_are_kept_word_for_word() {
+        let mut report = report();
+        report.provenance.command = Some("thalweg map --arch \"a<b\"".into());
+        let page = report_html(&report, "name = \"<x>\" # </pre>\n");
+        assert!(page.contains("thalweg map --arch &quot;a&lt;b&quot;"));
+        assert!(page.contains("name = &quot;&lt;x&gt;&quot; # &lt;/pre&gt;"));
+        assert!(!report_html(&report, "").contains("study.toml"));
+    }
+
+    #[test]
+    fn rates_far_apart_are_shown_on_a_log_scale() {
+        let curve = |peak: f64| TrainingCurve {
+            member: String::new(),
+            step: vec![1, 2],
+            columns: [("lr".to_owned(), CurveColumn(vec![0.0, peak]))].into(),
+        };
+        let [low, near, far] = [0.1, 0.3, 10.0].map(curve);
+        assert!(!spans_decades(&[("", &low), ("", &near)], "lr"));
+        assert!(spans_decades(&[("", &low), ("", &far)], "lr"));
+        assert!(!spans_decades(&[("", &curve(f64::NAN))], "lr") && !spans_decades(&[], "lr"));
     }
 }

@@ -2,12 +2,15 @@
 
 use crate::axis::{significant, superscript};
 use crate::markup::escape;
-use thalweg_record::{ModelReport, Quantity, Report};
+use thalweg_record::{Eigenvalue, ModelReport, Quantity, Report, Spectrum};
+
+/// A table of more rows scrolls in itself.
+const TALL: usize = 16;
 
 /// The table of all models: a row each, a column for every quantity that any of them has.
 pub(crate) fn results(report: &Report) -> String {
     type Cell = fn(&ModelReport) -> Option<String>;
-    let columns: [(&str, Cell); 7] = [
+    let columns: [(&str, Cell); 8] = [
         ("Parameters", |m| Some(thousands(m.parameters))),
         ("Test accuracy", |m| m.test_accuracy.map(percent)),
         ("Loss", |m| m.loss.map(quantity)),
@@ -16,6 +19,11 @@ pub(crate) fn results(report: &Report) -> String {
             Some(significant(first.value, 4))
         }),
         ("Trace", |m| m.trace().map(quantity)),
+        // Beside sharpness and roughness the table would grow too wide.
+        ("Frobenius norm, squared", |m| match m.sharpness {
+            Some(_) => None,
+            None => m.spectrum.as_ref()?.frobenius_squared.map(quantity),
+        }),
         ("Sharpness", |m| m.sharpness.map(|value| significant(value, 3))),
         ("Roughness", |m| m.roughness.map(quantity)),
     ];
@@ -38,19 +46,22 @@ pub(crate) fn results(report: &Report) -> String {
         }
         rows.push_str("</tr>");
     }
+    let tall = if report.models.len() > TALL { " class=\"tall\"" } else { "" };
     format!(
-        "<table><thead><tr><th scope=\"col\">Model</th>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+        "<table{tall}><thead><tr><th scope=\"col\">Model</th>{heads}</tr></thead><tbody>{rows}</tbody></table>"
     )
 }
 
-/// The eigenvalues found and their residuals, a pair of columns for each model.
+/// The eigenvalues found and their residuals, a pair of columns for each model: the largest from
+/// the top, the smallest from the bottom.
 pub(crate) fn eigenvalues(report: &Report) -> Option<String> {
     let models: Vec<_> = report
         .models
         .iter()
-        .filter_map(|m| m.spectrum.as_ref().filter(|s| !s.top.is_empty()).map(|s| (&m.name, s)))
+        .filter_map(|m| Some((&m.name, m.spectrum.as_ref()?)))
+        .filter(|(_, s)| !s.top.is_empty() || !s.bottom.is_empty())
         .collect();
-    let ranks = models.iter().map(|(_, s)| s.top.len()).max()?;
+    models.first()?;
     let names: String = models
         .iter()
         .map(|(name, _)| format!("<th scope=\"col\" colspan=\"2\">{}</th>", escape(name)))
@@ -59,20 +70,29 @@ pub(crate) fn eigenvalues(report: &Report) -> Option<String> {
         .iter()
         .map(|_| "<th scope=\"col\">eigenvalue λ</th><th scope=\"col\">|Hv − λv|</th>")
         .collect();
-    let mut rows = String::new();
-    for rank in 0..ranks {
-        rows.push_str(&format!("<tr><th scope=\"row\">{}</th>", rank + 1));
-        for (_, spectrum) in &models {
-            match spectrum.top.get(rank) {
-                Some(found) => rows.push_str(&format!(
+    let row = |name: String, pick: &dyn Fn(&Spectrum) -> Option<Eigenvalue>| {
+        let cells: String = models
+            .iter()
+            .map(|(_, spectrum)| match pick(spectrum) {
+                Some(found) => format!(
                     "<td>{}</td><td>{}</td>",
                     significant(found.value, 5),
                     significant(found.residual, 2)
-                )),
-                None => rows.push_str("<td></td><td></td>"),
-            }
-        }
-        rows.push_str("</tr>");
+                ),
+                None => "<td></td><td></td>".to_owned(),
+            })
+            .collect();
+        format!("<tr><th scope=\"row\">{name}</th>{cells}</tr>")
+    };
+    let longest =
+        |count: fn(&Spectrum) -> usize| models.iter().map(|(_, s)| count(s)).max().unwrap_or(0);
+    let mut rows = String::new();
+    for rank in 0..longest(|s| s.top.len()) {
+        rows += &row((rank + 1).to_string(), &|s| s.top.get(rank).copied());
+    }
+    for rank in (0..longest(|s| s.bottom.len())).rev() {
+        let name = if rank == 0 { "n".to_owned() } else { format!("n−{rank}") };
+        rows += &row(name, &|s| s.bottom.get(rank).copied());
     }
     Some(format!(
         "<details><summary>All eigenvalues found, with residuals</summary><table><thead>\
@@ -168,5 +188,24 @@ mod tests {
         assert!(table.contains("&lt;a&gt;") && table.contains("<td>–</td>"));
         assert!(!table.contains("Sharpness") && !table.contains("Trace"));
         assert!(eigenvalues(&report).is_none());
+    }
+
+    #[test]
+    fn both_ends_of_a_spectrum_are_listed() {
+        let mut report = Report::new("t", "loss", Provenance::default());
+        let found = |value| Eigenvalue { value, residual: 0.01 };
+        let spectrum = Spectrum {
+            top: vec![found(3.0), found(2.0)],
+            bottom: vec![found(-1.5), found(f64::NAN)],
+            ..Spectrum::default()
+        };
+        let bottom_only = Spectrum { top: Vec::new(), ..spectrum.clone() };
+        report.models = vec![ModelReport { spectrum: Some(spectrum), ..ModelReport::default() }];
+        let table = eigenvalues(&report).unwrap();
+        let order = [">1<", ">3<", ">2<", ">n−1<", ">not a number<", ">n<", ">−1.5<"];
+        let places: Vec<_> = order.map(|text| table.find(text).unwrap()).into();
+        assert!(places.is_sorted(), "{table}");
+        report.models[0].spectrum = Some(bottom_only);
+        assert!(eigenvalues(&report).unwrap().contains("−1.5"));
     }
 }

@@ -57,8 +57,7 @@ fn a_landscape_says_its_scale_units_and_lowest_point() {
     check(&figure);
     for words in [
         "cross-entropy (nats), log scale",
-        "lowest 0.001",
-        "centre 0.001",
+        "lowest, at the centre: 0.001",
         "x: random direction (in norms of each filter)",
         "one scale for all",
         "10⁻²",
@@ -85,11 +84,13 @@ fn points_without_a_number_are_hatched_and_counted() {
     let mut surface = plane(7, |x, y| if x > 0.5 { f64::INFINITY } else { bowl(x, y) });
     let figure = map_figure("t", &[("a", &surface)], &Style::paper()).unwrap();
     check(&figure);
-    assert!(figure.svg().contains("p-hatch") && figure.svg().contains("hatched: 14 points"));
+    assert!(
+        figure.svg().contains("p-hatch") && words(&figure).contains("hatched: around 14 points")
+    );
     surface.status[0] = NOT_COMPUTED;
     surface.loss[0] = f64::NAN;
     let figure = map_figure("t", &[("a", &surface)], &Style::paper()).unwrap();
-    assert!(figure.svg().contains("blank: 1 points"));
+    assert!(words(&figure).contains("blank: around 1 point "), "{}", words(&figure));
     check(&relief_figure("t", &[("a", &surface)], &Style::paper()).unwrap());
 }
 
@@ -131,12 +132,17 @@ fn charts_take_what_records_may_hold() {
         loss,
         loss_standard_error: None,
     };
+    let draw = |line: Line| {
+        let mut report = Report::new("t", "loss", Provenance::default());
+        let name = "a".to_owned();
+        report.models = vec![ModelReport { name, lines: vec![line], ..ModelReport::default() }];
+        line_figure(&report, &Style::paper())
+    };
     for loss in [vec![1.0, f64::NAN, 3.0], vec![0.0, -1.0], vec![5.0], vec![2.0, 2.0]] {
-        let line = line(loss);
-        check(&line_figure(&[("a", &line)], "loss", &Style::paper()).unwrap());
+        check(&draw(line(loss)).unwrap());
     }
-    assert!(line_figure(&[("a", &line(vec![]))], "loss", &Style::paper()).is_none());
-    assert!(line_figure(&[("a", &line(vec![f64::NAN]))], "loss", &Style::paper()).is_none());
+    assert!(draw(line(vec![])).is_none());
+    assert!(draw(line(vec![f64::NAN])).is_none());
 
     let eigenvalue = |value| Eigenvalue { value, residual: 0.0 };
     for values in [vec![3.0, 1.0], vec![3.0, -1.0], vec![0.0], vec![f64::NAN, 1.0]] {
@@ -172,4 +178,136 @@ fn a_figure_is_the_same_every_time() {
     let surface = plane(9, bowl);
     let draw = || landscape_figure("t", &[("a", &surface)], &Style::paper()).unwrap();
     assert_eq!(draw(), draw());
+}
+
+/// A report of one model, under a name that breaks markup.
+fn report_of(surface: Surface) -> Report {
+    let mut report = Report::new("A <b> & \"c\"", "loss <&\">", Provenance::default());
+    report.models = vec![ModelReport {
+        name: "<i>'\"& a name that is far too long for the heading of any panel or legend".into(),
+        lines: surface.lines(),
+        surface: Some(surface),
+        ..ModelReport::default()
+    }];
+    report
+}
+
+/// Text content of a page's figures never holds raw markup of a name.
+fn check_page(report: &Report) -> String {
+    let page = report_html(report, "a = \"<\"");
+    let figures = &page[..page.find("<script").unwrap()];
+    for broken in ["<i>", "<b>", "<&"] {
+        assert!(!figures.contains(broken), "{broken}");
+    }
+    for number in ["=\"NaN", "=\"inf", "=\"-inf"] {
+        assert!(!page.contains(number), "{number}");
+    }
+    page
+}
+
+#[test]
+fn every_degenerate_surface_gives_a_page() {
+    let nan = |_: f64, _: f64| f64::NAN;
+    check_page(&report_of(plane(5, bowl)));
+    check_page(&report_of(plane(2, nan)));
+    let row = Surface {
+        y: vec![0.0],
+        loss: vec![1.0, f64::INFINITY, f64::NAN, 2.0, -1.0],
+        status: vec![COMPUTED, NOT_FINITE, NOT_FINITE, COMPUTED, COMPUTED],
+        ..plane(5, bowl)
+    };
+    let page = check_page(&report_of(row.clone()));
+    assert!(!page.contains("The landscape") && page.contains("×: not finite"));
+    let column = Surface { x: vec![0.0], y: row.x.clone(), ..row.clone() };
+    assert!(check_page(&report_of(column)).contains("Along each direction"));
+    let point =
+        Surface { x: vec![0.0], y: vec![0.0], loss: vec![1.0], status: vec![COMPUTED], ..row };
+    assert!(!check_page(&report_of(point)).contains("Along each direction"));
+    let mut broken = plane(5, bowl);
+    broken.status.pop();
+    check_page(&report_of(broken));
+}
+
+#[test]
+fn every_pair_of_directions_has_a_panel_and_lines() {
+    let one = plane(5, bowl);
+    let three = Surface {
+        pairs: Some(3),
+        loss: [1.0, 10.0, f64::NAN]
+            .iter()
+            .flat_map(|f| one.loss.iter().map(move |l| l * f))
+            .collect(),
+        status: vec![COMPUTED; 75],
+        ..one
+    };
+    let figure = map_figure("t", &[("", &three)], &Style::paper()).unwrap();
+    check(&figure);
+    let text = words(&figure);
+    for pair in ["pair 1", "pair 2", "pair 3"] {
+        assert!(text.contains(pair), "{text}");
+    }
+    assert!(text.contains("centre: 0.001") && text.contains("centre: 0.01"), "{text}");
+    let lines = line_figure(&report_of(three), &Style::paper()).unwrap();
+    check(&lines);
+    assert!(words(&lines).contains("solid: along x, dashed: along y"));
+}
+
+#[test]
+fn a_cell_with_a_corner_that_is_not_finite_is_hatched_whole() {
+    let hole = plane(5, |x, y| if x == 0.0 && y == 0.0 { f64::NAN } else { bowl(x, y) });
+    let figure = map_figure("t", &[("", &hole)], &Style::paper()).unwrap();
+    let hatched = figure.svg().split("<path ").find(|part| part.contains("url(#p-hatch)")).unwrap();
+    assert_eq!(hatched.matches('M').count(), 4);
+}
+
+#[test]
+fn negative_eigenvalues_are_hollow_and_said_so() {
+    let found = |value: f64| Eigenvalue { value, residual: 0.5 * value.abs() };
+    let spectrum = Spectrum {
+        top: vec![found(100.0), found(1.0)],
+        bottom: vec![found(-2.0)],
+        ..Spectrum::default()
+    };
+    let figure = spectrum_figure(&[("a", &spectrum)], &Style::paper()).unwrap();
+    check(&figure);
+    assert_eq!(figure.svg().matches("fill=\"#ffffff\" stroke").count(), 1);
+    let text = words(&figure);
+    for part in
+        ["hollow: negative", "bar: residual", "|eigenvalue|, log scale", "Largest and smallest"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let positive = Spectrum { bottom: Vec::new(), ..spectrum };
+    let text = words(&spectrum_figure(&[("a", &positive)], &Style::paper()).unwrap());
+    assert!(!text.contains("hollow") && text.contains("eigenvalue, log scale"));
+}
+
+#[test]
+fn a_member_that_diverged_does_not_vanish() {
+    let curve = |name: &str, values: &[f64]| TrainingCurve {
+        member: name.into(),
+        step: (1..=values.len() as u64).collect(),
+        columns: [("train_loss".to_owned(), CurveColumn(values.to_vec()))].into(),
+    };
+    let fine = curve("fine", &[3.0, 2.0, 1.0]);
+    let late = curve("late", &[3.0, 9.0, f64::NAN]);
+    let never = TrainingCurve { columns: Default::default(), ..curve("never", &[f64::NAN; 3]) };
+    let draw = |curves: &[&TrainingCurve]| {
+        let named: Vec<_> = curves.iter().map(|c| ("", *c)).collect();
+        words(&training_figure("Loss", &named, &["train_loss"], true, &Style::paper()).unwrap())
+    };
+    assert!(!draw(&[&fine]).contains("not finite"));
+    assert!(draw(&[&fine, &late]).contains("×: not finite from there on"));
+    let text = draw(&[&fine, &never]);
+    assert!(text.contains("no finite value: never"), "{text}");
+    assert_eq!(text.matches("never").count(), 1, "{text}");
+}
+
+#[test]
+fn networks_in_a_plane_are_marked() {
+    let mut surface = plane(5, bowl);
+    surface.attributes.directions = "checkpoints".into();
+    let text = words(&map_figure("t", &[("", &surface)], &Style::paper()).unwrap());
+    assert!(text.contains("x: from network 1 to network 2"), "{text}");
+    assert!(!text.contains("centre 0"), "{text}");
 }

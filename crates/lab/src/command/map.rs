@@ -1,6 +1,5 @@
 //! `thalweg map`: the main job.
 
-use super::train::describe;
 use super::{Outcome, direction_config, explain, loss_name, provenance, within};
 use crate::data_source::{DataChoice, PreparedData};
 use crate::error::{LabError, Result};
@@ -13,6 +12,7 @@ use crate::study::{BudgetSection, Common, TrainOptions, TrainSettings};
 use crate::subject::{ObjectiveChoice, Subject, data_of};
 use crate::train::Training;
 use crate::units::Units;
+use crate::words;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use thalweg_methods::curvature::{SharpnessConfig, sam_sharpness};
@@ -417,7 +417,7 @@ fn measure_one(
     };
     let report = ModelReport {
         name: name.to_owned(),
-        description: subject.model.architecture().map(ToString::to_string).unwrap_or_default(),
+        description: subject.model.architecture().map(words::architecture).unwrap_or_default(),
         parameters,
         test_accuracy,
         loss: Some(measure::loss(&found.centre)),
@@ -482,13 +482,14 @@ fn summary(study: &MapStudy, request: &MapRequest) -> String {
     let Some(train) = &study.train else {
         return format!("Around {}.", study.names.join(", "));
     };
-    let how = describe(train);
+    let how = words::training(train);
     match study.names.len() {
         2 if request.architectures.is_empty() => format!(
             "Two convolutional networks of 44 layers, alike but for the skip connections that one \
              of them has, trained alike: {how}."
         ),
-        _ => format!("Trained with {how}."),
+        1 => format!("Trained for {how}."),
+        n => format!("{n} networks, trained alike: {how}."),
     }
 }
 
@@ -508,8 +509,10 @@ fn explanations(
         explain(
             "Surface",
             format!(
-                "Loss at W + a D + b E with a and b in {}; D and E are Gaussian.{} Drawn on a log \
-                 scale, the same for all networks. The lines are those along D and E, at {}.",
+                "Loss at W + x D + y E around the weights W, with x and y in {} (first, last, \
+                 number of values); D and E are Gaussian.{} Drawn on a log scale, the same for all \
+                 networks. The lines are those along D and E, at {}. Networks of one shape share \
+                 the draws, each scaled to its own weights.",
                 map.grid,
                 super::scaling(directions),
                 map.line
@@ -520,17 +523,19 @@ fn explanations(
         explain(
             "Sharpness",
             format!(
-                "SAM's: L(W + {rho} g / |g|) - L(W) with the gradient g over the same examples.",
+                "SAM's: L(W + {rho} g / |g|) - L(W), the rise of the loss over a step of length \
+                 {rho} along its gradient g over the same examples.",
                 rho = map.rho
             ),
         ),
         explain(
             "Roughness",
             format!(
-                "The roughness index: over {} random filter-normalised lines of half width 0.01, \
-                 the spread of the normalised total variation of the loss, divided by its mean; \
-                 standard error by the bootstrap over lines. It is 0 where all lines are alike, as \
-                 in a bowl.",
+                "The roughness index: on {} random filter-normalised lines that reach 0.01 to \
+                 either side (biases and normalisation do not move), the total variation of the \
+                 loss over its range; their standard deviation over their mean, with its standard \
+                 error by the bootstrap over lines. It is 0 where all lines rise steadily or all \
+                 turn alike, as in a bowl; lines that are flat or not finite are left out.",
                 map.roughness_directions
             ),
         ),
@@ -538,8 +543,8 @@ fn explanations(
     if study.train.is_some() {
         list.push(explain(
             "Training curves",
-            "Loss and accuracy of the batches before each step, averaged over each epoch; test \
-             values at the end of the epoch.",
+            "Loss, accuracy and gradient norm of the batch before each step, averaged over each \
+             epoch; test values at the end of the epoch.",
         ));
     }
     list

@@ -136,7 +136,8 @@ fn explain_loss(objective: &ObjectiveChoice, (samples, available): (usize, usize
         _ => "the running statistics of training, frozen".to_owned(),
     };
     let how = format!(
-        "Mean of {} over {examples}. Batch normalisation uses {statistics}.",
+        "Mean of {} over {examples}. Batch normalisation, where there is any, uses \
+         {statistics}.",
         loss_name(&objective.loss)
     );
     explain("Loss", how)
@@ -151,9 +152,10 @@ fn explain_eigenvalues(top: usize, bottom: usize, tolerance: f64) -> Explanation
     explain(
         "Eigenvalues",
         format!(
-            "The {sides} of the Hessian, by Lanczos iteration with full reorthogonalisation until \
-             every residual |Hv - λv| of the unit vectors found is below {tolerance} of the \
-             largest; an eigenvalue lies within its residual of the value given."
+            "The {sides} of the Hessian of this loss, by Lanczos iteration with full \
+             reorthogonalisation until every residual |Hv - λv| of the unit vectors found is below \
+             {tolerance} of the largest, or for 300 products; an eigenvalue lies within its \
+             residual of the value given."
         ),
     )
 }

@@ -10,6 +10,7 @@ use crate::session::Session;
 use crate::study::{BudgetSection, Common};
 use crate::subject::{ObjectiveChoice, Subject, data_of};
 use crate::units::Units;
+use crate::words;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use thalweg_methods::common::gradient;
@@ -130,11 +131,12 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
         loss_name(&objective_choice.loss),
         provenance(session, &choice),
     );
-    report.summary = study.model.clone();
+    let network = subject.model.architecture().map(words::architecture);
+    report.summary = network.clone().map(|n| format!("Around a {n}.")).unwrap_or_default();
     report.explanations = explanations(settings, objective_choice, samples);
     report.models = vec![ModelReport {
         name: subject.name.clone(),
-        description: study.model.clone(),
+        description: network.unwrap_or_default(),
         parameters: subject.model.parameter_count() as u64,
         test_accuracy: subject.test_accuracy(session)?,
         loss: Some(measure::loss(&at.at)),
@@ -161,12 +163,20 @@ fn explanations(
     } else if settings.trace_probes > 0 {
         list.push(super::explain_trace(settings.trace_probes));
     }
+    if settings.trace_exact || settings.trace_probes > 0 {
+        let how = match settings.trace_exact {
+            true => "The sum of the squares of all elements, from the same products.",
+            false => "The mean of |Hz|² over the same random sign vectors.",
+        };
+        list.push(explain("Frobenius norm, squared", how));
+    }
     if settings.density_probes > 0 {
         list.push(explain(
             "Density of eigenvalues",
             format!(
-                "Stochastic Lanczos quadrature: {} random sign vectors, each eigenvalue found \
-                 smoothed by a Gaussian; standard errors over the vectors.",
+                "Stochastic Lanczos quadrature: 48 steps from each of {} random sign vectors; each \
+                 Ritz value counts by its weight, smoothed by a Gaussian whose width is 1 % of \
+                 their range. Standard errors over the vectors.",
                 settings.density_probes
             ),
         ));

@@ -12,6 +12,7 @@ use crate::session::Session;
 use crate::study::{BudgetSection, Common};
 use crate::subject::{ObjectiveChoice, Subject, data_of};
 use crate::units::Units;
+use crate::words;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use thalweg_methods::surface::{DirectionConfig, Ignore, Normalize};
@@ -226,11 +227,12 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
         loss_name(&objective_choice.loss),
         provenance(session, &choice),
     );
-    report.summary = study.model.clone();
+    let network = subject.model.architecture().map(words::architecture);
+    report.summary = network.clone().map(|n| format!("Around a {n}.")).unwrap_or_default();
     report.explanations = explanations(&plan, objective_choice, samples);
     report.models = vec![ModelReport {
         name: subject.name.clone(),
-        description: study.model.clone(),
+        description: network.unwrap_or_default(),
         parameters: subject.model.parameter_count() as u64,
         test_accuracy: subject.test_accuracy(session)?,
         loss: Some(measure::loss(&found.centre)),

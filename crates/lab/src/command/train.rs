@@ -8,6 +8,7 @@ use crate::session::Session;
 use crate::study::{BudgetSection, Common, TrainOptions, TrainSettings};
 use crate::subject::data_of;
 use crate::train::{Trained, Training};
+use crate::words;
 use serde::{Deserialize, Serialize};
 use thalweg_record::reply::{Body, Member, MemberStatus, TrainBody};
 use thalweg_record::{Explanation, ModelReport, Report};
@@ -63,20 +64,36 @@ pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
     session.console.finish();
     let mut report =
         Report::new("Training", loss_name(&settings.loss), provenance(session, &choice));
-    report.summary = format!("{}; {}.", settings.architecture, describe(settings));
-    report.models = members(&trained, model.parameter_count(), settings);
+    let network = model.architecture().map(words::architecture).unwrap_or_default();
+    let (seeds, rates) = (settings.seeds.len(), settings.lr.len());
+    let how = format!("{network}, trained for {}.", words::training(settings));
+    report.summary = match (seeds, rates) {
+        (1, 1) => format!("A {how}"),
+        (n, 1) => format!("{n} members, one for each seed. Each is a {how}"),
+        (1, n) => format!("{n} members, one for each learning rate. Each is a {how}"),
+        (seeds, rates) => format!(
+            "{} members, one for each pair of {seeds} seeds and {rates} learning rates. Each is a \
+             {how}",
+            seeds * rates
+        ),
+    };
+    report.models = members(&trained, model.parameter_count());
     report.explanations = explanations(&data);
     Ok(Outcome { body: Body::Train(body(&trained)), report, run })
 }
 
-fn members(trained: &Trained, parameters: usize, settings: &TrainSettings) -> Vec<ModelReport> {
+fn members(trained: &Trained, parameters: usize) -> Vec<ModelReport> {
     let mut curves = trained.curves.iter();
     trained
         .members
         .iter()
         .map(|member| ModelReport {
             name: member.name.clone(),
-            description: settings.architecture.clone(),
+            // All are alike: only what sets a member apart stands beside its name.
+            description: match member.diverged {
+                Some(step) => format!("diverged at step {step}; its weights are those before it"),
+                None => String::new(),
+            },
             parameters: parameters as u64,
             test_accuracy: member.test.accuracy,
             loss: Some(member.train.loss.into()),
@@ -107,23 +124,6 @@ fn body(trained: &Trained) -> TrainBody {
     TrainBody { members }
 }
 
-/// The training in words.
-pub(crate) fn describe(settings: &TrainSettings) -> String {
-    let length = match settings.epochs {
-        0 => format!("{} steps", settings.steps),
-        1 => "1 epoch".to_owned(),
-        epochs => format!("{epochs} epochs"),
-    };
-    let rates: Vec<String> = settings.lr.iter().map(f64::to_string).collect();
-    format!(
-        "{length} of {} with rate {} under {}, batches of {}",
-        settings.optimizer,
-        rates.join(" and "),
-        settings.schedule,
-        settings.batch
-    )
-}
-
 fn explanations(data: &PreparedData) -> Vec<Explanation> {
     vec![
         explain(
@@ -145,8 +145,9 @@ fn explanations(data: &PreparedData) -> Vec<Explanation> {
         ),
         explain(
             "Training curves",
-            "Loss and accuracy of the batches before each step, averaged over each epoch; test \
-             values at the end of the epoch.",
+            "Loss, accuracy and gradient norm of the batch before each step, averaged over each \
+             epoch; test values at the end of the epoch. A line that ends in a cross is that of a \
+             member that diverged there.",
         ),
     ]
 }

@@ -1,0 +1,241 @@
+//! Settings as a person says them. The exact text of each stands in `study.toml`.
+
+use crate::study::TrainSettings;
+use thalweg_nn::Architecture;
+use thalweg_nn::architecture::Kind;
+use thalweg_nn::layer::{Activation, Normalization};
+use thalweg_train::{Base, Optimizer, Schedule, Shape};
+
+/// A training run: `20 epochs in batches of 64, by SGD with .., under ..`.
+pub(crate) fn training(settings: &TrainSettings) -> String {
+    let length = match (settings.epochs, settings.steps) {
+        (0, steps) => count(steps, "step"),
+        (epochs, _) => count(epochs, "epoch"),
+    };
+    let by = settings.optimizer.parse().map_or(settings.optimizer.clone(), |o| optimizer(&o));
+    let rates = list(&settings.lr.iter().map(|&lr| number(lr)).collect::<Vec<_>>());
+    // Each member has one of them.
+    let rates = rates.replace(" and ", " or ");
+    let under = match settings.schedule.parse() {
+        Ok(found) => schedule(&found, &rates),
+        Err(_) => format!("a learning rate of {rates} ({})", settings.schedule),
+    };
+    let mut text = format!("{length} in batches of {}, by {by}, under {under}", settings.batch);
+    match (settings.shift, settings.flip) {
+        (0, false) => {}
+        (0, true) => text += ", images mirrored at random",
+        (shift, flip) => {
+            text += if flip { ", images mirrored and shifted" } else { ", images shifted" };
+            text += &format!(" by up to {} at random", count(shift as u64, "pixel"));
+        }
+    }
+    text
+}
+
+fn optimizer(optimizer: &Optimizer) -> String {
+    let (name, mut with) = match optimizer.base {
+        Base::Sgd { momentum: None, .. } => ("SGD", Vec::new()),
+        Base::Sgd { momentum: Some(share), nesterov } => {
+            let kind = if nesterov { "Nesterov momentum" } else { "momentum" };
+            ("SGD", vec![format!("{kind} {}", number(share))])
+        }
+        Base::Adam { beta1, beta2, eps, decoupled } => {
+            let mut with = Vec::new();
+            if (beta1, beta2, eps) != (0.9, 0.999, 1e-8) {
+                let [b1, b2, eps] = [beta1, beta2, eps].map(number);
+                with.push(format!("betas {b1} and {b2} and epsilon {eps}"));
+            }
+            (if decoupled { "AdamW" } else { "Adam" }, with)
+        }
+    };
+    if let Some(decay) = optimizer.weight_decay.filter(|&decay| decay > 0.0) {
+        let on = if optimizer.decay_on == Default::default() { "" } else { " (of weights only)" };
+        with.push(format!("weight decay {}{on}", number(decay)));
+    }
+    if let Some(clip) = optimizer.clip {
+        with.push(format!("gradients clipped to norm {}", number(clip)));
+    }
+    let rho = optimizer.rho.map(|rho| format!("SAM (rho {}) on ", number(rho)));
+    let head = format!("{}{name}", rho.unwrap_or_default());
+    if with.is_empty() { head } else { format!("{head} with {}", list(&with)) }
+}
+
+fn schedule(schedule: &Schedule, rate: &str) -> String {
+    let percent = |share: f64| format!("{} %", number((share * 1e3).round() / 10.0));
+    let to = |floor: f64| match floor {
+        0.0 => "zero".to_owned(),
+        floor => format!("{} of it", percent(floor)),
+    };
+    let mut text = match &schedule.shape {
+        Shape::Constant => format!("a constant learning rate of {rate}"),
+        Shape::Linear { floor } => {
+            format!("a learning rate that falls linearly from {rate} to {}", to(*floor))
+        }
+        Shape::Cosine { floor } => {
+            format!("a learning rate that falls along a cosine from {rate} to {}", to(*floor))
+        }
+        Shape::Step { at, gamma } => {
+            let at: Vec<String> = at.iter().map(|&share| percent(share)).collect();
+            format!(
+                "a learning rate of {rate} that is multiplied by {} after {} of the steps",
+                number(*gamma),
+                list(&at)
+            )
+        }
+        Shape::WarmUpStableDecay { decay, floor } => format!(
+            "a stable learning rate of {rate} that falls linearly to {} over the last {} of the \
+             steps",
+            to(*floor),
+            percent(*decay)
+        ),
+        Shape::OneCycle { .. } => format!("a one-cycle learning rate that peaks at {rate}"),
+    };
+    if schedule.warm_up > 0.0 {
+        text +=
+            &format!(", after a linear warm-up over {} of the steps", percent(schedule.warm_up));
+    }
+    text
+}
+
+/// A network: its kind and what is worth knowing of its options.
+pub(crate) fn architecture(architecture: &Architecture) -> String {
+    let mut parts = Vec::new();
+    let (norm, activation) = match &architecture.kind {
+        Kind::Linear(_) => (Normalization::None, None),
+        Kind::DeepLinear(deep) => {
+            parts.push(format!("{}, {} wide", count(deep.depth as u64, "layer"), deep.width));
+            (Normalization::None, None)
+        }
+        Kind::Mlp(mlp) => {
+            let hidden: Vec<String> = mlp.hidden.iter().map(usize::to_string).collect();
+            match hidden.len() {
+                0 => {}
+                1 => parts.push(format!("one hidden layer of {}", hidden[0])),
+                _ => parts.push(format!("hidden layers of {}", list(&hidden))),
+            }
+            (mlp.norm, Some(mlp.activation))
+        }
+        Kind::ConvNet(net) => {
+            let channels: Vec<String> = net.channels.iter().map(usize::to_string).collect();
+            parts.push(format!("{} channels", list(&channels)));
+            (net.norm, Some(net.activation))
+        }
+        Kind::ResNet(net) => {
+            parts.push(format!("{} layers", net.depth));
+            parts.push(format!("width {}", net.width));
+            (net.norm, Some(net.activation))
+        }
+    };
+    parts.extend(match norm {
+        Normalization::None => None,
+        Normalization::Batch => Some("batch norm".to_owned()),
+        Normalization::Group => Some("group norm".to_owned()),
+        Normalization::Layer => Some("layer norm".to_owned()),
+        Normalization::Rms => Some("RMS norm".to_owned()),
+    });
+    parts.extend(activation.map(|activation| match activation {
+        Activation::Relu => "ReLU".to_owned(),
+        Activation::Gelu => "GELU".to_owned(),
+        Activation::Silu => "SiLU".to_owned(),
+        other => other.to_string(),
+    }));
+    let name = match &architecture.kind {
+        Kind::Linear(_) => "linear model",
+        Kind::DeepLinear(_) => "deep linear network",
+        Kind::Mlp(_) => "multi-layer perceptron",
+        Kind::ConvNet(_) => "convolutional network",
+        Kind::ResNet(net) if net.skip => "residual network",
+        Kind::ResNet(_) => "residual network without its skip connections",
+    };
+    if parts.is_empty() { name.to_owned() } else { format!("{name}: {}", parts.join(", ")) }
+}
+
+fn count(n: u64, thing: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {thing}{plural}")
+}
+
+/// `a`, `a and b`, `a, b and c`; of many the first, how many, and the last.
+fn list(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first, .., last] if items.len() > 8 => format!("{first} .. {last} ({})", items.len()),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+fn number(value: f64) -> String {
+    match value.abs() {
+        size if size != 0.0 && !(1e-3..1e6).contains(&size) => format!("{value:e}"),
+        _ => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::TrainOptions;
+
+    fn words(optimizer: &str, schedule: &str) -> String {
+        let options = TrainOptions {
+            optimizer: Some(optimizer.into()),
+            schedule: Some(schedule.into()),
+            epochs: Some(1),
+            ..TrainOptions::default()
+        };
+        training(&options.settings(0).unwrap())
+    }
+
+    #[test]
+    fn training_is_told_in_words() {
+        let settings = TrainOptions::default().settings(0).unwrap();
+        assert_eq!(
+            training(&settings),
+            "20 epochs in batches of 64, by SGD with Nesterov momentum 0.9 and weight decay 5e-4, \
+             under a one-cycle learning rate that peaks at 0.1"
+        );
+        assert_eq!(
+            words("sgd", "step:warm_up=0.1"),
+            "1 epoch in batches of 64, by SGD, under a learning rate of 0.1 that is multiplied by \
+             0.1 after 50 % and 75 % of the steps, after a linear warm-up over 10 % of the steps"
+        );
+        assert_eq!(
+            words("adamw:beta1=0.8,decay_on=weights,clip=1,rho=0.05", "cosine:floor=0.01"),
+            "1 epoch in batches of 64, by SAM (rho 0.05) on AdamW with betas 0.8 and 0.999 and \
+             epsilon 1e-8, weight decay 0.01 (of weights only) and gradients clipped to norm 1, \
+             under a learning rate that falls along a cosine from 0.001 to 1 % of it"
+        );
+    }
+
+    #[test]
+    fn each_member_has_one_of_several_rates() {
+        let options = TrainOptions { lr: Some(vec![0.1, 0.03, 1e6]), ..TrainOptions::default() };
+        let told = training(&options.settings(0).unwrap());
+        assert!(told.ends_with("that peaks at 0.1, 0.03 or 1e6"), "{told}");
+    }
+
+    #[test]
+    fn every_name_has_words_of_its_own() {
+        for name in Optimizer::NAMES {
+            assert!(!words(name, "constant").contains(':'), "{name}");
+        }
+        for name in Schedule::NAMES {
+            assert!(!words("sgd", name).contains(':'), "{name}");
+        }
+    }
+
+    #[test]
+    fn networks_are_told_in_words() {
+        let told = |text: &str| architecture(&text.parse().unwrap());
+        assert_eq!(
+            told("resnet depth=44 width=4 skip=false"),
+            "residual network without its skip connections: 44 layers, width 4, batch norm, ReLU"
+        );
+        assert_eq!(
+            told("mlp hidden=4 activation=tanh"),
+            "multi-layer perceptron: one hidden layer of 4, tanh"
+        );
+        assert_eq!(told("linear"), "linear model");
+    }
+}

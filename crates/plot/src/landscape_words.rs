@@ -1,0 +1,103 @@
+//! What stands in words beside a landscape: its axes, how it was taken, what its signs mean.
+
+use crate::axis::number;
+use crate::landscape::Panel;
+use thalweg_record::{NOT_COMPUTED, SurfaceAttributes};
+
+/// The labels of both axes: what a unit along them means.
+pub(crate) fn axis_labels(attributes: &SurfaceAttributes) -> [String; 2] {
+    let unit = match attributes.normalize.as_str() {
+        "filter" => " (in norms of each filter)",
+        "layer" => " (in norms of each layer)",
+        _ => "",
+    };
+    let share = |index: usize| {
+        let part = *attributes.explained_variance.get(index)?;
+        Some(format!(" ({} % of variance)", number((part * 1000.0).round() / 10.0)))
+    };
+    let words = match attributes.directions.as_str() {
+        "pca" => ["first principal direction", "second principal direction"],
+        "eigenvectors" => ["first Hessian eigenvector", "second Hessian eigenvector"],
+        "random" => ["random direction"; 2],
+        "checkpoints" => ["from network 1 to network 2", "from network 1 to network 3"],
+        _ => ["given direction"; 2],
+    };
+    let label = |index: usize, name: &str| {
+        let unit = share(index).unwrap_or_else(|| unit.to_owned());
+        format!("{name}: {}{unit}", words[index])
+    };
+    [label(0, "x"), label(1, "y")]
+}
+
+/// In a line or two: how the surfaces were taken, and what their signs mean.
+pub(crate) fn note(panels: &[Panel], maps: bool) -> String {
+    let Some(attributes) = panels.first().map(|p| &p.surface.attributes) else {
+        return String::new();
+    };
+    let mut parts = Vec::new();
+    let directions = match (attributes.directions.as_str(), attributes.normalize.as_str()) {
+        ("random", "filter") => "random directions, filter-normalised".to_owned(),
+        ("random", "layer") => "random directions, layer-normalised".to_owned(),
+        ("random", _) => "random directions, not normalised".to_owned(),
+        ("pca", _) => "principal directions of the training trajectory".to_owned(),
+        ("eigenvectors", _) => "unit eigenvectors of the Hessian's two largest eigenvalues".into(),
+        ("checkpoints", _) => "the plane through three networks, 1 to 3".to_owned(),
+        ("", _) => String::new(),
+        (other, _) => format!("directions: {other}"),
+    };
+    parts.push(directions);
+    if !attributes.ignore.is_empty() {
+        let held: Vec<&str> = attributes
+            .ignore
+            .iter()
+            .map(|role| match role.as_str() {
+                "bias" => "biases",
+                "norm" => "normalisation parameters",
+                other => other,
+            })
+            .collect();
+        parts.push(format!("{} held at the centre", held.join(" and ")));
+    }
+    if attributes.samples > 0 {
+        let of = match attributes.available > attributes.samples {
+            true => format!("{} of {}", attributes.samples, attributes.available),
+            false => format!("all {}", attributes.samples),
+        };
+        let split = if attributes.split == "train" { "training" } else { &attributes.split };
+        parts.push(format!("{of} {split} examples"));
+    }
+    if !attributes.batch_norm.is_empty() {
+        parts.push(format!("{} batch-norm statistics", attributes.batch_norm));
+    }
+    if panels.len() > 1 {
+        parts.push("one scale for all".into());
+    }
+    if maps && panels.iter().any(|p| p.surface.trajectory.is_some()) {
+        parts.push("training runs from the dark dot to the white one".into());
+    }
+    let not_finite: usize = panels.iter().map(|p| p.surface.not_finite()).sum();
+    if not_finite > 0 {
+        let sign = if maps { "hatched" } else { "open" };
+        parts.push(format!("{sign}: around {}", counted(not_finite, "not finite")));
+    }
+    let status = panels.iter().flat_map(|p| &p.surface.status);
+    let missing = status.filter(|&&status| status == NOT_COMPUTED).count();
+    if missing > 0 {
+        let sign = if maps { "blank" } else { "open" };
+        parts.push(format!("{sign}: around {}", counted(missing, "not computed")));
+    }
+    if panels.iter().any(|p| p.surface.loss.iter().any(|&loss| loss <= 0.0)) {
+        parts.push("losses at or below zero are drawn at the lowest colour".into());
+    }
+    parts.retain(|part| !part.is_empty());
+    let mut text = parts.join(" · ");
+    if let Some(first) = text.chars().next() {
+        text.replace_range(..first.len_utf8(), &first.to_uppercase().to_string());
+    }
+    text
+}
+
+fn counted(n: usize, state: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} point{plural} {state}")
+}
