@@ -1,7 +1,7 @@
 //! Fused chains that need several tiles.
 
 use thalweg_exec::{Executor, reference};
-use thalweg_graph::{Array, Builder, DType, TensorType};
+use thalweg_graph::{Array, Builder, DType, DotAxes, TensorType};
 
 /// A channel's summand is loaded once for all tiles of a task, so no register of an earlier
 /// instruction may share its slot.
@@ -78,4 +78,51 @@ fn an_output_keeps_its_type_when_inputs_are_given_away() {
     ];
     let results = program.run(given).unwrap();
     assert_eq!(results, [Array::vector(&[3.0f32; 10])]);
+}
+
+/// A loop that reads under another name what it stores itself takes it from its register: the
+/// memory is written only when the tile ends.
+#[test]
+fn a_stored_value_is_read_through_stop_gradient_in_the_same_loop() {
+    let b = Builder::new(DType::F64);
+    let x = b.input("x", TensorType::new(DType::F64, [3, 5]));
+    let y = x + 1.0;
+    let z = y.stop_gradient() * 2.0;
+    let graph = b.finish(&[("y", y), ("z", z), ("sum", (z - y).sum(&[0]))]).unwrap();
+    let values: Vec<f64> = (0..15).map(f64::from).collect();
+    let array = || Array::from_slice(&[3, 5], &values).unwrap();
+    let expected = reference::evaluate(&graph, &[array()]).unwrap();
+    let program = Executor::new(1).compile(&graph).unwrap();
+    assert_eq!(program.n_steps(), 1, "the test is of values of one loop");
+    let kept = array();
+    assert_eq!(program.run(vec![kept.clone()]).unwrap(), expected);
+    assert_eq!(program.run(vec![array()]).unwrap(), expected);
+}
+
+#[test]
+fn a_sum_over_several_empty_axes_is_zero() {
+    let b = Builder::new(DType::F64);
+    let x = b.input("x", TensorType::new(DType::F64, [0, 0, 2]));
+    let y = b.input("y", TensorType::new(DType::F64, [3, 0, 0]));
+    let outputs = [
+        ("sum", x.sum(&[0, 1])),
+        ("largest", x.max(&[0, 1])),
+        (
+            "product",
+            x.dot(
+                y,
+                DotAxes {
+                    lhs_contract: vec![0, 1],
+                    rhs_contract: vec![2, 1],
+                    ..DotAxes::default()
+                },
+            ),
+        ),
+    ];
+    let graph = b.finish(&outputs).unwrap();
+    let inputs = vec![Array::zeros(DType::F64, &[0, 0, 2]), Array::zeros(DType::F64, &[3, 0, 0])];
+    let got = Executor::new(1).compile(&graph).unwrap().run(inputs).unwrap();
+    assert_eq!(got[0], Array::vector(&[0.0, 0.0]));
+    assert_eq!(got[1], Array::vector(&[f64::NEG_INFINITY; 2]));
+    assert_eq!(got[2], Array::zeros(DType::F64, &[2, 3]));
 }
