@@ -18,7 +18,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Graphs that the suite draws.
-const GRAPHS: u64 = 1500;
+const GRAPHS: u64 = 4000;
 /// Failures that are told of before the search ends: a second one may be of another kind.
 const FAILURES: usize = 6;
 
