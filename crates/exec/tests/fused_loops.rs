@@ -126,3 +126,28 @@ fn a_sum_over_several_empty_axes_is_zero() {
     assert_eq!(got[1], Array::vector(&[f64::NEG_INFINITY; 2]));
     assert_eq!(got[2], Array::zeros(DType::F64, &[2, 3]));
 }
+
+/// A block of a sum may begin within a row, and its first tile is then shorter than the next one:
+/// a scalar that is laid out for the first is too short for it. What lies beyond was left by the
+/// block before, unless another thread has run that.
+#[test]
+fn a_scalar_is_laid_out_for_the_longest_tile_of_a_block() {
+    let shape = [3000, 520];
+    let b = Builder::new(DType::F64);
+    let x = b.input("x", TensorType::new(DType::F64, shape));
+    // The reversed rows and the plain ones are walked apart, so the axes do not merge.
+    let outputs = [("rows", x.reverse(&[1]) + 9.0), ("sum", x.sum(&[0, 1]))];
+    let graph = b.finish(&outputs).unwrap();
+    let values: Vec<f64> = (0..3000 * 520).map(|i| f64::from(i % 13)).collect();
+    let x = Array::from_slice(&shape, &values).unwrap();
+    let mut expected: Vec<f64> = values.iter().map(|x| x + 9.0).collect();
+    expected.chunks_mut(520).for_each(<[f64]>::reverse);
+    for _ in 0..4 {
+        // Working memory is new, so nothing of an earlier run is in it.
+        let program = Executor::new(4).compile(&graph).unwrap();
+        assert_eq!(program.n_steps(), 1, "the test is of one loop");
+        let got = program.run(vec![x.clone()]).unwrap();
+        let wrong = got[0].to_f64_vec().iter().zip(&expected).filter(|(g, e)| g != e).count();
+        assert_eq!(wrong, 0);
+    }
+}

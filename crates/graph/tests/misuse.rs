@@ -45,7 +45,9 @@ impl Numbers {
 
     fn axes(&mut self, near: usize) -> Vec<usize> {
         let n = self.below(near + 2);
-        (0..n).map(|_| if self.below(9) == 0 { self.size() } else { self.below(near + 1) }).collect()
+        (0..n)
+            .map(|_| if self.below(9) == 0 { self.size() } else { self.below(near + 1) })
+            .collect()
     }
 
     fn pairs(&mut self, near: usize) -> Vec<(usize, usize)> {
@@ -97,8 +99,7 @@ fn op(numbers: &mut Numbers, operands: &[Tensor<'_>]) -> Op {
     let gather = GatherAxes { batch: numbers.size(), trailing: numbers.size() };
     let types: Vec<TensorType> = operands.iter().map(|x| x.ty()).collect();
     let axis = numbers.size();
-    let kinds =
-        [Reduction::Sum, Reduction::Max, Reduction::Min, Reduction::All, Reduction::Any];
+    let kinds = [Reduction::Sum, Reduction::Max, Reduction::Min, Reduction::All, Reduction::Any];
     match numbers.below(36) {
         0 => Op::Unary(numbers.pick(&Unary::ALL)),
         1 => Op::Binary(numbers.pick(&Binary::ALL)),
@@ -221,13 +222,12 @@ fn method<'b>(b: &'b Builder, numbers: &mut Numbers, x: Tensor<'b>, y: Tensor<'b
         _ => {
             let (carry, xs) = (numbers.below(3), numbers.below(3));
             let given = vec![x; carry];
-            let (carries, rows) =
-                b.scan(numbers.size(), &given, &vec![y; xs], &[x], 0, |step| {
-                    let all = [step.carry, step.xs, step.constants].concat();
-                    let n = numbers.below(4);
-                    let next: Vec<_> = (0..n).map(|_| numbers.pick(&all)).collect();
-                    (next, vec![all[all.len() - 1]])
-                });
+            let (carries, rows) = b.scan(numbers.size(), &given, &vec![y; xs], &[x], 0, |step| {
+                let all = [step.carry, step.xs, step.constants].concat();
+                let n = numbers.below(4);
+                let next: Vec<_> = (0..n).map(|_| numbers.pick(&all)).collect();
+                (next, vec![all[all.len() - 1]])
+            });
             // Who passes carries gets as many back.
             given.iter().zip(0..).map(|(_, i)| carries[i]).last().unwrap_or(rows[0])
         }
