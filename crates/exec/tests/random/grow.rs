@@ -257,7 +257,7 @@ fn reduced<'b>(grower: &Grower<'b>, numbers: &mut Numbers) -> Vec<Tensor<'b>> {
 fn indexed<'b>(grower: &Grower<'b>, numbers: &mut Numbers) -> Vec<Tensor<'b>> {
     let Some(x) = grower.pick(numbers, |x| x.rank() > 0) else { return Vec::new() };
     let (shape, rank) = (x.shape(), x.rank());
-    let mut starts = |numbers: &mut Numbers| -> Vec<Tensor<'b>> {
+    let starts = |numbers: &mut Numbers| -> Vec<Tensor<'b>> {
         shape.iter().map(|&n| grower.indices(numbers, n, &[])).collect()
     };
     vec![match numbers.below(5) {

@@ -1,6 +1,7 @@
-//! What is empty is computed, and touches nothing.
+//! The smallest and the largest sizes: what is empty is computed and touches nothing, and what no
+//! machine holds is refused.
 
-use thalweg_exec::Executor;
+use thalweg_exec::{ExecError, Executor};
 use thalweg_graph::{Array, Builder, ConvolutionWindow, DType, Op, TensorType};
 
 /// Members none, the other operand shared: a kernel that ran for one member would write over what
@@ -41,4 +42,30 @@ fn an_empty_population_writes_nothing() {
             assert!(run(&graph) == run(&alone), "{name} {window:?}");
         }
     }
+}
+
+/// Four values of 2^62 bytes together would wrap to nothing, and a plan with room for nothing be
+/// run.
+#[test]
+fn sizes_that_no_machine_holds_are_refused() {
+    let executor = Executor::new(1);
+    for [rows, columns] in [[1 << 59, 1], [1 << 40, 1 << 10]] {
+        let b = Builder::new(DType::F64);
+        let x = b.input("x", TensorType::new(DType::F64, []));
+        let wide = x.broadcast_to(&[rows, columns]);
+        let sums: Vec<_> = (0..4).map(|i| (wide + f64::from(i)).cumulative_sum(0, false)).collect();
+        let all = sums[0] * sums[1] * sums[2] * sums[3];
+        let graph = b.finish(&[("y", all.sum(&[0, 1]))]).unwrap();
+        let error = executor.compile(&graph).err().expect("too large");
+        assert!(matches!(error, ExecError::OutOfMemory { .. }), "{error}");
+    }
+    // Within a loop too.
+    let b = Builder::new(DType::F64);
+    let x = b.input("x", TensorType::new(DType::F64, []));
+    let (carry, _) = b.scan(2, &[x], &[], &[], 0, |step| {
+        let wide = step.carry[0].broadcast_to(&[1 << 59]).cumulative_sum(0, false);
+        (vec![wide.sum(&[0])], vec![])
+    });
+    let graph = b.finish(&[("y", carry[0])]).unwrap();
+    assert!(matches!(executor.compile(&graph), Err(ExecError::OutOfMemory { .. })));
 }
