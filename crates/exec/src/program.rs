@@ -51,6 +51,7 @@ impl Executor {
             return Ok(known.clone());
         }
         graph.verify()?;
+        fits(graph)?;
         let simple = thalweg_transform::simplify(graph);
         let program = Arc::new(Program {
             pool: self.pool.clone(),
@@ -66,6 +67,24 @@ impl Executor {
     fn programs(&self) -> std::sync::MutexGuard<'_, HashMap<Graph, Arc<Program>>> {
         self.programs.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// No machine has so many bytes, and sums of sizes below it do not overflow.
+const LARGEST: usize = 1 << 45;
+
+/// Refuses a graph with a value that no machine could hold.
+fn fits(graph: &Graph) -> Result<(), ExecError> {
+    for node in graph.nodes() {
+        for ty in &node.types {
+            if ty.size_in_bytes() > LARGEST {
+                return Err(ExecError::OutOfMemory { bytes: ty.size_in_bytes() });
+            }
+        }
+        for (_, body) in node.op.bodies() {
+            fits(body)?;
+        }
+    }
+    Ok(())
 }
 
 /// Bytes that a program needs, known before it runs.
@@ -150,6 +169,11 @@ impl Program {
                 None => Array::try_zeros(ty.dtype, &ty.shape)
                     .map_err(|_| ExecError::OutOfMemory { bytes: ty.size_in_bytes() })?,
             });
+        }
+        if cfg!(debug_assertions) {
+            // What is read or given back before it is written shows as NaN.
+            // SAFETY: the arena is this run's own, of as many bytes.
+            unsafe { std::ptr::write_bytes(arena.as_mut_ptr(), 0xff, arena.size_in_bytes()) };
         }
         let results: Vec<*mut u8> = outputs.iter_mut().map(Array::as_mut_ptr).collect();
         let (inputs_at, outputs_at) = (Addresses(addresses), Addresses(results));

@@ -2,7 +2,7 @@
 
 use thalweg_exec::kernel::Pool;
 use thalweg_exec::{Executor, reference};
-use thalweg_graph::{Array, Builder, DType, TensorType};
+use thalweg_graph::{Array, Builder, DType, DotAxes, TensorType};
 
 /// A channel's summand is loaded once for all tiles of a task, so no register of an earlier
 /// instruction may share its slot.
@@ -104,5 +104,75 @@ fn blocks_of_a_sum_do_not_lean_on_each_other() {
         let executor = Executor::on(Pool::scrambled(3, seed));
         let got = executor.compile(&graph).unwrap().run(inputs.to_vec()).unwrap();
         assert!(got == in_order, "seed {seed}");
+
+/// A loop that reads under another name what it stores itself takes it from its register: the
+/// memory is written only when the tile ends.
+#[test]
+fn a_stored_value_is_read_through_stop_gradient_in_the_same_loop() {
+    let b = Builder::new(DType::F64);
+    let x = b.input("x", TensorType::new(DType::F64, [3, 5]));
+    let y = x + 1.0;
+    let z = y.stop_gradient() * 2.0;
+    let graph = b.finish(&[("y", y), ("z", z), ("sum", (z - y).sum(&[0]))]).unwrap();
+    let values: Vec<f64> = (0..15).map(f64::from).collect();
+    let array = || Array::from_slice(&[3, 5], &values).unwrap();
+    let expected = reference::evaluate(&graph, &[array()]).unwrap();
+    let program = Executor::new(1).compile(&graph).unwrap();
+    assert_eq!(program.n_steps(), 1, "the test is of values of one loop");
+    let kept = array();
+    assert_eq!(program.run(vec![kept.clone()]).unwrap(), expected);
+    assert_eq!(program.run(vec![array()]).unwrap(), expected);
+}
+
+#[test]
+fn a_sum_over_several_empty_axes_is_zero() {
+    let b = Builder::new(DType::F64);
+    let x = b.input("x", TensorType::new(DType::F64, [0, 0, 2]));
+    let y = b.input("y", TensorType::new(DType::F64, [3, 0, 0]));
+    let outputs = [
+        ("sum", x.sum(&[0, 1])),
+        ("largest", x.max(&[0, 1])),
+        (
+            "product",
+            x.dot(
+                y,
+                DotAxes {
+                    lhs_contract: vec![0, 1],
+                    rhs_contract: vec![2, 1],
+                    ..DotAxes::default()
+                },
+            ),
+        ),
+    ];
+    let graph = b.finish(&outputs).unwrap();
+    let inputs = vec![Array::zeros(DType::F64, &[0, 0, 2]), Array::zeros(DType::F64, &[3, 0, 0])];
+    let got = Executor::new(1).compile(&graph).unwrap().run(inputs).unwrap();
+    assert_eq!(got[0], Array::vector(&[0.0, 0.0]));
+    assert_eq!(got[1], Array::vector(&[f64::NEG_INFINITY; 2]));
+    assert_eq!(got[2], Array::zeros(DType::F64, &[2, 3]));
+}
+
+/// A block of a sum may begin within a row, and its first tile is then shorter than the next one:
+/// a scalar that is laid out for the first is too short for it. What lies beyond was left by the
+/// block before, unless another thread has run that.
+#[test]
+fn a_scalar_is_laid_out_for_the_longest_tile_of_a_block() {
+    let shape = [3000, 520];
+    let b = Builder::new(DType::F64);
+    let x = b.input("x", TensorType::new(DType::F64, shape));
+    // The reversed rows and the plain ones are walked apart, so the axes do not merge.
+    let outputs = [("rows", x.reverse(&[1]) + 9.0), ("sum", x.sum(&[0, 1]))];
+    let graph = b.finish(&outputs).unwrap();
+    let values: Vec<f64> = (0..3000 * 520).map(|i| f64::from(i % 13)).collect();
+    let x = Array::from_slice(&shape, &values).unwrap();
+    let mut expected: Vec<f64> = values.iter().map(|x| x + 9.0).collect();
+    expected.chunks_mut(520).for_each(<[f64]>::reverse);
+    for _ in 0..4 {
+        // Working memory is new, so nothing of an earlier run is in it.
+        let program = Executor::new(4).compile(&graph).unwrap();
+        assert_eq!(program.n_steps(), 1, "the test is of one loop");
+        let got = program.run(vec![x.clone()]).unwrap();
+        let wrong = got[0].to_f64_vec().iter().zip(&expected).filter(|(g, e)| g != e).count();
+        assert_eq!(wrong, 0);
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::{GraphError, Mismatch};
 use crate::graph::{Graph, Node, Port, TensorType, Value};
 use crate::op::Op;
-use crate::shape::infer;
+use crate::shape::{fits_address_space, infer};
 use crate::tensor::Tensor;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -64,6 +64,9 @@ impl Builder {
         let taken = self.arena.borrow().inputs.iter().any(|(port, _)| port.name == name);
         if taken {
             self.fail("input", Mismatch::new("a name not used before", format!("{name:?}")));
+        }
+        if let Err(mismatch) = fits_address_space(&ty) {
+            self.fail("input", mismatch);
         }
         let index = self.arena.borrow().inputs.len() as u32;
         let node = self.push_leaf(Op::Input { index }, ty.clone());
@@ -291,7 +294,8 @@ impl Builder {
             Op::Sort { .. } => n_inputs,
             Op::SymmetricEigen => 2,
             Op::Scan(scan) => scan.body.n_outputs(),
-            Op::While(looped) => looped.n_carry,
+            // What is refused may be this number itself.
+            Op::While(looped) => looped.n_carry.min(n_inputs),
             _ => 1,
         };
         let index = {

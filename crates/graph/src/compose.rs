@@ -204,6 +204,14 @@ impl Builder {
             }
         };
         let n_carry = carry.len();
+        if next.len() != n_carry {
+            self.reject(
+                "scan",
+                format!("a step that gives {n_carry} carries"),
+                next.len().to_string(),
+            );
+            return (carry.to_vec(), ys.iter().map(|_| self.scalar(0.0)).collect());
+        }
         let scan = Scan {
             body: Arc::new(body),
             length,

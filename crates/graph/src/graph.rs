@@ -29,12 +29,12 @@ impl TensorType {
 
     /// Number of elements; shapes that overflow are refused when they are built.
     pub fn element_count(&self) -> usize {
-        self.shape.iter().product()
+        thalweg_array::element_count(&self.shape).unwrap_or(usize::MAX)
     }
 
     /// Number of bytes.
     pub fn size_in_bytes(&self) -> usize {
-        self.element_count() * self.dtype.size()
+        self.element_count().saturating_mul(self.dtype.size())
     }
 }
 

@@ -37,7 +37,7 @@ impl Graph {
             f.write_str(&attributes(node))?;
             let types: Vec<String> = node.types.iter().map(ToString::to_string).collect();
             writeln!(f, " : {}", types.join(", "))?;
-            for (name, body) in bodies(&node.op) {
+            for (name, body) in node.op.bodies() {
                 write!(f, "{indent}    {name} = ")?;
                 body.print(f, depth + 2)?;
                 f.write_str("\n")?;
@@ -61,13 +61,16 @@ impl Graph {
     }
 }
 
-fn bodies(op: &Op) -> Vec<(&'static str, &Graph)> {
-    match op {
-        Op::Scan(scan) => vec![("body", &scan.body)],
-        Op::While(looped) => vec![("condition", &looped.condition), ("body", &looped.body)],
-        Op::LinearSolve(solve) => vec![("matvec", &solve.matvec)],
-        Op::FixedPoint(fixed) => vec![("body", &fixed.body)],
-        _ => Vec::new(),
+impl Op {
+    /// The graphs that the operation holds, and what they are called.
+    pub fn bodies(&self) -> Vec<(&'static str, &Graph)> {
+        match self {
+            Op::Scan(scan) => vec![("body", &scan.body)],
+            Op::While(looped) => vec![("condition", &looped.condition), ("body", &looped.body)],
+            Op::LinearSolve(solve) => vec![("matvec", &solve.matvec)],
+            Op::FixedPoint(fixed) => vec![("body", &fixed.body)],
+            _ => Vec::new(),
+        }
     }
 }
 

@@ -370,7 +370,7 @@ impl<'b> Tensor<'b> {
     /// One element along `axis` for each index; the other axes match.
     #[track_caller]
     pub fn take_along(self, indices: Tensor<'b>, axis: usize) -> Tensor<'b> {
-        let trailing = self.rank().saturating_sub(axis + 1);
+        let trailing = self.rank().saturating_sub(axis.saturating_add(1));
         self.gather(indices, GatherAxes { batch: axis, trailing })
     }
 

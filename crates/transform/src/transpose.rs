@@ -108,7 +108,10 @@ impl<'b> Known<'b> {
         for (offset, _) in needed(builder, first, wanted).iter().enumerate().filter(|&(_, &n)| n) {
             let index = first + offset as u32;
             let node = builder.node(index);
-            if let (Op::Scan(looped), true) = (&node.op, reach.any(index)) {
+            // A loop that carries a tangent along to no result is no part of the linear map, but
+            // holds on to a placeholder all the same.
+            let linear = reach.any(index) || node.inputs.iter().any(|&x| reach.contains(x));
+            if let (Op::Scan(looped), true) = (&node.op, linear) {
                 let operands: Vec<Operand<'b>> = node
                     .inputs
                     .iter()

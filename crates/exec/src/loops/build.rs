@@ -54,12 +54,7 @@ impl LoopBuilder {
     }
 
     fn source(&mut self, source: Source, dtype: DType, offset: isize, strides: Vec<isize>) -> u16 {
-        // The stride of an axis of extent one is never used; zero lets equal loads meet.
-        let strides: Vec<isize> = strides
-            .iter()
-            .zip(&self.shape)
-            .map(|(&stride, &extent)| if extent == 1 { 0 } else { stride })
-            .collect();
+        let strides = self.used(&strides);
         let key = (source, dtype, offset, strides.clone());
         if let Some(&register) = self.known_loads.get(&key) {
             return register;
@@ -69,6 +64,12 @@ impl LoopBuilder {
         let register = self.emit(TileOp::Load(index), &[], dtype);
         self.known_loads.insert(key, register);
         register
+    }
+
+    /// The stride of an axis of extent one is never used; zero lets equal accesses meet.
+    fn used(&self, strides: &[isize]) -> Vec<isize> {
+        let pairs = strides.iter().zip(&self.shape);
+        pairs.map(|(&stride, &extent)| if extent == 1 { 0 } else { stride }).collect()
     }
 
     pub(crate) fn emit(&mut self, op: TileOp, sources: &[u16], result: DType) -> u16 {
@@ -82,7 +83,12 @@ impl LoopBuilder {
         })
     }
 
+    /// Writes a register to a view. Whatever the loop reads there from now on is the register:
+    /// the memory is written only when a tile ends.
     pub(crate) fn store(&mut self, register: u16, view: &View) {
+        let source = Source::Memory(view.buffer);
+        let key = (source, self.dtypes[register as usize], view.offset, self.used(&view.strides));
+        self.known_loads.insert(key, register);
         let access = Access { offset: view.offset, strides: view.strides.clone() };
         self.stores.push((register, view.buffer, access));
     }
@@ -218,6 +224,10 @@ impl Axes {
             long.iter().copied().filter(|index| !folds || !reduced.contains(index)).collect();
         let mut r =
             merge(long.iter().copied().filter(|index| folds && reduced.contains(index)).map(axis));
+        if r.iter().any(|axis| axis.extent == 0) {
+            // Nothing is reduced, however many axes say so, and no coordinate can be counted.
+            r = vec![Axis { extent: 0, ..unit.clone() }];
+        }
         // The innermost axis is kept apart when it lies inside the reduced ones, or when nothing
         // is reduced; a reduction over the last axis has rows of one element.
         let inner = kept.last().copied().filter(|last| long.last() == Some(last));

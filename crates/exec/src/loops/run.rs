@@ -230,7 +230,12 @@ impl Run<'_> {
         for (address, &slot) in registers.iter_mut().zip(&body.slots) {
             *address = private.wrapping_add(usize::from(slot) * body.slot_bytes);
         }
-        let mut filled = false;
+        if cfg!(debug_assertions) {
+            // What a task has not written itself shows as NaN.
+            // SAFETY: these bytes are this task's own until it ends.
+            unsafe { std::ptr::write_bytes(private, 0xff, body.scratch().per_thread) };
+        }
+        let mut filled = 0;
         if body.folds.is_empty() {
             let ni = (i_end - i).min(body.tile);
             let no = if ni == i_end - i { (body.tile / ni).max(1) } else { 1 };
@@ -248,8 +253,8 @@ impl Run<'_> {
                         ni: ni.min(i_end - at),
                     };
                     // SAFETY: the regions of a task partition its own part of the space.
-                    unsafe { self.tile(&region, registers, private, filled && whole) };
-                    filled = true;
+                    unsafe { self.tile(&region, registers, private, filled) };
+                    filled = if whole { filled.max(region.elements()) } else { 0 };
                 }
             }
             return;
@@ -285,7 +290,7 @@ impl Run<'_> {
                 let region = Region { outer, r_outer: 0, o, r: 0, i, no, nr: reduced, ni: columns };
                 // SAFETY: the regions of a task partition its own part of the space.
                 unsafe { self.tile(&region, registers, private, filled) };
-                filled = true;
+                filled = filled.max(region.elements());
                 for k in 0..no {
                     // SAFETY: the regions of a task partition its own part of the space.
                     unsafe {
@@ -316,7 +321,7 @@ impl Run<'_> {
                     self.tile(&region, registers, private, filled);
                     self.accumulate(lanes, registers, 0, at, nr, columns);
                 }
-                filled = true;
+                filled = filled.max(region.elements());
                 at += nr;
             }
             // SAFETY: the regions of a task partition its own part of the space.
@@ -324,20 +329,21 @@ impl Run<'_> {
         }
     }
 
-    /// Evaluates the code on a region. `filled`: an earlier region of the task has filled the
-    /// slots of loads that do not change within it.
+    /// Evaluates the code on a region. `filled`: how many elements earlier regions of the task have
+    /// filled in the slots of loads that do not change within it. (The first region may be shorter
+    /// than the next: a block may begin within a row.)
     unsafe fn tile(
         &self,
         region: &Region,
         registers: &mut [*mut u8],
         private: *mut u8,
-        filled: bool,
+        filled: usize,
     ) {
         let body = self.body;
         let slot = |register: u16| {
             private.wrapping_add(body.slots[register as usize] as usize * body.slot_bytes)
         };
-        let n = region.no * region.nr * region.ni;
+        let n = region.elements();
         for (store, &base) in body.stores.iter().zip(&self.stores) {
             if store.direct && region.is_dense(&store.walk) {
                 let offset = body.offset(&store.walk, region) * store.dtype.size() as isize;
@@ -352,13 +358,9 @@ impl Run<'_> {
                 let walk = &load.walk;
                 let constant =
                     walk.o == 0 && walk.r == 0 && walk.r_outer.iter().all(|&stride| stride == 0);
-                if constant && filled {
+                if constant && n <= filled {
                     continue;
                 }
-                // Later regions of the task may have more rows than its first one.
-                let rows = body.tile / (region.no * region.ni).max(1);
-                let lasting = Region { nr: rows.max(region.nr), ..*region };
-                let region = if constant { &lasting } else { region };
                 let register = instruction.target as usize;
                 let offset = body.offset(walk, region);
                 match load.source {
@@ -540,6 +542,11 @@ impl Loop {
 }
 
 impl Region {
+    #[inline(always)]
+    fn elements(&self) -> usize {
+        self.no * self.nr * self.ni
+    }
+
     /// Whether the elements of a walk lie one after another in the order of a tile.
     #[inline(always)]
     fn is_dense(&self, walk: &Walk) -> bool {

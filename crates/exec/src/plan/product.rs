@@ -64,6 +64,8 @@ pub(super) fn product(
         c: 0,
     }));
     let k = match summed.as_slice() {
+        // A sum of nothing: strides of empty axes say nothing about neighbours.
+        empty if empty.iter().any(|axis| axis.extent == 0) => Axis { extent: 0, a: 0, b: 0, c: 0 },
         [] => Axis { extent: 1, a: 0, b: 0, c: 0 },
         [one] => *one,
         _ => return None,

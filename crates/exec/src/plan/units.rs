@@ -449,7 +449,8 @@ impl<'g> Units<'g> {
             Pass::WeightGradient => (&left, &result),
         };
         let convolution = Convolution {
-            population: left_members.max(right_members),
+            // Not the larger of the two: a population may be empty beside a shared operand.
+            population: if window.lhs_population { left_members } else { right_members },
             n: x[0],
             h: x[1],
             w: x[2],

@@ -33,7 +33,7 @@ pub(super) fn infer(op: &Op, inputs: &[&TensorType]) -> Inferred {
 fn infer_scan(scan: &Scan, inputs: &[&TensorType]) -> Inferred {
     let (n_carry, n_xs) = (scan.n_carry, scan.n_xs);
     ensure!(
-        n_carry + n_xs <= inputs.len(),
+        n_carry.checked_add(n_xs).is_some_and(|n| n <= inputs.len()),
         format!("{n_carry} carries and {n_xs} sequences"),
         format!("{} operands", inputs.len())
     );

@@ -126,14 +126,20 @@ pub fn infer(op: &Op, inputs: &[&TensorType]) -> Inferred {
         }
     }?;
     for ty in &types {
-        let bytes = element_count(&ty.shape).and_then(|n| n.checked_mul(ty.dtype.size()));
-        ensure!(
-            bytes.is_some_and(|bytes| bytes <= isize::MAX as usize),
-            "a result that fits the address space",
-            ty.to_string()
-        );
+        fits_address_space(ty)?;
     }
     Ok(types)
+}
+
+/// Refuses a type whose elements have no addresses, so that sizes can be multiplied afterwards.
+pub(crate) fn fits_address_space(ty: &TensorType) -> Result<(), Mismatch> {
+    let bytes = element_count(&ty.shape).and_then(|n| n.checked_mul(ty.dtype.size()));
+    ensure!(
+        bytes.is_some_and(|bytes| bytes <= isize::MAX as usize),
+        "a result that fits the address space",
+        ty.to_string()
+    );
+    Ok(())
 }
 
 fn unary_type(unary: Unary, inputs: &[&TensorType]) -> Inferred {

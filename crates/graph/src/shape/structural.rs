@@ -192,7 +192,9 @@ fn gathered(
     integers(indices)?;
     let GatherAxes { batch, trailing } = axes;
     ensure!(
-        operand.rank() > batch + trailing && indices.rank() >= batch + trailing,
+        batch
+            .checked_add(trailing)
+            .is_some_and(|matched| operand.rank() > matched && indices.rank() >= matched),
         format!("{batch} batch, one indexed and {trailing} trailing axes"),
         format!("{operand} by {indices}")
     );

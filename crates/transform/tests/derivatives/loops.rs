@@ -62,6 +62,24 @@ fn a_tangent_that_enters_on_the_way() {
     });
 }
 
+/// The rows have a tangent that reaches no result: the loop is no part of the linear map, but its
+/// results are data of it.
+#[test]
+fn a_tangent_that_a_loop_does_not_use() {
+    for length in [1, 3] {
+        check("rows unused", &[&[2], &[length, 2]], anywhere, &move |b, x| {
+            let start = b.iota(DType::F64, &[2], 0);
+            let data = scan(length, false, 2, [&[start], &[x[1].sin()], &[]], |step| {
+                (vec![step.carry[0] + 1.0], vec![step.carry[0]])
+            });
+            let next = scan(length, true, 0, [&[x[0] * data[0]], &[data[1]], &[x[1]]], |step| {
+                (vec![(step.carry[0] * step.xs[0]).sin()], vec![])
+            });
+            vec![next[0] + x[0]]
+        });
+    }
+}
+
 #[test]
 fn scans_in_scans() {
     for branching in [0, 2] {
