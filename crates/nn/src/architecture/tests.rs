@@ -161,3 +161,31 @@ fn the_shortcuts_count_and_the_noshort_variant_has_none() {
     assert!(names("resnet norm=none").contains(&"layer3.2.conv2.bias".to_owned()));
     assert!(!names("resnet norm=none bias=false").iter().any(|n| n.ends_with("bias")));
 }
+
+#[test]
+fn sizes_that_no_machine_holds_are_refused() {
+    let message = |text: &str| {
+        let built = text.parse::<Architecture>().unwrap().build(&[8, 8, 1], 10);
+        built.map(|_| text).unwrap_err().to_string()
+    };
+    assert_eq!(
+        message("mlp hidden=4294967296-4294967296"),
+        "the model is too large to be addressed: fc2.weight alone would be \
+         [4294967296, 4294967296]"
+    );
+    assert_eq!(
+        message("deep-linear depth=1000000000"),
+        "option depth of deep-linear: expected 1 to 1024, got \"1000000000\""
+    );
+    for text in [
+        "mlp hidden=18446744073709551615",
+        "deep-linear width=9223372036854775807",
+        "convnet channels=1000000000-1000000000",
+        "convnet channels=4611686018427387904 head=flatten",
+        "resnet width=1000000000 shortcut=a",
+        "resnet width=4611686018427387904",
+        "resnet width=2305843009213693952 norm=none skip=false",
+    ] {
+        assert!(!message(text).is_empty(), "{text}");
+    }
+}
