@@ -9,22 +9,27 @@ use thalweg_array::{Array, DType};
 use thalweg_data::{Provenance, Stream};
 use thalweg_formats::{dataset, idx, npz, safetensors};
 
-/// Counts the largest request of each thread.
+/// Counts what each thread holds.
 struct Counting;
 
 thread_local! {
-    static LARGEST: Cell<usize> = const { Cell::new(0) };
+    static HELD: Cell<usize> = const { Cell::new(0) };
+    static PEAK: Cell<usize> = const { Cell::new(0) };
 }
 
 // SAFETY: every call is handed on unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(layout.size())));
+        let _ = HELD.try_with(|held| {
+            held.set(held.get().saturating_add(layout.size()));
+            let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held.get())));
+        });
         // SAFETY: as the caller promises.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        let _ = HELD.try_with(|held| held.set(held.get().saturating_sub(layout.size())));
         // SAFETY: as the caller promises.
         unsafe { System.dealloc(ptr, layout) }
     }
@@ -41,32 +46,64 @@ fn read_all(bytes: &[u8]) -> bool {
     any
 }
 
-/// Reads, and holds the largest single request against what deflate could make of the bytes (as
-/// `f64` of bytes, 8 times wider), plus buffers of fixed size.
+/// Reads, and holds the most memory that any reader takes at a time against what deflate could
+/// make of the bytes (as `f64` of bytes, 8 times wider, beside the bytes themselves), what a header
+/// of text takes as a tree, and buffers of fixed size.
 fn read_bounded(bytes: &[u8], expansion: usize) -> bool {
-    LARGEST.set(0);
+    let before = HELD.get();
+    PEAK.set(before);
     let any = read_all(bytes);
-    let largest = LARGEST.get();
-    let bound = bytes.len() * 8 * expansion + (1 << 18);
-    assert!(largest <= bound, "{largest} bytes for a file of {}", bytes.len());
+    let most = PEAK.get() - before;
+    let bound = bytes.len() * (16 * expansion + 64) + (1 << 18);
+    assert!(most <= bound, "{most} bytes for a file of {}", bytes.len());
     any
 }
 
 fn mutate(bytes: &[u8], stream: &Stream) -> Vec<u8> {
-    const TELLING: [u8; 8] = [0, 1, 0x7f, 0x80, 0xff, b'9', b'-', b'"'];
+    const TELLING: [u8; 12] = [0, 1, 0x7f, 0x80, 0xff, b'9', b'-', b'"', b'[', b'{', b'(', b','];
+    const SIZES: [u64; 8] =
+        [0, 1, 0x7fff_ffff, 0x8000_0000, u32::MAX as u64, 1 << 32, 1 << 62, u64::MAX];
     let mut out = bytes.to_vec();
     for edit in 0..1 + stream.below(0, 4) {
         let draws = stream.at(edit);
         let at = draws.below(0, out.len() as u64) as usize;
-        match draws.below(1, 5) {
+        let length = 1 + draws.below(3, 16) as usize;
+        let end = (at + length).min(out.len());
+        match draws.below(1, 9) {
             0 => out[at] ^= 1 << draws.below(2, 8),
-            1 => out[at] = TELLING[draws.below(2, 8) as usize],
+            1 => out[at] = TELLING[draws.below(2, 12) as usize],
             2 => {
                 out.remove(at);
             }
-            3 => out.insert(at, TELLING[draws.below(2, 8) as usize]),
-            // A size field set to its largest value.
-            _ => out.iter_mut().skip(at).take(8).for_each(|byte| *byte = 0xff),
+            3 => out.insert(at, TELLING[draws.below(2, 12) as usize]),
+            4 => {
+                out.drain(at..end);
+            }
+            // A piece comes twice, or in place of another.
+            5 => {
+                let piece = out[at..end].to_vec();
+                let to = draws.below(4, out.len() as u64) as usize;
+                out.splice(to..to, piece);
+            }
+            6 => {
+                let to = draws.below(4, (out.len() - (end - at) + 1) as u64) as usize;
+                out.copy_within(at..end, to);
+            }
+            // A size field of two, four or eight bytes, in either order, that lies.
+            7 => {
+                let size = SIZES[draws.below(2, 8) as usize].to_le_bytes();
+                let width = 2 << draws.below(4, 3);
+                let mut field = size[..width].to_vec();
+                if draws.below(5, 2) == 1 {
+                    field.reverse();
+                }
+                out.iter_mut().skip(at).zip(field).for_each(|(byte, lie)| *byte = lie);
+            }
+            // Digits of a number in text become many.
+            _ => {
+                let digits = vec![b'9'; 1 + draws.below(2, 30) as usize];
+                out.splice(at..at, digits);
+            }
         }
         if out.is_empty() {
             break;
@@ -158,4 +195,86 @@ fn an_npz_member_that_claims_what_its_bytes_cannot_hold() {
     bytes[at..at + 4].copy_from_slice(&(1u32 << 30).to_le_bytes());
     let message = npz::read(&bytes).expect_err("a lie").to_string();
     assert!(message.contains("claims 1073741824 bytes, more than"), "{message}");
+}
+
+/// A safetensors file of a header as it stands.
+fn with_header(header: &str, data: &[u8]) -> Vec<u8> {
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
+}
+
+#[test]
+fn headers_that_nest_deeply_do_not_overflow_the_stack() {
+    for open in ["[", "{\"a\":", "{\"a\":{\"dtype\":\"F32\",\"shape\":["] {
+        let header = open.repeat(200_000);
+        assert!(!read_bounded(&with_header(&header, &[]), 1), "{open}");
+    }
+    for inner in ["(", "{", "[", "{'descr': "] {
+        let mut header = inner.repeat(60_000 / inner.len());
+        header.insert_str(0, "{'shape': ");
+        let mut array = b"\x93NUMPY\x03\x00".to_vec();
+        array.extend((header.len() as u32).to_le_bytes());
+        array.extend(header.as_bytes());
+        assert!(!read_bounded(&zipped(&[("x.npy", &array)]), 1), "{inner}");
+    }
+}
+
+fn zipped(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, bytes) in members {
+        zip.start_file(*name, options).expect("a vector takes all");
+        zip.write_all(bytes).expect("a vector takes all");
+    }
+    zip.finish().expect("a vector takes all").into_inner()
+}
+
+fn npy(shape: &str, data: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '<f4', 'fortran_order': True, 'shape': ({shape}), }}");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    [&bytes, header.as_bytes(), data].concat()
+}
+
+/// An extent of zero makes any other extent free of bytes.
+#[test]
+fn shapes_that_are_huge_and_empty_take_no_memory() {
+    let header = r#"{"w":{"dtype":"F64","shape":[0,18446744073709551615,2],"data_offsets":[0,0]}}"#;
+    read_bounded(&with_header(header, &[]), 1);
+    let idx = [&[0, 0, 0x0e, 4, 0, 0, 0, 0][..], &[0xff; 12]].concat();
+    read_bounded(&idx, 1);
+    for shape in ["0, 18446744073709551615, 2", "4294967296, 0, 4294967296, 4294967296"] {
+        read_bounded(&zipped(&[("x.npy", &npy(shape, &[]))]), 1);
+    }
+    // As many axes as the header takes, all of one element.
+    read_bounded(&zipped(&[("x.npy", &npy(&"1,".repeat(15_000), &[0; 4]))]), 1);
+    let mut ones = vec![0, 0, 8, 255];
+    ones.extend([0, 0, 0, 1].repeat(255));
+    ones.push(7);
+    assert!(read_bounded(&ones, 1));
+}
+
+/// Directory entries that name the same bytes again would make a bomb of a small file.
+#[test]
+fn members_that_share_their_bytes_are_refused() {
+    let x = Array::zeros(DType::F64, &[1 << 12]);
+    let mut bytes = Vec::new();
+    npz::write(&mut bytes, &[("x", &x)], npz::Compression::Stored).expect("valid");
+    let start = bytes.windows(4).position(|w| w == b"PK\x01\x02").expect("a directory");
+    let end = bytes.windows(4).rposition(|w| w == b"PK\x05\x06").expect("its end");
+    let entry = bytes[start..end].to_vec();
+    let mut tail = bytes.split_off(end);
+    const TIMES: u16 = 26;
+    for i in 1..TIMES {
+        let mut other = entry.clone();
+        // The name, after 46 bytes: another letter, so that no name comes twice.
+        other[46] = b'A' + i as u8;
+        bytes.extend(other);
+    }
+    tail[8..10].copy_from_slice(&TIMES.to_le_bytes());
+    tail[10..12].copy_from_slice(&TIMES.to_le_bytes());
+    let size = (entry.len() * usize::from(TIMES)) as u32;
+    tail[12..16].copy_from_slice(&size.to_le_bytes());
+    bytes.extend(tail);
+    assert!(!read_bounded(&bytes, 1));
 }

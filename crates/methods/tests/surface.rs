@@ -3,7 +3,9 @@
 mod common;
 
 use common::{Dying, exact, model, on_digits, weights};
+use std::sync::Arc;
 use thalweg_array::{Array, DType};
+use thalweg_data::{Normalization, Split, SplitConfig, digits};
 use thalweg_exec::Executor;
 use thalweg_methods::registry::Instrument;
 use thalweg_methods::surface::{
@@ -11,9 +13,10 @@ use thalweg_methods::surface::{
     Surface, between, random_planes, surface,
 };
 use thalweg_methods::{
-    BatchNorm, Context, MethodError, Objective, ObjectiveConfig, Status, evaluate,
+    BatchNorm, Context, MethodError, ModelObjective, Objective, ObjectiveConfig, Status, evaluate,
 };
-use thalweg_nn::{Model, Parameters, Role, Weights};
+use thalweg_nn::{Loss, Model, Parameters, Role, Weights};
+use thalweg_train::{Examples, Resources};
 
 fn random(
     ctx: &Context<'_>,
@@ -58,7 +61,7 @@ fn filter_normalisation_does_not_see_the_scale_of_layers() {
     let model = model("mlp hidden=12-10 bias=false activation=relu", &[8, 8, 1], 10);
     let point = weights(&model, DType::F64);
     let names = matrices(&model);
-    let other = scaled(&scaled(&point, &names[0], |_| 8.0), &names[1], |_| 0.125);
+    let other = scaled(&scaled(&point, &names[0], |_| 7.0), &names[1], |_| 1.0 / 7.0);
     let objective = on_digits(&ctx, &model, Some(64), &ObjectiveConfig::default());
     let of = |normalize, at: &Weights| {
         let config = DirectionConfig { normalize, ignore: Ignore::default() };
@@ -223,4 +226,42 @@ fn the_standard_error_covers_the_loss_of_all_data() {
     }
     // 90 expected; four binomial standard deviations are 12.
     assert!((78..=100).contains(&inside), "{inside}");
+}
+
+#[test]
+fn the_standard_error_is_that_of_a_stratified_sample_without_replacement() {
+    let executor = Executor::new(2);
+    let ctx = exact(&executor);
+    let model = model("mlp hidden=8", &[8, 8, 1], 10);
+    let point = weights(&model, DType::F64);
+    let split = Split::new(digits(), &SplitConfig::default()).unwrap();
+    let normalization = Normalization::fit(&split.train).unwrap();
+    let sizes = split.train.class_counts().unwrap();
+    let config = ObjectiveConfig { samples: Some(900), ..ObjectiveConfig::default() };
+    let (loss, data) = (Loss::default(), Some(&normalization));
+    let objective = ModelObjective::new(&ctx, &model, loss, &split.train, data, &config).unwrap();
+    let found = evaluate(&ctx, &objective, &point).unwrap();
+
+    let examples = Examples::new(objective.subset(), data, DType::F64).unwrap();
+    let other = Arc::new(Executor::new(1));
+    let evaluator = thalweg_train::Evaluator::new(other, model, loss, examples, 900).unwrap();
+    let each = evaluator.evaluate(&[point], &Resources::default()).unwrap().remove(0);
+    assert!((each.loss - found.loss).abs() < 1e-12);
+    assert_eq!(each.accuracy, found.accuracy);
+    // sum over classes of (N_c / N)^2 (1 - n_c / N_c) s_c^2 / n_c
+    let labels = objective.subset().labels().unwrap();
+    let total: usize = sizes.iter().sum();
+    let mut variance = 0.0;
+    for (class, &size) in sizes.iter().enumerate() {
+        let of_class = each.losses.iter().zip(&labels).filter(|(_, l)| **l == class as i32);
+        let losses: Vec<f64> = of_class.map(|(loss, _)| *loss).collect();
+        let n = losses.len() as f64;
+        let mean = losses.iter().sum::<f64>() / n;
+        let spread = losses.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        let (share, size) = (size as f64 / total as f64, size as f64);
+        variance += share * share * (1.0 - n / size) * spread / n;
+    }
+    let expected = variance.sqrt();
+    let error = found.standard_error.unwrap();
+    assert!((error - expected).abs() < 1e-10 * expected, "{error} {expected}");
 }

@@ -50,6 +50,14 @@ pub enum NnError {
         /// What was given.
         got: String,
     },
+    /// A model whose parameters no machine could hold.
+    #[error("the model is too large to be addressed: {name} alone would be {shape:?}")]
+    TooLarge {
+        /// Its largest parameter.
+        name: String,
+        /// The extents of that.
+        shape: Vec<usize>,
+    },
     /// A traced function that does not fit together.
     #[error(transparent)]
     Graph(#[from] GraphError),

@@ -158,6 +158,7 @@ impl Model {
         let named: Vec<_> = output_names.iter().copied().zip(results).collect();
         builder.finish(&named)?;
         let trace = trace.into_inner();
+        check_size(&trace.parameters)?;
         Ok(Model {
             network,
             architecture: None,
@@ -372,4 +373,16 @@ fn tree(expected: Vec<(String, Vec<usize>)>, arrays: Vec<Array>) -> Result<Param
         }
     }
     Ok(Parameters::from_parts(expected.into_iter().map(|(name, _)| name).collect(), arrays))
+}
+
+/// Refuses parameters that cannot be counted in bytes, as `f64` and a few times over.
+fn check_size(parameters: &[Parameter]) -> Result<(), NnError> {
+    let size = |p: &Parameter| p.shape.iter().try_fold(64usize, |n, &e| n.checked_mul(e));
+    let total = parameters.iter().try_fold(0usize, |sum, p| sum.checked_add(size(p)?));
+    if total.is_some_and(|total| isize::try_from(total).is_ok()) {
+        return Ok(());
+    }
+    let largest = parameters.iter().max_by_key(|p| size(p).unwrap_or(usize::MAX));
+    let (name, shape) = largest.map(|p| (p.name.clone(), p.shape.clone())).unwrap_or_default();
+    Err(NnError::TooLarge { name, shape })
 }

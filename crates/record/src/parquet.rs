@@ -6,6 +6,7 @@ use ::parquet::column::reader::ColumnReader;
 use ::parquet::column::writer::ColumnWriter;
 use ::parquet::data_type::ByteArray;
 use ::parquet::errors::ParquetError;
+use ::parquet::file::metadata::{KeyValue, ParquetMetaData};
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::file::writer::SerializedFileWriter;
@@ -49,7 +50,8 @@ impl Table {
         let properties = WriterProperties::builder()
             .set_created_by(format!("thalweg {}", env!("CARGO_PKG_VERSION")))
             .build();
-        let mut file = SerializedFileWriter::new(writer, schema, Arc::new(properties))?;
+        let summed = Summed { writer, sum: crc32fast::Hasher::new(), length: 0 };
+        let mut file = SerializedFileWriter::new(summed, schema, Arc::new(properties))?;
         let mut group = file.next_row_group()?;
         for (_, column) in self.columns() {
             let Some(mut writer) = group.next_column()? else { break };
@@ -70,6 +72,10 @@ impl Table {
             writer.close()?;
         }
         group.close()?;
+        file.flush()?;
+        let Summed { sum, length, .. } = file.inner();
+        let value = format!("{length} {:08x}", sum.clone().finalize());
+        file.append_key_value_metadata(KeyValue::new(SUM.into(), value));
         file.close()?;
         Ok(())
     }
@@ -80,7 +86,10 @@ impl Table {
     /// `Format` if the bytes are no such file.
     pub fn read_parquet(name: &str, bytes: Vec<u8>) -> Result<Table> {
         let wrong = |error: ParquetError| format_error(name, "a whole Parquet file", error);
-        let file = SerializedFileReader::new(Bytes::from(bytes)).map_err(wrong)?;
+        let bytes = Bytes::from(bytes);
+        let file = SerializedFileReader::new(bytes.clone()).map_err(wrong)?;
+        check_sum(name, file.metadata(), &bytes)?;
+        check_places(name, file.metadata(), bytes.len())?;
         let schema = file.metadata().file_metadata().schema_descr_ptr();
         let mut columns = Vec::new();
         for field in schema.columns() {
@@ -131,6 +140,66 @@ impl Table {
         }
         Ok(table)
     }
+}
+
+/// The key under which a file's footer says how many bytes go before it and what their check sum
+/// is. Pages have none of their own, and a changed bit would be another number.
+const SUM: &str = "thalweg.crc32";
+
+/// Hands everything on and adds it up.
+struct Summed<W> {
+    writer: W,
+    sum: crc32fast::Hasher,
+    length: usize,
+}
+
+impl<W: Write> Write for Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let n = self.writer.write(bytes)?;
+        self.sum.update(&bytes[..n]);
+        self.length += n;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// Refuses pages that are not those that were written. A file without a check sum is not ours and
+/// is taken as it is.
+fn check_sum(name: &str, metadata: &ParquetMetaData, bytes: &[u8]) -> Result<()> {
+    let entries = metadata.file_metadata().key_value_metadata();
+    let stated = entries.into_iter().flatten().find(|entry| entry.key == SUM);
+    let Some(stated) = stated.map(|entry| entry.value.as_deref().unwrap_or("")) else {
+        return Ok(());
+    };
+    let length = stated.split(' ').next().and_then(|length| length.parse().ok());
+    let got = length
+        .and_then(|length: usize| bytes.get(..length))
+        .map(|pages| format!("{} {:08x}", pages.len(), crc32fast::hash(pages)));
+    match got {
+        Some(got) if got == stated => Ok(()),
+        got => {
+            let got = got.unwrap_or_else(|| format!("{} bytes", bytes.len()));
+            Err(format_error(name, format!("pages of check sum {stated}"), got))
+        }
+    }
+}
+
+/// Refuses columns that do not lie in the file: the crate panics at places below zero and takes
+/// any size for that of a buffer.
+fn check_places(name: &str, metadata: &ParquetMetaData, size: usize) -> Result<()> {
+    for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
+        let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+        let length = column.compressed_size();
+        let end = start.checked_add(length).and_then(|end| usize::try_from(end).ok());
+        if start < 0 || length < 0 || end.is_none_or(|end| end > size) {
+            let expected = format!("column {} within {size} bytes", column.column_path());
+            return Err(format_error(name, expected, format!("{length} bytes at {start}")));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

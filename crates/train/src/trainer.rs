@@ -109,6 +109,12 @@ impl Trainer {
     /// # Errors
     /// No members, or hyper-parameters that the optimizer does not have.
     pub fn start(&self, members: &[Member]) -> Result<TrainState, TrainError> {
+        // Before anything is drawn: states and what is drawn of them have to fit beside each other.
+        let needed = members.len().saturating_mul(self.layout.bytes()).saturating_mul(2);
+        if let Some(budget) = self.resources.memory.filter(|&budget| needed > budget) {
+            let what = format!("training, of {} members,", members.len());
+            return Err(TrainError::Memory { what, needed, budget });
+        }
         let mut known: BTreeMap<u64, Weights> = BTreeMap::new();
         for member in members {
             if let std::collections::btree_map::Entry::Vacant(entry) = known.entry(member.seed) {

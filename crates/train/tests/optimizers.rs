@@ -6,7 +6,7 @@ use common::{model, trainer};
 use std::str::FromStr;
 use thalweg_array::{Array, DType};
 use thalweg_data::LastBatch;
-use thalweg_nn::Weights;
+use thalweg_nn::{Model, Multipliers, Role, Weights};
 use thalweg_train::{
     Examples, History, Length, Member, Optimizer, Schedule, Segment, Shape, TrainConfig,
 };
@@ -143,4 +143,59 @@ fn sam_without_a_radius_is_its_base() {
     let plain = run("sgd:momentum=0.9");
     assert!(run("sgd:momentum=0.9,rho=0") == plain);
     assert!(run("sgd:momentum=0.9,rho=0.1") != plain);
+}
+
+#[test]
+fn a_parameters_own_multipliers_scale_its_rate_and_its_decay() {
+    let (train, _) = common::digit_examples(DType::F64);
+    let train = common::first(&train, 32);
+    let plain = model("linear", &[8, 8, 1], 10);
+    let of_weights = |learning_rate: f64, decay: f64| {
+        plain.clone().with_multipliers(|parameter| match parameter.role {
+            Role::Weight => Multipliers { learning_rate, decay, ..Multipliers::default() },
+            _ => Multipliers::default(),
+        })
+    };
+    let start = thalweg_train::initialize(&plain, 0, DType::F64).unwrap();
+    // Where each parameter goes in one step at a rate of a tenth.
+    let moved = |model: &Model, text: &str| {
+        let config = TrainConfig {
+            optimizer: text.parse().unwrap(),
+            schedule: Schedule::default(),
+            batch: 32,
+            length: Length::Steps(1),
+            precision: DType::F64,
+            ..TrainConfig::default()
+        };
+        let trainer = trainer(1, None, model, &train, &config);
+        let mut state = trainer.start(&[Member::new(0, 0.1)]).unwrap();
+        trainer.run(&mut state, &mut thalweg_train::Unobserved).unwrap();
+        let parameters = state.weights(0).unwrap().parameters;
+        ["fc.weight", "fc.bias"].map(|name| {
+            let (from, to) = (start.parameters.get(name).unwrap(), parameters.get(name).unwrap());
+            let pairs = from.to_f64_vec().into_iter().zip(to.to_f64_vec());
+            pairs.map(|(from, to)| to - from).collect::<Vec<f64>>()
+        })
+    };
+    let near = |got: &[f64], expected: Vec<f64>| {
+        for (got, expected) in got.iter().zip(expected) {
+            assert!((got - expected).abs() < 1e-14, "{got} {expected}");
+        }
+    };
+    let [weight, bias] = moved(&plain, "sgd");
+    let [faster, same] = moved(&of_weights(3.0, 1.0), "sgd");
+    near(&faster, weight.iter().map(|step| 3.0 * step).collect());
+    near(&same, bias.clone());
+    // -lr (g + 0.5 weight_decay w), and the bias with the whole decay.
+    let [decayed, other] = moved(&of_weights(1.0, 0.5), "sgd:weight_decay=0.2");
+    let pull = |name: &str, share: f64| -> Vec<f64> {
+        let values = start.parameters.get(name).unwrap().to_f64_vec();
+        values.into_iter().map(|w| -0.1 * share * 0.2 * w).collect()
+    };
+    let sum = |a: &[f64], b: Vec<f64>| a.iter().zip(b).map(|(a, b)| a + b).collect::<Vec<f64>>();
+    near(&decayed, sum(&weight, pull("fc.weight", 0.5)));
+    near(&other, sum(&bias, pull("fc.bias", 1.0)));
+    let [all, none] = moved(&of_weights(1.0, 1.0), "sgd:weight_decay=0.2,decay_on=weights");
+    near(&all, sum(&weight, pull("fc.weight", 1.0)));
+    near(&none, bias);
 }

@@ -228,6 +228,9 @@ fn a_memory_budget_sets_the_chunk_or_is_refused() {
     let refused = with(Some(1000)).plan(8).unwrap_err();
     assert!(matches!(refused, TrainError::Memory { budget: 1000, .. }), "{refused}");
     assert!(refused.to_string().starts_with("training needs "), "{refused}");
+    let large: Vec<Member> = (0..1000).map(|seed| Member::new(seed, 0.05)).collect();
+    let refused = with(Some(1 << 20)).start(&large).unwrap_err().to_string();
+    assert!(refused.starts_with("training, of 1000 members, needs "), "{refused}");
     let (a, _) = run(&with(None), &members);
     let (b, _) = run(&with(Some(free.bytes - 1)), &members);
     assert!(a == b);

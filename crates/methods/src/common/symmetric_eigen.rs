@@ -1,7 +1,7 @@
-//! Eigenvalues of small symmetric matrices.
+//! Eigenvalues of symmetric matrices that are known entry by entry.
 //!
 //! Written out here, because its bits then depend neither on threads nor on the instruction set;
-//! the matrices are projections of at most a few hundred rows.
+//! the matrices are projections of at most a few hundred rows, or products of checkpoints.
 
 use super::vector;
 
@@ -14,12 +14,14 @@ pub struct SymmetricEigen {
     pub vectors: Vec<Vec<f64>>,
 }
 
-/// All eigenpairs of a symmetric matrix given by rows, by cyclic Jacobi rotations.
+/// All eigenpairs of a symmetric matrix given by rows: Householder's reduction to three diagonals,
+/// then the implicit QL iteration.
 ///
-/// An entry that is not finite gives eigenvalues that are NaN.
+/// Errors are of the order of rounding times the largest absolute eigenvalue. An entry that is not
+/// finite gives eigenvalues that are NaN.
 ///
 /// # Shapes    n rows of n; the lower triangle is read
-/// # Source    Golub and Van Loan, Matrix computations, section 8.5
+/// # Source    Golub and Van Loan, Matrix computations, sections 8.3.1 and 8.3.5
 ///
 /// # Example
 /// ```
@@ -31,59 +33,136 @@ pub fn symmetric_eigen(matrix: &[Vec<f64>]) -> SymmetricEigen {
     let n = matrix.len();
     let mut a: Vec<Vec<f64>> =
         (0..n).map(|i| (0..n).map(|j| matrix[i.max(j)][i.min(j)]).collect()).collect();
-    // Rows of `v` are the eigenvectors.
-    let mut v: Vec<Vec<f64>> =
+    let mut vectors: Vec<Vec<f64>> =
         (0..n).map(|i| (0..n).map(|j| f64::from(u8::from(i == j))).collect()).collect();
-    if a.iter().flatten().any(|entry| !entry.is_finite()) {
-        return SymmetricEigen { values: vec![f64::NAN; n], vectors: v };
+    let largest = a.iter().flatten().fold(0.0f64, |m, x| m.max(x.abs()));
+    if a.iter().flatten().any(|x| !x.is_finite()) {
+        return SymmetricEigen { values: vec![f64::NAN; n], vectors };
     }
-    // Convergence is quadratic; ten sweeps are usual.
-    for _ in 0..60 {
-        let mut rotated = false;
-        for p in 0..n {
-            for q in p + 1..n {
-                // An entry that rounding hides beside its diagonal has no effect any more.
-                let small = f64::EPSILON * 0.25 * (a[p][p].abs() * a[q][q].abs()).sqrt();
-                if a[p][q] == 0.0 || a[p][q].abs() <= small {
-                    continue;
-                }
-                rotated = true;
-                let theta = (a[q][q] - a[p][p]) / (2.0 * a[p][q]);
-                let t = theta.signum() / (theta.abs() + theta.hypot(1.0));
-                let c = 1.0 / t.hypot(1.0);
-                let s = t * c;
-                let rotate = |x: f64, y: f64| (c * x - s * y, s * x + c * y);
-                for k in 0..n {
-                    (a[k][p], a[k][q]) = rotate(a[k][p], a[k][q]);
-                }
-                let (head, tail) = a.split_at_mut(q);
-                for (x, y) in head[p].iter_mut().zip(tail[0].iter_mut()) {
-                    (*x, *y) = rotate(*x, *y);
-                }
-                (a[p][q], a[q][p]) = (0.0, 0.0);
-                let (head, tail) = v.split_at_mut(q);
-                for (x, y) in head[p].iter_mut().zip(tail[0].iter_mut()) {
-                    (*x, *y) = rotate(*x, *y);
-                }
-            }
+    if largest < f64::MIN_POSITIVE {
+        return SymmetricEigen { values: vec![0.0; n], vectors };
+    }
+    // A power of two near the largest entry, so that no square leaves the range of numbers.
+    let scale = f64::from_bits(largest.to_bits() & !((1 << 52) - 1));
+    a.iter_mut().for_each(|row| row.iter_mut().for_each(|x| *x /= scale));
+    let (mut diagonal, mut beside, reflections) = tridiagonal(a);
+    if !diagonalize(&mut diagonal, &mut beside, &mut vectors) {
+        return SymmetricEigen { values: vec![f64::NAN; n], vectors };
+    }
+    for vector in &mut vectors {
+        for (k, reflection) in reflections.iter().enumerate().rev() {
+            reflection.apply(&mut vector[k + 1..]);
         }
-        if !rotated {
-            break;
-        }
+        let length = vector::norm(vector);
+        vector::scale(vector, 1.0 / length);
     }
     let mut order: Vec<usize> = (0..n).collect();
-    order.sort_by(|&i, &j| a[i][i].total_cmp(&a[j][j]));
-    let values = order.iter().map(|&i| a[i][i]).collect();
-    let vectors = order
-        .iter()
-        .map(|&i| {
-            let mut vector = std::mem::take(&mut v[i]);
-            let length = vector::norm(&vector);
-            vector::scale(&mut vector, 1.0 / length);
-            vector
-        })
-        .collect();
+    order.sort_by(|&i, &j| diagonal[i].total_cmp(&diagonal[j]));
+    let values = order.iter().map(|&i| diagonal[i] * scale).collect();
+    let vectors = order.iter().map(|&i| std::mem::take(&mut vectors[i])).collect();
     SymmetricEigen { values, vectors }
+}
+
+/// `x -> x - factor v (v^T x)`.
+struct Reflection {
+    v: Vec<f64>,
+    factor: f64,
+}
+
+impl Reflection {
+    fn apply(&self, x: &mut [f64]) {
+        if self.factor != 0.0 {
+            vector::add_scaled(x, -self.factor * vector::dot(&self.v, x), &self.v);
+        }
+    }
+}
+
+/// The diagonal, the entries beside it, and the reflections that lead there: reflection `k` acts
+/// on what comes after element `k`.
+fn tridiagonal(mut a: Vec<Vec<f64>>) -> (Vec<f64>, Vec<f64>, Vec<Reflection>) {
+    let n = a.len();
+    let (mut beside, mut reflections) = (vec![0.0; n], Vec::with_capacity(n));
+    for k in 0..n.saturating_sub(1) {
+        // The matrix is symmetric: row `k` is column `k`.
+        let mut v = a[k][k + 1..].to_vec();
+        let length = vector::norm(&v);
+        if vector::norm(&v[1..]) == 0.0 {
+            beside[k] = v[0];
+            reflections.push(Reflection { v, factor: 0.0 });
+            continue;
+        }
+        beside[k] = if v[0] > 0.0 { -length } else { length };
+        v[0] -= beside[k];
+        let factor = 2.0 / vector::dot(&v, &v);
+        let mut w: Vec<f64> =
+            a[k + 1..].iter().map(|row| factor * vector::dot(&row[k + 1..], &v)).collect();
+        let along = 0.5 * factor * vector::dot(&w, &v);
+        vector::add_scaled(&mut w, -along, &v);
+        for (i, row) in a[k + 1..].iter_mut().enumerate() {
+            let row = &mut row[k + 1..];
+            for ((x, &v_j), &w_j) in row.iter_mut().zip(&v).zip(&w) {
+                *x -= v[i] * w_j + w[i] * v_j;
+            }
+        }
+        reflections.push(Reflection { v, factor });
+    }
+    ((0..n).map(|i| a[i][i]).collect(), beside, reflections)
+}
+
+/// Turns three diagonals into one; rows of `vectors` are turned alike. Whether it got there.
+fn diagonalize(d: &mut [f64], e: &mut [f64], vectors: &mut [Vec<f64>]) -> bool {
+    /// Convergence is cubic; two iterations are usual.
+    const MOST: usize = 60;
+    let n = d.len();
+    let largest = d.iter().zip(e.iter()).fold(0.0f64, |m, (d, e)| m.max(d.abs() + e.abs()));
+    for l in 0..n {
+        let mut left = MOST;
+        loop {
+            // The first entry from here on that rounding hides beside the largest: where many
+            // eigenvalues are zero, none hides beside its own diagonal.
+            let hidden = |m: &usize| e[*m].abs() <= f64::EPSILON * largest;
+            let m = (l..n - 1).find(hidden).unwrap_or(n - 1);
+            if m == l {
+                break;
+            }
+            if left == 0 {
+                return false;
+            }
+            left -= 1;
+            let mut g = (d[l + 1] - d[l]) / (2.0 * e[l]);
+            let root = (g * g + 1.0).sqrt();
+            g = d[m] - d[l] + e[l] / (g + if g < 0.0 { -root } else { root });
+            let (mut s, mut c, mut p) = (1.0, 1.0, 0.0);
+            let mut split = false;
+            for i in (l..m).rev() {
+                let (f, b) = (s * e[i], c * e[i]);
+                let r = (f * f + g * g).sqrt();
+                e[i + 1] = r;
+                if r == 0.0 {
+                    d[i + 1] -= p;
+                    e[m] = 0.0;
+                    split = true;
+                    break;
+                }
+                (s, c) = (f / r, g / r);
+                g = d[i + 1] - p;
+                let t = (d[i] - g) * s + 2.0 * c * b;
+                p = s * t;
+                d[i + 1] = g + p;
+                g = c * t - b;
+                let (head, tail) = vectors.split_at_mut(i + 1);
+                for (x, y) in head[i].iter_mut().zip(tail[0].iter_mut()) {
+                    (*x, *y) = (c * *x - s * *y, s * *x + c * *y);
+                }
+            }
+            if !split {
+                d[l] -= p;
+                e[l] = g;
+                e[m] = 0.0;
+            }
+        }
+    }
+    true
 }
 
 #[cfg(test)]
@@ -111,6 +190,43 @@ mod tests {
     }
 
     #[test]
+    fn a_large_matrix_of_low_rank_has_its_few_eigenvalues() {
+        let (stream, n, rank) = (Stream::new(0, "factors"), 300, 5);
+        let factor = |r: usize| -> Vec<f64> {
+            (0..n).map(|i| stream.at(r as u64).normal(i as u64)).collect()
+        };
+        let factors: Vec<Vec<f64>> = (0..rank).map(factor).collect();
+        let entry = |i: usize, j: usize| factors.iter().map(|f| f[i] * f[j]).sum::<f64>();
+        let matrix: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| entry(i, j)).collect()).collect();
+        let eigen = symmetric_eigen(&matrix);
+        // The others are those of the small matrix of products of the factors.
+        let small: Vec<Vec<f64>> =
+            factors.iter().map(|f| factors.iter().map(|g| vector::dot(f, g)).collect()).collect();
+        let few = symmetric_eigen(&small);
+        let zeros = eigen.values[..n - rank].iter();
+        assert!(zeros.fold(0.0f64, |m, v| m.max(v.abs())) < 1e-11);
+        for (value, expected) in eigen.values[n - rank..].iter().zip(&few.values) {
+            assert!((value - expected).abs() < 1e-11, "{value} {expected}");
+        }
+        for (i, x) in eigen.vectors.iter().enumerate() {
+            for (j, y) in eigen.vectors.iter().enumerate().skip(n - 10) {
+                let expected = f64::from(u8::from(i == j));
+                assert!((vector::dot(x, y) - expected).abs() < 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn scale_does_not_matter() {
+        let matrix = |scale: f64| vec![vec![2.0 * scale, scale], vec![scale, 2.0 * scale]];
+        for scale in [1e-300, 1e-160, 1e160, 1e300] {
+            let values = symmetric_eigen(&matrix(scale)).values;
+            assert!((values[0] / scale - 1.0).abs() < 1e-14, "{scale}: {values:?}");
+            assert!((values[1] / scale - 3.0).abs() < 1e-14, "{scale}: {values:?}");
+        }
+    }
+
+    #[test]
     fn known_spectra() {
         // Second differences: 2 - 2 cos(k pi / (n + 1)).
         let n = 12;
@@ -122,6 +238,15 @@ mod tests {
             assert!((value - (2.0 - 2.0 * angle.cos())).abs() < 1e-13);
         }
         assert_eq!(symmetric_eigen(&vec![vec![0.0; 3]; 3]).values, [0.0; 3]);
+        assert_eq!(symmetric_eigen(&[vec![-7.0]]).values, [-7.0]);
+        // Multiple eigenvalues: the identity and a matrix of ones.
+        let ones: Vec<Vec<f64>> = (0..6)
+            .map(|i: usize| (0..6).map(|j| if i == j { 3.0 } else { 1.0 }).collect())
+            .collect();
+        let values = symmetric_eigen(&ones).values;
+        assert!(
+            values[..5].iter().all(|v| (v - 2.0).abs() < 1e-14) && (values[5] - 8.0).abs() < 1e-14
+        );
         assert!(symmetric_eigen(&[vec![f64::NAN]]).values[0].is_nan());
         assert!(symmetric_eigen(&[]).values.is_empty());
     }

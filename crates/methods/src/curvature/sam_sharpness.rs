@@ -21,7 +21,7 @@ impl Default for SharpnessConfig {
 /// What [`sam_sharpness`] found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sharpness {
-    /// `L(w + rho g / |g|) - L(w)`; NaN where one of them is not finite.
+    /// `L(w + rho g / |g|) - L(w)`; not finite where one of them is not.
     pub value: f64,
     /// `L(w)`.
     pub loss: f64,

@@ -242,58 +242,6 @@ fn check(described: &[Parameter], what: &str, got: &Parameters) -> Result<(), Me
     Ok(())
 }
 
-/// The direction from one point to another, in `f64`: the other lies at coordinate one.
-///
-/// # Errors
-/// Points of different models.
-pub fn between(from: &Parameters, to: &Parameters) -> Result<Parameters, MethodError> {
-    let (from, to) =
-        (from.convert(thalweg_array::DType::F64), to.convert(thalweg_array::DType::F64));
-    Ok(to.add_scaled(-1.0, &from)?)
-}
-
-/// The direction whose arrays are `axis.<parameter>` among named arrays, as `x.fc.weight`; in the
-/// engine's layout.
-///
-/// # Errors
-/// An array that is missing, or of another shape; one of this axis that is no parameter's.
-pub fn given(
-    described: &[Parameter],
-    axis: &str,
-    entries: &[(String, Array)],
-) -> Result<Parameters, MethodError> {
-    let prefix = format!("{axis}.");
-    let of_axis =
-        || entries.iter().filter_map(|(name, array)| Some((name.strip_prefix(&prefix)?, array)));
-    if let Some((stray, _)) = of_axis().find(|(name, _)| described.iter().all(|p| p.name != *name))
-    {
-        let expected = format!("{prefix} and a parameter of the model");
-        return Err(MethodError::mismatch(
-            "a given direction",
-            expected,
-            format!("{prefix}{stray}"),
-        ));
-    }
-    let mut arrays = Vec::with_capacity(described.len());
-    for parameter in described {
-        let found = of_axis().find(|(name, _)| *name == parameter.name);
-        let expected = format!("{prefix}{} {:?}", parameter.name, parameter.shape);
-        match found {
-            Some((_, array)) if array.shape() == parameter.shape && array.dtype().is_float() => {
-                arrays.push((parameter.name.clone(), array.clone()));
-            }
-            Some((_, array)) => {
-                let got = format!("{}{:?}", array.dtype(), array.shape());
-                return Err(MethodError::mismatch("a given direction", expected, got));
-            }
-            None => {
-                return Err(MethodError::mismatch("a given direction", expected, "none"));
-            }
-        }
-    }
-    Ok(Parameters::new(arrays)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,18 +330,29 @@ mod tests {
     }
 
     #[test]
-    fn given_arrays_are_checked() {
-        let (described, weights) = convnet();
-        let mut entries: Vec<(String, Array)> =
-            weights.iter().map(|(name, array)| (format!("x.{name}"), array.clone())).collect();
-        assert_eq!(given(&described, "x", &entries).unwrap(), weights);
-        assert!(given(&described, "y", &entries).is_err());
-        entries.push(("x.extra".into(), Array::scalar(0.0)));
-        let message = given(&described, "x", &entries).unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "a given direction: expected x. and a parameter of the model, got x.extra"
-        );
+    fn filters_are_told_apart_by_the_axis_of_outputs_and_embeddings_by_their_rows() {
+        use thalweg_nn::{Axis, Initializer};
+        let zero = Initializer::Constant(0.0);
+        let described = [
+            Parameter::new("first", &[2, 3], Role::Weight, &[Axis::Output, Axis::Input], zero),
+            Parameter::new("rows", &[2, 3], Role::Embedding, &[Axis::Input, Axis::Output], zero),
+            Parameter::new("whole", &[2, 3], Role::Weight, &[Axis::Other, Axis::Other], zero),
+        ];
+        let tree = |values: &[f64; 6]| {
+            let array = Array::from_slice(&[2, 3], values).unwrap();
+            let named = described.iter().map(|p| (p.name.clone(), array.clone()));
+            Parameters::new(named.collect()).unwrap()
+        };
+        // Rows of norms 3 and 30; of the direction 1 and 2.
+        let (w, d) =
+            (tree(&[1.0, 2.0, 2.0, 10.0, 20.0, 20.0]), tree(&[1.0, 0.0, 0.0, 0.0, 2.0, 0.0]));
+        let found = normalize(&described, &w, &d, &DirectionConfig::default()).unwrap();
+        for name in ["first", "rows"] {
+            assert_eq!(found.get(name).unwrap().to_f64_vec(), [3.0, 0.0, 0.0, 0.0, 30.0, 0.0]);
+        }
+        let whole = found.get("whole").unwrap().to_f64_vec();
+        let factor = (909.0f64 / 5.0).sqrt();
+        assert!((whole[0] - factor).abs() < 1e-12 && (whole[4] - 2.0 * factor).abs() < 1e-12);
     }
 
     #[test]

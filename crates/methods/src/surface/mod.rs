@@ -1,15 +1,15 @@
 //! The loss on lines and planes through weight space.
 
 mod directions;
+mod given;
 mod grid;
 mod plane;
 mod random_surface;
 mod roughness_index;
 mod trajectory;
 
-pub use directions::{
-    DirectionConfig, Ignore, Normalize, between, given, normalize, random_direction,
-};
+pub use directions::{DirectionConfig, Ignore, Normalize, normalize, random_direction};
+pub use given::{between, given};
 pub use grid::GridRange;
 pub use plane::{Plane, Surface, surface};
 pub use random_surface::{RandomSurface, RandomSurfaceConfig, random_planes};

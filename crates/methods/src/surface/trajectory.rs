@@ -23,7 +23,8 @@ pub struct Trajectory {
     pub residual: Vec<f64>,
 }
 
-/// Checkpoints held at once on each side of the products between them.
+/// Checkpoints that are held at once at least; more where memory allows it, because each is read
+/// again for every block after its own.
 const BLOCK: usize = 16;
 
 /// The plane through one checkpoint along the two principal components of all of them.
@@ -31,8 +32,8 @@ const BLOCK: usize = 16;
 /// With differences `u_i = w_i - w_centre` and their mean `m`, the eigenvectors `c` of the centred
 /// Gram matrix `<u_i - m, u_j - m>` give the directions `sum over i of c_i (u_i - m)`, made unit;
 /// the second is made orthogonal to the first. Signs are such that the first checkpoint has no
-/// negative coordinate. `load` reads a checkpoint; two blocks of 16 of them are in memory at once,
-/// however many there are.
+/// negative coordinate. `load` reads a checkpoint; as many are in memory at once as an eighth of the
+/// budget holds, however many there are, and their number changes no bit.
 ///
 /// # Errors
 /// Fewer than three checkpoints, or ones that span no plane; a centre that is none of them;
@@ -52,10 +53,11 @@ pub fn trajectory_plane(
         let expected = format!("one of 0 to {}", n - 1);
         return Err(MethodError::config("centre of the trajectory", expected, centre));
     }
-    let blocks = n.div_ceil(BLOCK) as u64;
-    ctx.progress().start("trajectory", blocks * (blocks + 1) / 2 + 2 * n as u64);
     let origin = load(centre)?.convert(DType::F64);
     let at_origin = origin.flatten();
+    let block = (ctx.memory() / 64 / at_origin.len().max(1)).clamp(BLOCK, n.max(BLOCK));
+    let blocks = n.div_ceil(block) as u64;
+    ctx.progress().start("trajectory", blocks * (blocks + 1) / 2 + 2 * n as u64);
     let mut difference = |i: usize| -> Result<Vec<f64>, MethodError> {
         let point = load(i)?.convert(DType::F64);
         let same = point.names() == origin.names()
@@ -76,12 +78,12 @@ pub fn trajectory_plane(
     };
 
     let mut gram = vec![vec![0.0; n]; n];
-    for first in (0..n).step_by(BLOCK) {
+    for first in (0..n).step_by(block) {
         let rows =
-            (first..(first + BLOCK).min(n)).map(&mut difference).collect::<Result<Vec<_>, _>>()?;
-        for second in (0..=first).step_by(BLOCK) {
+            (first..(first + block).min(n)).map(&mut difference).collect::<Result<Vec<_>, _>>()?;
+        for second in (0..=first).step_by(block) {
             ctx.check()?;
-            for j in second..(second + BLOCK).min(n).min(first + rows.len()) {
+            for j in second..(second + block).min(n).min(first + rows.len()) {
                 let column;
                 let u = if second == first {
                     &rows[j - first]
@@ -154,7 +156,8 @@ fn components(gram: &[Vec<f64>]) -> Result<([Vec<f64>; 2], [f64; 2]), MethodErro
     let total: f64 = (0..n).map(|i| centred[i][i]).sum();
     // Rounding in the products leaves this much where there is no variance.
     let largest = gram.iter().enumerate().fold(0.0f64, |m, (i, row)| m.max(row[i]));
-    if eigen.values[n - 2] <= 64.0 * n as f64 * f64::EPSILON * largest {
+    let second = eigen.values[n - 2];
+    if second.is_nan() || second <= 64.0 * n as f64 * f64::EPSILON * largest {
         let expected = "checkpoints that span a plane";
         return Err(MethodError::mismatch("trajectory", expected, "checkpoints on a line"));
     }
@@ -238,6 +241,29 @@ mod tests {
         for residual in &found.residual[..19] {
             assert!((0.5 * expected..1.5 * expected).contains(residual), "{residual}");
         }
+    }
+
+    #[test]
+    fn many_checkpoints_are_streamed_and_blocks_change_no_bit() {
+        let points = spiral(400, 0.01);
+        let executor = Executor::new(1);
+        let plane = |memory: usize| {
+            let ctx = Context::new(&executor, 0).with_memory(memory);
+            let mut loads = 0;
+            let load = |i: usize| {
+                loads += 1;
+                Ok(tree(&points[i]))
+            };
+            (trajectory_plane(&ctx, 400, 399, load).unwrap(), loads)
+        };
+        let (whole, once) = plane(1 << 30);
+        let (blocks, often) = plane(0);
+        assert!(whole == blocks);
+        assert!((0.9..1.0).contains(&whole.explained_variance.iter().sum::<f64>()));
+        // The centre; each for the products, for the directions and for its coordinates.
+        assert_eq!(once, 1 + 3 * 400);
+        // 25 blocks of 16, each with all before it.
+        assert_eq!(often, 1 + 3 * 400 + 16 * 25 * 24 / 2);
     }
 
     #[test]

@@ -129,7 +129,9 @@ impl Layer for Traced {
             x = convolution.forward(&scope.enter(&format!("conv{}", i + 1)), x);
             x = norm.forward(&scope.enter(&format!("norm{}", i + 1)), x);
             x = activation.of(x);
-            if x.shape()[1..3].iter().all(|&extent| extent > 1) {
+            // After a mistake that the builder keeps, there may be no image any more.
+            let image = x.shape();
+            if image.len() == 4 && image[1..3].iter().all(|&extent| extent > 1) {
                 let (size, stride, padding) = (2, 2, 0);
                 x = match pool {
                     Pooling::Max => MaxPool { size, stride, padding }.forward(scope, x),

@@ -41,7 +41,8 @@ impl Options for DeepLinear {
 
 impl Design for DeepLinear {
     fn network(&self, _: &[usize], outputs: usize) -> Result<Arc<dyn Network>, NnError> {
-        require(self.depth > 0, "deep-linear", "depth", "at least 1", self.depth)?;
+        let fits = (1..=1024).contains(&self.depth);
+        require(fits, "deep-linear", "depth", "1 to 1024", self.depth)?;
         require(self.width > 0, "deep-linear", "width", "at least 1", self.width)?;
         Ok(Arc::new(Traced { options: self.clone(), outputs }))
     }

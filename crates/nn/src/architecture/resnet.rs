@@ -111,7 +111,12 @@ impl Layer for Traced {
             let scope = scope.enter(&format!("layer{}", stage + 1));
             for block in 0..(depth - 2) / 6 {
                 let stride = if stage > 0 && block == 0 { 2 } else { 1 };
-                x = self.block(&scope.enter(&block.to_string()), x, width << stage, stride);
+                x = self.block(
+                    &scope.enter(&block.to_string()),
+                    x,
+                    width.saturating_mul(1 << stage),
+                    stride,
+                );
             }
         }
         let x = GlobalAveragePool.forward(scope, x);
@@ -175,6 +180,10 @@ impl Traced {
 /// Every `stride`-th pixel, and zeros before and after the channels.
 fn pad_channels(x: Tensor<'_>, channels: usize, stride: usize) -> Tensor<'_> {
     let shape = x.shape();
+    // After a mistake that the builder keeps, there may be no image any more.
+    if shape.len() != 4 || channels < shape[3] {
+        return x;
+    }
     let strided = x.slice_all(&[0; 4], &shape, &[1, stride, stride, 1]);
     let added = channels - shape[3];
     let low = added / 2;

@@ -161,3 +161,63 @@ fn the_shortcuts_count_and_the_noshort_variant_has_none() {
     assert!(names("resnet norm=none").contains(&"layer3.2.conv2.bias".to_owned()));
     assert!(!names("resnet norm=none bias=false").iter().any(|n| n.ends_with("bias")));
 }
+
+#[test]
+fn sizes_that_no_machine_holds_are_refused() {
+    let message = |text: &str| {
+        let built = text.parse::<Architecture>().unwrap().build(&[8, 8, 1], 10);
+        built.map(|_| text).unwrap_err().to_string()
+    };
+    assert_eq!(
+        message("mlp hidden=4294967296-4294967296"),
+        "the model is too large to be addressed: fc2.weight alone would be \
+         [4294967296, 4294967296]"
+    );
+    assert_eq!(
+        message("deep-linear depth=1000000000"),
+        "option depth of deep-linear: expected 1 to 1024, got \"1000000000\""
+    );
+    for text in [
+        "mlp hidden=18446744073709551615",
+        "deep-linear width=9223372036854775807",
+        "convnet channels=1000000000-1000000000",
+        "convnet channels=4611686018427387904 head=flatten",
+        "resnet width=1000000000 shortcut=a",
+        "resnet width=4611686018427387904",
+        "resnet width=2305843009213693952 norm=none skip=false",
+    ] {
+        assert!(!message(text).is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn weights_are_drawn_as_the_scheme_and_the_activation_say() {
+    use crate::initialize::{Fan, Initializer};
+    let of = |text: &str, name: &str| {
+        let model = text.parse::<Architecture>().unwrap().build(&[8, 8, 1], 10).unwrap();
+        model.parameters().iter().find(|p| p.name == name).unwrap().initializer
+    };
+    let normal = |fan, gain| Initializer::KaimingNormal { fan, gain };
+    let root_two = std::f64::consts::SQRT_2;
+    assert_eq!(of("mlp init=kaiming", "fc1.weight"), normal(Fan::In, root_two));
+    // Nothing follows the last layer.
+    assert_eq!(of("mlp init=kaiming", "fc2.weight"), normal(Fan::In, 1.0));
+    let leaky = of("mlp init=kaiming activation=leaky(0.5)", "fc1.weight");
+    assert_eq!(leaky, normal(Fan::In, (2.0f64 / 1.25).sqrt()));
+    assert_eq!(of("mlp init=lecun", "fc1.weight"), normal(Fan::In, 1.0));
+    let tanh = of("mlp init=xavier activation=tanh", "fc1.weight");
+    assert_eq!(tanh, Initializer::XavierUniform { gain: 5.0 / 3.0 });
+    let square = of("deep-linear init=orthogonal", "fc2.weight");
+    assert_eq!(square, Initializer::Orthogonal { gain: 1.0 });
+    let siren = "mlp hidden=8-8 activation=sine(7) init=siren";
+    assert_eq!(of(siren, "fc1.weight"), Initializer::Siren { first: true, omega: 7.0 });
+    assert_eq!(of(siren, "fc2.weight"), Initializer::Siren { first: false, omega: 7.0 });
+    assert_eq!(of(siren, "fc3.weight"), Initializer::Siren { first: false, omega: 7.0 });
+    assert_eq!(of("resnet", "layer1.0.conv2.weight"), normal(Fan::Out, root_two));
+    // Nine blocks whose variances would double.
+    let damped = of("resnet norm=none", "layer1.0.conv2.weight");
+    assert_eq!(damped, normal(Fan::Out, root_two * (1.0 / 9f64.sqrt())));
+    assert_eq!(of("resnet norm=none", "layer1.0.conv1.weight"), normal(Fan::Out, root_two));
+    let plain = of("resnet norm=none skip=false", "layer1.0.conv2.weight");
+    assert_eq!(plain, normal(Fan::Out, root_two));
+}

@@ -5,6 +5,9 @@ use super::{ArraySpec, Group, METADATA};
 use crate::{RecordError, Result, format_error, shape_error};
 use serde_json::{Map, Value, json};
 
+/// How deep groups may lie in one another.
+const DEEPEST: usize = 64;
+
 /// The metadata of every node below the root, by path, parents first.
 pub(super) fn nodes(root: &Group) -> Result<Vec<(String, Value)>> {
     let mut nodes = Vec::new();
@@ -84,6 +87,11 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Group> {
         .as_object()
         .ok_or_else(|| format_error(METADATA, "consolidated metadata", "none"))?;
     for (path, node) in nodes {
+        // Every level is a call deeper for whoever walks or drops the hierarchy.
+        if path.matches('/').count() >= DEEPEST {
+            let expected = format!("at most {DEEPEST} groups in one another");
+            return Err(format_error(METADATA, expected, short(&Value::from(path.as_str()))));
+        }
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         let mut into = &mut group;
         for part in parent.split('/').filter(|part| !part.is_empty()) {

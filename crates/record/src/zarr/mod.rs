@@ -24,6 +24,9 @@ use std::collections::BTreeMap;
 
 /// The metadata key of every node.
 const METADATA: &str = "zarr.json";
+/// The most elements that are read of one array, far more than any record has. Chunks that are
+/// not there stand for fill values, so that a few bytes of metadata could claim all memory.
+const MOST_ELEMENTS: usize = 1 << 28;
 
 /// A group of arrays and further groups.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -167,8 +170,11 @@ impl Group {
     pub fn read<T: Element>(&self, store: &dyn Store, path: &str) -> Result<Vec<T>> {
         let spec = self.spec(path)?;
         check_type::<T>(path, spec)?;
-        let too_large = || format_error(path, "an array that fits memory", "a larger one");
-        let elements = spec.elements().ok_or_else(too_large)?;
+        let too_large = || {
+            let got = format!("shape {:?}", spec.shape);
+            format_error(path, format!("at most {MOST_ELEMENTS} elements"), got)
+        };
+        let elements = spec.elements().filter(|&n| n <= MOST_ELEMENTS).ok_or_else(too_large)?;
         let mut values = Vec::new();
         values.try_reserve_exact(elements).map_err(|_| too_large())?;
         values.resize(elements, T::FILL);

@@ -54,7 +54,8 @@ impl ArraySpec {
     /// The indices of all chunks, in row-major order.
     pub fn chunk_indices(&self) -> impl Iterator<Item = Vec<usize>> + use<> {
         let counts = self.chunk_counts();
-        let total: usize = counts.iter().product();
+        // An extent of zero first: the others might overflow on the way to it.
+        let total: usize = if counts.contains(&0) { 0 } else { counts.iter().product() };
         (0..total).map(move |mut flat| {
             let mut index = vec![0; counts.len()];
             for (at, &count) in index.iter_mut().zip(&counts).rev() {
