@@ -104,6 +104,8 @@ fn blocks_of_a_sum_do_not_lean_on_each_other() {
         let executor = Executor::on(Pool::scrambled(3, seed));
         let got = executor.compile(&graph).unwrap().run(inputs.to_vec()).unwrap();
         assert!(got == in_order, "seed {seed}");
+    }
+}
 
 /// A loop that reads under another name what it stores itself takes it from its register: the
 /// memory is written only when the tile ends.
