@@ -146,7 +146,7 @@ impl Array {
 
     /// The number of elements.
     pub fn len(&self) -> usize {
-        self.shape.iter().product()
+        element_count(&self.shape).unwrap_or(usize::MAX)
     }
 
     /// Whether there are no elements.
@@ -228,7 +228,9 @@ impl Array {
                 shape: self.shape.clone(),
             });
         }
-        let row_bytes = self.shape[1..].iter().product::<usize>() * self.dtype.size();
+        let row_bytes = element_count(&self.shape[1..])
+            .and_then(|n| n.checked_mul(self.dtype.size()))
+            .unwrap_or(0); // Only an array without rows has rows so large.
         let mut shape = self.shape.clone();
         shape[0] = range.len();
         Ok(Array {

@@ -18,7 +18,9 @@ impl<'b> Tensor<'b> {
     #[track_caller]
     pub fn mean(self, axes: &[usize]) -> Tensor<'b> {
         let shape = self.shape();
-        let n: usize = axes.iter().filter_map(|&axis| shape.get(axis)).product();
+        let extents = axes.iter().filter_map(|&axis| shape.get(axis));
+        // Of some axes the product may overflow where that of all is zero.
+        let n = extents.fold(1usize, |n, &extent| n.saturating_mul(extent));
         self.sum(axes) * (1.0 / n as f64)
     }
 
@@ -98,7 +100,7 @@ impl<'b> Tensor<'b> {
     #[track_caller]
     pub fn window_max(self, window: &Window) -> Tensor<'b> {
         let places = self.builder().emit_one(Op::WindowArgMax(window.clone()), &[self]);
-        let flat = self.reshape(&[self.shape().iter().product()]);
+        let flat = self.reshape(&[self.ty().element_count()]);
         flat.gather(places, GatherAxes { batch: 0, trailing: 0 })
     }
 

@@ -270,7 +270,7 @@ fn trace(seed: u64) {
 
 #[test]
 fn misuse_is_an_error_and_never_a_panic() {
-    let count = std::env::var("MISUSES").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000);
+    let count = std::env::var("MISUSES").ok().and_then(|n| n.parse().ok()).unwrap_or(60_000);
     let mut failed: Vec<u64> = Vec::new();
     for seed in 0..count {
         if catch_unwind(AssertUnwindSafe(|| trace(seed))).is_err() {
@@ -281,4 +281,21 @@ fn misuse_is_an_error_and_never_a_panic() {
         }
     }
     assert!(failed.is_empty(), "seeds {failed:?}");
+}
+
+/// Every one of 2^60 windows that start in the padding would have its element: they are not to be
+/// looked at one by one.
+#[test]
+fn windows_without_number_are_refused_at_once() {
+    let b = Builder::new(DType::F64);
+    let x = b.input("x", TensorType::new(DType::F64, [1]));
+    let padding = (1 << 61) - 2;
+    let window = Window {
+        size: vec![1 << 60],
+        stride: vec![2],
+        padding: vec![(padding, padding)],
+        dilation: vec![2],
+    };
+    let error = b.finish(&[("y", x.window_max(&window))]).unwrap_err();
+    assert_eq!(error.op, "window_arg_max");
 }

@@ -136,6 +136,10 @@ fn windowed(input: &TensorType, window: &Window) -> Result<Vec<usize>, Mismatch>
         .collect()
 }
 
+/// Most windows that may start in the padding before an operand shorter than a step: each is looked
+/// at, and no one means as many.
+const MOST_BEFORE: usize = 1 << 16;
+
 /// Whether each of `n_windows` windows along an axis has an element that is not padding. With
 /// dilation a window may step over a short operand altogether.
 fn each_holds_an_element(extent: usize, n_windows: usize, window: &Window, axis: usize) -> bool {
@@ -147,8 +151,13 @@ fn each_holds_an_element(extent: usize, n_windows: usize, window: &Window, axis:
     if extent == 0 || high >= reach || low >= reach {
         return false;
     }
-    dilation == 1
-        || (0..n_windows).map(|i| i * window.stride[axis]).take_while(|&start| start < low).all(
+    // Steps no longer than the operand do not step over it.
+    if dilation <= extent {
+        return true;
+    }
+    let before = n_windows.min(low.div_ceil(window.stride[axis]));
+    before <= MOST_BEFORE
+        && (0..n_windows).map(|i| i * window.stride[axis]).take_while(|&start| start < low).all(
             |start| {
                 let steps = (low - start).div_ceil(dilation);
                 steps < size && start + steps * dilation - low < extent
