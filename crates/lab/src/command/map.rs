@@ -2,15 +2,15 @@
 
 use super::train::describe;
 use super::{Outcome, direction_config, explain, loss_name, provenance, within};
-use crate::data_source::{DataChoice, PreparedData};
+use crate::data_source::{DataChoice, DataOptions, PreparedData};
 use crate::error::{LabError, Result};
 use crate::measure::{self, SpectrumConfig};
 use crate::model_source::{WeightsFile, open_models};
 use crate::range::{Axis, MOST_POINTS};
-use crate::run_directory::{METRICS, Output, RunDirectory};
+use crate::run_directory::{METRICS, Output, RunDirectory, UNITS};
 use crate::session::Session;
 use crate::study::{BudgetSection, Common, TrainOptions, TrainSettings};
-use crate::subject::{ObjectiveChoice, Subject, data_of};
+use crate::subject::{ObjectiveChoice, Subject};
 use crate::train::Training;
 use crate::units::Units;
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ pub struct MapRequest {
     /// How networks are trained.
     pub training: TrainOptions,
     /// Which data; without a name those of the models.
-    pub data: DataChoice,
+    pub data: DataOptions,
     /// What is measured.
     pub settings: MapSettings,
     /// Where to.
@@ -123,16 +123,17 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
         direction_config(wanted.normalize.as_deref(), Normalize::Filter, &wanted.ignore)?;
     let files: Vec<WeightsFile> =
         request.models.iter().map(|model| open_models(model)).collect::<Result<Vec<_>>>()?.concat();
-    let mut choice = request.data.clone();
-    data_of(&mut choice, &files);
     let settings = request.training.settings(session.seed)?;
-    let data = PreparedData::load(&mut choice, session.seed)?;
+    let (choice, data) = PreparedData::choose(&request.data, &files, session.seed)?;
     let networks = match files.is_empty() {
         true => to_train(&request.architectures, &settings, &data)?,
         false => read(session, &files, request.architectures.first(), &data)?,
     };
     let trains = files.is_empty();
-    let loss = networks.first().map(|(_, origin)| origin.loss()).transpose()?.unwrap_or_default();
+    let loss = match &request.training.loss {
+        Some(text) => text.parse()?,
+        None => networks.first().map(|(_, origin)| origin.loss()).transpose()?.unwrap_or_default(),
+    };
     let train = networks.first().and_then(|(_, origin)| match origin {
         Origin::Train { settings, .. } => Some((**settings).clone()),
         Origin::File(_) => None,
@@ -176,10 +177,10 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
             mapped.push(measure_one(session, run, prepared, &study, map, &directions)?);
         }
         session.console.about("");
-        write_results(run, &mapped)?;
         if trains {
             run.write_table(METRICS, &join(tables)?)?;
         }
+        write_results(run, &mapped)?;
         Ok(mapped)
     })?;
     session.console.finish();
@@ -198,6 +199,7 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
 }
 
 fn check(request: &MapRequest) -> Result<()> {
+    request.data.check()?;
     let settings = &request.settings;
     let fault = |text: String| Err(LabError::Usage(text));
     let grid = u128::from(settings.grid.points).pow(2);
@@ -220,8 +222,17 @@ fn check(request: &MapRequest) -> Result<()> {
     for text in &request.architectures {
         text.parse::<Architecture>().map_err(|e| crate::error::usage("--arch")(&e))?;
     }
-    if !request.models.is_empty() && request.architectures.len() > 1 {
+    if request.models.is_empty() {
+        return Ok(());
+    }
+    if request.architectures.len() > 1 {
         return fault("--arch: expected one for the models that are given".into());
+    }
+    let untrained = TrainOptions { loss: request.training.loss.clone(), ..Default::default() };
+    if request.training != untrained {
+        return fault(
+            "models that are given are not trained: leave out what says how to train".into(),
+        );
     }
     Ok(())
 }
@@ -261,7 +272,10 @@ fn read(
     let mut networks = Vec::new();
     for file in files {
         let subject = Subject::new(session, file, architecture.map(String::as_str), data)?;
-        let name = unique(subject.name.clone(), &networks);
+        // Members of several runs are told apart by their runs.
+        let twice = files.iter().filter(|other| other.name == file.name).count() > 1;
+        let name = if twice { file.long_name() } else { file.name.clone() };
+        let name = unique(name, &networks);
         networks.push((name, Origin::File(Box::new(subject))));
     }
     Ok(networks)
@@ -322,7 +336,7 @@ impl Origin {
             Origin::Train { model, settings } => (model, settings),
         };
         let slug = slug(name);
-        let training = Training { name: &slug, data, data_name: &choice.name, model, settings };
+        let training = Training { name: &slug, data, choice, model, settings };
         let mut trained = crate::train::train(session, run, &training)?;
         let subject = Subject {
             name: name.to_owned(),
@@ -363,8 +377,9 @@ fn measure_one(
     let Prepared { subject, curves, .. } = prepared;
     let name = subject.name.as_str();
     let slug = slug(name);
-    let units = Units::new(run.join("units"));
+    let units = Units::new(run.join(UNITS));
     let ctx = session.context(&units)?.within(&slug);
+    let test_accuracy = subject.test_accuracy(session)?;
     let objective = subject.objective(&ctx, &study.objective)?;
     let weights = &subject.weights;
     let planes = random_planes(&ctx, &objective, weights, config, 1, true)?;
@@ -401,7 +416,6 @@ fn measure_one(
         RoughnessConfig { directions: settings.roughness_directions, ..RoughnessConfig::default() };
     let roughness = roughness_index(&ctx, &objective, weights, &roughness)?;
     let roughness: Quantity = measure::estimate(&roughness.index).into();
-    let test_accuracy = subject.test_accuracy(session)?;
     let trace = spectrum.trace.unwrap_or(Quantity::Exact(f64::NAN));
     let record = measure::surface(&found, attributes)?;
     let parameters = subject.model.parameter_count() as u64;
@@ -451,7 +465,6 @@ fn write_results(run: &RunDirectory, mapped: &[Mapped]) -> Result<()> {
         root = root.group(&one.slug, group);
     }
     let store = run.results();
-    root.create(&store)?;
     for one in mapped {
         one.surface.write_values(&store, &root, &one.slug)?;
         for (line, name) in one.lines.iter().zip(["line_x", "line_y"]) {
@@ -461,7 +474,8 @@ fn write_results(run: &RunDirectory, mapped: &[Mapped]) -> Result<()> {
             spectrum.write_values(&store, &root, &format!("{}/spectrum", one.slug))?;
         }
     }
-    Ok(())
+    // Last: a store that can be opened is whole.
+    Ok(root.create(&store)?)
 }
 
 /// The measurements of all networks in one table, with a column that names the network.
