@@ -2,6 +2,7 @@
 
 mod export;
 mod map;
+mod networks;
 mod spectrum;
 mod surface;
 mod train;
