@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
 use thalweg_lab::{Axis, Bytes, Precision, parse_rates, parse_seeds};
 
@@ -97,15 +97,17 @@ pub struct DataArguments {
     /// of IDX files [default: the model's own, or digits].
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
-    /// Share of the examples for the test part, if the data bring none of their own.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
-    pub test_fraction: f64,
-    /// Train on so many examples at most, stratified by class.
+    /// Share of the examples for the test part, if the data bring none of their own [default: as
+    /// the model was trained, or 0.2].
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub test_fraction: Option<f64>,
+    /// Take so many examples at most for training, stratified by class [default: as the model was
+    /// trained, or all].
     #[arg(long, value_name = "N")]
     pub subsample: Option<usize>,
-    /// Draw this share of the training labels anew.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub label_noise: f64,
+    /// Draw this share of the training labels anew [default: as the model was trained, or 0].
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub label_noise: Option<f64>,
 }
 
 /// How networks are trained.
@@ -130,7 +132,7 @@ pub struct TrainingArguments {
     #[arg(long, value_name = "TEXT")]
     pub schedule: Option<String>,
     /// Weight decay, in place of the optimizer's.
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub weight_decay: Option<f64>,
     /// Loss: cross-entropy, mse, half-squared-error or bce, with options as
     /// "cross-entropy smoothing=0.1" [default: cross-entropy for classes, mse for values].
@@ -156,7 +158,7 @@ pub struct TrainArguments {
     #[arg(long, value_name = "SEEDS", value_parser = seeds)]
     pub seeds: Option<Seeds>,
     /// Learning rates, as 0.1,0.03 [default: 0.1; 0.001 for adam and adamw].
-    #[arg(long, value_name = "RATES", value_parser = rates)]
+    #[arg(long, value_name = "RATES", value_parser = rates, allow_negative_numbers = true)]
     pub lr: Option<Rates>,
     /// Keep the weights every so many epochs, in trajectory/; 0: only at the end.
     #[arg(long, value_name = "EPOCHS", default_value_t = 0)]
@@ -233,7 +235,7 @@ pub struct MapArguments {
     #[arg(long, value_name = "N")]
     pub train_seed: Option<u64>,
     /// Learning rate of the networks that are trained [default: 0.1].
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     pub lr: Option<f64>,
     /// Coordinates of the surface along both directions, as A:B:N.
     #[arg(long, value_name = "A:B:N", default_value = "-1:1:31", allow_hyphen_values = true)]
@@ -257,7 +259,7 @@ pub struct MapArguments {
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub probes: usize,
     /// Distance of SAM's ascent.
-    #[arg(long, value_name = "X", default_value_t = 0.05)]
+    #[arg(long, value_name = "X", default_value_t = 0.05, allow_negative_numbers = true)]
     pub rho: f64,
     /// Random directions of the roughness index.
     #[arg(long, value_name = "N", default_value_t = 10)]
@@ -322,9 +324,9 @@ pub struct SpectrumArguments {
     /// Architecture of a .safetensors file that does not say it.
     #[arg(long, value_name = "TEXT")]
     pub arch: Option<String>,
-    /// How many of the largest eigenvalues.
-    #[arg(long, value_name = "K", default_value_t = 5)]
-    pub top: usize,
+    /// How many of the largest eigenvalues [default: 5, or as many as there are].
+    #[arg(long, value_name = "K")]
+    pub top: Option<usize>,
     /// How many of the smallest eigenvalues.
     #[arg(long, value_name = "K", default_value_t = 0)]
     pub bottom: usize,
@@ -336,7 +338,7 @@ pub struct SpectrumArguments {
           default_missing_value = "8")]
     pub density: usize,
     /// Largest residual of an eigenvalue, as a share of the largest.
-    #[arg(long, value_name = "X", default_value_t = 1e-3)]
+    #[arg(long, value_name = "X", default_value_t = 1e-3, allow_negative_numbers = true)]
     pub tolerance: f64,
     /// How the loss is evaluated.
     #[command(flatten)]
@@ -369,12 +371,13 @@ fn trace(text: &str) -> Result<Trace, String> {
 
 /// Arguments of `export`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("format").required(true).args(["csv", "npz"]))]
 pub struct ExportArguments {
     /// The run directory.
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
     /// Write CSV files.
-    #[arg(long, required_unless_present = "npz", conflicts_with = "npz")]
+    #[arg(long)]
     pub csv: bool,
     /// Write one .npz file.
     #[arg(long)]

@@ -5,19 +5,14 @@ use crate::{figures, request};
 use clap::CommandFactory;
 use thalweg_lab::command::{self, Outcome};
 use thalweg_lab::{Result, list_data};
-use thalweg_record::reply::{Body, DataBody, MapBody};
+use thalweg_record::reply::{Body, CompletionsBody, DataBody, MapBody};
 
-/// What there is to tell when a command is done.
-pub enum Done {
-    /// A result, in words or as one JSON object.
-    Result {
-        /// The directory written.
-        run: Option<String>,
-        /// The keys of the JSON object.
-        body: Body,
-    },
-    /// Text for another program.
-    Text(Vec<u8>),
+/// What there is to tell when a command is done, in words or as one JSON object.
+pub struct Done {
+    /// The directory written.
+    pub run: Option<String>,
+    /// The keys of the JSON object.
+    pub body: Body,
 }
 
 /// Runs the command that was given.
@@ -51,14 +46,16 @@ pub fn run(arguments: &Arguments) -> Result<Done> {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Arguments::command(), "thalweg", &mut script);
-            Ok(Done::Text(script))
+            let script = String::from_utf8_lossy(&script).into_owned();
+            let shell = shell.to_string();
+            Ok(plain(Body::Completions(CompletionsBody { shell, script })))
         }
     }
 }
 
 /// A result that is no run.
 fn plain(body: Body) -> Done {
-    Done::Result { run: None, body }
+    Done { run: None, body }
 }
 
 /// Writes the page and the figures.
@@ -71,5 +68,5 @@ fn finish(outcome: Outcome) -> Result<Done> {
         other => other,
     };
     let run = outcome.run.path().display().to_string();
-    Ok(Done::Result { run: Some(run), body })
+    Ok(Done { run: Some(run), body })
 }

@@ -10,7 +10,7 @@ use thalweg_lab::command::{
     TrainRequest,
 };
 use thalweg_lab::{
-    Budget, DataChoice, ObjectiveChoice, Output, Result, Session, TrainOptions, Verbosity,
+    Budget, DataOptions, ObjectiveChoice, Output, Result, Session, TrainOptions, Verbosity,
 };
 
 /// The session of a command.
@@ -23,7 +23,7 @@ pub fn session(everywhere: &Everywhere) -> Result<Session> {
     };
     let mut session = Session::new(budget, everywhere.precision, everywhere.seed, verbosity);
     // The program by its name: where it was started from is nobody's concern.
-    let words = env::args().skip(1).map(|word| quoted(&word));
+    let words = env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy()));
     let words: Vec<String> = std::iter::once("thalweg".to_owned()).chain(words).collect();
     session.command_line = Some(words.join(" "));
     Ok(session)
@@ -43,13 +43,13 @@ fn output(everywhere: &Everywhere) -> Output {
     Output { out: everywhere.out.clone(), resume: everywhere.resume }
 }
 
-/// Which data; without a name the laboratory decides.
-fn data(arguments: &DataArguments) -> DataChoice {
-    DataChoice {
+/// Which data, as far as it was given.
+fn data(arguments: &DataArguments) -> DataOptions {
+    DataOptions {
+        name: arguments.data.clone(),
         test_fraction: arguments.test_fraction,
-        subsample: arguments.subsample.unwrap_or(0),
+        subsample: arguments.subsample,
         label_noise: arguments.label_noise,
-        ..DataChoice::new(arguments.data.clone().unwrap_or_default())
     }
 }
 
@@ -150,8 +150,9 @@ pub fn spectrum(arguments: &SpectrumArguments, everywhere: &Everywhere) -> Spect
         architecture: arguments.arch.clone(),
         data: data(&arguments.data),
         objective: objective(&arguments.objective),
+        top: arguments.top,
         settings: SpectrumSettings {
-            top: arguments.top,
+            top: 0,
             bottom: arguments.bottom,
             tolerance: arguments.tolerance,
             trace_probes,

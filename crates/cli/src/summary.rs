@@ -72,13 +72,24 @@ pub fn text(reply: &Reply) -> String {
                 pair("loss at the centre", number(body.loss)),
                 pair("points", body.points.to_string()),
                 pair("not finite", body.not_finite.to_string()),
-                pair("directions", format!("{}, scaled by {}", body.directions, body.normalize)),
+                pair(
+                    "directions",
+                    match body.normalize.as_str() {
+                        "none" => format!("{}, not scaled", body.directions),
+                        scale => format!("{}, scaled by {scale}", body.directions),
+                    },
+                ),
                 pair("batch norm", body.batch_norm.clone()),
                 pair("examples", body.samples.to_string()),
             ];
             for (name, point) in [("lowest", &body.minimum), ("highest", &body.maximum)] {
                 if let Some(point) = point {
-                    let at = format!("{} at ({}, {})", number(point.loss), point.x, point.y);
+                    let at = format!(
+                        "{} at ({}, {})",
+                        number(point.loss),
+                        number(point.x),
+                        number(point.y)
+                    );
                     rows.push(pair(name, at));
                 }
             }
@@ -123,6 +134,7 @@ pub fn text(reply: &Reply) -> String {
             text
         }
         Body::Export(body) => body.files.iter().map(|file| format!("{file}\n")).collect(),
+        Body::Completions(body) => body.script.clone(),
         Body::Papers(_) | Body::Reproduce(_) => String::new(),
     };
     if let Some(run) = &reply.run {

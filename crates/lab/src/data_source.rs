@@ -1,12 +1,52 @@
 //! `DATA`: where it is, how it is split and scaled.
 
 use crate::error::{LabError, Result};
+use crate::model_source::WeightsFile;
 use serde::{Deserialize, Serialize};
 use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
-use thalweg_data::{Dataset, Normalization, Split, SplitConfig, Stream, Subset, Test, Train};
+use thalweg_data::{
+    DataError, Dataset, Normalization, Split, SplitConfig, Stream, Subset, Targets, Test, Train,
+};
 use thalweg_formats::dataset;
+use thalweg_nn::Loss;
+
+/// What is asked of the data. What is not asked for is as it was when the model was trained, or a
+/// default.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DataOptions {
+    /// A built-in name, or the path of a file or folder.
+    pub name: Option<String>,
+    /// Share of the examples for the test part.
+    pub test_fraction: Option<f64>,
+    /// So many training examples at most.
+    pub subsample: Option<usize>,
+    /// Share of the training labels that are drawn anew.
+    pub label_noise: Option<f64>,
+}
+
+impl DataOptions {
+    /// Refuses what the command line alone shows to be wrong.
+    ///
+    /// # Errors
+    /// `Usage` with the option.
+    pub fn check(&self) -> Result<()> {
+        let fault = |text: String| Err(LabError::Usage(text));
+        match self {
+            DataOptions { test_fraction: Some(share), .. } if !(0.0..1.0).contains(share) => {
+                fault(format!("--test-fraction {share}: expected at least 0 and below 1"))
+            }
+            DataOptions { label_noise: Some(share), .. } if !(0.0..=1.0).contains(share) => {
+                fault(format!("--label-noise {share}: expected 0 to 1"))
+            }
+            DataOptions { subsample: Some(0), .. } => {
+                fault("--subsample 0: expected at least 1 example".into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 /// Which data, and what is done to it before anything else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,6 +55,8 @@ pub struct DataChoice {
     pub name: String,
     /// SHA-256 of the contents and of the fixed parts; empty until the data were read.
     pub fingerprint: String,
+    /// The root of the streams that split, thin and disturb the data.
+    pub seed: u64,
     /// Share of the examples for the test part, if the data bring none of their own.
     pub test_fraction: f64,
     /// So many training examples at most, stratified; 0: all.
@@ -25,10 +67,11 @@ pub struct DataChoice {
 
 impl DataChoice {
     /// Data as they are.
-    pub fn new(name: impl Into<String>) -> DataChoice {
+    pub fn new(name: impl Into<String>, seed: u64) -> DataChoice {
         DataChoice {
             name: name.into(),
             fingerprint: String::new(),
+            seed,
             test_fraction: 0.2,
             subsample: 0,
             label_noise: 0.0,
@@ -61,18 +104,49 @@ pub fn search_folders() -> Vec<PathBuf> {
 }
 
 impl PreparedData {
-    /// Reads, splits and measures; fills the fingerprint of `choice` in.
+    /// Reads, splits and measures the data that are asked for, or those of the models, or the
+    /// digits.
     ///
-    /// The split draws from `split/test`, a smaller training part from `data/subsample` and noise
-    /// from `data/label-noise`, all of them streams of `seed`.
+    /// A model's data are those that it was trained on: its test part stays a test part whatever
+    /// `seed` is now, and its training part is the one that it saw.
     ///
     /// # Errors
-    /// `Format` if there are no such data, `Data` if they are of no use.
-    pub fn load(choice: &mut DataChoice, seed: u64) -> Result<PreparedData> {
-        let dataset = dataset::load(&choice.name, &search_folders())?;
-        choice.fingerprint = dataset.fingerprint().to_owned();
-        let config =
-            SplitConfig { test_fraction: choice.test_fraction, validation_fraction: 0.0, seed };
+    /// `Format` if there are no such data, `Input` if they are of no use.
+    pub(crate) fn choose(
+        options: &DataOptions,
+        models: &[WeightsFile],
+        seed: u64,
+    ) -> Result<(DataChoice, PreparedData)> {
+        let mut of_models = models.iter().filter_map(|model| model.info.data.as_ref());
+        let named = of_models.clone().next().map(|data| data.name.clone());
+        let name = options.name.clone().or(named).unwrap_or_else(|| "digits".to_owned());
+        let dataset = dataset::load(&name, &search_folders())?;
+        let fingerprint = dataset.fingerprint();
+        let trained = of_models.find(|data| data.fingerprint == fingerprint).cloned();
+        let known = trained.unwrap_or_else(|| DataChoice::new(name.clone(), seed));
+        let choice = DataChoice {
+            name,
+            fingerprint: fingerprint.to_owned(),
+            test_fraction: options.test_fraction.unwrap_or(known.test_fraction),
+            subsample: options.subsample.unwrap_or(known.subsample),
+            label_noise: options.label_noise.unwrap_or(known.label_noise),
+            seed: known.seed,
+        };
+        let prepared = PreparedData::new(dataset, &choice)
+            .map_err(|error| LabError::Input(format!("{}: {error}", choice.name)))?;
+        Ok((choice, prepared))
+    }
+
+    /// Splits and measures.
+    ///
+    /// The split draws from `split/test`, a smaller training part from `data/subsample` and noise
+    /// from `data/label-noise`, all of them streams of the choice's seed.
+    fn new(
+        dataset: Arc<Dataset>,
+        choice: &DataChoice,
+    ) -> std::result::Result<PreparedData, DataError> {
+        let DataChoice { seed, test_fraction, .. } = *choice;
+        let config = SplitConfig { test_fraction, validation_fraction: 0.0, seed };
         let split = Split::new(dataset.clone(), &config)?;
         let mut train = split.train;
         if choice.subsample > 0 {
@@ -87,11 +161,36 @@ impl PreparedData {
         Ok(PreparedData { dataset, train, test: split.test, normalization })
     }
 
+    /// Refuses a loss that the targets do not have.
+    ///
+    /// # Errors
+    /// `Input` for cross-entropy with targets that are neither labels nor probabilities.
+    pub(crate) fn check_loss(&self, loss: &Loss) -> Result<()> {
+        let (Loss::CrossEntropy { .. }, Targets::Values(values)) = (loss, self.dataset.targets())
+        else {
+            return Ok(());
+        };
+        // Single precision leaves a sum of probabilities this close to one.
+        const ROUNDING: f64 = 1e-3;
+        let probabilities = values.to_f64_vec().chunks(self.outputs().max(1)).all(|row| {
+            row.iter().all(|&value| value >= 0.0)
+                && (row.iter().sum::<f64>() - 1.0).abs() <= ROUNDING
+        });
+        if probabilities && self.outputs() > 1 {
+            return Ok(());
+        }
+        Err(LabError::Input(format!(
+            "the targets of {} are real values: cross-entropy needs labels or the probabilities \
+             of classes, so give --loss mse",
+            self.dataset.name()
+        )))
+    }
+
     /// Units that a model of these data has: classes, or values to predict.
     pub fn outputs(&self) -> usize {
         match self.dataset.targets() {
-            thalweg_data::Targets::Classes { n_classes, .. } => *n_classes,
-            thalweg_data::Targets::Values(values) => values.shape().get(1).copied().unwrap_or(1),
+            Targets::Classes { n_classes, .. } => *n_classes,
+            Targets::Values(values) => values.shape().get(1).copied().unwrap_or(1),
         }
     }
 
@@ -111,21 +210,63 @@ impl PreparedData {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use thalweg_array::Array;
+    use thalweg_data::Provenance;
+
+    fn digits(options: DataOptions, seed: u64) -> (DataChoice, PreparedData) {
+        PreparedData::choose(&options, &[], seed).unwrap()
+    }
 
     #[test]
     fn the_embedded_digits_are_split_and_measured() {
-        let mut choice = DataChoice::new("digits");
-        let data = PreparedData::load(&mut choice, 0).unwrap();
+        let (choice, data) = digits(DataOptions::default(), 0);
         assert_eq!((data.train.len(), data.test.len(), data.outputs()), (1438, 359, 10));
         assert_eq!(choice.fingerprint.len(), 64);
         assert!(data.part("validation").is_err());
-        choice.subsample = 100;
-        assert_eq!(PreparedData::load(&mut choice, 0).unwrap().train.len(), 100);
+        let options = DataOptions { subsample: Some(100), ..DataOptions::default() };
+        assert_eq!(digits(options, 0).1.train.len(), 100);
+    }
+
+    #[test]
+    fn shares_that_are_none_are_the_command_lines_fault() {
+        let options = DataOptions::default();
+        for options in [
+            DataOptions { test_fraction: Some(1.0), ..options.clone() },
+            DataOptions { test_fraction: Some(f64::NAN), ..options.clone() },
+            DataOptions { label_noise: Some(-0.1), ..options.clone() },
+            DataOptions { subsample: Some(0), ..options.clone() },
+        ] {
+            let error = options.check().unwrap_err();
+            assert!(error.exit_code() == 2 && error.to_string().starts_with("--"), "{error}");
+        }
+        options.check().unwrap();
     }
 
     #[test]
     fn unknown_data_are_named() {
-        let error = PreparedData::load(&mut DataChoice::new("no/such.npz"), 0).unwrap_err();
+        let options = DataOptions { name: Some("no/such.npz".into()), ..DataOptions::default() };
+        let error = PreparedData::choose(&options, &[], 0).unwrap_err();
         assert!(error.to_string().contains("no/such.npz") && error.exit_code() == 1, "{error}");
+    }
+
+    #[test]
+    fn cross_entropy_needs_labels_or_probabilities() {
+        let check = |columns: usize, targets: &[f32]| {
+            let n = targets.len() / columns;
+            let inputs = Array::from_slice(&[n, 1], &vec![1.0f32; n]).unwrap();
+            let targets = Array::from_slice(&[n, columns], targets).unwrap();
+            let dataset = Dataset::regression("values", &inputs, &targets, Provenance::default());
+            let choice = DataChoice::new("values", 0);
+            let data = PreparedData::new(Arc::new(dataset.unwrap()), &choice).unwrap();
+            data.check_loss(&Loss::MeanSquaredError).unwrap();
+            data.check_loss(&Loss::default())
+        };
+        assert!(check(2, &[0.25, 0.75].repeat(5)).is_ok());
+        for (columns, targets) in [(1, [1.0, 1.0]), (2, [0.5, 0.7]), (2, [-1.0, 2.0])] {
+            let message = check(columns, &targets.repeat(5)).unwrap_err().to_string();
+            assert!(message.contains("--loss mse"), "{message}");
+        }
+        let (_, digits) = digits(DataOptions::default(), 0);
+        digits.check_loss(&Loss::default()).unwrap();
     }
 }

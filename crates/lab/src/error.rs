@@ -101,6 +101,25 @@ impl LabError {
         }
     }
 
+    /// Whether going on later may succeed: the user stopped the run, the disk was full, or the
+    /// budget too small.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            LabError::Interrupted
+            | LabError::File { .. }
+            | LabError::Record(RecordError::Io { .. })
+            | LabError::Train(TrainError::Memory { .. })
+            | LabError::Exec(ExecError::OutOfMemory { .. }) => true,
+            LabError::Method(error) => matches!(
+                error,
+                MethodError::Memory { .. }
+                    | MethodError::Store { .. }
+                    | MethodError::Exec(ExecError::OutOfMemory { .. })
+            ),
+            _ => false,
+        }
+    }
+
     /// The message in one line.
     pub fn sentence(&self) -> String {
         self.to_string().split_whitespace().collect::<Vec<_>>().join(" ")

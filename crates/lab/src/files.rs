@@ -69,7 +69,7 @@ pub fn sweep(folder: &Path) -> Result<()> {
         let path = entry.path();
         if entry.file_type().map_err(at(&path))?.is_dir() {
             sweep(&path)?;
-        } else if path.to_string_lossy().ends_with(BESIDE) {
+        } else if is_beside(&path) {
             fs::remove_file(&path).map_err(at(&path))?;
         }
     }
@@ -95,6 +95,11 @@ pub(crate) fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether a file is one that was to be renamed once it is whole.
+pub(crate) fn is_beside(path: &Path) -> bool {
+    path.to_string_lossy().ends_with(BESIDE)
 }
 
 fn beside(path: &Path) -> PathBuf {

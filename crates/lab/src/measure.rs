@@ -116,7 +116,7 @@ pub(crate) fn spectrum(
             top: config.top,
             bottom: config.bottom,
             tolerance: config.tolerance,
-            ..LanczosConfig::default()
+            max_products: (4 * (config.top + config.bottom)).max(300),
         };
         let found = lanczos(ctx, &hessian, &wanted)?;
         if !found.converged {

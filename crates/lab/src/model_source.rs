@@ -1,8 +1,9 @@
 //! `MODEL`: a run directory, or a safetensors file.
 
-use crate::data_source::PreparedData;
+use crate::data_source::{DataChoice, PreparedData};
 use crate::error::{LabError, Result};
 use crate::files;
+use crate::run_directory::{STUDY, read_study};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,10 @@ mod key {
     pub const ARCHITECTURE: &str = "architecture";
     pub const DATA: &str = "data";
     pub const FINGERPRINT: &str = "data_fingerprint";
+    pub const SEED: &str = "data_seed";
+    pub const TEST_FRACTION: &str = "data_test_fraction";
+    pub const SUBSAMPLE: &str = "data_subsample";
+    pub const LABEL_NOISE: &str = "data_label_noise";
     pub const LOSS: &str = "loss";
     pub const MEAN: &str = "normalization_mean";
     pub const DIVISOR: &str = "normalization_divisor";
@@ -26,10 +31,8 @@ mod key {
 pub struct WeightsInfo {
     /// The architecture with every option.
     pub architecture: Option<String>,
-    /// The name of the data that it was trained on.
-    pub data: Option<String>,
-    /// The fingerprint of those data.
-    pub fingerprint: Option<String>,
+    /// The data that it was trained on, and how they were split, thinned and disturbed.
+    pub data: Option<DataChoice>,
     /// The loss that it was trained with.
     pub loss: Option<String>,
     /// What its inputs are shifted by and divided by.
@@ -77,13 +80,36 @@ pub fn open_models(model: &Path) -> Result<Vec<WeightsFile>> {
     }
     if paths.is_empty() {
         return Err(LabError::Input(format!(
-            "{} holds no weights/*.safetensors: expected the directory of a finished run",
+            "{} holds no weights/*.safetensors: expected the directory of a finished run of train, \
+             or of map if it trained",
             model.display()
+        )));
+    }
+    let expected = members(model)?;
+    if paths.len() < expected {
+        return Err(LabError::Input(format!(
+            "{} holds the weights of {} of its {expected} models: the run is not finished, go on \
+             with it by --resume, or name a file in weights/",
+            model.display(),
+            paths.len()
         )));
     }
     // Member 10 comes after member 9.
     paths.sort_by_key(|path| natural(&path.to_string_lossy()));
     paths.iter().map(|path| WeightsFile::read(path)).collect()
+}
+
+/// How many files of weights a run of this study leaves; 0 if nothing says so.
+fn members(run: &Path) -> Result<usize> {
+    if !run.join(STUDY).is_file() {
+        return Ok(0);
+    }
+    let study = read_study(run)?;
+    let count = |table: &toml::Table, key: &str| table.get(key)?.as_array().map(Vec::len);
+    let train = study.get("train").and_then(toml::Value::as_table);
+    let Some(train) = train else { return Ok(0) };
+    let population = count(train, "seeds").zip(count(train, "lr")).map_or(0, |(s, r)| s * r);
+    Ok(population * count(&study, "names").unwrap_or(1))
 }
 
 /// The one weights file that a `MODEL` names.
@@ -109,6 +135,13 @@ impl WeightsFile {
     /// # Errors
     /// `File` or `Format` with its path.
     pub fn read(path: &Path) -> Result<WeightsFile> {
+        if path.symlink_metadata().is_err() {
+            return Err(LabError::Input(format!(
+                "{}: there is no such file or directory: expected a run directory, or a \
+                 .safetensors file",
+                path.display()
+            )));
+        }
         let bytes = files::read(path)?;
         let read = safetensors::read(&bytes).map_err(|source| FormatError::File {
             path: path.to_path_buf(),
@@ -126,14 +159,25 @@ impl WeightsFile {
             }
             _ => None,
         };
+        let number = |key: &str| read.metadata.get(key)?.parse().ok();
+        let data = text(key::DATA).map(|name| {
+            let plain = DataChoice::new(name, 0);
+            DataChoice {
+                fingerprint: text(key::FINGERPRINT).unwrap_or_default(),
+                seed: text(key::SEED).and_then(|seed| seed.parse().ok()).unwrap_or(plain.seed),
+                test_fraction: number(key::TEST_FRACTION).unwrap_or(plain.test_fraction),
+                subsample: text(key::SUBSAMPLE).and_then(|n| n.parse().ok()).unwrap_or(0),
+                label_noise: number(key::LABEL_NOISE).unwrap_or(plain.label_noise),
+                ..plain
+            }
+        });
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         Ok(WeightsFile {
             path: path.to_path_buf(),
             name: name.unwrap_or_default(),
             info: WeightsInfo {
                 architecture: text(key::ARCHITECTURE),
-                data: text(key::DATA),
-                fingerprint: text(key::FINGERPRINT),
+                data,
                 loss: text(key::LOSS),
                 normalization,
             },
@@ -178,6 +222,15 @@ impl WeightsFile {
         hash.hex()
     }
 
+    /// The name with that of the run directory that the file is in, if it is in one.
+    pub(crate) fn long_name(&self) -> String {
+        let run = self.path.parent().and_then(Path::parent).and_then(Path::file_name);
+        match run {
+            Some(run) => format!("{} {}", run.to_string_lossy(), self.name),
+            None => self.name.clone(),
+        }
+    }
+
     /// The tensors as they are in the file.
     pub fn tensors(&self) -> &[(String, Array)] {
         &self.tensors
@@ -198,16 +251,21 @@ pub fn weights_bytes(model: &Model, weights: &Weights, info: &WeightsInfo) -> Re
     metadata.insert("thalweg_version".to_owned(), crate::VERSION.to_owned());
     let architecture =
         info.architecture.clone().or_else(|| model.architecture().map(ToString::to_string));
-    let texts = [
-        (key::ARCHITECTURE, &architecture),
-        (key::DATA, &info.data),
-        (key::FINGERPRINT, &info.fingerprint),
-        (key::LOSS, &info.loss),
-    ];
-    for (name, value) in texts {
+    for (name, value) in [(key::ARCHITECTURE, &architecture), (key::LOSS, &info.loss)] {
         if let Some(value) = value {
             metadata.insert(name.to_owned(), value.clone());
         }
+    }
+    if let Some(data) = &info.data {
+        let texts = [
+            (key::DATA, data.name.clone()),
+            (key::FINGERPRINT, data.fingerprint.clone()),
+            (key::SEED, data.seed.to_string()),
+            (key::TEST_FRACTION, data.test_fraction.to_string()),
+            (key::SUBSAMPLE, data.subsample.to_string()),
+            (key::LABEL_NOISE, data.label_noise.to_string()),
+        ];
+        metadata.extend(texts.map(|(name, value)| (name.to_owned(), value)));
     }
     if let Some(normalization) = &info.normalization {
         let list = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(" ");
@@ -242,7 +300,7 @@ pub(crate) fn natural(text: &str) -> Vec<(u64, char)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data_source::DataChoice;
+    use crate::data_source::DataOptions;
     use crate::scratch::Scratch;
 
     struct Zero;
@@ -257,20 +315,25 @@ mod tests {
         }
     }
 
-    fn digits() -> PreparedData {
-        PreparedData::load(&mut DataChoice::new("digits"), 0).unwrap()
+    fn digits() -> (DataChoice, PreparedData) {
+        PreparedData::choose(&DataOptions::default(), &[], 0).unwrap()
     }
 
     #[test]
     fn weights_go_round_with_what_they_say_of_themselves() {
         let scratch = Scratch::new("model");
-        let data = digits();
+        let (choice, data) = digits();
         let model = "mlp hidden=3".parse::<Architecture>().unwrap().build(&[8, 8, 1], 10).unwrap();
         let weights = model.initialize(&mut Zero, DType::F32).unwrap();
         let info = WeightsInfo {
             architecture: model.architecture().map(ToString::to_string),
-            data: Some("digits".into()),
-            fingerprint: Some(data.dataset.fingerprint().to_owned()),
+            data: Some(DataChoice {
+                seed: u64::MAX,
+                test_fraction: 0.3,
+                subsample: 1000,
+                label_noise: 0.125,
+                ..choice
+            }),
             loss: Some("cross-entropy".into()),
             normalization: Some(Normalization {
                 constant: Vec::new(),
@@ -281,6 +344,12 @@ mod tests {
         files::atomic_write_bytes(&path, &weights_bytes(&model, &weights, &info).unwrap()).unwrap();
         let file = open_model(scratch.path()).unwrap();
         assert_eq!((file.name.as_str(), &file.info), ("seed-0", &info));
+        // The model's own data are those that it was trained on, whatever the seed is now.
+        let models = std::slice::from_ref(&file);
+        let again = |options| PreparedData::choose(&options, models, 7).unwrap().0;
+        assert_eq!(again(DataOptions::default()), info.data.clone().unwrap());
+        let all = DataOptions { subsample: Some(5), ..DataOptions::default() };
+        assert_eq!((again(all.clone()).subsample, again(all).seed), (5, u64::MAX));
         let back = file.model(None, &data).unwrap();
         assert_eq!(file.weights(&back, DType::F32).unwrap(), weights);
         let other = file.model(Some("mlp hidden=4"), &data).unwrap();
@@ -303,6 +372,23 @@ mod tests {
         lie.extend(b"{}");
         fs::write(&path, lie).unwrap();
         assert!(message(&path).contains("claims a header of 4611686018427387904 bytes"));
+    }
+
+    #[test]
+    fn a_run_that_is_not_finished_is_no_model() {
+        let scratch = Scratch::new("half-run");
+        let model = "linear".parse::<Architecture>().unwrap().build(&[8, 8, 1], 10).unwrap();
+        let weights = model.initialize(&mut Zero, DType::F32).unwrap();
+        let bytes = weights_bytes(&model, &weights, &WeightsInfo::default()).unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            files::atomic_write_bytes(&scratch.path().join(name), bytes).unwrap();
+        };
+        write(STUDY, b"[train]\nseeds = [0, 1]\nlr = [0.1]\n");
+        write("weights/seed-0.safetensors", &bytes);
+        let message = open_models(scratch.path()).unwrap_err().to_string();
+        assert!(message.contains("1 of its 2 models") && message.contains("--resume"), "{message}");
+        write("weights/seed-1.safetensors", &bytes);
+        assert_eq!(open_models(scratch.path()).unwrap().len(), 2);
     }
 
     #[test]

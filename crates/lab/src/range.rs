@@ -9,7 +9,7 @@ pub const MOST_POINTS: u64 = 100_000_000;
 /// Coordinates `A:B:N`: `N` points from `A` to `B`, both included.
 ///
 /// Point `i` is `(A (N - 1 - i) + B i) / (N - 1)`, which is exactly zero in the middle of a
-/// symmetric range of an odd number of points.
+/// symmetric range of an odd number of points; the ends are as given, without rounding.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Axis {
     /// The first coordinate.
@@ -31,7 +31,11 @@ impl Axis {
             return vec![self.start];
         }
         let last = (n - 1) as f64;
-        let at = |i: u64| (self.start * (n - 1 - i) as f64 + self.end * i as f64) / last;
+        let at = |i: u64| match i {
+            0 => self.start,
+            i if i == n - 1 => self.end,
+            i => (self.start * (n - 1 - i) as f64 + self.end * i as f64) / last,
+        };
         (0..n).map(at).collect()
     }
 }
@@ -138,6 +142,8 @@ mod tests {
         let axis: Axis = "-0.7:0.7:51".parse().unwrap();
         let at = axis.coordinates();
         assert_eq!((at.len(), at[0], at[25], at[50]), (51, -0.7, 0.0, 0.7));
+        let axis: Axis = "-0.7:0.7:7".parse().unwrap();
+        assert_eq!((axis.coordinates()[0], axis.coordinates()[6]), (-0.7, 0.7));
         assert_eq!("-1:1:3".parse::<Axis>().unwrap().coordinates(), [-1.0, 0.0, 1.0]);
         assert_eq!("2:2:1".parse::<Axis>().unwrap().coordinates(), [2.0]);
         assert_eq!(axis.to_string().parse(), Ok(axis));

@@ -24,6 +24,8 @@ use thalweg_record::Table;
 pub const STUDY: &str = "study.toml";
 /// The store of its arrays.
 pub const RESULTS: &str = "results.zarr";
+/// The finished pieces of its work.
+pub(crate) const UNITS: &str = "units";
 /// The measurements along training.
 pub const METRICS: &str = "metrics.parquet";
 /// The part of a study that never changes a result, and so may differ when a run is resumed.
@@ -43,6 +45,8 @@ pub struct Output {
 pub struct RunDirectory {
     path: PathBuf,
     fresh: bool,
+    /// The topmost folder that had to be made for it, if any.
+    made: Option<PathBuf>,
     _lock: Lock,
 }
 
@@ -61,26 +65,35 @@ impl RunDirectory {
         if exists && !output.resume {
             return Err(LabError::Exists { path });
         }
-        fs::create_dir_all(&path).map_err(at(&path))?;
-        let lock = Lock::take(&path)?;
-        let asked = toml::Table::try_from(study).map_err(|error| unwritable(&path, error))?;
-        let fresh = !path.join(STUDY).exists();
-        let directory = RunDirectory { path, fresh, _lock: lock };
-        if fresh {
-            if exists && directory.holds_other_files()? {
-                let path = directory.path.display();
-                return Err(LabError::Input(format!(
-                    "{path} holds files but no {STUDY}: it is no run to go on with"
-                )));
-            }
-            let text =
-                toml::to_string(&asked).map_err(|error| unwritable(&directory.path, error))?;
-            directory.write(STUDY, text.as_bytes())?;
-        } else {
-            directory.compare(asked)?;
-            files::sweep(&directory.path)?;
+        if path.is_dir() && !path.join(STUDY).exists() && holds_files(&path, &[LOCK])? {
+            let path = path.display();
+            return Err(LabError::Input(format!(
+                "{path} holds files but no {STUDY}: it is no run to go on with"
+            )));
         }
-        Ok(directory)
+        let made = make(&path)?;
+        let lock = Lock::take(&path).inspect_err(|_| remove_made(&path, made.as_deref()))?;
+        let fresh = !path.join(STUDY).exists();
+        let directory = RunDirectory { path, fresh, made, _lock: lock };
+        match directory.begin(study) {
+            Ok(()) => Ok(directory),
+            Err(error) => {
+                directory.discard_if_empty();
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes the study, or compares it with the one that is there.
+    fn begin(&self, study: &impl Serialize) -> Result<()> {
+        let path = &self.path;
+        let asked = toml::Table::try_from(study).map_err(|error| unwritable(path, error))?;
+        if !self.fresh {
+            self.compare(asked)?;
+            return files::sweep(path);
+        }
+        let text = toml::to_string(&asked).map_err(|error| unwritable(path, error))?;
+        self.write(STUDY, text.as_bytes())
     }
 
     /// The directory.
@@ -116,31 +129,22 @@ impl RunDirectory {
         })
     }
 
-    /// Takes back a directory that was made for this run, if nothing of value came into it: after
-    /// a failure nothing half-written stays.
+    /// Takes back what was made for this run, if nothing of value came into it: after a failure
+    /// nothing half-written stays.
     pub fn discard_if_empty(self) {
-        if self.fresh && !self.holds_other_files().unwrap_or(true) {
-            // Whatever fails here, the error that led here is the one worth telling.
+        if self.fresh && !holds_files(&self.path, &[STUDY, LOCK]).unwrap_or(true) {
             let _ = fs::remove_file(self.join(STUDY));
-            let _ = fs::remove_file(self.join(LOCK));
-            let _ = fs::remove_dir(&self.path);
+            remove_made(&self.path, self.made.as_deref());
         }
     }
 
-    fn holds_other_files(&self) -> Result<bool> {
-        for entry in fs::read_dir(&self.path).map_err(at(&self.path))? {
-            let name = entry.map_err(at(&self.path))?.file_name();
-            if name != STUDY && name != LOCK && name != "units" {
-                return Ok(true);
-            }
-            if name == "units" {
-                let units = self.join("units");
-                if fs::read_dir(&units).map_err(at(&units))?.next().is_some() {
-                    return Ok(true);
-                }
-            }
+    /// Takes back what was made for this run with the finished pieces of its work: for a failure
+    /// that going on would only meet again.
+    pub(crate) fn discard_if_unfinished(self) {
+        if self.fresh {
+            let _ = fs::remove_dir_all(self.join(UNITS));
         }
-        Ok(false)
+        self.discard_if_empty();
     }
 
     fn compare(&self, asked: toml::Table) -> Result<()> {
@@ -172,6 +176,62 @@ pub fn read_study(run: &Path) -> Result<toml::Table> {
     text.parse().map_err(|error: toml::de::Error| {
         LabError::Input(format!("{} is not valid TOML: {}", path.display(), error.message()))
     })
+}
+
+/// Makes a directory and gives the topmost folder that was not there.
+fn make(path: &Path) -> Result<Option<PathBuf>> {
+    let absent =
+        |folder: &&Path| !folder.as_os_str().is_empty() && folder.symlink_metadata().is_err();
+    let made = path.ancestors().take_while(absent).last().map(Path::to_path_buf);
+    fs::create_dir_all(path).map_err(|error| {
+        if let Some(made) = &made {
+            remove_made(path, Some(made));
+        }
+        match path.ancestors().find(|folder| folder.is_file()) {
+            Some(file) => LabError::Input(format!(
+                "{}: {} is a file: expected a directory, or a place where one can be made",
+                path.display(),
+                file.display()
+            )),
+            None => at(path)(error),
+        }
+    })?;
+    Ok(made)
+}
+
+/// Removes the lock and the empty folders of a directory, and those that were made to hold it.
+/// Whatever fails here, the error that led here is the one worth telling.
+fn remove_made(path: &Path, made: Option<&Path>) {
+    let _ = fs::remove_file(path.join(LOCK));
+    remove_empty_folders(path);
+    let Some(made) = made else { return };
+    for folder in path.ancestors().take_while(|folder| folder.starts_with(made)) {
+        let _ = fs::remove_dir(folder);
+    }
+}
+
+fn remove_empty_folders(path: &Path) {
+    let folders = fs::read_dir(path).into_iter().flatten().flatten();
+    for folder in folders.map(|entry| entry.path()).filter(|path| path.is_dir()) {
+        remove_empty_folders(&folder);
+        let _ = fs::remove_dir(&folder);
+    }
+}
+
+/// Whether there is any whole file in a folder or below it but these at its top.
+fn holds_files(folder: &Path, but: &[&str]) -> Result<bool> {
+    for entry in fs::read_dir(folder).map_err(at(folder))? {
+        let entry = entry.map_err(at(folder))?;
+        let path = entry.path();
+        let found = match entry.file_type().map_err(at(&path))?.is_dir() {
+            true => holds_files(&path, &[])?,
+            false => !files::is_beside(&path) && !but.iter().any(|n| entry.file_name() == *n),
+        };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn unwritable(path: &Path, error: toml::ser::Error) -> LabError {
@@ -250,22 +310,47 @@ mod tests {
     fn a_failure_takes_the_directory_back() {
         let scratch = Scratch::new("run-back");
         let out = scratch.path().join("run");
-        let output = Output { out: Some(out.clone()), resume: false };
-        RunDirectory::open("train", &output, &study(3, 1)).unwrap().discard_if_empty();
+        let open = |out: &Path, resume| {
+            let output = Output { out: Some(out.to_path_buf()), resume };
+            RunDirectory::open("train", &output, &study(3, 1)).unwrap()
+        };
+        let run = open(&out, false);
+        fs::create_dir_all(run.join("units/surface")).unwrap();
+        run.discard_if_empty();
         assert!(!out.exists());
+        open(&out.join("a/b"), false).discard_if_empty();
+        assert!(!out.exists() && scratch.path().exists());
+        let run = open(&out, false);
+        fs::create_dir(run.join(UNITS)).unwrap();
+        fs::write(run.join("units/0"), b"done").unwrap();
+        run.discard_if_empty();
+        assert!(out.join("units/0").exists());
+        let run = open(&out, true);
+        run.discard_if_unfinished();
+        assert!(out.join("units/0").exists(), "it was there before");
+        fs::remove_dir_all(&out).unwrap();
+        fs::create_dir(&out).unwrap();
+        let run = open(&out, true);
+        fs::create_dir(run.join(UNITS)).unwrap();
+        fs::write(run.join("units/0"), b"done").unwrap();
+        run.discard_if_unfinished();
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "an empty folder was there before");
     }
 
     #[test]
     fn a_directory_of_other_files_is_no_run() {
         let scratch = Scratch::new("run-other");
+        let killed = scratch.path().join("killed");
+        fs::create_dir(&killed).unwrap();
+        fs::write(killed.join(".study.toml.part"), b"comm").unwrap();
+        let output = Output { out: Some(killed), resume: true };
+        RunDirectory::open("train", &output, &study(3, 1)).expect("begun, and killed at once");
         fs::write(scratch.path().join("thesis.tex"), b"").unwrap();
         let output = Output { out: Some(scratch.path().to_path_buf()), resume: true };
         let message = RunDirectory::open("train", &output, &study(3, 1)).unwrap_err().to_string();
         assert!(message.contains("no run to go on with"), "{message}");
         let output = Output { out: Some(scratch.path().join("thesis.tex/run")), resume: false };
-        assert!(matches!(
-            RunDirectory::open("train", &output, &study(3, 1)),
-            Err(LabError::File { .. })
-        ));
+        let message = RunDirectory::open("train", &output, &study(3, 1)).unwrap_err().to_string();
+        assert!(message.contains("thesis.tex is a file"), "{message}");
     }
 }

@@ -4,7 +4,7 @@ use crate::error::{LabError, Result, usage};
 use crate::session::Session;
 use serde::{Deserialize, Serialize};
 use thalweg_data::{Augmentation, LastBatch};
-use thalweg_nn::{Architecture, Loss};
+use thalweg_nn::{Architecture, Loss, NnError};
 use thalweg_train::{Base, Length, Optimizer, Schedule, TrainConfig};
 
 /// What every study says of itself.
@@ -190,8 +190,13 @@ impl TrainSettings {
         if self.architecture.is_empty() {
             self.architecture = if shape.len() == 3 { images } else { features }.to_owned();
         }
+        data.check_loss(&self.loss.parse()?)?;
         let architecture: Architecture = self.architecture.parse()?;
-        let model = architecture.build(shape, data.outputs())?;
+        let model = architecture.build(shape, data.outputs()).map_err(|error| match error {
+            // A value that no data would make right.
+            NnError::BadOption { .. } => usage("--arch")(&error),
+            other => other.into(),
+        })?;
         if let Some(filled) = model.architecture() {
             self.architecture = filled.to_string();
         }

@@ -1,12 +1,12 @@
 //! A model with its weights, and the loss around it.
 
-use crate::data_source::{DataChoice, PreparedData};
+use crate::data_source::PreparedData;
 use crate::error::{LabError, Result, usage};
 use crate::model_source::WeightsFile;
 use crate::session::Session;
 use crate::study::default_loss;
 use serde::{Deserialize, Serialize};
-use thalweg_methods::{BatchNorm, Context, ModelObjective, ObjectiveConfig};
+use thalweg_methods::{BatchNorm, Context, ModelObjective, ObjectiveConfig, Progress};
 use thalweg_nn::{Loss, Model, Weights};
 use thalweg_train::{Evaluator, Examples};
 
@@ -61,15 +61,6 @@ pub struct Subject {
     pub data: PreparedData,
 }
 
-/// The data that files of weights are measured on: those asked for, or those that the first file
-/// names, or the digits.
-pub(crate) fn data_of(choice: &mut DataChoice, files: &[WeightsFile]) {
-    if choice.name.is_empty() {
-        let named = files.iter().find_map(|file| file.info.data.clone());
-        choice.name = named.unwrap_or_else(|| "digits".to_owned());
-    }
-}
-
 impl Subject {
     /// The model of a file.
     ///
@@ -96,6 +87,16 @@ impl Subject {
             }
             data.normalization = known.clone();
         }
+        let fingerprint = data.dataset.fingerprint();
+        if let Some(trained) = &file.info.data
+            && trained.fingerprint != fingerprint
+        {
+            session.console.message(&format!(
+                "{} was trained on other data than it is measured on: on {} with fingerprint {}, \
+                 and these have {fingerprint}",
+                file.name, trained.name, trained.fingerprint
+            ));
+        }
         let loss = match &file.info.loss {
             Some(text) => text.parse()?,
             None => default_loss(&data),
@@ -109,6 +110,7 @@ impl Subject {
     /// Data that do not fit the model or the loss.
     pub fn objective(&self, ctx: &Context<'_>, choice: &ObjectiveChoice) -> Result<ModelObjective> {
         let loss = if choice.loss.is_empty() { self.loss } else { choice.loss.parse()? };
+        self.data.check_loss(&loss)?;
         let config = ObjectiveConfig {
             samples: (choice.samples > 0).then_some(choice.samples),
             batch: choice.batch,

@@ -7,7 +7,7 @@
 //! trajectory/MEMBER/step-00000022.safetensors
 //! ```
 
-use crate::data_source::PreparedData;
+use crate::data_source::{DataChoice, PreparedData};
 use crate::error::{LabError, Result};
 use crate::files;
 use crate::measurements::{Measurements, epoch_curves};
@@ -42,8 +42,8 @@ pub struct Training<'a> {
     pub name: &'a str,
     /// The data.
     pub data: &'a PreparedData,
-    /// What the data are called.
-    pub data_name: &'a str,
+    /// Which data they are.
+    pub choice: &'a DataChoice,
     /// The model.
     pub model: &'a Model,
     /// How.
@@ -95,9 +95,18 @@ fn member_name(training: &Training<'_>, member: &Member) -> String {
         parts.push(format!("seed-{}", member.seed));
     }
     if settings.lr.len() > 1 {
-        parts.push(format!("lr-{}", member.lr));
+        parts.push(format!("lr-{}", short(member.lr)));
     }
     parts.join("-")
+}
+
+/// A number in a name: file systems do not take hundreds of zeros.
+fn short(value: f64) -> String {
+    match value {
+        0.0 => "0".to_owned(),
+        value if (1e-5..1e7).contains(&value) => value.to_string(),
+        value => format!("{value:e}"),
+    }
 }
 
 /// Trains a population in a run directory, from its last checkpoint if it has one.
@@ -127,8 +136,7 @@ pub fn train(session: &Session, run: &RunDirectory, training: &Training<'_>) -> 
     let names: Vec<String> = members.iter().map(|m| member_name(training, m)).collect();
     let info = WeightsInfo {
         architecture: model.architecture().map(ToString::to_string),
-        data: Some(training.data_name.to_owned()),
-        fingerprint: Some(data.dataset.fingerprint().to_owned()),
+        data: Some(training.choice.clone()),
         loss: Some(config.loss.to_string()),
         normalization: Some(data.normalization.clone()),
     };
@@ -187,6 +195,10 @@ fn finish(
             Status::Diverged { step } => Some(step),
             Status::Running => None,
         };
+        if let Some(step) = diverged {
+            let text = format!("{name} diverged after {step} steps; its weights are those before");
+            session.console.message(&text);
+        }
         members.push(TrainedMember {
             name: name.clone(),
             seed: member.member.seed,

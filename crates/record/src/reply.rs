@@ -36,6 +36,8 @@ pub enum Body {
     Data(DataBody),
     /// `thalweg export`.
     Export(ExportBody),
+    /// `thalweg completions`.
+    Completions(CompletionsBody),
     /// `thalweg papers`.
     Papers(PapersBody),
     /// `thalweg reproduce`.
@@ -217,6 +219,15 @@ pub struct ExportBody {
     pub files: Vec<String>,
 }
 
+/// The keys of `completions`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CompletionsBody {
+    /// The shell.
+    pub shell: String,
+    /// The script.
+    pub script: String,
+}
+
 /// The keys of `papers`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PapersBody {
@@ -301,6 +312,7 @@ impl Body {
             Body::Spectrum(_) => "spectrum",
             Body::Data(_) => "data",
             Body::Export(_) => "export",
+            Body::Completions(_) => "completions",
             Body::Papers(_) => "papers",
             Body::Reproduce(_) => "reproduce",
         }
@@ -314,6 +326,7 @@ impl Body {
             Body::Spectrum(body) => serde_json::to_value(body),
             Body::Data(body) => serde_json::to_value(body),
             Body::Export(body) => serde_json::to_value(body),
+            Body::Completions(body) => serde_json::to_value(body),
             Body::Papers(body) => serde_json::to_value(body),
             Body::Reproduce(body) => serde_json::to_value(body),
         };

@@ -79,8 +79,9 @@ impl Spectrum {
     /// `Io` if the store fails.
     pub fn write_zarr(&self, store: &dyn Store) -> Result<()> {
         let group = self.group()?;
-        group.create(store)?;
-        self.write_values(store, &group, "")
+        // A store that can be opened is whole.
+        self.write_values(store, &group, "")?;
+        group.create(store)
     }
 
     /// Reads a spectrum that is a store of its own.

@@ -142,14 +142,15 @@ impl Surface {
         group.write(store, &at("status"), &self.status)
     }
 
-    /// Writes the whole surface as a store of its own.
+    /// Writes the whole surface as a store of its own. Metadata come last: a store that can be
+    /// opened is whole.
     ///
     /// # Errors
     /// `Io` if the store fails, `Shape` if parts do not fit the grid.
     pub fn write_zarr(&self, store: &dyn Store) -> Result<()> {
         let group = self.group(self.y.len(), self.x.len())?;
-        group.create(store)?;
-        self.write_values(store, &group, "")
+        self.write_values(store, &group, "")?;
+        group.create(store)
     }
 
     /// Reads the surface at `path` of a store (empty: the store itself), complete or not.

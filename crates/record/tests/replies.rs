@@ -68,6 +68,10 @@ fn spectrum(trace: Option<Quantity>, density: Option<Density>) -> Reply {
     }))
 }
 
+fn completions() -> Reply {
+    reply(Body::Completions(CompletionsBody { shell: "bash".into(), script: "complete".into() }))
+}
+
 fn papers() -> Reply {
     let entry = PaperEntry {
         n: 1,
@@ -107,6 +111,7 @@ fn all() -> Vec<Reply> {
         spectrum(None, None),
         spectrum(Some(Quantity::Exact(3.0)), Some(density(1.0))),
         spectrum(Some(estimate(f64::NAN)), Some(density(f64::NAN))),
+        Reply { run: None, ..completions() },
         papers(),
         reproduce(),
     ]

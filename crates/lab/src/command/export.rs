@@ -2,8 +2,9 @@
 
 use crate::error::{LabError, Result};
 use crate::files::{self, atomic_write};
-use crate::run_directory::{METRICS, RESULTS, read_study};
+use crate::run_directory::{METRICS, RESULTS, STUDY, read_study};
 use crate::store::DirectoryStore;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use thalweg_array::Array;
@@ -28,38 +29,70 @@ pub enum ExportFormat {
 /// A directory that is no run or has no results yet; files that cannot be read or written;
 /// `Exists` for a folder that was asked for and is there.
 pub fn export(run: &Path, format: ExportFormat, out: Option<&Path>) -> Result<Body> {
-    read_study(run)?;
-    if let Some(out) = out
-        && out.symlink_metadata().is_ok()
-    {
-        return Err(LabError::Exists { path: out.to_path_buf() });
-    }
-    let tables = tables(run)?;
-    if tables.is_empty() {
+    if !run.join(STUDY).is_file() {
         return Err(LabError::Input(format!(
-            "{} holds neither {RESULTS} nor {METRICS}: expected the directory of a finished run",
+            "{} holds no {STUDY}: expected the directory of a finished run",
             run.display()
         )));
     }
+    if let Some(out) = out
+        && out.symlink_metadata().is_ok()
+    {
+        return Err(LabError::Input(format!(
+            "{} exists already: name another --out",
+            out.display()
+        )));
+    }
+    finished(run)?;
+    let tables = tables(run)?;
     let folder = out.map_or_else(|| run.join("export"), Path::to_path_buf);
-    let written = match format {
-        ExportFormat::Csv => write_csv(&folder, &tables)?,
-        ExportFormat::Npz => vec![write_npz(&folder, &tables)?],
+    let fresh = !folder.exists();
+    let mut written = Vec::new();
+    let outcome = match format {
+        ExportFormat::Csv => write_csv(&folder, &tables, &mut written),
+        ExportFormat::Npz => write_npz(&folder, &tables, &mut written),
     };
+    if let Err(error) = outcome {
+        // A part of an export is none. The error is the one worth telling.
+        written.iter().for_each(|path| drop(fs::remove_file(path)));
+        if fresh {
+            let _ = fs::remove_dir(&folder);
+        }
+        return Err(error);
+    }
     let files = written.iter().map(|path| path.display().to_string()).collect();
     Ok(Body::Export(ExportBody { files }))
 }
 
-fn write_csv(folder: &Path, tables: &[(String, Table)]) -> Result<Vec<PathBuf>> {
-    let write = |(name, table): &(String, Table)| {
-        let path = folder.join(format!("{}.csv", name.replace('/', "-")));
-        files::atomic_write_bytes(&path, table.to_csv().as_bytes())?;
-        Ok(path)
+/// # Errors
+/// `Input` for a run that has not yet written what its command leaves at its end.
+fn finished(run: &Path) -> Result<()> {
+    let study = read_study(run)?;
+    let command = study.get("command").and_then(toml::Value::as_str).unwrap_or_default();
+    let last = match command {
+        "train" => METRICS.to_owned(),
+        // The metadata of the store come after its values.
+        _ => format!("{RESULTS}/zarr.json"),
     };
-    tables.iter().map(write).collect()
+    match run.join(&last).is_file() {
+        true => Ok(()),
+        false => Err(LabError::Input(format!(
+            "{} holds no {last}: the run is not finished, go on with it by --resume",
+            run.display()
+        ))),
+    }
 }
 
-fn write_npz(folder: &Path, tables: &[(String, Table)]) -> Result<PathBuf> {
+fn write_csv(folder: &Path, tables: &[(String, Table)], written: &mut Vec<PathBuf>) -> Result<()> {
+    for (name, table) in tables {
+        let path = folder.join(format!("{}.csv", name.replace('/', "-")));
+        files::atomic_write_bytes(&path, table.to_csv().as_bytes())?;
+        written.push(path);
+    }
+    Ok(())
+}
+
+fn write_npz(folder: &Path, tables: &[(String, Table)], written: &mut Vec<PathBuf>) -> Result<()> {
     let mut arrays = Vec::new();
     for (name, table) in tables {
         for (part, table) in without_text(table)? {
@@ -79,7 +112,8 @@ fn write_npz(folder: &Path, tables: &[(String, Table)]) -> Result<PathBuf> {
     atomic_write(&path, |writer| {
         npz::write(writer, &named, npz::Compression::Deflated).map_err(io::Error::other)
     })?;
-    Ok(path)
+    written.push(path);
+    Ok(())
 }
 
 /// A table for each word of its column of words, since NumPy's arrays here hold numbers.
@@ -221,7 +255,7 @@ mod tests {
         assert_eq!(array("results/loss"), Array::vector(&[2.0, f64::INFINITY]));
         assert_eq!(array("metrics/a/step"), Array::vector(&[2i64]));
         let again = export(&run, ExportFormat::Npz, Some(&out)).unwrap_err();
-        assert!(matches!(again, LabError::Exists { .. }));
+        assert!(again.to_string().contains("exists already"), "{again}");
     }
 
     #[test]
@@ -231,6 +265,6 @@ mod tests {
         assert!(error.to_string().contains(STUDY), "{error}");
         files::atomic_write_bytes(&scratch.path().join(STUDY), b"").unwrap();
         let error = export(scratch.path(), ExportFormat::Csv, None).unwrap_err();
-        assert!(error.to_string().contains("finished run"), "{error}");
+        assert!(error.to_string().contains("the run is not finished"), "{error}");
     }
 }

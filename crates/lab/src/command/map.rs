@@ -1,16 +1,16 @@
 //! `thalweg map`: the main job.
 
+use super::networks::{self, Origin, Prepared, slug};
 use super::{Outcome, direction_config, explain, loss_name, provenance, within};
-use crate::data_source::{DataChoice, PreparedData};
+use crate::data_source::{DataChoice, DataOptions, PreparedData};
 use crate::error::{LabError, Result};
 use crate::measure::{self, SpectrumConfig};
 use crate::model_source::{WeightsFile, open_models};
 use crate::range::{Axis, MOST_POINTS};
-use crate::run_directory::{METRICS, Output, RunDirectory};
+use crate::run_directory::{METRICS, Output, RunDirectory, UNITS};
 use crate::session::Session;
 use crate::study::{BudgetSection, Common, TrainOptions, TrainSettings};
-use crate::subject::{ObjectiveChoice, Subject, data_of};
-use crate::train::Training;
+use crate::subject::ObjectiveChoice;
 use crate::units::Units;
 use crate::words;
 use serde::{Deserialize, Serialize};
@@ -19,12 +19,10 @@ use thalweg_methods::curvature::{SharpnessConfig, sam_sharpness};
 use thalweg_methods::surface::{
     DirectionConfig, Normalize, Plane, RoughnessConfig, random_planes, roughness_index, surface,
 };
-use thalweg_nn::{Architecture, Loss, Model};
+use thalweg_nn::Architecture;
 use thalweg_record::reply::{Body, MapBody, MapModel};
 use thalweg_record::zarr::Group;
-use thalweg_record::{
-    Column, Explanation, ModelReport, Quantity, Report, Surface, Table, TrainingCurve,
-};
+use thalweg_record::{Column, Explanation, ModelReport, Quantity, Report, Surface, Table};
 
 /// What `map` was asked.
 #[derive(Debug, Clone)]
@@ -36,7 +34,7 @@ pub struct MapRequest {
     /// How networks are trained.
     pub training: TrainOptions,
     /// Which data; without a name those of the models.
-    pub data: DataChoice,
+    pub data: DataOptions,
     /// What is measured.
     pub settings: MapSettings,
     /// Where to.
@@ -95,21 +93,8 @@ struct MapStudy {
     budget: BudgetSection,
 }
 
-/// The two networks of the default comparison, and the one for data that are no images.
-const PAIR: [(&str, &str); 2] = [
-    ("with skip connections", "resnet depth=44 width=4 skip=true"),
-    ("without skip connections", "resnet depth=44 width=4 skip=false"),
-];
-const FEATURES: [(&str, &str); 1] = [("multi-layer perceptron", "mlp")];
-
 /// Examples in a batch of the objective: changes no bit with running statistics.
 const BATCH: usize = 128;
-
-/// A network that is mapped: trained here, or read.
-enum Origin {
-    Train { model: Model, settings: Box<TrainSettings> },
-    File(Box<Subject>),
-}
 
 /// Maps the landscape around networks.
 ///
@@ -123,16 +108,17 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
         direction_config(wanted.normalize.as_deref(), Normalize::Filter, &wanted.ignore)?;
     let files: Vec<WeightsFile> =
         request.models.iter().map(|model| open_models(model)).collect::<Result<Vec<_>>>()?.concat();
-    let mut choice = request.data.clone();
-    data_of(&mut choice, &files);
     let settings = request.training.settings(session.seed)?;
-    let data = PreparedData::load(&mut choice, session.seed)?;
+    let (choice, data) = PreparedData::choose(&request.data, &files, session.seed)?;
     let networks = match files.is_empty() {
-        true => to_train(&request.architectures, &settings, &data)?,
-        false => read(session, &files, request.architectures.first(), &data)?,
+        true => networks::to_train(&request.architectures, &settings, &data)?,
+        false => networks::read(session, &files, request.architectures.first(), &data)?,
     };
     let trains = files.is_empty();
-    let loss = networks.first().map(|(_, origin)| origin.loss()).transpose()?.unwrap_or_default();
+    let loss = match &request.training.loss {
+        Some(text) => text.parse()?,
+        None => networks.first().map(|(_, origin)| origin.loss()).transpose()?.unwrap_or_default(),
+    };
     let train = networks.first().and_then(|(_, origin)| match origin {
         Origin::Train { settings, .. } => Some((**settings).clone()),
         Origin::File(_) => None,
@@ -176,10 +162,10 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
             mapped.push(measure_one(session, run, prepared, &study, map, &directions)?);
         }
         session.console.about("");
-        write_results(run, &mapped)?;
         if trains {
             run.write_table(METRICS, &join(tables)?)?;
         }
+        write_results(run, &mapped)?;
         Ok(mapped)
     })?;
     session.console.finish();
@@ -198,6 +184,7 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
 }
 
 fn check(request: &MapRequest) -> Result<()> {
+    request.data.check()?;
     let settings = &request.settings;
     let fault = |text: String| Err(LabError::Usage(text));
     let grid = u128::from(settings.grid.points).pow(2);
@@ -220,126 +207,19 @@ fn check(request: &MapRequest) -> Result<()> {
     for text in &request.architectures {
         text.parse::<Architecture>().map_err(|e| crate::error::usage("--arch")(&e))?;
     }
-    if !request.models.is_empty() && request.architectures.len() > 1 {
+    if request.models.is_empty() {
+        return Ok(());
+    }
+    if request.architectures.len() > 1 {
         return fault("--arch: expected one for the models that are given".into());
     }
+    let untrained = TrainOptions { loss: request.training.loss.clone(), ..Default::default() };
+    if request.training != untrained {
+        return fault(
+            "models that are given are not trained: leave out what says how to train".into(),
+        );
+    }
     Ok(())
-}
-
-/// The networks to train: those asked for, or the default ones.
-fn to_train(
-    architectures: &[String],
-    settings: &TrainSettings,
-    data: &PreparedData,
-) -> Result<Vec<(String, Origin)>> {
-    let images = data.dataset.example_shape().len() == 3;
-    let named = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-        pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
-    };
-    let wanted = match architectures {
-        [] if images => named(&PAIR),
-        [] => named(&FEATURES),
-        given => given.iter().map(|text| (text.clone(), text.clone())).collect(),
-    };
-    let mut networks: Vec<(String, Origin)> = Vec::new();
-    for (name, architecture) in wanted {
-        let settings = TrainSettings { architecture, ..settings.clone() };
-        let (settings, model) = settings.for_data(data, "", "")?;
-        let name = unique(name, &networks);
-        networks.push((name, Origin::Train { model, settings: Box::new(settings) }));
-    }
-    Ok(networks)
-}
-
-/// The networks of files.
-fn read(
-    session: &Session,
-    files: &[WeightsFile],
-    architecture: Option<&String>,
-    data: &PreparedData,
-) -> Result<Vec<(String, Origin)>> {
-    let mut networks = Vec::new();
-    for file in files {
-        let subject = Subject::new(session, file, architecture.map(String::as_str), data)?;
-        let name = unique(subject.name.clone(), &networks);
-        networks.push((name, Origin::File(Box::new(subject))));
-    }
-    Ok(networks)
-}
-
-fn unique(name: String, taken: &[(String, Origin)]) -> String {
-    let free = |name: &str| taken.iter().all(|(other, _)| slug(other) != slug(name));
-    if free(&name) {
-        return name;
-    }
-    let numbered = (2..).map(|n: usize| format!("{name} {n}")).find(|name| free(name));
-    numbered.unwrap_or(name)
-}
-
-/// A name as a file and group has it.
-fn slug(name: &str) -> String {
-    let mut slug = String::new();
-    for c in name.chars() {
-        match c.is_ascii_alphanumeric() || c == '.' {
-            true => slug.push(c.to_ascii_lowercase()),
-            false if slug.ends_with('-') || slug.is_empty() => {}
-            false => slug.push('-'),
-        }
-    }
-    slug.trim_matches(['-', '.']).to_owned()
-}
-
-impl Origin {
-    fn architecture(&self) -> String {
-        let model = match self {
-            Origin::Train { model, .. } => model,
-            Origin::File(subject) => &subject.model,
-        };
-        model.architecture().map(ToString::to_string).unwrap_or_default()
-    }
-
-    fn loss(&self) -> Result<Loss> {
-        match self {
-            Origin::Train { settings, .. } => Ok(settings.loss.parse()?),
-            Origin::File(subject) => Ok(subject.loss),
-        }
-    }
-
-    /// The network at its point, trained if need be.
-    fn prepare(
-        &self,
-        session: &Session,
-        run: &RunDirectory,
-        name: &str,
-        choice: &DataChoice,
-        data: &PreparedData,
-    ) -> Result<Prepared> {
-        let (model, settings) = match self {
-            Origin::File(subject) => {
-                let subject = Subject { name: name.to_owned(), ..(**subject).clone() };
-                return Ok(Prepared { subject, curves: Vec::new(), metrics: None });
-            }
-            Origin::Train { model, settings } => (model, settings),
-        };
-        let slug = slug(name);
-        let training = Training { name: &slug, data, data_name: &choice.name, model, settings };
-        let mut trained = crate::train::train(session, run, &training)?;
-        let subject = Subject {
-            name: name.to_owned(),
-            model: model.clone(),
-            weights: trained.members.remove(0).weights,
-            loss: settings.loss.parse()?,
-            data: data.clone(),
-        };
-        Ok(Prepared { subject, curves: trained.curves, metrics: Some(trained.metrics) })
-    }
-}
-
-/// A network at its point, and how it came there.
-struct Prepared {
-    subject: Subject,
-    curves: Vec<TrainingCurve>,
-    metrics: Option<Table>,
 }
 
 /// What was found around a network.
@@ -363,8 +243,9 @@ fn measure_one(
     let Prepared { subject, curves, .. } = prepared;
     let name = subject.name.as_str();
     let slug = slug(name);
-    let units = Units::new(run.join("units"));
+    let units = Units::new(run.join(UNITS));
     let ctx = session.context(&units)?.within(&slug);
+    let test_accuracy = subject.test_accuracy(session)?;
     let objective = subject.objective(&ctx, &study.objective)?;
     let weights = &subject.weights;
     let planes = random_planes(&ctx, &objective, weights, config, 1, true)?;
@@ -401,7 +282,6 @@ fn measure_one(
         RoughnessConfig { directions: settings.roughness_directions, ..RoughnessConfig::default() };
     let roughness = roughness_index(&ctx, &objective, weights, &roughness)?;
     let roughness: Quantity = measure::estimate(&roughness.index).into();
-    let test_accuracy = subject.test_accuracy(session)?;
     let trace = spectrum.trace.unwrap_or(Quantity::Exact(f64::NAN));
     let record = measure::surface(&found, attributes)?;
     let parameters = subject.model.parameter_count() as u64;
@@ -451,7 +331,6 @@ fn write_results(run: &RunDirectory, mapped: &[Mapped]) -> Result<()> {
         root = root.group(&one.slug, group);
     }
     let store = run.results();
-    root.create(&store)?;
     for one in mapped {
         one.surface.write_values(&store, &root, &one.slug)?;
         for (line, name) in one.lines.iter().zip(["line_x", "line_y"]) {
@@ -461,7 +340,8 @@ fn write_results(run: &RunDirectory, mapped: &[Mapped]) -> Result<()> {
             spectrum.write_values(&store, &root, &format!("{}/spectrum", one.slug))?;
         }
     }
-    Ok(())
+    // Last: a store that can be opened is whole.
+    Ok(root.create(&store)?)
 }
 
 /// The measurements of all networks in one table, with a column that names the network.
@@ -548,17 +428,4 @@ fn explanations(
         ));
     }
     list
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_become_files_and_groups() {
-        assert_eq!(slug("with skip connections"), "with-skip-connections");
-        assert_eq!(slug("resnet depth=8, width=4"), "resnet-depth-8-width-4");
-        assert_eq!(slug("../..x"), "x");
-        assert_eq!(slug("seed-0-lr-0.1"), "seed-0-lr-0.1");
-    }
 }

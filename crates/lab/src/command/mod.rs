@@ -2,6 +2,7 @@
 
 mod export;
 mod map;
+mod networks;
 mod spectrum;
 mod surface;
 mod train;
@@ -34,7 +35,7 @@ pub struct Outcome {
 }
 
 /// Does the work in a directory; takes the directory back if the work fails before anything of
-/// value came into it.
+/// value came into it, or for good.
 fn within<T>(
     run: RunDirectory,
     work: impl FnOnce(&RunDirectory) -> Result<T>,
@@ -42,7 +43,10 @@ fn within<T>(
     match work(&run) {
         Ok(done) => Ok((run, done)),
         Err(error) => {
-            run.discard_if_empty();
+            match error.is_passing() {
+                true => run.discard_if_empty(),
+                false => run.discard_if_unfinished(),
+            }
             Err(error)
         }
     }

@@ -1,14 +1,14 @@
 //! `thalweg spectrum`.
 
 use super::{Outcome, explain, loss_name, provenance, within};
-use crate::data_source::{DataChoice, PreparedData};
+use crate::data_source::{DataChoice, DataOptions, PreparedData};
 use crate::error::{LabError, Result};
 use crate::measure::{self, SpectrumConfig};
 use crate::model_source::open_model;
-use crate::run_directory::{Output, RunDirectory};
+use crate::run_directory::{Output, RunDirectory, UNITS};
 use crate::session::Session;
 use crate::study::{BudgetSection, Common};
-use crate::subject::{ObjectiveChoice, Subject, data_of};
+use crate::subject::{ObjectiveChoice, Subject};
 use crate::units::Units;
 use crate::words;
 use serde::{Deserialize, Serialize};
@@ -25,10 +25,12 @@ pub struct SpectrumRequest {
     /// Its architecture, if its file does not say it.
     pub architecture: Option<String>,
     /// Which data; without a name those of the model.
-    pub data: DataChoice,
+    pub data: DataOptions,
     /// The loss.
     pub objective: ObjectiveChoice,
-    /// What of the spectrum.
+    /// How many of the largest eigenvalues; none: 5, or as many as there are.
+    pub top: Option<usize>,
+    /// What else of the spectrum; `top` follows from the above.
     pub settings: SpectrumSettings,
     /// Where to.
     pub output: Output,
@@ -64,6 +66,11 @@ struct SpectrumStudy {
     budget: BudgetSection,
 }
 
+/// Eigenvalues that are found if nothing else is asked for.
+const TOP: usize = 5;
+/// A basis of vectors for more would be another method.
+const MOST_EIGENVALUES: usize = 300;
+
 /// Eigenvalues, trace and density of the Hessian.
 ///
 /// # Errors
@@ -71,7 +78,8 @@ struct SpectrumStudy {
 /// cannot be written; `Interrupted`.
 pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> {
     request.objective.check()?;
-    let settings = request.settings;
+    request.data.check()?;
+    let mut settings = request.settings;
     let usage = |text: &str| Err(LabError::Usage(text.to_owned()));
     if !(settings.tolerance > 0.0 && settings.tolerance < 1.0) {
         return usage("--tolerance: expected a share between 0 and 1");
@@ -79,11 +87,24 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
     if settings.density_probes == 1 {
         return usage("--density 1: expected at least 2 probes, for standard errors");
     }
+    let asked = request.top.unwrap_or(0).saturating_add(settings.bottom);
+    if asked > MOST_EIGENVALUES {
+        return usage(&format!(
+            "{asked} eigenvalues: expected at most {MOST_EIGENVALUES}; --density shows all of them"
+        ));
+    }
     let file = open_model(&request.model)?;
-    let mut choice = request.data;
-    data_of(&mut choice, std::slice::from_ref(&file));
-    let data = PreparedData::load(&mut choice, session.seed)?;
+    let models = std::slice::from_ref(&file);
+    let (choice, data) = PreparedData::choose(&request.data, models, session.seed)?;
     let subject = Subject::new(session, &file, request.architecture.as_deref(), &data)?;
+    let n = subject.model.parameter_count();
+    if asked > n {
+        return Err(LabError::Input(format!(
+            "{} has {n} parameters: expected at most so many eigenvalues, got {asked}",
+            file.path.display()
+        )));
+    }
+    settings.top = request.top.unwrap_or(TOP.min(n - settings.bottom));
     let mut objective_choice = request.objective;
     if objective_choice.loss.is_empty() {
         objective_choice.loss = subject.loss.to_string();
@@ -99,8 +120,9 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
     };
     let (settings, objective_choice) = (&study.spectrum, &study.objective);
     let run = RunDirectory::open("spectrum", &request.output, &study)?;
-    let (run, (at, found, samples)) = within(run, |run| {
-        let units = Units::new(run.join("units"));
+    let (run, (at, found, samples, test_accuracy)) = within(run, |run| {
+        let test_accuracy = subject.test_accuracy(session)?;
+        let units = Units::new(run.join(UNITS));
         let ctx = session.context(&units)?;
         let objective = subject.objective(&ctx, objective_choice)?;
         let at = gradient(&ctx, &objective, &subject.weights)?;
@@ -114,7 +136,7 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
         };
         let found = measure::spectrum(&ctx, &objective, &subject.weights, &wanted)?;
         found.write_zarr(&run.results())?;
-        Ok((at, found, (objective.subset().len(), objective.available())))
+        Ok((at, found, (objective.subset().len(), objective.available()), test_accuracy))
     })?;
     session.console.finish();
     let body = SpectrumBody {
@@ -138,7 +160,7 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
         name: subject.name.clone(),
         description: network.unwrap_or_default(),
         parameters: subject.model.parameter_count() as u64,
-        test_accuracy: subject.test_accuracy(session)?,
+        test_accuracy,
         loss: Some(measure::loss(&at.at)),
         spectrum: Some(found),
         ..ModelReport::default()

@@ -1,16 +1,16 @@
 //! `thalweg surface`.
 
 use super::{Outcome, direction_config, explain, loss_name, provenance, within};
-use crate::data_source::{DataChoice, PreparedData};
+use crate::data_source::{DataChoice, DataOptions, PreparedData};
 use crate::directions::{Directions, Kind};
 use crate::error::{LabError, Result};
 use crate::measure;
 use crate::model_source::{WeightsFile, open_model};
 use crate::range::{Axis, MOST_POINTS};
-use crate::run_directory::{Output, RunDirectory};
+use crate::run_directory::{Output, RunDirectory, UNITS};
 use crate::session::Session;
 use crate::study::{BudgetSection, Common};
-use crate::subject::{ObjectiveChoice, Subject, data_of};
+use crate::subject::{ObjectiveChoice, Subject};
 use crate::units::Units;
 use crate::words;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub struct SurfaceRequest {
     /// Their architecture, if the files do not say it.
     pub architecture: Option<String>,
     /// Which data; without a name those of the model.
-    pub data: DataChoice,
+    pub data: DataOptions,
     /// The loss.
     pub objective: ObjectiveChoice,
     /// Where directions come from: a kind, or a file.
@@ -93,6 +93,7 @@ struct Plan {
 
 fn plan(request: &SurfaceRequest) -> Result<Plan> {
     request.objective.check()?;
+    request.data.check()?;
     let fault = |text: String| Err(LabError::Usage(text));
     let kind = match &request.directions {
         Some(text) => text.parse::<Kind>().map_err(LabError::Usage)?,
@@ -162,9 +163,7 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
     let plan = plan(&request)?;
     let files: Vec<WeightsFile> =
         request.models.iter().map(|model| open_model(model)).collect::<Result<_>>()?;
-    let mut choice = request.data;
-    data_of(&mut choice, &files);
-    let data = PreparedData::load(&mut choice, session.seed)?;
+    let (choice, data) = PreparedData::choose(&request.data, &files, session.seed)?;
     let architecture = request.architecture.as_deref();
     let subject = Subject::new(session, &files[0], architecture, &data)?;
     let mut objective_choice = request.objective;
@@ -184,8 +183,9 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
     // What the directions are made from is read before anything is written.
     let directions = Directions::open(&plan.kind, &subject, &files)?;
     let run = RunDirectory::open("surface", &request.output, &study)?;
-    let (run, (found, record, samples)) = within(run, |run| {
-        let units = Units::new(run.join("units"));
+    let (run, (found, record, samples, test_accuracy)) = within(run, |run| {
+        let test_accuracy = subject.test_accuracy(session)?;
+        let units = Units::new(run.join(UNITS));
         let ctx = session.context(&units)?;
         let objective = subject.objective(&ctx, objective_choice)?;
         let made = directions.planes(&ctx, &objective, &plan.config, plan.two, request.pairs)?;
@@ -207,7 +207,7 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
         let mut record = measure::surface(&found, attributes)?;
         record.trajectory = made.trajectory;
         record.write_zarr(&run.results())?;
-        Ok((found, record, (objective.subset().len(), objective.available())))
+        Ok((found, record, (objective.subset().len(), objective.available()), test_accuracy))
     })?;
     session.console.finish();
     let body = SurfaceBody {
@@ -234,7 +234,7 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
         name: subject.name.clone(),
         description: network.unwrap_or_default(),
         parameters: subject.model.parameter_count() as u64,
-        test_accuracy: subject.test_accuracy(session)?,
+        test_accuracy,
         loss: Some(measure::loss(&found.centre)),
         lines: record.lines(),
         surface: Some(record),

@@ -1,12 +1,11 @@
 //! `thalweg train`.
 
 use super::{Outcome, explain, loss_name, provenance, within};
-use crate::data_source::{DataChoice, PreparedData};
+use crate::data_source::{DataChoice, DataOptions, PreparedData};
 use crate::error::Result;
 use crate::run_directory::{Output, RunDirectory};
 use crate::session::Session;
 use crate::study::{BudgetSection, Common, TrainOptions, TrainSettings};
-use crate::subject::data_of;
 use crate::train::{Trained, Training};
 use crate::words;
 use serde::{Deserialize, Serialize};
@@ -17,7 +16,7 @@ use thalweg_record::{Explanation, ModelReport, Report};
 #[derive(Debug, Clone)]
 pub struct TrainRequest {
     /// Which data.
-    pub data: DataChoice,
+    pub data: DataOptions,
     /// How.
     pub options: TrainOptions,
     /// Where to.
@@ -43,10 +42,9 @@ const FEATURES: &str = "mlp";
 /// # Errors
 /// Options that do not parse or fit the data; a directory that cannot be written; `Interrupted`.
 pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
+    request.data.check()?;
     let settings = request.options.settings(session.seed)?;
-    let mut choice = request.data;
-    data_of(&mut choice, &[]);
-    let data = PreparedData::load(&mut choice, session.seed)?;
+    let (choice, data) = PreparedData::choose(&request.data, &[], session.seed)?;
     let (settings, model) = settings.for_data(&data, IMAGES, FEATURES)?;
     let study = TrainStudy {
         common: Common::new("train", session),
@@ -57,8 +55,7 @@ pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
     let settings = &study.train;
     let run = RunDirectory::open("train", &request.output, &study)?;
     let (run, trained) = within(run, |run| {
-        let training =
-            Training { name: "", data: &data, data_name: &choice.name, model: &model, settings };
+        let training = Training { name: "", data: &data, choice: &choice, model: &model, settings };
         crate::train::train(session, run, &training)
     })?;
     session.console.finish();

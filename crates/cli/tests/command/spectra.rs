@@ -1,0 +1,89 @@
+//! `spectrum`: what is asked for is there, and agrees with what else is known of the point.
+
+use crate::harness::Bench;
+use serde_json::Value;
+use thalweg_array::Array;
+use thalweg_formats::npz;
+
+#[test]
+fn only_what_is_asked_for_is_there() {
+    let bench = Bench::new("spectrum");
+    bench.mlp("m");
+    let keys = |line: &str, out: &str| {
+        let object = bench.json(&format!("spectrum m {line} --samples 32 --out {out}"));
+        let common = ["command", "version", "run", "seconds", "loss", "gradient_norm", "top"];
+        let keys = object.as_object().unwrap().keys().cloned();
+        (keys.filter(|key| !common.contains(&key.as_str())).collect::<Vec<_>>(), object)
+    };
+    let (found, object) = keys("--top 2 --trace 0", "a");
+    assert_eq!((found.len(), object["top"].as_array().unwrap().len()), (0, 2));
+    let (found, object) = keys("--top 1 --bottom 2 --trace 4 --density", "b");
+    assert_eq!(found, ["bottom", "density", "frobenius_squared", "trace"]);
+    assert_eq!(object["trace"]["samples"], 4);
+    assert!(object["bottom"][0]["value"].as_f64() <= object["bottom"][1]["value"].as_f64());
+    let (_, exact) = keys("--top 0 --trace exact", "c");
+    let trace = exact["trace"].as_f64().expect("an exact trace is a plain number");
+    let (estimate, error) = (
+        object["trace"]["value"].as_f64().unwrap(),
+        object["trace"]["standard_error"].as_f64().unwrap(),
+    );
+    // Of 4 probes; a fixed seed.
+    assert!((estimate - trace).abs() < 5.0 * error, "{estimate} ± {error}, exact {trace}");
+}
+
+/// 30 examples of one feature whose values are twice as large: least squares in two parameters.
+fn line(bench: &Bench) {
+    let x: Vec<f32> = (0..30).map(|i| (i as f32 - 14.5) / 10.0).collect();
+    let y: Vec<f32> = x.iter().map(|x| 2.0 * x).collect();
+    let (x, y) = (Array::from_slice(&[30, 1], &x).unwrap(), Array::vector(&y));
+    let mut bytes = Vec::new();
+    npz::write(&mut bytes, &[("x", &x), ("y", &y)], npz::Compression::Deflated).unwrap();
+    bench.write("line.npz", bytes);
+}
+
+#[test]
+fn two_parameters_have_two_eigenvalues() {
+    let bench = Bench::new("two-parameters");
+    line(&bench);
+    bench.ok("train --data line.npz --arch linear --epochs 2 --out m");
+    let object = bench.json("spectrum m --trace exact --precision f64 --out s");
+    let top: Vec<f64> =
+        object["top"].as_array().unwrap().iter().map(|e| e["value"].as_f64().unwrap()).collect();
+    // Of the mean of (w x + b - y)^2 with x normalised: 2 [[1, 0], [0, 1]].
+    assert_eq!(top.len(), 2);
+    for value in top {
+        assert!((value - 2.0).abs() < 1e-6, "{value}");
+    }
+    assert!((object["trace"].as_f64().unwrap() - 4.0).abs() < 1e-6, "{object}");
+    let done = bench.run("spectrum m --top 2 --bottom 1 --out more");
+    assert_eq!((done.code, bench.exists("more")), (Some(1), false));
+    assert!(done.sentence().contains("2 parameters"), "{}", done.sentence());
+}
+
+#[test]
+fn the_centre_has_one_loss_bit_for_bit() {
+    let bench = Bench::new("one-loss");
+    let weights = bench.resnet("m");
+    for mode in ["frozen", "batch", "recalibrated"] {
+        let with = format!("--batch-norm {mode} --batch 24 --samples 60");
+        let loss = |line: &str| bench.json(line)["loss"].clone();
+        let spectrum = loss(&format!("spectrum m --top 0 --trace 0 {with} --out {mode}-spectrum"));
+        let plane = loss(&format!("surface m --x -1:1:3 {with} --out {mode}-plane"));
+        let away = loss(&format!("surface {weights} --x 0.5:1:2 --line {with} --out {mode}-away"));
+        let point = bench.json(&format!("surface m --x 0:0:1 {with} --out {mode}-point"));
+        assert!(spectrum.is_number());
+        assert_eq!([&plane, &away, &point["loss"]], [&spectrum; 3], "{mode}");
+        // The centre as a point of the grid, and that grid's only one.
+        let at_zero = |object: &Value| object["minimum"]["loss"].clone();
+        assert_eq!(at_zero(&point), spectrum, "{mode}");
+        assert_eq!(point["points"], 1);
+        bench.ok(&format!("export {mode}-plane --csv"));
+        let csv =
+            String::from_utf8(bench.read(&format!("{mode}-plane/export/results.csv"))).unwrap();
+        let heads: Vec<&str> = csv.lines().next().unwrap().split(',').collect();
+        let column = heads.iter().position(|head| *head == "loss").unwrap();
+        let centre: Vec<&str> = csv.lines().nth(5).unwrap().split(',').collect();
+        assert_eq!((centre[0], centre[1]), ("0", "0"));
+        assert_eq!(centre[column].parse::<f64>().ok(), spectrum.as_f64(), "{mode}");
+    }
+}
