@@ -6,7 +6,7 @@ use ::parquet::column::reader::ColumnReader;
 use ::parquet::column::writer::ColumnWriter;
 use ::parquet::data_type::ByteArray;
 use ::parquet::errors::ParquetError;
-use ::parquet::file::metadata::{KeyValue, ParquetMetaData};
+use ::parquet::file::metadata::KeyValue;
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::file::writer::SerializedFileWriter;
@@ -25,10 +25,17 @@ impl Table {
             name: name.to_owned(),
             source: std::io::Error::other(error),
         };
-        self.write(writer).map_err(failed)
+        let mut bytes = Vec::new();
+        self.write(&mut bytes).map_err(failed)?;
+        put_sum(&mut bytes);
+        let mut writer = writer;
+        writer
+            .write_all(&bytes)
+            .and_then(|()| writer.flush())
+            .map_err(|source| RecordError::Io { name: name.to_owned(), source })
     }
 
-    fn write(&self, writer: impl Write + Send) -> std::result::Result<(), ParquetError> {
+    fn write(&self, writer: &mut Vec<u8>) -> std::result::Result<(), ParquetError> {
         let mut fields = Vec::new();
         for (name, column) in self.columns() {
             let physical = match column {
@@ -50,8 +57,7 @@ impl Table {
         let properties = WriterProperties::builder()
             .set_created_by(format!("thalweg {}", env!("CARGO_PKG_VERSION")))
             .build();
-        let summed = Summed { writer, sum: crc32fast::Hasher::new(), length: 0 };
-        let mut file = SerializedFileWriter::new(summed, schema, Arc::new(properties))?;
+        let mut file = SerializedFileWriter::new(writer, schema, Arc::new(properties))?;
         let mut group = file.next_row_group()?;
         for (_, column) in self.columns() {
             let Some(mut writer) = group.next_column()? else { break };
@@ -72,24 +78,20 @@ impl Table {
             writer.close()?;
         }
         group.close()?;
-        file.flush()?;
-        let Summed { sum, length, .. } = file.inner();
-        let value = format!("{length} {:08x}", sum.clone().finalize());
-        file.append_key_value_metadata(KeyValue::new(SUM.into(), value));
+        let sum = format!("{MARK}{NO_SUM}");
+        file.append_key_value_metadata(KeyValue::new("check sum".into(), sum));
         file.close()?;
         Ok(())
     }
 
-    /// Reads a Parquet file whose columns are required and of the types that a [`Table`] has.
+    /// Reads a Parquet file that [`Table::write_parquet`] wrote.
     ///
     /// # Errors
-    /// `Format` if the bytes are no such file.
+    /// `Format` if the bytes are no such file, or not as they were written.
     pub fn read_parquet(name: &str, bytes: Vec<u8>) -> Result<Table> {
         let wrong = |error: ParquetError| format_error(name, "a whole Parquet file", error);
-        let bytes = Bytes::from(bytes);
-        let file = SerializedFileReader::new(bytes.clone()).map_err(wrong)?;
-        check_sum(name, file.metadata(), &bytes)?;
-        check_places(name, file.metadata(), bytes.len())?;
+        check_sum(name, &bytes)?;
+        let file = SerializedFileReader::new(Bytes::from(bytes)).map_err(wrong)?;
         let schema = file.metadata().file_metadata().schema_descr_ptr();
         let mut columns = Vec::new();
         for field in schema.columns() {
@@ -142,64 +144,41 @@ impl Table {
     }
 }
 
-/// The key under which a file's footer says how many bytes go before it and what their check sum
-/// is. Pages have none of their own, and a changed bit would be another number.
-const SUM: &str = "thalweg.crc32";
+/// What stands before the check sum of a whole file, in its footer: CRC-32, eight hexadecimal
+/// digits, over all bytes as they are with [`NO_SUM`] in its place. The format has sums of pages
+/// only, the crate writes none, and it panics on damaged footers; a changed bit of a page would be
+/// another number.
+const MARK: &str = "thalweg crc32 ";
+const NO_SUM: &str = "00000000";
 
-/// Hands everything on and adds it up.
-struct Summed<W> {
-    writer: W,
-    sum: crc32fast::Hasher,
-    length: usize,
+/// Where the digits of the check sum are.
+fn place_of_sum(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
+    let start = bytes.windows(MARK.len()).rposition(|w| w == MARK.as_bytes())? + MARK.len();
+    let place = start..start + NO_SUM.len();
+    (place.end <= bytes.len()).then_some(place)
 }
 
-impl<W: Write> Write for Summed<W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let n = self.writer.write(bytes)?;
-        self.sum.update(&bytes[..n]);
-        self.length += n;
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.writer.flush()
+fn put_sum(bytes: &mut [u8]) {
+    if let Some(place) = place_of_sum(bytes) {
+        let sum = format!("{:08x}", crc32fast::hash(bytes));
+        bytes[place].copy_from_slice(sum.as_bytes());
     }
 }
 
-/// Refuses pages that are not those that were written. A file without a check sum is not ours and
-/// is taken as it is.
-fn check_sum(name: &str, metadata: &ParquetMetaData, bytes: &[u8]) -> Result<()> {
-    let entries = metadata.file_metadata().key_value_metadata();
-    let stated = entries.into_iter().flatten().find(|entry| entry.key == SUM);
-    let Some(stated) = stated.map(|entry| entry.value.as_deref().unwrap_or("")) else {
+/// Refuses anything but the bytes that were written.
+fn check_sum(name: &str, bytes: &[u8]) -> Result<()> {
+    let place = place_of_sum(bytes)
+        .ok_or_else(|| format_error(name, "a whole Parquet file of this laboratory", "another"))?;
+    let mut hash = crc32fast::Hasher::new();
+    hash.update(&bytes[..place.start]);
+    hash.update(NO_SUM.as_bytes());
+    hash.update(&bytes[place.end..]);
+    let sum = format!("{:08x}", hash.finalize());
+    if sum.as_bytes() == &bytes[place.clone()] {
         return Ok(());
-    };
-    let length = stated.split(' ').next().and_then(|length| length.parse().ok());
-    let got = length
-        .and_then(|length: usize| bytes.get(..length))
-        .map(|pages| format!("{} {:08x}", pages.len(), crc32fast::hash(pages)));
-    match got {
-        Some(got) if got == stated => Ok(()),
-        got => {
-            let got = got.unwrap_or_else(|| format!("{} bytes", bytes.len()));
-            Err(format_error(name, format!("pages of check sum {stated}"), got))
-        }
     }
-}
-
-/// Refuses columns that do not lie in the file: the crate panics at places below zero and takes
-/// any size for that of a buffer.
-fn check_places(name: &str, metadata: &ParquetMetaData, size: usize) -> Result<()> {
-    for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
-        let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
-        let length = column.compressed_size();
-        let end = start.checked_add(length).and_then(|end| usize::try_from(end).ok());
-        if start < 0 || length < 0 || end.is_none_or(|end| end > size) {
-            let expected = format!("column {} within {size} bytes", column.column_path());
-            return Err(format_error(name, expected, format!("{length} bytes at {start}")));
-        }
-    }
-    Ok(())
+    let stated = String::from_utf8_lossy(&bytes[place]).into_owned();
+    Err(format_error(name, format!("a whole Parquet file of check sum {stated}"), sum))
 }
 
 #[cfg(test)]

@@ -90,18 +90,11 @@ fn parquet_files() {
     for length in 0..valid.len() {
         assert!(!read(valid[..length].to_vec()), "cut to {length}");
     }
-    // A changed bit of the pages would be another number, and is noticed. Behind them lie indexes
-    // that are not read.
-    let key = b"thalweg.crc32";
-    let at = valid.windows(key.len()).position(|w| w == key).expect("a check sum");
-    let digits = valid[at + key.len()..].iter().skip_while(|byte| !byte.is_ascii_digit());
-    let pages = digits.take_while(|byte| byte.is_ascii_digit());
-    let pages = pages.fold(0, |n, &digit| 10 * n + usize::from(digit - b'0'));
-    assert!(pages > 40 * 8);
-    for at in 0..pages {
+    // A changed bit of a page would be another number, and is noticed wherever it is.
+    for at in 0..valid.len() {
         let mut changed = valid.clone();
         changed[at] ^= 1 << (at % 8);
-        assert!(!read(changed), "byte {at} of {pages} changed");
+        assert!(!read(changed), "byte {at} changed");
     }
     for seed in 0..20_000 {
         read(mutate(&valid, seed));
