@@ -105,7 +105,7 @@ pub struct DataArguments {
     /// trained, or all].
     #[arg(long, value_name = "N")]
     pub subsample: Option<usize>,
-    /// Draw this share of the training labels anew [default: as the model was trained, or 0].
+    /// Give this share of the training labels another class [default: as the model was trained, or 0].
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub label_noise: Option<f64>,
 }

@@ -133,7 +133,12 @@ impl<'b> Operand<'b> for Tensor<'b> {
 impl<'b> Operand<'b> for f64 {
     #[track_caller]
     fn beside(self, left: Tensor<'b>) -> Tensor<'b> {
-        left.builder.scalar_of(left.dtype(), self)
+        let dtype = left.dtype();
+        if dtype.is_integer() && self.fract() != 0.0 {
+            let what = format!("a whole number beside {}", left.ty());
+            left.builder.reject("number", what, self.to_string());
+        }
+        left.builder.scalar_of(dtype, self)
     }
 }
 

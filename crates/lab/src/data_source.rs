@@ -22,7 +22,7 @@ pub struct DataOptions {
     pub test_fraction: Option<f64>,
     /// So many training examples at most.
     pub subsample: Option<usize>,
-    /// Share of the training labels that are drawn anew.
+    /// Share of the training labels that get another class.
     pub label_noise: Option<f64>,
 }
 
@@ -61,7 +61,7 @@ pub struct DataChoice {
     pub test_fraction: f64,
     /// So many training examples at most, stratified; 0: all.
     pub subsample: usize,
-    /// Share of the training labels that are drawn anew.
+    /// Share of the training labels that get another class.
     pub label_noise: f64,
 }
 

@@ -193,10 +193,12 @@ fn finish(
         files::atomic_write_bytes(&path, &weights_bytes(training.model, &weights, info)?)?;
         let diverged = match member.status {
             Status::Diverged { step } => Some(step),
+            // The last step is looked at by no later one.
+            Status::Running if !train.loss.is_finite() => Some(state.step()),
             Status::Running => None,
         };
         if let Some(step) = diverged {
-            let text = format!("{name} diverged after {step} steps; its weights are those before");
+            let text = format!("{name} diverged: its loss is not finite after {step} steps");
             session.console.message(&text);
         }
         members.push(TrainedMember {

@@ -156,9 +156,11 @@ impl Model {
             outputs.push(ModelPort { name: name.to_owned(), shape, ty });
         }
         let named: Vec<_> = output_names.iter().copied().zip(results).collect();
-        builder.finish(&named)?;
+        let finished = builder.finish(&named);
         let trace = trace.into_inner();
+        // Of a model that is too large, its size is the fault worth telling.
         check_size(&trace.parameters)?;
+        finished?;
         Ok(Model {
             network,
             architecture: None,
