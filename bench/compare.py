@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -68,6 +69,10 @@ WORKLOADS = {
 QUICK = ["mlp-step", "mlp-hvp", "resnet-step", "resnet-hvp", "maml-1", "plan-resnet-step"]
 # A peer that needs longer for one run is measured fewer times.
 LONG = 8e3
+# Threads of a peer may spin for a while after its run; the next one waits until they sleep.
+PAUSE = 0.25
+# Short work is run again until this much of it is done, and its median counts as one run.
+ENOUGH = 100.0
 
 
 class Side:
@@ -81,6 +86,14 @@ class Side:
     def wait(self):
         """Whether it came as far as to be ready."""
         return self.process.stdout.readline().strip() == "ready"
+
+    def round(self):
+        """Milliseconds of a run, the median of several if they are short."""
+        time.sleep(PAUSE)
+        times = [self.run()]
+        while sum(times) < ENOUGH and len(times) < 50:
+            times.append(self.run())
+        return statistics.median(times)
 
     def run(self):
         """Milliseconds of one run."""
@@ -162,7 +175,7 @@ def measure(name, worker, threads, rounds, peak, log):
                 slow = times[variant] and statistics.median(times[variant]) > LONG
                 if slow and len(times[variant]) >= 3:
                     continue
-                elapsed = side.run()
+                elapsed = side.round()
                 if round_number >= 0 or elapsed > LONG:
                     times[variant].append(elapsed)
         memory = {variant: side.finish() for variant, side in sides.items()}
