@@ -207,6 +207,20 @@ impl Surface {
         self.status.iter().filter(|&&status| status == NOT_FINITE).count()
     }
 
+    /// The standard deviation of each point's loss over pairs of directions, row-major over the
+    /// grid; NaN where one of them is not finite. None for fewer than two pairs.
+    pub fn spread(&self) -> Option<Vec<f64>> {
+        let pairs = self.pairs.filter(|&pairs| pairs > 1)?;
+        let points = self.x.len() * self.y.len();
+        let deviation = |point: usize| {
+            let losses = || (0..pairs).map(|pair| self.loss[pair * points + point]);
+            let mean = losses().sum::<f64>() / pairs as f64;
+            let squares: f64 = losses().map(|loss| (loss - mean) * (loss - mean)).sum();
+            (squares / (pairs - 1) as f64).sqrt()
+        };
+        Some((0..points).map(deviation).collect())
+    }
+
     /// The lines through the origin along both directions, for the first pair. A surface that does
     /// not contain the origin has none.
     pub fn lines(&self) -> Vec<Line> {

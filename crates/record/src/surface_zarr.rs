@@ -64,6 +64,11 @@ impl Surface {
                 values().attribute("long_name", "standard error of the loss"),
             );
         }
+        if self.spread().is_some() {
+            let spec = ArraySpec::new::<f64>(&[self.y.len(), self.x.len()], &["y", "x"]);
+            let what = "standard deviation of the loss over pairs of directions";
+            group = group.array("loss_spread", spec.attribute("long_name", what));
+        }
         if let Some(trajectory) = &self.trajectory {
             for (name, what) in [
                 ("trajectory_x", "position along the first direction"),
@@ -137,6 +142,9 @@ impl Surface {
         }
         if let Some(errors) = &self.loss_standard_error {
             group.write(store, &at("loss_standard_error"), errors)?;
+        }
+        if let Some(spread) = self.spread() {
+            group.write(store, &at("loss_spread"), &spread)?;
         }
         group.write(store, &at("loss"), &self.loss)?;
         group.write(store, &at("status"), &self.status)
@@ -257,6 +265,18 @@ mod tests {
         assert!(back.loss[0].is_nan());
         let without = ChunkValues { accuracy: None, ..values };
         assert!(Surface::write_points(&store, &root, "a", &[0, 0], without).is_err());
+    }
+
+    #[test]
+    fn pairs_of_directions_have_a_spread() {
+        let store = MemoryStore::default();
+        let mut three = surface(Some(3));
+        three.loss[1] = f64::INFINITY;
+        three.write_zarr(&store).unwrap();
+        let spread = Group::open(&store).unwrap().read::<f64>(&store, "loss_spread").unwrap();
+        // Point 0 has the losses 0, 0.6 and 1.2.
+        assert!((spread[0] - 0.6).abs() < 1e-12 && spread[1].is_nan(), "{spread:?}");
+        assert!(surface(None).spread().is_none() && surface(Some(1)).spread().is_none());
     }
 
     #[test]
