@@ -85,7 +85,7 @@ impl Workload {
         Ok(match name {
             "mlp-step" => {
                 let model = mlp()?;
-                Workload::step(training_graph(&model, f, &[784], BATCH)?, model, None)
+                Workload::step(training_graph(&model, f, &[784], BATCH)?, model, None)?
             }
             "mlp-hvp" => {
                 let model = mlp()?;
@@ -101,7 +101,7 @@ impl Workload {
             }
             "resnet-step" => {
                 let model = resnet()?;
-                Workload::step(training_graph(&model, f, &IMAGE, BATCH)?, model, None)
+                Workload::step(training_graph(&model, f, &IMAGE, BATCH)?, model, None)?
             }
             "resnet-hvp" => {
                 let model = resnet()?;
@@ -116,8 +116,7 @@ impl Workload {
                     .filter(|name| !name.starts_with("direction"))
                     .collect();
                 let shared: Vec<&str> = shared.iter().map(String::as_str).collect();
-                let arrays = population_inputs(&graph, &model, &shared, 8, SEED);
-                let graph = population(&graph, &shared, 8)?;
+                let (graph, arrays) = with_inputs(graph, &model, &shared, Some(8))?;
                 Workload { arrays, ..Workload::parameters(graph, model) }
             }
             "resnet-16-losses" => {
@@ -126,11 +125,11 @@ impl Workload {
             }
             "resnet-16-steps" => {
                 let model = resnet()?;
-                Workload::step(training_graph(&model, f, &IMAGE, BATCH)?, model, Some(16))
+                Workload::step(training_graph(&model, f, &IMAGE, BATCH)?, model, Some(16))?
             }
             "mlp-64-steps" => {
                 let model = mlp()?;
-                Workload::step(training_graph(&model, f, &[784], BATCH)?, model, Some(64))
+                Workload::step(training_graph(&model, f, &[784], BATCH)?, model, Some(64))?
             }
             "maml-1" => maml(f, build("mlp hidden=40-40", &[1], 1)?, 1)?,
             "maml-5" => maml(f, build("mlp hidden=40-40", &[1], 1)?, 5)?,
@@ -251,34 +250,14 @@ impl Workload {
     }
 
     fn loss(graph: Graph, model: Model, members: Option<usize>) -> Result<Workload, Failure> {
-        let shared = ["x", "y"];
-        let (graph, arrays) = match members {
-            None => {
-                let arrays = inputs(&graph, &model, SEED);
-                (graph, arrays)
-            }
-            Some(n) => {
-                let arrays = population_inputs(&graph, &model, &shared, n, SEED);
-                (population(&graph, &shared, n)?, arrays)
-            }
-        };
+        let (graph, arrays) = with_inputs(graph, &model, &["x", "y"], members)?;
         let results = vec![Part::Value("loss")];
         Ok(Workload { graph, arrays, carried: vec![None], model, results })
     }
 
     /// A training step; of a population, each member on a batch of its own.
-    fn step(graph: Graph, model: Model, members: Option<usize>) -> Workload {
-        let shared = ["lr"];
-        let (graph, arrays) = match members {
-            None => {
-                let arrays = inputs(&graph, &model, SEED);
-                (graph, arrays)
-            }
-            Some(n) => {
-                let arrays = population_inputs(&graph, &model, &shared, n, SEED);
-                (population(&graph, &shared, n).expect("a graph that batches"), arrays)
-            }
-        };
+    fn step(graph: Graph, model: Model, members: Option<usize>) -> Result<Workload, Failure> {
+        let (graph, arrays) = with_inputs(graph, &model, &["lr"], members)?;
         let (n, n_buffers) = (model.parameters().len(), model.buffers().len());
         let parameters = (0..n).map(Part::Parameter);
         let internal = std::iter::repeat_n(Part::Internal, n_buffers + n);
@@ -287,8 +266,23 @@ impl Workload {
         let of_state = (0..n + n_buffers).map(Some);
         let of_velocities = (n + n_buffers + 2..2 * n + n_buffers + 2).map(Some);
         let carried = of_state.chain(of_velocities).chain([None]).collect();
-        Workload { graph, arrays, carried, model, results }
+        Ok(Workload { graph, arrays, carried, model, results })
     }
+}
+
+/// A graph with its inputs: alone, or for members that have all but the shared ones to themselves.
+fn with_inputs(
+    graph: Graph,
+    model: &Model,
+    shared: &[&str],
+    members: Option<usize>,
+) -> Result<(Graph, Vec<Array>), Failure> {
+    let Some(n) = members else {
+        let arrays = inputs(&graph, model, SEED);
+        return Ok((graph, arrays));
+    };
+    let arrays = population_inputs(&graph, model, shared, n, SEED);
+    Ok((population(&graph, shared, n)?, arrays))
 }
 
 /// A meta-step of second-order MAML on sinusoids: 25 tasks of 10 examples each to adapt on and to
