@@ -110,16 +110,14 @@ fn main() {
             continue;
         }
         let pool = Pool::with_isa(threads, isa);
-        pool.install(|| {
-            let peak = measure_peak(&pool);
-            println!("\n{isa:?}, {} threads: peak {peak:.1} GFLOP/s (f32)", pool.threads());
-            let bench = Bench { pool: &pool, peak, filter: filter.clone() };
-            let [_, empty] = seconds(|| pool.for_each(2, |_| {}));
-            println!("an empty parallel call: {:.2} us", empty * 1e6);
-            products(&bench);
-            convolutions(&bench);
-            functions(&bench);
-        });
+        let peak = measure_peak(&pool);
+        println!("\n{isa:?}, {} threads: peak {peak:.1} GFLOP/s (f32)", pool.threads());
+        let bench = Bench { pool: &pool, peak, filter: filter.clone() };
+        let [_, empty] = seconds(|| pool.for_each(2, |_| {}));
+        println!("an empty parallel call: {:.2} us", empty * 1e6);
+        products(&bench);
+        convolutions(&bench);
+        functions(&bench);
     }
 }
 

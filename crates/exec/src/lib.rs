@@ -16,4 +16,4 @@ pub mod reference;
 mod scalar;
 
 pub use error::ExecError;
-pub use program::{Executor, Memory, Program};
+pub use program::{Executor, Memory, Program, Watch};

@@ -1,11 +1,11 @@
 //! Compile once, run many times.
 
 use crate::error::ExecError;
-use crate::kernel::pool::Shared;
 use crate::kernel::{Float, Pool};
 use crate::plain::{self, Slot};
 use crate::plan::view::BufferId;
 use crate::plan::{Home, Kernel, Loops, Pass, Plan, Step, WhileLoop};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use thalweg_graph::{Array, DType, Graph, TensorType};
@@ -107,6 +107,11 @@ impl Memory {
     }
 }
 
+/// Is told what each step of a program was, once it is done.
+pub type Watch<'w> = dyn FnMut(&dyn std::fmt::Display) + 'w;
+
+type Tell<'w> = dyn Fn(&Step) + 'w;
+
 /// A compiled graph.
 pub struct Program {
     pool: Arc<Pool>,
@@ -136,7 +141,27 @@ impl Program {
 
     /// Runs the program. An array that the caller gives away (its only handle) may be reused for
     /// an output of its type; pass a clone to keep it.
-    pub fn run(&self, mut inputs: Vec<Array>) -> Result<Vec<Array>, ExecError> {
+    pub fn run(&self, inputs: Vec<Array>) -> Result<Vec<Array>, ExecError> {
+        self.run_with(inputs, None)
+    }
+
+    /// As [`Program::run`], telling `watch` what each step was as soon as it is done, those inside
+    /// of loops included: to time them.
+    pub fn run_watched(
+        &self,
+        inputs: Vec<Array>,
+        watch: &mut Watch<'_>,
+    ) -> Result<Vec<Array>, ExecError> {
+        let watch = RefCell::new(watch);
+        let tell = |step: &Step| watch.borrow_mut()(step);
+        self.run_with(inputs, Some(&tell))
+    }
+
+    fn run_with(
+        &self,
+        mut inputs: Vec<Array>,
+        watch: Option<&Tell<'_>>,
+    ) -> Result<Vec<Array>, ExecError> {
         if inputs.len() != self.inputs.len() {
             return Err(ExecError::InputCount { expected: self.inputs.len(), got: inputs.len() });
         }
@@ -176,20 +201,17 @@ impl Program {
             unsafe { std::ptr::write_bytes(arena.as_mut_ptr(), 0xff, arena.size_in_bytes()) };
         }
         let results: Vec<*mut u8> = outputs.iter_mut().map(Array::as_mut_ptr).collect();
-        let (inputs_at, outputs_at) = (Addresses(addresses), Addresses(results));
-        let start = Shared(arena.as_mut_ptr());
-        let outcome = self.pool.install(|| {
-            let bound = Bound {
-                pool: &self.pool,
-                plan: &self.plan,
-                inputs: inputs_at.get(),
-                outputs: outputs_at.get(),
-                arena: start.get(),
-            };
-            // SAFETY: inputs were checked against their types; outputs and arena are this run's
-            // own; an output that took over an input's place is safe by the plan.
-            unsafe { bound.run() }
-        });
+        let bound = Bound {
+            pool: &self.pool,
+            plan: &self.plan,
+            watch,
+            inputs: &addresses,
+            outputs: &results,
+            arena: arena.as_mut_ptr(),
+        };
+        // SAFETY: inputs were checked against their types; outputs and arena are this run's own; an
+        // output that took over an input's place is safe by the plan.
+        let outcome = unsafe { bound.run() };
         *self.arena.lock().unwrap_or_else(PoisonError::into_inner) = Some(arena);
         outcome.map(|()| outputs)
     }
@@ -205,30 +227,28 @@ impl Program {
     }
 }
 
-/// Addresses that cross to the pool's threads.
-struct Addresses(Vec<*mut u8>);
-
-impl Addresses {
-    fn get(&self) -> &[*mut u8] {
-        &self.0
-    }
-}
-
-// SAFETY: the addresses are only dereferenced by kernels, which justify it.
-unsafe impl Sync for Addresses {}
-// SAFETY: as above.
-unsafe impl Send for Addresses {}
-
 /// A plan with the addresses of everything that it touches.
 struct Bound<'a> {
     pool: &'a Pool,
     plan: &'a Plan,
+    watch: Option<&'a Tell<'a>>,
     inputs: &'a [*mut u8],
     outputs: &'a [*mut u8],
     arena: *mut u8,
 }
 
 impl Bound<'_> {
+    /// The plan of an inner graph, on the same pool.
+    fn inner<'b>(
+        &'b self,
+        plan: &'b Plan,
+        inputs: &'b [*mut u8],
+        outputs: &'b [*mut u8],
+        arena: *mut u8,
+    ) -> Bound<'b> {
+        Bound { pool: self.pool, plan, watch: self.watch, inputs, outputs, arena }
+    }
+
     fn address(&self, buffer: BufferId) -> *mut u8 {
         match self.plan.buffers[buffer.0 as usize].home {
             Home::Input(index) => self.inputs[index],
@@ -245,6 +265,9 @@ impl Bound<'_> {
             let scratch = self.arena.wrapping_add(step.scratch_offset);
             // SAFETY: the plan gives each step room that nothing else uses while it runs.
             unsafe { self.step(step, scratch)? };
+            if let Some(watch) = self.watch {
+                watch(step);
+            }
         }
         Ok(())
     }
@@ -279,7 +302,7 @@ impl Bound<'_> {
                     let outs: Vec<Slot> =
                         outs.iter().map(|(start, ty)| Slot { start: *start, ty }).collect();
                     let run_plan = |plan: &Plan, inputs: &[*mut u8], outputs: &[*mut u8], arena| {
-                        Bound { pool: self.pool, plan, inputs, outputs, arena }.run()
+                        self.inner(plan, inputs, outputs, arena).run()
                     };
                     plain::run(plain, self.pool, &ins, &outs, scratch, &run_plan)?;
                 }
@@ -363,8 +386,7 @@ impl Bound<'_> {
             for (output, &bytes) in outputs[scan.n_carry..].iter_mut().zip(&loops.y_rows) {
                 *output = output.wrapping_add(row * bytes);
             }
-            let (plan, arena) = (&loops.body, scratch);
-            let body = Bound { pool: self.pool, plan, inputs: &inputs, outputs: &outputs, arena };
+            let body = self.inner(&loops.body, &inputs, &outputs, scratch);
             // SAFETY: rows lie inside their sequences, and the two sides of a carry are separate.
             unsafe { body.run()? };
         }
@@ -383,23 +405,20 @@ impl Bound<'_> {
             free = free.wrapping_add(bytes.next_multiple_of(64));
         }
         let flag = free;
-        let (pool, arena) = (self.pool, scratch);
         let mut to_result = true;
         loop {
             let outputs = [flag];
-            let plan = &loops.condition;
             // SAFETY: the condition writes its one byte into scratch of its own.
             let goes_on = unsafe {
-                Bound { pool, plan, inputs: &inputs, outputs: &outputs, arena }.run()?;
+                self.inner(&loops.condition, &inputs, &outputs, scratch).run()?;
                 *flag != 0
             };
             if !goes_on {
                 break;
             }
             let outputs: &[*mut u8] = if to_result { &result } else { &other };
-            let plan = &loops.body;
             // SAFETY: the two sides of a carry are separate.
-            unsafe { Bound { pool, plan, inputs: &inputs, outputs, arena }.run()? };
+            unsafe { self.inner(&loops.body, &inputs, outputs, scratch).run()? };
             inputs[..n_carry].copy_from_slice(outputs);
             to_result = !to_result;
         }

@@ -13,6 +13,7 @@ pub mod order;
 mod pack;
 pub mod pool;
 pub mod simd;
+mod team;
 #[cfg(test)]
 mod testing;
 

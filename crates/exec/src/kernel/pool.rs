@@ -1,15 +1,15 @@
 //! Threads and their private scratch.
 
 use super::simd::Isa;
+use super::team::Team;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// A fixed set of threads and the instruction set that kernels use on them.
 ///
 /// Tasks are handed out dynamically; this never changes a result, because a task owns its outputs.
-/// A caller that runs many kernels in a row should do so inside [`Pool::install`]: work handed out
-/// by one of the pool's own threads needs no blocking wake-up.
+/// The caller's thread is one of them.
 pub struct Pool {
-    threads: Option<rayon::ThreadPool>,
+    team: Option<Team>,
     count: usize,
     isa: Isa,
     /// The state of the draws of a scrambled pool.
@@ -19,7 +19,7 @@ pub struct Pool {
 impl Pool {
     /// A pool of `threads` threads (0: one for each core) with the machine's best instruction set.
     ///
-    /// If the system refuses to start threads, the pool is the calling thread alone.
+    /// If the system grants fewer threads, the pool has those.
     pub fn new(threads: usize) -> Self {
         Self::with_isa(threads, Isa::best())
     }
@@ -31,18 +31,16 @@ impl Pool {
             n => n,
         };
         let isa = if isa.is_available() { isa } else { Isa::best() };
-        let threads = (count > 1)
-            .then(|| rayon::ThreadPoolBuilder::new().num_threads(count).build().ok())
-            .flatten();
-        let count = if threads.is_some() { count } else { 1 };
-        Self { count, threads, isa, scrambled: None }
+        let team = (count > 1).then(|| Team::new(count - 1));
+        let count = 1 + team.as_ref().map_or(0, Team::len);
+        Self { count, team, isa, scrambled: None }
     }
 
     /// A pool that does one task at a time, in a drawn order and on drawn slots: any order that
     /// `threads` threads could bring about may come. For tests that none of them changes a bit.
     pub fn scrambled(threads: usize, seed: u64) -> Self {
         let scrambled = Some(AtomicU64::new(seed));
-        Self { count: threads.max(1), threads: None, isa: Isa::best(), scrambled }
+        Self { count: threads.max(1), team: None, isa: Isa::best(), scrambled }
     }
 
     /// Number of threads.
@@ -55,14 +53,6 @@ impl Pool {
         self.isa
     }
 
-    /// Runs `work` on one of the pool's threads.
-    pub fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        match &self.threads {
-            Some(threads) => threads.install(work),
-            None => work(),
-        }
-    }
-
     /// Calls `work(task)` for every task in `0..tasks` and returns when all are done.
     pub fn for_each(&self, tasks: usize, work: impl Fn(usize) + Sync) {
         self.for_each_slot(tasks, |_, task| work(task));
@@ -71,19 +61,19 @@ impl Pool {
     /// Calls `work(slot, task)` for every task. Calls that overlap in time have different slots,
     /// and slots are below [`Pool::threads`].
     pub fn for_each_slot(&self, tasks: usize, work: impl Fn(usize, usize) + Sync) {
-        let slots = self.count.min(tasks);
         if let Some(state) = &self.scrambled {
+            let slots = self.count.min(tasks);
             let mut order: Vec<usize> = (0..tasks).collect();
             for task in (1..tasks).rev() {
                 order.swap(task, draw(state, task + 1));
             }
             return order.into_iter().for_each(|task| work(draw(state, slots), task));
         }
-        let Some(threads) = self.threads.as_ref().filter(|_| slots > 1) else {
+        let Some(team) = self.team.as_ref().filter(|_| tasks > 1) else {
             return (0..tasks).for_each(|task| work(0, task));
         };
         let next = AtomicUsize::new(0);
-        let serve = |slot: usize| {
+        team.lead(&|slot| {
             loop {
                 let task = next.fetch_add(1, Ordering::Relaxed);
                 if task >= tasks {
@@ -91,12 +81,7 @@ impl Pool {
                 }
                 work(slot, task);
             }
-        };
-        if threads.current_thread_index().is_some() {
-            fork(0, slots, &serve);
-        } else {
-            threads.install(|| fork(0, slots, &serve));
-        }
+        });
     }
 
     /// Calls `work(task, slice)` for every task, where `slice` is `length` elements of `scratch`
@@ -132,15 +117,6 @@ fn draw(state: &AtomicU64, end: usize) -> usize {
     ((z ^ (z >> 31)) % end.max(1) as u64) as usize
 }
 
-/// Serves slots `low..high`, each as one unit that a thread may take.
-fn fork(low: usize, high: usize, serve: &(impl Fn(usize) + Sync)) {
-    if high - low == 1 {
-        return serve(low);
-    }
-    let middle = low + (high - low) / 2;
-    rayon::join(|| fork(low, middle, serve), || fork(middle, high, serve));
-}
-
 /// A pointer that tasks share; whoever dereferences it answers for disjointness.
 pub(crate) struct Shared<T>(pub *mut T);
 
@@ -167,13 +143,11 @@ mod tests {
             assert_eq!(pool.threads(), threads);
             let counts: Vec<AtomicUsize> = (0..1000).map(|_| AtomicUsize::new(0)).collect();
             let mut scratch = vec![0usize; threads * 8];
-            pool.install(|| {
-                pool.for_each_with(1000, &mut scratch, 8, |task, slice| {
-                    slice.fill(task);
-                    std::hint::spin_loop();
-                    assert!(slice.iter().all(|&x| x == task));
-                    counts[task].fetch_add(1, Ordering::Relaxed);
-                });
+            pool.for_each_with(1000, &mut scratch, 8, |task, slice| {
+                slice.fill(task);
+                std::hint::spin_loop();
+                assert!(slice.iter().all(|&x| x == task));
+                counts[task].fetch_add(1, Ordering::Relaxed);
             });
             pool.for_each(1000, |task| {
                 counts[task].fetch_add(1, Ordering::Relaxed);

@@ -6,6 +6,7 @@
 //! alone, so that a plan never changes a bit of a result.
 
 mod demand;
+mod describe;
 mod group;
 mod index_map;
 mod memory;
