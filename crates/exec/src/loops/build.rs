@@ -83,12 +83,17 @@ impl LoopBuilder {
         })
     }
 
-    /// Writes a register to a view. Whatever the loop reads there from now on is the register:
-    /// the memory is written only when a tile ends.
-    pub(crate) fn store(&mut self, register: u16, view: &View) {
+    /// Whatever the loop reads at the view from now on is the register.
+    pub(crate) fn hold(&mut self, register: u16, view: &View) {
         let source = Source::Memory(view.buffer);
         let key = (source, self.dtypes[register as usize], view.offset, self.used(&view.strides));
         self.known_loads.insert(key, register);
+    }
+
+    /// Writes a register to a view. Whatever the loop reads there from now on is the register:
+    /// the memory is written only when a tile ends.
+    pub(crate) fn store(&mut self, register: u16, view: &View) {
+        self.hold(register, view);
         let access = Access { offset: view.offset, strides: view.strides.clone() };
         self.stores.push((register, view.buffer, access));
     }

@@ -298,8 +298,27 @@ unsafe fn compare<T: Copy + PartialOrd>(
     }
 }
 
+/// Bit patterns of one size. (A branch would be compiled to a gather from chosen addresses.)
+trait Bits: Copy {
+    /// `self` where `c` is 1, `other` where it is 0.
+    fn choose(self, other: Self, c: u8) -> Self;
+}
+
+macro_rules! bits {
+    ($($t:ident),*) => {$(
+        impl Bits for $t {
+            #[inline(always)]
+            fn choose(self, other: $t, c: u8) -> $t {
+                let mask = $t::from(c).wrapping_neg();
+                (self & mask) | (other & !mask)
+            }
+        }
+    )*};
+}
+bits!(u8, u32, u64);
+
 #[inline(always)]
-unsafe fn select<T: Copy>(
+unsafe fn select<T: Bits>(
     condition: *const u8,
     a: *const u8,
     b: *const u8,
@@ -316,7 +335,7 @@ unsafe fn select<T: Copy>(
         )
     };
     for (to, (&c, (&x, &y))) in target.iter_mut().zip(condition.iter().zip(a.iter().zip(b))) {
-        *to = if c != 0 { x } else { y };
+        *to = x.choose(y, c);
     }
 }
 

@@ -2,18 +2,19 @@
 //!
 //! A value is stored when something other than a loop needs it (a product, a convolution, an
 //! output), when it is stretched by a broadcast, or when several loops need it and computing it
-//! again costs more than reading it back.
+//! again costs more than storing it and reading it back. Costs are in bytes of memory traffic an
+//! element; a cheap operation on a tile in the cache takes about as long as one.
 
 use super::index_map::only_moves_ones;
-use thalweg_graph::{Graph, Op, Unary, Value};
+use thalweg_graph::{Graph, Op, Unary};
 
-/// Cost, in cheap operations and loads, up to which a value is computed again for each loop.
-const RECOMPUTE: u32 = 12;
+/// Passes over memory that a stored value costs: its line is fetched, written, and read back.
+const STORED: u32 = 3;
 /// Cost of a transcendental function.
 const TRANSCENDENTAL: u32 = 8;
 /// Cost beyond which a value is stored even if one loop needs it, so that no loop grows without
 /// bound.
-const LARGEST: u32 = 160;
+const LARGEST: u32 = 320;
 
 /// How a node takes part in planning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,24 +110,39 @@ impl Loops {
     }
 }
 
+/// Rounds of pricing: what the round before stores is read in the next, not computed.
+const ROUNDS: usize = 3;
+
 /// For each node, whether it is an element-wise value that is stored.
 pub(super) fn stored(graph: &Graph) -> Vec<bool> {
+    let mut stored = vec![false; graph.nodes().len()];
+    for _ in 0..ROUNDS {
+        stored = round(graph, &stored);
+    }
+    stored
+}
+
+/// What is stored if the price of a value is that of computing it from `known` values.
+fn round(graph: &Graph, known: &[bool]) -> Vec<bool> {
     let nodes = graph.nodes();
-    let shape = |value: Value| &graph.type_of(value).shape;
     let mut must = vec![false; nodes.len()];
-    // Cost of computing a value from memory, assuming that only `must` is stored on the way.
+    // Cost of computing a value, and of having it where it is needed.
     let mut price = vec![0u32; nodes.len()];
+    let mut need = vec![0u32; nodes.len()];
     for (index, node) in nodes.iter().enumerate() {
-        let operands = node.inputs.iter().map(|input| price[input.node as usize]);
+        let operands = node.inputs.iter().map(|input| need[input.node as usize]);
+        let size = node.types.iter().map(|ty| ty.dtype.size() as u32).max().unwrap_or(0);
         price[index] = match role(&node.op) {
-            Role::Memory | Role::Reduce => 1,
+            Role::Memory | Role::Reduce => size,
+            // What is stretched is small, and stays in the cache.
+            Role::View if stretches(graph, index) => 1,
             Role::View => operands.max().unwrap_or(0),
             Role::Elementwise => operands.fold(cost(&node.op), u32::saturating_add),
         };
         if price[index] > LARGEST {
             must[index] = true;
-            price[index] = 1;
         }
+        need[index] = if must[index] || known[index] { size } else { price[index] };
     }
     let mut loops = vec![Loops::None; nodes.len()];
     let mut stored = vec![false; nodes.len()];
@@ -145,7 +161,8 @@ pub(super) fn stored(graph: &Graph) -> Vec<bool> {
                 loops[input] = loops[input].and(Loops::One(index as u32));
             }
             Role::Elementwise => {
-                let again = loops[index] == Loops::Several && price[index] > RECOMPUTE;
+                let size = node.types[0].dtype.size() as u32;
+                let again = loops[index] == Loops::Several && price[index] > STORED * size;
                 stored[index] = must[index] || again;
                 let into = if stored[index] { Loops::One(index as u32) } else { loops[index] };
                 for input in &node.inputs {
@@ -155,13 +172,11 @@ pub(super) fn stored(graph: &Graph) -> Vec<bool> {
             }
             Role::View => {
                 let input = node.inputs[0];
-                let (from, to) = (shape(input), &node.types[0].shape);
                 let moves = match &node.op {
-                    Op::Reshape { .. } => !only_moves_ones(from, to),
-                    Op::Broadcast { .. } => {
-                        from.iter().product::<usize>() != to.iter().product::<usize>()
+                    Op::Reshape { .. } => {
+                        !only_moves_ones(&graph.type_of(input).shape, &node.types[0].shape)
                     }
-                    _ => false,
+                    _ => stretches(graph, index),
                 };
                 let source = input.node as usize;
                 if must[index] || (moves && loops[index] != Loops::None) {
@@ -173,4 +188,11 @@ pub(super) fn stored(graph: &Graph) -> Vec<bool> {
         }
     }
     stored
+}
+
+/// Whether a node is a broadcast to more elements.
+fn stretches(graph: &Graph, index: usize) -> bool {
+    let node = &graph.nodes()[index];
+    matches!(node.op, Op::Broadcast { .. })
+        && graph.type_of(node.inputs[0]).element_count() != node.types[0].element_count()
 }

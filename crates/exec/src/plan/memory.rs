@@ -12,7 +12,9 @@ const ALIGNMENT: usize = 64;
 
 /// The plan of units in the given order.
 pub(super) fn assign(units: Units<'_>, order: Vec<Vec<usize>>, pool: &Pool) -> Plan {
-    let mut steps: Vec<Step> = order.iter().map(|members| step(&units, members, pool)).collect();
+    let seen = Seen::of(&units, &order);
+    let mut steps: Vec<Step> =
+        order.iter().map(|members| step(&units, members, &seen, pool)).collect();
     let mut buffers: Vec<Buffer> = units
         .buffers
         .iter()
@@ -35,7 +37,39 @@ pub(super) fn assign(units: Units<'_>, order: Vec<Vec<usize>>, pool: &Pool) -> P
     Plan { buffers, steps, constants: units.constants, arena_bytes, donors }
 }
 
-fn step(units: &Units<'_>, members: &[usize], pool: &Pool) -> Step {
+/// Which buffers are read by others than the group that writes them.
+struct Seen(Vec<bool>);
+
+impl Seen {
+    fn of(units: &Units<'_>, order: &[Vec<usize>]) -> Seen {
+        let mut group_of = vec![usize::MAX; units.units.len()];
+        for (group, members) in order.iter().enumerate() {
+            members.iter().for_each(|&member| group_of[member] = group);
+        }
+        let mut writer = vec![None; units.buffers.len()];
+        let mut seen = vec![false; units.buffers.len()];
+        for (member, unit) in units.units.iter().enumerate() {
+            for buffer in &unit.writes {
+                // What several units write part by part is made in memory.
+                let other = writer[buffer.0 as usize].replace(group_of[member]);
+                seen[buffer.0 as usize] |= other.is_some();
+            }
+        }
+        for (member, unit) in units.units.iter().enumerate() {
+            for buffer in &unit.reads {
+                seen[buffer.0 as usize] |= writer[buffer.0 as usize] != Some(group_of[member]);
+            }
+        }
+        units.outputs.iter().for_each(|output| seen[output.0 as usize] = true);
+        Seen(seen)
+    }
+
+    fn is_seen(&self, buffer: BufferId) -> bool {
+        self.0[buffer.0 as usize]
+    }
+}
+
+fn step(units: &Units<'_>, members: &[usize], seen: &Seen, pool: &Pool) -> Step {
     let mut reads: Vec<BufferId> = Vec::new();
     let mut writes: Vec<BufferId> = Vec::new();
     for &member in members {
@@ -58,6 +92,11 @@ fn step(units: &Units<'_>, members: &[usize], pool: &Pool) -> Step {
                 let Work::Loop(unit) = &units.units[member].work else { continue };
                 let register = units.emit(unit, &mut builder, &mut memo);
                 match &unit.root {
+                    // What only this loop reads stays in its register.
+                    Root::Store(view) if !seen.is_seen(view.buffer) => {
+                        builder.hold(register, view);
+                        writes.retain(|&buffer| buffer != view.buffer);
+                    }
                     Root::Store(view) => builder.store(register, view),
                     Root::Fold(kind, buffer) => builder.fold(register, *kind, *buffer),
                 }
@@ -68,6 +107,12 @@ fn step(units: &Units<'_>, members: &[usize], pool: &Pool) -> Step {
     if let Kernel::Loop(body) = &kernel {
         // What one member writes and another reads stays in registers.
         reads = loop_reads(body);
+        debug_assert!(
+            members.iter().flat_map(|&member| &units.units[member].writes).all(|buffer| {
+                seen.is_seen(*buffer) || !reads.contains(buffer)
+            }),
+            "a loop reads from memory what it holds"
+        );
     }
     reads.sort_unstable();
     reads.dedup();
