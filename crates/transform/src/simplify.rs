@@ -2,8 +2,9 @@
 //!
 //! A graph is replayed into a new builder, which computes equal operations once and drops what no
 //! output needs; on the way operations are put into simpler forms, inside loops too. Results keep
-//! their bits, but for three rewrites:
+//! their bits, but for four rewrites:
 //!
+//! - factors that are the same along summed axes are taken out of the sum;
 //! - the sign of a zero is lost where a zero is added (`x + 0`, the sum over axes of extent one);
 //! - `x^2` is `x * x` and `x^-1` is `1 / x`, which are rounded correctly where a power need not be;
 //! - operations on small constants are done here where they are rounded correctly everywhere.
@@ -15,6 +16,7 @@ mod elementwise;
 mod fold;
 mod loops;
 mod moving;
+mod sums;
 
 use std::panic::Location;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Simpler forms of operations that move elements, and of reductions of nothing.
 
-use super::Rewriter;
+use super::{Rewriter, sums};
 use thalweg_graph::{Op, Reduction, Tensor};
 
 pub(super) fn rewrite<'b>(
@@ -209,6 +209,11 @@ fn reduce<'b>(
         (0..shape.len()).filter(|axis| !axes.contains(axis)).map(|axis| shape[axis]).collect();
     if axes.iter().all(|&axis| shape[axis] == 1) {
         return Some(rewriter.emit(Op::Reshape { shape: left }, &[operand]));
+    }
+    if kind == Reduction::Sum
+        && let Some(sum) = sums::rewrite(rewriter, operand, axes)
+    {
+        return Some(sum);
     }
     // Of one value, all alike: the largest is that value, and a sum of zeros is zero.
     let some = axes.iter().all(|&axis| shape[axis] > 0);
