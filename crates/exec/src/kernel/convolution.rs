@@ -18,11 +18,14 @@
 mod correlation;
 mod geometry;
 mod weight_gradient;
+mod winograd;
 
 use super::pool::Pool;
 use super::simd::Float;
 use correlation::Correlation;
 use weight_gradient::WeightGradient;
+use winograd::Winograd;
+pub(crate) use winograd::steps::{self, Steps};
 
 /// The extents and options of a convolution; all three kernels are described by the same value.
 ///
@@ -72,6 +75,9 @@ impl Convolution {
 
     /// Bytes of scratch that [`Convolution::forward`] needs on this pool.
     pub fn forward_scratch_bytes<T: Float>(&self, pool: &Pool, x_shared: bool) -> usize {
+        if let Some(it) = Winograd::forward(self, x_shared, false) {
+            return it.scratch_bytes::<T>(pool);
+        }
         Correlation::forward(self, x_shared, false).map_or(0, |it| it.scratch_bytes::<T>(pool))
     }
 
@@ -91,6 +97,10 @@ impl Convolution {
         y: *mut T,
         scratch: *mut u8,
     ) {
+        if let Some(it) = Winograd::forward(self, x_shared, weights_shared) {
+            // SAFETY: passed on from the caller.
+            return unsafe { it.run(pool, x, weights, y, scratch) };
+        }
         if let Some(it) = Correlation::forward(self, x_shared, weights_shared) {
             // SAFETY: passed on from the caller.
             unsafe { it.run(pool, x, weights, y, scratch) }
@@ -99,6 +109,9 @@ impl Convolution {
 
     /// Bytes of scratch that [`Convolution::input_gradient`] needs on this pool.
     pub fn input_gradient_scratch_bytes<T: Float>(&self, pool: &Pool, dy_shared: bool) -> usize {
+        if let Some(it) = Winograd::input_gradient(self, dy_shared, false) {
+            return it.scratch_bytes::<T>(pool);
+        }
         Correlation::input_gradient(self, dy_shared, false)
             .map_or(0, |it| it.scratch_bytes::<T>(pool))
     }
@@ -119,6 +132,10 @@ impl Convolution {
         dx: *mut T,
         scratch: *mut u8,
     ) {
+        if let Some(it) = Winograd::input_gradient(self, dy_shared, weights_shared) {
+            // SAFETY: passed on from the caller.
+            return unsafe { it.run(pool, dy, weights, dx, scratch) };
+        }
         if let Some(it) = Correlation::input_gradient(self, dy_shared, weights_shared) {
             // SAFETY: passed on from the caller.
             unsafe { it.run(pool, dy, weights, dx, scratch) }

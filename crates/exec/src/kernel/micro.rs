@@ -164,12 +164,13 @@ macro_rules! each_row {
         })*
     };
 }
+pub(crate) use each_row;
 
 /// Hides where a pointer comes from. Without it, the compiler keeps the sum of each row's offset
 /// and each unrolled step in memory and loads one for every multiply-add.
 #[inline(always)]
 #[allow(clippy::pointers_in_nomem_asm_block)] // Nothing is read or written through it.
-fn opaque<T>(pointer: *const T) -> *const T {
+pub(crate) fn opaque<T>(pointer: *const T) -> *const T {
     let mut pointer = pointer;
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     // SAFETY: no instruction is emitted; the pointer comes out as it went in.

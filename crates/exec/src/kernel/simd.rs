@@ -4,6 +4,7 @@ pub(crate) mod transpose;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;
 
+use super::convolution::Steps;
 use super::micro::{Class, Form};
 use std::fmt::Debug;
 use std::ops::{Add, Mul, Sub};
@@ -59,6 +60,8 @@ pub(crate) mod sealed {
         fn classes(isa: super::Isa, form: super::Form) -> &'static [super::Class<Self>];
         /// The transposition of an instruction set.
         fn transposition(isa: super::Isa) -> super::transpose::Transposition<Self>;
+        /// The transforms of minimal filtering of an instruction set.
+        fn winograd(isa: super::Isa) -> &'static super::Steps<Self>;
     }
 }
 
@@ -130,6 +133,10 @@ pub(crate) trait Vector: Copy {
     unsafe fn fma(self, factor: Self, term: Self) -> Self;
     /// Sum in every lane.
     unsafe fn add(self, other: Self) -> Self;
+    /// Difference in every lane.
+    unsafe fn sub(self, other: Self) -> Self;
+    /// Product in every lane.
+    unsafe fn mul(self, other: Self) -> Self;
     /// The first `lanes` lanes (all of them if there are more).
     unsafe fn mask(lanes: usize) -> Self::Mask;
     /// Masked lanes from memory, zero elsewhere; memory outside the mask is not touched.
@@ -171,6 +178,14 @@ impl<T: Float, const N: usize> Vector for Lanes<T, N> {
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] + other.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] - other.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] * other.0[i]))
     }
     #[inline(always)]
     unsafe fn mask(lanes: usize) -> usize {

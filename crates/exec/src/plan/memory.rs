@@ -108,9 +108,10 @@ fn step(units: &Units<'_>, members: &[usize], seen: &Seen, pool: &Pool) -> Step 
         // What one member writes and another reads stays in registers.
         reads = loop_reads(body);
         debug_assert!(
-            members.iter().flat_map(|&member| &units.units[member].writes).all(|buffer| {
-                seen.is_seen(*buffer) || !reads.contains(buffer)
-            }),
+            members
+                .iter()
+                .flat_map(|&member| &units.units[member].writes)
+                .all(|buffer| { seen.is_seen(*buffer) || !reads.contains(buffer) }),
             "a loop reads from memory what it holds"
         );
     }

@@ -4,6 +4,7 @@
 //! narrow ones are hardly faster than those of a full register.
 
 use super::{Class, Entry, Form, Tile, tile};
+use crate::kernel::convolution::{Steps, steps};
 use crate::kernel::simd::sealed::Sealed;
 use crate::kernel::simd::transpose::{self, Transposition};
 use crate::kernel::simd::{Isa, Lanes, Vector};
@@ -94,6 +95,14 @@ impl Sealed for f32 {
         }
     }
 
+    fn winograd(isa: Isa) -> &'static Steps<f32> {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 | Isa::Avx2 => &steps::x86::F32,
+            _ => &steps::F32_PORTABLE,
+        }
+    }
+
     fn classes(isa: Isa, form: Form) -> &'static [Class<f32>] {
         match (isa, form) {
             #[cfg(target_arch = "x86_64")]
@@ -116,6 +125,14 @@ impl Sealed for f64 {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 | Isa::Avx2 => transpose::x86::transpose_f64,
             _ => transpose::scalar::<f64>,
+        }
+    }
+
+    fn winograd(isa: Isa) -> &'static Steps<f64> {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 | Isa::Avx2 => &steps::x86::F64,
+            _ => &steps::F64_PORTABLE,
         }
     }
 

@@ -6,7 +6,8 @@ use std::arch::x86_64::*;
 /// Implements [`Vector`] for a newtype over a register; the masks of AVX-512 are bits.
 macro_rules! wide {
     ($name:ident, $register:ty, $element:ty, $lanes:literal, $mask:ty, $zero:ident, $set:ident,
-     $load:ident, $store:ident, $fma:ident, $add:ident, $maskload:ident, $maskstore:ident) => {
+     $load:ident, $store:ident, $fma:ident, $add:ident, $sub:ident, $mul:ident,
+     $maskload:ident, $maskstore:ident) => {
         #[derive(Clone, Copy)]
         pub(crate) struct $name($register);
 
@@ -42,6 +43,14 @@ macro_rules! wide {
                 Self(unsafe { $add(self.0, other.0) })
             }
             #[inline(always)]
+            unsafe fn sub(self, other: Self) -> Self {
+                Self(unsafe { $sub(self.0, other.0) })
+            }
+            #[inline(always)]
+            unsafe fn mul(self, other: Self) -> Self {
+                Self(unsafe { $mul(self.0, other.0) })
+            }
+            #[inline(always)]
             unsafe fn mask(lanes: usize) -> $mask {
                 (u32::MAX >> (32 - lanes.clamp(1, $lanes))) as $mask
             }
@@ -69,6 +78,8 @@ wide!(
     _mm512_storeu_ps,
     _mm512_fmadd_ps,
     _mm512_add_ps,
+    _mm512_sub_ps,
+    _mm512_mul_ps,
     _mm512_maskz_loadu_ps,
     _mm512_mask_storeu_ps
 );
@@ -84,6 +95,8 @@ wide!(
     _mm512_storeu_pd,
     _mm512_fmadd_pd,
     _mm512_add_pd,
+    _mm512_sub_pd,
+    _mm512_mul_pd,
     _mm512_maskz_loadu_pd,
     _mm512_mask_storeu_pd
 );
@@ -91,7 +104,8 @@ wide!(
 /// Implements [`Vector`] where a mask is a register whose lanes are all ones or all zeros.
 macro_rules! narrow {
     ($name:ident, $register:ty, $element:ty, $lanes:literal, $integer:ty, $mask:ty, $zero:ident,
-     $set:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $maskload:ident,
+     $set:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $sub:ident, $mul:ident,
+     $maskload:ident,
      $maskstore:ident, $loadmask:ident) => {
         #[derive(Clone, Copy)]
         pub(crate) struct $name($register);
@@ -125,6 +139,14 @@ macro_rules! narrow {
             #[inline(always)]
             unsafe fn add(self, other: Self) -> Self {
                 Self(unsafe { $add(self.0, other.0) })
+            }
+            #[inline(always)]
+            unsafe fn sub(self, other: Self) -> Self {
+                Self(unsafe { $sub(self.0, other.0) })
+            }
+            #[inline(always)]
+            unsafe fn mul(self, other: Self) -> Self {
+                Self(unsafe { $mul(self.0, other.0) })
             }
             #[inline(always)]
             unsafe fn mask(lanes: usize) -> $mask {
@@ -166,6 +188,8 @@ narrow!(
     _mm256_storeu_ps,
     _mm256_fmadd_ps,
     _mm256_add_ps,
+    _mm256_sub_ps,
+    _mm256_mul_ps,
     _mm256_maskload_ps,
     _mm256_maskstore_ps,
     _mm256_loadu_si256
@@ -183,6 +207,8 @@ narrow!(
     _mm_storeu_ps,
     _mm_fmadd_ps,
     _mm_add_ps,
+    _mm_sub_ps,
+    _mm_mul_ps,
     _mm_maskload_ps,
     _mm_maskstore_ps,
     _mm_loadu_si128
@@ -200,6 +226,8 @@ narrow!(
     _mm256_storeu_pd,
     _mm256_fmadd_pd,
     _mm256_add_pd,
+    _mm256_sub_pd,
+    _mm256_mul_pd,
     _mm256_maskload_pd,
     _mm256_maskstore_pd,
     _mm256_loadu_si256
