@@ -169,6 +169,7 @@ fn convolutions(bench: &Bench) {
     bench.convolution("3x3 16->16 32x32", &base, false);
     bench.convolution("3x3 32->32 16x16", &sized(16, 32, 32), false);
     bench.convolution("3x3 64->64 8x8", &sized(8, 64, 64), false);
+    bench.convolution("3x3 8->8 28x28", &sized(28, 8, 8), false);
     let halving = Convolution { stride: [2, 2], ..sized(32, 16, 32) };
     bench.convolution("3x3/2 16->32 32x32", &halving, false);
     let one = |it: Convolution| Convolution { kh: 1, kw: 1, padding: [(0, 0), (0, 0)], ..it };

@@ -11,6 +11,9 @@
 //! | gradient by the input | the taps that reach the input pixel, in decreasing `kh`, `kw`; output channels of the group |
 //! | gradient by the weights | images, output rows, output columns |
 //!
+//! Kernels of three by three at stride one with more than eight channels go through [`winograd`]
+//! instead, where the sums run over channels, or over tiles of 2x2 outputs, between transforms.
+//!
 //! Padding takes part as zeros. So a weight that is not finite gives NaN at pixels whose patch
 //! overlaps the padding, as the definition by a padded image says; and the gradient by the input
 //! multiplies such weights by zero where a tap of the same stride phase falls outside the output.
@@ -24,8 +27,8 @@ use super::pool::Pool;
 use super::simd::Float;
 use correlation::Correlation;
 use weight_gradient::WeightGradient;
-use winograd::Winograd;
 pub(crate) use winograd::steps::{self, Steps};
+use winograd::{WeightTiles, Winograd};
 
 /// The extents and options of a convolution; all three kernels are described by the same value.
 ///
@@ -144,6 +147,9 @@ impl Convolution {
 
     /// Bytes of scratch that [`Convolution::weight_gradient`] needs on this pool.
     pub fn weight_gradient_scratch_bytes<T: Float>(&self, pool: &Pool, x_shared: bool) -> usize {
+        if let Some(it) = WeightTiles::new(self, x_shared, false) {
+            return it.scratch_bytes::<T>(pool);
+        }
         WeightGradient::new(self, x_shared, false).map_or(0, |it| it.scratch_bytes::<T>(pool))
     }
 
@@ -163,6 +169,10 @@ impl Convolution {
         dw: *mut T,
         scratch: *mut u8,
     ) {
+        if let Some(it) = WeightTiles::new(self, x_shared, dy_shared) {
+            // SAFETY: passed on from the caller.
+            return unsafe { it.run(pool, x, dy, dw, scratch) };
+        }
         if let Some(it) = WeightGradient::new(self, x_shared, dy_shared) {
             // SAFETY: passed on from the caller.
             unsafe { it.run(pool, x, dy, dw, scratch) }

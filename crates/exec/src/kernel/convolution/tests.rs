@@ -277,3 +277,58 @@ fn an_image_keeps_its_bits_in_any_batch() {
         }
     }
 }
+
+#[test]
+fn minimal_filtering_agrees_with_the_naive_sum_on_every_pool() {
+    let (mut draws, pools) = (Draws::new(17), pools());
+    for _ in 0..60 {
+        let it = Convolution {
+            population: draws.pick(&[1, 1, 2, 5]),
+            n: draws.pick(&[1, 2, 3, 7]),
+            h: draws.between(1, 13),
+            w: draws.between(1, 13),
+            cin: draws.pick(&[9, 16, 17, 24, 33, 40]),
+            cout: draws.pick(&[9, 16, 19, 24, 33, 48]),
+            padding: [
+                (draws.between(0, 4), draws.between(0, 3)),
+                (draws.between(0, 4), draws.between(0, 3)),
+            ],
+            ..plain(1, 1, 1, 1)
+        };
+        check::<f32>(&it, &mut draws, &pools);
+        check::<f64>(&it, &mut draws, &pools);
+    }
+}
+
+#[test]
+fn minimal_filtering_is_what_large_sizes_are_done_by() {
+    for (extent, channels) in [(32, 16), (16, 32), (8, 64), (7, 200)] {
+        let it = plain(3, extent, channels, channels);
+        assert!(Winograd::forward(&it, true, false).is_some(), "{extent} {channels}");
+        assert!(Winograd::input_gradient(&it, false, true).is_some(), "{extent} {channels}");
+        let small = channels * channels <= 128 * 128;
+        assert_eq!(WeightTiles::new(&it, false, false).is_some(), small, "{extent} {channels}");
+    }
+    let others = [
+        plain(3, 32, 3, 16),
+        Convolution { stride: [2, 1], ..plain(3, 32, 16, 16) },
+        Convolution { dilation: [1, 2], ..plain(3, 32, 16, 16) },
+        Convolution { groups: 2, ..plain(3, 32, 32, 32) },
+        Convolution { kw: 1, ..plain(3, 32, 16, 16) },
+    ];
+    for it in others {
+        assert!(Winograd::forward(&it, false, false).is_none(), "{it:?}");
+        assert!(WeightTiles::new(&it, false, false).is_none(), "{it:?}");
+    }
+}
+
+/// Parts of the sum over tiles, blocks of channels, and blocks of tiles that end within rows.
+#[test]
+fn minimal_filtering_of_many_parts_and_blocks() {
+    let (mut draws, pools) = (Draws::new(18), pools());
+    for it in
+        [plain(9, 31, 16, 12), plain(2, 9, 300, 20), plain(2, 6, 20, 280), plain(1, 80, 9, 16)]
+    {
+        check::<f32>(&it, &mut draws, &pools);
+    }
+}

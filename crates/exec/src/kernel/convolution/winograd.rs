@@ -14,8 +14,13 @@
 
 mod run;
 pub(crate) mod steps;
+mod tiles;
+mod weights;
+
+pub(super) use weights::WeightTiles;
 
 use super::Convolution;
+use tiles::Grid;
 
 /// Values of a transformed tile.
 const POINTS: usize = 16;
@@ -35,15 +40,9 @@ pub(super) struct Winograd {
     population: usize,
     source_shared: bool,
     weights_shared: bool,
-    images: usize,
-    /// Rows and columns of the source, and of zeros before it.
-    source: [usize; 2],
-    low: [isize; 2],
+    source: Grid,
     output: [usize; 2],
-    /// Tiles of an image, by row and column.
-    tiles: [usize; 2],
-    /// Channels of the sum, and of the output.
-    depth: usize,
+    /// Channels of the output.
     columns: usize,
     weights: WeightStrides,
     /// Place of each tap among the weights.
@@ -63,12 +62,8 @@ impl Winograd {
             population: it.population,
             source_shared,
             weights_shared,
-            images: it.n,
-            source: [it.h, it.w],
-            low,
+            source: grid(it, [it.h, it.w], low, it.cin, it.output_extent()),
             output: it.output_extent(),
-            tiles: [0; 2],
-            depth: it.cin,
             columns: it.cout,
             weights: WeightStrides { channel: it.cout as isize, column: 1, member: 9 * size },
             taps: std::array::from_fn(|tap| tap * size),
@@ -89,12 +84,8 @@ impl Winograd {
             population: it.population,
             source_shared,
             weights_shared,
-            images: it.n,
-            source: it.output_extent(),
-            low,
+            source: grid(it, it.output_extent(), low, it.cout, [it.h, it.w]),
             output: [it.h, it.w],
-            tiles: [0; 2],
-            depth: it.cout,
             columns: it.cin,
             weights: WeightStrides { channel: 1, column: it.cout as isize, member: 9 * size },
             taps: std::array::from_fn(|tap| (8 - tap) * size),
@@ -102,17 +93,22 @@ impl Winograd {
         .finish(it)
     }
 
-    fn finish(mut self, it: &Convolution) -> Option<Self> {
-        let fits = is_minimal(it) && pays(self.depth, self.columns, self.output);
-        self.tiles = self.output.map(|extent| extent.div_ceil(2));
-        let outputs = self.population * self.images * self.columns;
+    fn finish(self, it: &Convolution) -> Option<Self> {
+        let fits = is_minimal(it) && pays(self.source.channels, self.columns, self.output);
+        let outputs = self.population * it.n * self.columns;
         (fits && outputs > 0 && !self.output.contains(&0)).then_some(self)
     }
+}
 
-    /// Tiles of a member.
-    fn all_tiles(&self) -> usize {
-        self.images * self.tiles[0] * self.tiles[1]
-    }
+fn grid(
+    it: &Convolution,
+    extent: [usize; 2],
+    low: [isize; 2],
+    channels: usize,
+    output: [usize; 2],
+) -> Grid {
+    let tiles = output.map(|extent| extent.div_ceil(2));
+    Grid { images: it.n, extent, low, channels, tiles }
 }
 
 /// Whether a convolution is of the kind that minimal filtering is for.

@@ -1,6 +1,7 @@
 //! The cut into tasks, transformed weights, and the work of a task.
 
-use super::steps::{Kernel, Outputs, Pixels, Product, Steps};
+use super::steps::{Outputs, Product};
+use super::tiles::{GAP, Panel, padded, panels};
 use super::{POINTS, Winograd};
 use crate::kernel::order::BLOCK;
 use crate::kernel::pack::{align, pack_columns};
@@ -13,10 +14,6 @@ const BLOCK_BYTES: usize = 640 << 10;
 const MOST_TILES: usize = 48;
 /// Channels whose weights a task transforms.
 const CHANNELS: usize = 16;
-/// Elements between the values of two points, beyond their number, so that they do not share a
-/// cache set.
-const GAP: usize = 16;
-
 /// How the work is cut for a pool.
 struct Cut {
     /// Tiles of a block, and blocks of a task.
@@ -33,35 +30,12 @@ struct Cut {
     slot: usize,
 }
 
-/// Columns of the output that one kernel does.
-#[derive(Clone, Copy)]
-struct Panel<'a, T> {
-    start: usize,
-    kernel: &'a Kernel<T>,
-}
-
 impl Winograd {
-    /// The output channels in panels, left to right.
-    fn panels<T: Float>(
-        &self,
-        steps: &'static Steps<T>,
-    ) -> impl Iterator<Item = Panel<'static, T>> {
-        let [wide, narrow] = &steps.products;
-        let columns = self.columns;
-        let mut start = 0;
-        std::iter::from_fn(move || {
-            let kernel = if columns.saturating_sub(start) > narrow.columns { wide } else { narrow };
-            let panel = Panel { start, kernel };
-            start += kernel.columns;
-            (panel.start < columns).then_some(panel)
-        })
-    }
-
     fn cut<T: Float>(&self, pool: &Pool) -> Cut {
         let steps = T::winograd(pool.isa());
-        let width = self.panels(steps).map(|panel| panel.kernel.columns).sum::<usize>();
-        let tiles = self.all_tiles();
-        let tile = POINTS * (self.depth + width) * size_of::<T>();
+        let (depth, width) = (self.source.channels, padded(steps, self.columns));
+        let tiles = self.source.all();
+        let tile = POINTS * (depth + width) * size_of::<T>();
         let block = (BLOCK_BYTES / tile).clamp(8, MOST_TILES).min(tiles);
         // Kernels do all their rows, whatever is in them.
         let rows = steps.products.iter().map(|k| block.next_multiple_of(k.rows)).max();
@@ -73,8 +47,8 @@ impl Winograd {
             false => (self.population, 1),
         };
         let blocks = (all * sources / wanted).clamp(1, all);
-        let (values, sums) = (rows * self.depth + GAP, rows * width + GAP);
-        let slot = (POINTS * (values + sums) + self.depth).max(9 * CHANNELS * width);
+        let (values, sums) = (rows * depth + GAP, rows * width + GAP);
+        let slot = (POINTS * (values + sums) + depth).max(9 * CHANNELS * width);
         Cut {
             block,
             blocks,
@@ -89,7 +63,7 @@ impl Winograd {
 
     /// Transformed weights of a member.
     fn transformed(&self, cut: &Cut) -> usize {
-        POINTS * self.depth * cut.width
+        POINTS * self.source.channels * cut.width
     }
 
     pub(in super::super) fn scratch_bytes<T: Float>(&self, pool: &Pool) -> usize {
@@ -117,7 +91,7 @@ impl Winograd {
         let (transformed, output) = (Shared(transformed), Shared(output));
         let (source, weights) = (Shared(source.cast_mut()), Shared(weights.cast_mut()));
 
-        let chunks = self.depth.div_ceil(CHANNELS);
+        let chunks = self.source.channels.div_ceil(CHANNELS);
         pool.for_each_slot(sets * chunks, |slot, task| {
             let (set, chunk) = (task / chunks, task % chunks);
             // SAFETY: a task transforms some channels of a member, which is its own range; the
@@ -134,24 +108,26 @@ impl Winograd {
             true => self.population.div_ceil(cut.members),
             false => self.population,
         };
-        let image = self.source[0] * self.source[1] * self.depth;
-        let result = self.images * self.output[0] * self.output[1] * self.columns;
+        let result = self.source.images * self.output[0] * self.output[1] * self.columns;
         pool.for_each_slot(cut.tasks * chunks, |slot, task| {
             let (task, chunk) = (task % cut.tasks, task / cut.tasks);
             let members = chunk * cut.members..self.population.min((chunk + 1) * cut.members);
-            let end = self.all_tiles().min((task + 1) * cut.blocks * cut.block);
+            let end = self.source.all().min((task + 1) * cut.blocks * cut.block);
             // SAFETY: a task's tiles of its members are its own, and so is the slot, which has
             // room for a block and a pixel of zeros.
             unsafe {
                 let values = slots.get().add(slot * cut.slot);
                 let sums = values.add(POINTS * cut.values);
                 let zeros = sums.add(POINTS * cut.sums);
-                std::slice::from_raw_parts_mut(zeros, self.depth).fill(T::ZERO);
+                std::slice::from_raw_parts_mut(zeros, self.source.channels).fill(T::ZERO);
                 let own = if self.source_shared { 0 } else { chunk };
-                let source = source.get().add(own * self.images * image);
+                let source = source.get().add(own * self.source.elements());
                 for first in (task * cut.blocks * cut.block..end).step_by(cut.block) {
                     let count = cut.block.min(end - first);
-                    self.read(pool, &cut, source, zeros, values, first..first + count);
+                    let transform = T::winograd(pool.isa()).input;
+                    self.source.pixels(source, zeros, first..first + count, |at, pixels| {
+                        transform(pixels, values.add(at * self.source.channels), cut.values);
+                    });
                     for member in members.clone() {
                         let set = if self.weights_shared { 0 } else { member };
                         let weights = transformed.get().add(set * size);
@@ -175,7 +151,7 @@ impl Winograd {
         slot: *mut T,
         first: usize,
     ) {
-        let count = CHANNELS.min(self.depth - first);
+        let count = CHANNELS.min(self.source.channels - first);
         let strides = [self.weights.channel, self.weights.column];
         let steps = T::winograd(pool.isa());
         // SAFETY: the strides reach every weight once; the slot holds nine taps of the channels.
@@ -185,51 +161,19 @@ impl Winograd {
                 let to = slot.add(tap * CHANNELS * cut.width);
                 pack_columns(pool.isa(), from, strides, to, [self.columns, cut.width], count);
             }
-            for panel in self.panels(steps) {
+            for panel in panels(steps, self.columns) {
                 let own = panel.kernel.columns;
                 for channel in 0..count {
                     let from = slot.add(channel * cut.width + panel.start);
-                    let to = to.add(self.depth * panel.start + (first + channel) * own);
-                    (steps.weights)(from, CHANNELS * cut.width, own, to, self.depth * cut.width);
+                    let to = to.add(self.source.channels * panel.start + (first + channel) * own);
+                    (steps.weights)(
+                        from,
+                        CHANNELS * cut.width,
+                        own,
+                        to,
+                        self.source.channels * cut.width,
+                    );
                 }
-            }
-        }
-    }
-
-    /// Transforms a block of tiles.
-    unsafe fn read<T: Float>(
-        &self,
-        pool: &Pool,
-        cut: &Cut,
-        source: *const T,
-        zeros: *const T,
-        values: *mut T,
-        tiles: Range<usize>,
-    ) {
-        let transform = T::winograd(pool.isa()).input;
-        let [rows, columns] = self.source;
-        let line = columns * self.depth;
-        let first = tiles.start;
-        for (tile, run, [image, y, x]) in self.runs(tiles) {
-            let mut pixels = Pixels {
-                rows: [zeros; 4],
-                steps: [0; 4],
-                column: (2 * x) as isize - self.low[1],
-                columns,
-                channels: self.depth,
-                tiles: run,
-            };
-            for i in 0..4 {
-                let row = (2 * y + i) as isize - self.low[0];
-                if (0..rows as isize).contains(&row) {
-                    pixels.rows[i] = source.wrapping_add((image * rows + row as usize) * line);
-                    pixels.steps[i] = self.depth;
-                }
-            }
-            // SAFETY: pixels are inside the images, or the zeros; the slot holds the block.
-            unsafe {
-                let to = values.add((tile - first) * self.depth);
-                transform(&pixels, to, cut.values);
             }
         }
     }
@@ -246,20 +190,22 @@ impl Winograd {
     ) {
         let steps = T::winograd(pool.isa());
         for point in 0..POINTS {
-            for Panel { start, kernel } in self.panels(steps) {
-                for k in (0..self.depth).step_by(BLOCK) {
+            for Panel { start, kernel } in panels(steps, self.columns) {
+                for k in (0..self.source.channels).step_by(BLOCK) {
                     for row in (0..count).step_by(kernel.rows) {
                         // SAFETY: tiles, channels and columns are inside the block, whose rows
                         // are filled up to those of a kernel, and the weights.
                         unsafe {
-                            let weights = weights.add((point * cut.width + start) * self.depth);
+                            let weights =
+                                weights.add((point * cut.width + start) * self.source.channels);
                             (kernel.run)(&Product {
-                                a: values.add(point * cut.values + row * self.depth + k),
-                                a_row: self.depth,
+                                a: values.add(point * cut.values + row * self.source.channels + k),
+                                a_row: self.source.channels,
                                 b: weights.add(k * kernel.columns),
+                                b_row: kernel.columns,
                                 c: sums.add(point * cut.sums + row * cut.width + start),
                                 c_row: cut.width,
-                                depth: BLOCK.min(self.depth - k),
+                                depth: BLOCK.min(self.source.channels - k),
                                 accumulate: k > 0,
                             });
                         }
@@ -281,7 +227,7 @@ impl Winograd {
         let [rows, columns] = self.output;
         let transform = T::winograd(pool.isa()).output;
         let first = tiles.start;
-        for (tile, run, [image, y, x]) in self.runs(tiles) {
+        for (tile, run, [image, y, x]) in self.source.runs(tiles) {
             let pixel = (image * rows + 2 * y) * columns + 2 * x;
             // SAFETY: the live pixels are inside the output; the slot holds the sums.
             unsafe {
@@ -296,18 +242,5 @@ impl Winograd {
                 transform(from, [cut.width, cut.sums], &outputs);
             }
         }
-    }
-
-    /// The tiles by runs within a row: the first, their number, and its image, row and column.
-    fn runs(&self, tiles: Range<usize>) -> impl Iterator<Item = (usize, usize, [usize; 3])> {
-        let [rows, columns] = self.tiles;
-        let mut next = tiles.start;
-        std::iter::from_fn(move || {
-            let (line, x) = (next / columns, next % columns);
-            let run = (columns - x).min(tiles.end - next);
-            let found = (next, run, [line / rows, line % rows, x]);
-            next += run;
-            (run > 0).then_some(found)
-        })
     }
 }

@@ -1,6 +1,5 @@
 //! The transforms, for one instruction set: channels in the lanes.
 
-use super::POINTS;
 use crate::kernel::micro::{MOST_ROWS, each_row, opaque};
 use crate::kernel::simd::{Float, Lanes, Vector};
 
@@ -15,6 +14,11 @@ pub struct Steps<T> {
     /// From the 9 taps of so many weights, a stride apart, to a value for each point, a stride
     /// apart.
     pub(super) weights: unsafe fn(*const T, usize, usize, *mut T, usize),
+    /// From the gradient by outputs to values: pixels, and the strides of tiles and points.
+    pub(super) gradient: unsafe fn(&Pixels<T>, *mut T, [usize; 2]),
+    /// From a value for each point, a stride apart, to the 9 taps of so many weights, a stride
+    /// apart.
+    pub(super) taps: unsafe fn(*const T, usize, usize, *mut T, usize),
     /// The products, the widest first.
     pub(super) products: [Kernel<T>; 2],
 }
@@ -50,15 +54,18 @@ pub(super) struct Kernel<T> {
     pub rows: usize,
     pub columns: usize,
     pub run: unsafe fn(&Product<T>),
+    /// With the left operand read across: its rows are next to each other.
+    pub run_across: unsafe fn(&Product<T>),
 }
 
 /// `c[row][column] = sum over k of a[row][k] * b[k][column]`.
 pub(super) struct Product<T> {
-    /// Rows that are `a_row` elements apart.
+    /// Rows that are `a_row` elements apart; read across, `k` are.
     pub a: *const T,
     pub a_row: usize,
-    /// Rows of the kernel's columns, one after the other.
+    /// Rows of the kernel's columns, one after the other; read across, `b_row` elements apart.
     pub b: *const T,
+    pub b_row: usize,
     /// Rows that are `c_row` elements apart.
     pub c: *mut T,
     pub c_row: usize,
@@ -234,6 +241,87 @@ unsafe fn weights<V: Vector>(
     }
 }
 
+/// From the gradient by 2x2 outputs to a value for each point: the weights' transform for
+/// kernels of two by two.
+#[inline(always)]
+unsafe fn gradient<V: Vector>(
+    it: &Pixels<V::Element>,
+    to: *mut V::Element,
+    [tile_step, stride]: [usize; 2],
+) {
+    // SAFETY: as documented for `Steps`.
+    unsafe {
+        let half = V::splat(V::Element::from_f64(0.5));
+        by_vectors!(V, it.channels, |at, load, store| {
+            for tile in 0..it.tiles {
+                let mut columns = [[V::zero(); 4]; 2];
+                for j in 0..2 {
+                    let column = it.column as usize + 2 * tile + j;
+                    if column < it.columns {
+                        let upper = load!(it.rows[0].add(column * it.steps[0] + at));
+                        let lower = load!(it.rows[1].add(column * it.steps[1] + at));
+                        columns[j] = pair([upper, lower], half);
+                    }
+                }
+                let mut place = to.add(tile * tile_step + at);
+                for i in 0..4 {
+                    let row = pair([columns[0][i], columns[1][i]], half);
+                    for j in 0..4 {
+                        store!(row[j], place);
+                        place = place.wrapping_add(stride);
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// `[g0, (g0 + g1) / 2, (g0 - g1) / 2, g1]`.
+#[inline(always)]
+unsafe fn pair<V: Vector>(g: [V; 2], half: V) -> [V; 4] {
+    // SAFETY: the machine has the instruction set.
+    unsafe { [g[0], g[0].add(g[1]).mul(half), g[0].sub(g[1]).mul(half), g[1]] }
+}
+
+/// `[m0 + m1 + m2, m1 - m2, m1 + m2 - m3]`.
+#[inline(always)]
+unsafe fn back<V: Vector>(m: [V; 4]) -> [V; 3] {
+    // SAFETY: the machine has the instruction set.
+    unsafe {
+        let middle = m[1].add(m[2]);
+        [m[0].add(middle), m[1].sub(m[2]), middle.sub(m[3])]
+    }
+}
+
+#[inline(always)]
+unsafe fn taps<V: Vector>(
+    from: *const V::Element,
+    stride: usize,
+    count: usize,
+    to: *mut V::Element,
+    tap: usize,
+) {
+    // SAFETY: as documented for `Steps`.
+    unsafe {
+        by_vectors!(V, count, |at, load, store| {
+            let mut columns = [[V::zero(); 3]; 4];
+            for j in 0..4 {
+                let mut m = [V::zero(); 4];
+                for i in 0..4 {
+                    m[i] = load!(from.add((4 * i + j) * stride + at));
+                }
+                columns[j] = back(m);
+            }
+            for i in 0..3 {
+                let row = back([columns[0][i], columns[1][i], columns[2][i], columns[3][i]]);
+                for j in 0..3 {
+                    store!(row[j], to.add((3 * i + j) * tap + at));
+                }
+            }
+        });
+    }
+}
+
 /// Rows between two pointers into the left operand: those between are at multiples of the stride
 /// that an address can hold.
 const APART: usize = 4;
@@ -275,6 +363,43 @@ unsafe fn product<V: Vector, const ROWS: usize, const NV: usize>(it: &Product<V:
         }
         run!(4);
         run!(1);
+        finish::<V, ROWS, NV>(it, &sums);
+    }
+}
+
+/// The same with rows of `a` next to each other, and those of `b` and each `k` of `a` apart.
+#[inline(always)]
+unsafe fn product_across<V: Vector, const ROWS: usize, const NV: usize>(it: &Product<V::Element>) {
+    // SAFETY: as documented for `Steps`.
+    unsafe {
+        let mut sums = [[V::zero(); NV]; ROWS];
+        let (mut a, mut b) = (it.a, it.b);
+        for _ in 0..it.depth {
+            let mut right = [V::zero(); NV];
+            for (v, right) in right.iter_mut().enumerate() {
+                *right = V::load(b.add(v * V::LANES));
+            }
+            each_row!(ROWS, m, {
+                let left = V::splat(*a.add(m));
+                for (sum, &right) in sums[m % ROWS].iter_mut().zip(&right) {
+                    *sum = left.fma(right, *sum);
+                }
+            });
+            a = a.wrapping_add(it.a_row);
+            b = b.wrapping_add(it.b_row);
+        }
+        finish::<V, ROWS, NV>(it, &sums);
+    }
+}
+
+/// Writes sums, or adds them.
+#[inline(always)]
+unsafe fn finish<V: Vector, const ROWS: usize, const NV: usize>(
+    it: &Product<V::Element>,
+    sums: &[[V; NV]; ROWS],
+) {
+    // SAFETY: as documented for `Steps`.
+    unsafe {
         each_row!(ROWS, m, {
             for (v, &sum) in sums[m % ROWS].iter().enumerate() {
                 let c = it.c.add(m * it.c_row + v * V::LANES);
@@ -293,7 +418,12 @@ macro_rules! kernel {
             // SAFETY: the kernel is reached only through an available instruction set.
             unsafe { product::<$vector, $rows, $nv>(it) }
         }
-        Kernel { rows: $rows, columns: $nv * <$vector as Vector>::LANES, run }
+        $(#[target_feature(enable = $feature)])?
+        unsafe fn run_across(it: &Product<$element>) {
+            // SAFETY: as above.
+            unsafe { product_across::<$vector, $rows, $nv>(it) }
+        }
+        Kernel { rows: $rows, columns: $nv * <$vector as Vector>::LANES, run, run_across }
     }};
 }
 
@@ -326,7 +456,25 @@ macro_rules! steps {
                 // SAFETY: as above.
                 unsafe { weights::<$vector>(from, tap, count, to, stride) }
             }
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn run_gradient(it: &Pixels<$element>, to: *mut $element, strides: [usize; 2]) {
+                // SAFETY: as above.
+                unsafe { gradient::<$vector>(it, to, strides) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn run_taps(
+                from: *const $element,
+                stride: usize,
+                count: usize,
+                to: *mut $element,
+                tap: usize,
+            ) {
+                // SAFETY: as above.
+                unsafe { taps::<$vector>(from, stride, count, to, tap) }
+            }
             Steps {
+                gradient: run_gradient,
+                taps: run_taps,
                 input: run_input,
                 output: run_output,
                 weights: run_weights,
