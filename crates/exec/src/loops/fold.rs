@@ -119,11 +119,36 @@ macro_rules! with_storage {
 }
 pub(super) use with_storage;
 
-/// Sets `LANES x columns` accumulators to the identity.
-pub(super) unsafe fn clear(lanes: *mut u8, dtype: DType, kind: Reduction, columns: usize) {
+/// Calls `$body` with the reduction as `$combine`, a closure that is compiled for it alone.
+macro_rules! with_kind {
+    ($kind:expr, $t:ty, $combine:ident => $body:expr) => {{
+        macro_rules! of {
+            ($one:expr) => {{
+                let $combine = |a: $t, b: $t| <$t>::combine($one, a, b);
+                $body
+            }};
+        }
+        match $kind {
+            Reduction::Sum => of!(Reduction::Sum),
+            Reduction::Max => of!(Reduction::Max),
+            Reduction::Min => of!(Reduction::Min),
+            Reduction::All => of!(Reduction::All),
+            Reduction::Any => of!(Reduction::Any),
+        }
+    }};
+}
+
+/// Sets `live x columns` accumulators to the identity.
+pub(super) unsafe fn clear(
+    lanes: *mut u8,
+    dtype: DType,
+    kind: Reduction,
+    live: usize,
+    columns: usize,
+) {
     with_storage!(dtype, T => {
         // SAFETY: the caller gives room for the lanes of every column.
-        let lanes = unsafe { std::slice::from_raw_parts_mut(lanes.cast::<T>(), LANES * columns) };
+        let lanes = unsafe { std::slice::from_raw_parts_mut(lanes.cast::<T>(), live * columns) };
         lanes.fill(T::identity(kind));
     });
 }
@@ -148,13 +173,7 @@ pub(super) unsafe fn add(
                 std::slice::from_raw_parts(from.cast::<T>(), rows * columns),
             )
         };
-        match kind {
-            Reduction::Sum => add_rows(lanes, from, first, columns, |a, b| T::combine(Reduction::Sum, a, b)),
-            Reduction::Max => add_rows(lanes, from, first, columns, |a, b| T::combine(Reduction::Max, a, b)),
-            Reduction::Min => add_rows(lanes, from, first, columns, |a, b| T::combine(Reduction::Min, a, b)),
-            Reduction::All => add_rows(lanes, from, first, columns, |a, b| T::combine(Reduction::All, a, b)),
-            Reduction::Any => add_rows(lanes, from, first, columns, |a, b| T::combine(Reduction::Any, a, b)),
-        }
+        with_kind!(kind, T, combine => add_rows(lanes, from, first, columns, combine));
     });
 }
 
@@ -180,19 +199,70 @@ fn add_rows<T: Copy>(
     }
 }
 
-/// Joins the lanes pairwise; the first `columns` elements of `lanes` hold the result.
-pub(super) unsafe fn join_lanes(lanes: *mut u8, dtype: DType, kind: Reduction, columns: usize) {
+/// Joins the first `live` lanes pairwise; the first `columns` elements of `lanes` hold the result.
+/// (The others hold the identity, which changes nothing.)
+#[inline(always)]
+pub(super) unsafe fn join_lanes(
+    lanes: *mut u8,
+    dtype: DType,
+    kind: Reduction,
+    live: usize,
+    columns: usize,
+) {
     with_storage!(dtype, T => {
         // SAFETY: the caller gives room for the lanes of every column.
-        let lanes = unsafe { std::slice::from_raw_parts_mut(lanes.cast::<T>(), LANES * columns) };
-        let mut half = LANES / 2;
-        while half > 0 {
-            let (low, high) = lanes.split_at_mut(half * columns);
+        let lanes = unsafe { std::slice::from_raw_parts_mut(lanes.cast::<T>(), live * columns) };
+        with_kind!(kind, T, combine => join_all(lanes, columns, combine));
+    });
+}
+
+#[inline(always)]
+fn join_all<T: Copy>(lanes: &mut [T], columns: usize, combine: impl Fn(T, T) -> T) {
+    let mut half = LANES / 2;
+    while half > 0 {
+        if let Some((low, high)) = lanes.split_at_mut_checked(half * columns) {
             for (a, &b) in low.iter_mut().zip(high.iter()) {
-                *a = T::combine(kind, *a, b);
+                *a = combine(*a, b);
             }
-            half /= 2;
         }
+        half /= 2;
+    }
+}
+
+/// Reduces `count` runs of `rows x columns` elements, at most a row for each lane, to `columns`
+/// results each. `lanes` has room for the lanes of every column.
+#[allow(clippy::too_many_arguments)]
+#[inline(always)]
+pub(super) unsafe fn short(
+    from: *const u8,
+    to: *mut u8,
+    lanes: *mut u8,
+    dtype: DType,
+    kind: Reduction,
+    count: usize,
+    rows: usize,
+    columns: usize,
+) {
+    with_storage!(dtype, T => {
+        let run = rows * columns;
+        // SAFETY: the caller gives so many elements, which do not overlap.
+        let (from, to, lanes) = unsafe {
+            (
+                std::slice::from_raw_parts(from.cast::<T>(), count * run),
+                std::slice::from_raw_parts_mut(to.cast::<T>(), count * columns),
+                std::slice::from_raw_parts_mut(lanes.cast::<T>(), run),
+            )
+        };
+        let identity = T::identity(kind);
+        with_kind!(kind, T, combine => {
+            for (from, to) in from.chunks_exact(run).zip(to.chunks_exact_mut(columns)) {
+                for (lane, &x) in lanes.iter_mut().zip(from) {
+                    *lane = combine(identity, x);
+                }
+                join_all(lanes, columns, combine);
+                to.copy_from_slice(&lanes[..columns]);
+            }
+        });
     });
 }
 

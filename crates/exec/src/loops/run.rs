@@ -11,6 +11,8 @@ use thalweg_graph::{DType, Reduction};
 
 /// Elements that are worth a task of their own.
 const TASK_ELEMENTS: usize = 16 * 1024;
+/// Operations on single elements below which a task is not worth a thread's attention.
+const TASK_WORK: usize = 16 * 1024;
 
 /// Where a loop's working memory lies, from its plan.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +36,13 @@ impl Loop {
         } else {
             0
         };
-        LoopScratch { per_thread: self.n_slots * self.slot_bytes + lanes, partial }
+        let slots = self.n_slots + usize::from(self.is_short());
+        LoopScratch { per_thread: slots * self.slot_bytes + lanes, partial }
+    }
+
+    /// Whether each lane of a reduction takes one element at most.
+    fn is_short(&self) -> bool {
+        !self.folds.is_empty() && (1..=LANES).contains(&self.reduced()) && self.r_outer.is_empty()
     }
 
     fn lane_bytes(&self, dtype: DType) -> usize {
@@ -79,7 +87,7 @@ impl Loop {
             bodies: Bodies::of(pool.isa()),
             partial: scratch.wrapping_add(memory.per_thread * pool.threads()),
         };
-        let partition = Partition::of(self);
+        let partition = Partition::of(self, pool.threads());
         let start = Shared(scratch);
         let shared = &run;
         pool.for_each_slot(partition.tasks(), |slot, index| {
@@ -106,11 +114,19 @@ struct Partition {
 }
 
 impl Partition {
-    fn of(body: &Loop) -> Partition {
-        let i_step = body.columns();
+    fn of(body: &Loop, threads: usize) -> Partition {
         let r_tasks = body.n_blocks();
-        let row = i_step * if body.folds.is_empty() { 1 } else { body.reduced().max(1) };
-        let o_step = if r_tasks > 1 { 1 } else { (TASK_ELEMENTS / row).clamp(1, body.o.max(1)) };
+        let reduced = if body.folds.is_empty() { 1 } else { body.reduced().max(1) };
+        // Small loops are cut for all threads, but not into tasks of less than their worth.
+        let work = body.loads.len() + body.code.len() + body.folds.len();
+        let least = (TASK_WORK / work).min(TASK_ELEMENTS);
+        let task = (body.kept() * reduced / (4 * threads)).clamp(least, TASK_ELEMENTS);
+        let i_step = match body.folds.is_empty() {
+            true => body.columns().min(task.next_multiple_of(LANES)),
+            false => body.columns(),
+        };
+        let row = i_step * reduced;
+        let o_step = if r_tasks > 1 { 1 } else { (task / row).clamp(1, body.o.max(1)) };
         Partition {
             outer: body.outer.iter().product(),
             o_step,
@@ -140,16 +156,30 @@ struct Run<'a> {
 struct Bodies {
     run: unsafe fn(&Instruction, &[*mut u8], usize),
     add: unsafe fn(*mut u8, *const u8, DType, Reduction, usize, usize, usize),
+    join: unsafe fn(*mut u8, DType, Reduction, usize, usize),
+    short: unsafe fn(*const u8, *mut u8, *mut u8, DType, Reduction, [usize; 3]),
 }
 
 impl Bodies {
     fn of(isa: Isa) -> Bodies {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => Bodies { run: avx512::run, add: avx512::add },
+            Isa::Avx512 => Bodies {
+                run: avx512::run,
+                add: avx512::add,
+                join: avx512::join,
+                short: avx512::short,
+            },
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => Bodies { run: avx2::run, add: avx2::add },
-            _ => Bodies { run: portable::run, add: portable::add },
+            Isa::Avx2 => {
+                Bodies { run: avx2::run, add: avx2::add, join: avx2::join, short: avx2::short }
+            }
+            _ => Bodies {
+                run: portable::run,
+                add: portable::add,
+                join: portable::join,
+                short: portable::short,
+            },
         }
     }
 }
@@ -177,6 +207,31 @@ macro_rules! bodies {
             ) {
                 // SAFETY: the caller's promise.
                 unsafe { fold::add(lanes, from, dtype, kind, first, rows, columns) }
+            }
+
+            $(#[$attribute])*
+            pub(super) unsafe fn join(
+                lanes: *mut u8,
+                dtype: DType,
+                kind: Reduction,
+                live: usize,
+                columns: usize,
+            ) {
+                // SAFETY: the caller's promise.
+                unsafe { fold::join_lanes(lanes, dtype, kind, live, columns) }
+            }
+
+            $(#[$attribute])*
+            pub(super) unsafe fn short(
+                from: *const u8,
+                to: *mut u8,
+                lanes: *mut u8,
+                dtype: DType,
+                kind: Reduction,
+                [count, rows, columns]: [usize; 3],
+            ) {
+                // SAFETY: the caller's promise.
+                unsafe { fold::short(from, to, lanes, dtype, kind, count, rows, columns) }
             }
         }
     };
@@ -269,6 +324,8 @@ impl Run<'_> {
             &mut lane_heap
         };
         let mut offset = body.n_slots * body.slot_bytes;
+        let results = private.wrapping_add(offset);
+        offset += usize::from(body.is_short()) * body.slot_bytes;
         for (address, fold) in lanes.iter_mut().zip(&body.folds) {
             *address = private.wrapping_add(offset);
             offset += body.lane_bytes(fold.dtype);
@@ -276,6 +333,8 @@ impl Run<'_> {
         let reduced = body.reduced();
         let first = block * FOLD_BLOCK;
         let last = (first + FOLD_BLOCK).min(reduced);
+        // A reduction of nothing is the identity.
+        let live = (last - first).clamp(1, LANES);
         let one_run = body.r_outer.is_empty();
         let several = if partition.r_tasks == 1 && one_run && reduced > 0 {
             (body.tile / (reduced * columns).max(1)).max(1)
@@ -291,25 +350,25 @@ impl Run<'_> {
                 // SAFETY: the regions of a task partition its own part of the space.
                 unsafe { self.tile(&region, registers, private, filled) };
                 filled = filled.max(region.elements());
+                if body.is_short() {
+                    let region = Region { nr: 1, ..region };
+                    // SAFETY: the slot of results has room for a tile; regions as above.
+                    unsafe { self.short(lanes, registers, results, reduced, &region) };
+                    continue;
+                }
                 for k in 0..no {
+                    let skip = k * reduced * columns;
                     // SAFETY: the regions of a task partition its own part of the space.
                     unsafe {
-                        self.clear(lanes, columns);
-                        self.accumulate(
-                            lanes,
-                            registers,
-                            k * reduced * columns,
-                            0,
-                            reduced,
-                            columns,
-                        );
-                        self.finish(lanes, outer, o + k, i, columns, block);
+                        self.clear(lanes, live, columns);
+                        self.accumulate(lanes, registers, skip, 0, reduced, columns);
+                        self.finish(lanes, live, outer, o + k, i, columns, block);
                     }
                 }
                 continue;
             }
             // SAFETY: the regions of a task partition its own part of the space.
-            unsafe { self.clear(lanes, columns) };
+            unsafe { self.clear(lanes, live, columns) };
             let mut at = first;
             while at < last {
                 let r = at % body.r.max(1);
@@ -325,7 +384,7 @@ impl Run<'_> {
                 at += nr;
             }
             // SAFETY: the regions of a task partition its own part of the space.
-            unsafe { self.finish(lanes, outer, o, i, columns, block) };
+            unsafe { self.finish(lanes, live, outer, o, i, columns, block) };
         }
     }
 
@@ -419,10 +478,10 @@ impl Run<'_> {
         }
     }
 
-    unsafe fn clear(&self, lanes: &[*mut u8], columns: usize) {
+    unsafe fn clear(&self, lanes: &[*mut u8], live: usize, columns: usize) {
         for (&lanes, fold) in lanes.iter().zip(&self.body.folds) {
             // SAFETY: `lane_bytes` of room were planned for each fold.
-            unsafe { fold::clear(lanes, fold.dtype, fold.kind, columns) };
+            unsafe { fold::clear(lanes, fold.dtype, fold.kind, live, columns) };
         }
     }
 
@@ -445,10 +504,40 @@ impl Run<'_> {
         }
     }
 
+    /// Reduces several short runs of the folded registers and writes their results.
+    unsafe fn short(
+        &self,
+        lanes: &[*mut u8],
+        registers: &[*mut u8],
+        results: *mut u8,
+        reduced: usize,
+        region: &Region,
+    ) {
+        let body = self.body;
+        for ((&lanes, fold), &base) in lanes.iter().zip(&body.folds).zip(&self.folds) {
+            let size = fold.dtype.size();
+            let from = registers[fold.register as usize].cast_const();
+            let extents = [region.no, reduced, region.ni];
+            let to = base.wrapping_offset(body.offset(&fold.walk, region) * size as isize);
+            // SAFETY: the tile holds the runs, the lanes a run, and the results are fewer than
+            // the tile's elements; every task writes its own places.
+            unsafe {
+                (self.bodies.short)(from, results, lanes, fold.dtype, fold.kind, extents);
+                match size {
+                    1 => scatter::<u8>(results, to, &fold.walk, region),
+                    4 => scatter::<u32>(results, to, &fold.walk, region),
+                    _ => scatter::<u64>(results, to, &fold.walk, region),
+                }
+            }
+        }
+    }
+
     /// Joins the lanes and writes the block's result: to its place, or among the partial sums.
+    #[allow(clippy::too_many_arguments)]
     unsafe fn finish(
         &self,
         lanes: &[*mut u8],
+        live: usize,
         outer: usize,
         o: usize,
         i: usize,
@@ -462,7 +551,7 @@ impl Run<'_> {
             let region = Region { outer, r_outer: 0, o, r: 0, i, no: 1, nr: 1, ni: columns };
             // SAFETY: the lanes hold `columns` of each; every task and block writes its own place.
             unsafe {
-                fold::join_lanes(lanes, fold.dtype, fold.kind, columns);
+                (self.bodies.join)(lanes, fold.dtype, fold.kind, live, columns);
                 if body.n_blocks() == 1 {
                     let to = base.wrapping_offset(body.offset(&fold.walk, &region) * size as isize);
                     match size {
