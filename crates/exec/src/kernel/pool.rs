@@ -2,7 +2,7 @@
 
 use super::simd::Isa;
 use super::team::Team;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A fixed set of threads and the instruction set that kernels use on them.
 ///
@@ -69,19 +69,10 @@ impl Pool {
             }
             return order.into_iter().for_each(|task| work(draw(state, slots), task));
         }
-        let Some(team) = self.team.as_ref().filter(|_| tasks > 1) else {
-            return (0..tasks).for_each(|task| work(0, task));
-        };
-        let next = AtomicUsize::new(0);
-        team.lead(&|slot| {
-            loop {
-                let task = next.fetch_add(1, Ordering::Relaxed);
-                if task >= tasks {
-                    return;
-                }
-                work(slot, task);
-            }
-        });
+        match self.team.as_ref().filter(|_| tasks > 1) {
+            Some(team) => team.for_each(tasks, &work),
+            None => (0..tasks).for_each(|task| work(0, task)),
+        }
     }
 
     /// Calls `work(task, slice)` for every task, where `slice` is `length` elements of `scratch`
@@ -135,6 +126,7 @@ unsafe impl<T> Send for Shared<T> {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicUsize;
 
     #[test]
     fn every_task_runs_once_with_private_scratch() {

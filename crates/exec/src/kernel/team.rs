@@ -4,6 +4,10 @@
 //! between them wakes up later than most of them take, so the threads of a team spin for a while
 //! before they sleep. A region is open to whoever comes: its leader takes tasks like everyone else
 //! and waits only for those who came in, so a thread that is late delays nobody.
+//!
+//! Each thread begins with a share of the tasks of its own, the same share of equally many tasks
+//! each time: what one step of a plan leaves in a core's cache, the next one finds there. Whoever
+//! is done takes from the shares of others.
 
 use std::cell::UnsafeCell;
 use std::panic::{self, AssertUnwindSafe};
@@ -16,8 +20,20 @@ const SPINS: usize = 20_000;
 /// Looks between two offers of the processor to others.
 const PATIENCE: usize = 256;
 
-/// What every thread of a region calls with its slot.
-type Work<'a> = dyn Fn(usize) + Sync + 'a;
+/// What is called with a slot and a task.
+type Work<'a> = dyn Fn(usize, usize) + Sync + 'a;
+
+/// A region's tasks.
+#[derive(Clone, Copy)]
+struct Job {
+    work: *const Work<'static>,
+    tasks: usize,
+}
+
+/// The next task of a share, on a cache line of its own.
+#[repr(align(128))]
+#[derive(Default)]
+struct Next(AtomicUsize);
 
 /// Threads beside the caller's.
 pub(super) struct Team {
@@ -37,12 +53,14 @@ struct State {
     ended: AtomicBool,
     /// Whether a task of the region panicked on another thread.
     panicked: AtomicBool,
+    /// How many tasks of each share have been taken.
+    taken: Vec<Next>,
     /// The region's work. Written by the leader while the region is closed and nobody is inside;
     /// read by threads that are inside an open region.
-    work: UnsafeCell<Option<*const Work<'static>>>,
+    job: UnsafeCell<Option<Job>>,
 }
 
-// SAFETY: `work` is guarded by `epoch` and `inside` as its field says, and what it points to is
+// SAFETY: `job` is guarded by `epoch` and `inside` as its field says, and what it points to is
 // `Sync`.
 unsafe impl Sync for State {}
 // SAFETY: as above.
@@ -58,7 +76,8 @@ impl Team {
             led: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             panicked: AtomicBool::new(false),
-            work: UnsafeCell::new(None),
+            taken: (0..=wanted).map(|_| Next::default()).collect(),
+            job: UnsafeCell::new(None),
         });
         let start = |slot: usize| {
             let state = shared.clone();
@@ -73,28 +92,30 @@ impl Team {
         self.threads.len()
     }
 
-    /// Calls `work(0)` here, and `work(slot)` with slots from 1 on the threads that come before
-    /// this call ends. If another caller leads the team, or a task of this one's region calls,
-    /// the caller works alone.
+    /// Calls `work(slot, task)` for each of so many tasks: slot 0 is this thread, others are those
+    /// that come before all is done. If another caller leads the team, or a task of this one's
+    /// region calls, the caller works alone.
     ///
     /// # Panics
     /// If `work` panicked on any thread.
-    pub(super) fn lead(&self, work: &Work<'_>) {
+    pub(super) fn for_each(&self, tasks: usize, work: &Work<'_>) {
         let state = &*self.shared;
         if state.led.swap(true, Ordering::Acquire) {
-            return work(0);
+            return (0..tasks).for_each(|task| work(0, task));
         }
-        // SAFETY: the lifetime is given up only until the region's end: `region` is dropped, also
+        // SAFETY: the lifetime is given up only until the region's end: `region` is closed, also
         // by a panic, before `work` goes out of scope, and no thread is inside from then on.
         let erased: *const Work<'static> = unsafe { std::mem::transmute(work) };
+        let job = Job { work: erased, tasks };
         // SAFETY: this caller leads, the region is closed and nobody is inside.
-        unsafe { *state.work.get() = Some(erased) };
+        unsafe { *state.job.get() = Some(job) };
+        state.taken.iter().for_each(|taken| taken.0.store(0, Ordering::Relaxed));
         let region = Region(state);
         state.epoch.fetch_add(1, Ordering::SeqCst);
         if state.asleep.load(Ordering::SeqCst) > 0 {
             self.threads.iter().for_each(|thread| thread.thread().unpark());
         }
-        work(0);
+        state.work(0, tasks, work);
         region.close();
         let panicked = state.panicked.swap(false, Ordering::SeqCst);
         state.led.store(false, Ordering::Release);
@@ -129,6 +150,21 @@ impl Drop for Region<'_> {
 }
 
 impl State {
+    /// Takes tasks until none is left: of the slot's own share first.
+    fn work(&self, slot: usize, tasks: usize, work: &Work<'_>) {
+        let shares = self.taken.len();
+        for share in (slot..shares).chain(0..slot) {
+            let (begin, end) = (share * tasks / shares, (share + 1) * tasks / shares);
+            loop {
+                let task = begin + self.taken[share].0.fetch_add(1, Ordering::Relaxed);
+                if task >= end {
+                    break;
+                }
+                work(slot, task);
+            }
+        }
+    }
+
     /// The life of a thread.
     fn serve(&self, slot: usize) {
         let mut served = 0;
@@ -141,9 +177,9 @@ impl State {
                 if self.epoch.load(Ordering::SeqCst) == epoch {
                     // SAFETY: inside the open region, so its work is in place until this thread
                     // leaves.
-                    let work = unsafe { (*self.work.get()).map(|work| &*work) };
-                    let task = || work.iter().for_each(|work| work(slot));
-                    if panic::catch_unwind(AssertUnwindSafe(task)).is_err() {
+                    let job = unsafe { (*self.job.get()).map(|job| (job.tasks, &*job.work)) };
+                    let serve = || job.iter().for_each(|(n, work)| self.work(slot, *n, *work));
+                    if panic::catch_unwind(AssertUnwindSafe(serve)).is_err() {
                         self.panicked.store(true, Ordering::SeqCst);
                     }
                     served = epoch;
@@ -191,16 +227,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_who_come_have_left_when_a_region_ends() {
+    fn every_task_is_done_once_and_all_have_left() {
         let team = Team::new(3);
-        for _ in 0..2000 {
-            let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-            team.lead(&|_| {
-                while next.fetch_add(1, Ordering::Relaxed) < 50 {
-                    done.fetch_add(1, Ordering::Relaxed);
-                }
+        for tasks in (0..200).cycle().take(2000) {
+            let done: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+            team.for_each(tasks, &|_, task| {
+                done[task].fetch_add(1, Ordering::Relaxed);
             });
-            assert_eq!(done.into_inner(), 50);
+            assert!(done.into_iter().all(|count| count.into_inner() == 1));
         }
     }
 
@@ -212,8 +246,8 @@ mod tests {
                 thread::yield_now();
             }
             let other = AtomicBool::new(false);
-            team.lead(&|slot| {
-                // Only the other thread ends the region.
+            team.for_each(2, &|slot, _| {
+                // Only the other thread lets this one go.
                 match slot {
                     0 => {
                         while !other.load(Ordering::SeqCst) {
@@ -232,7 +266,7 @@ mod tests {
         for panicking in 0..2 {
             let came = AtomicBool::new(false);
             let region = || {
-                team.lead(&|slot| {
+                team.for_each(2, &|slot, _| {
                     came.fetch_or(slot == 1, Ordering::SeqCst);
                     while !came.load(Ordering::SeqCst) {
                         thread::yield_now();
@@ -243,36 +277,32 @@ mod tests {
             assert!(panic::catch_unwind(AssertUnwindSafe(region)).is_err(), "{panicking}");
         }
         let count = AtomicUsize::new(0);
-        team.lead(&|_| {
+        team.for_each(5, &|_, _| {
             count.fetch_add(1, Ordering::SeqCst);
         });
-        assert!(count.into_inner() >= 1);
+        assert_eq!(count.into_inner(), 5);
     }
 
     #[test]
     fn a_region_inside_another_runs_alone_and_two_callers_share() {
         let team = Team::new(2);
         let count = AtomicUsize::new(0);
-        team.lead(&|slot| {
-            if slot == 0 {
-                team.lead(&|inner| {
-                    assert_eq!(inner, 0);
-                    count.fetch_add(1, Ordering::Relaxed);
-                });
-            }
+        team.for_each(7, &|_, _| {
+            team.for_each(3, &|inner, _| {
+                assert_eq!(inner, 0);
+                count.fetch_add(1, Ordering::Relaxed);
+            });
         });
-        assert_eq!(count.load(Ordering::Relaxed), 1);
+        assert_eq!(count.load(Ordering::Relaxed), 21);
         thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
                     for _ in 0..500 {
                         let mine = AtomicUsize::new(0);
-                        team.lead(&|slot| {
-                            if slot == 0 {
-                                mine.fetch_add(1, Ordering::Relaxed);
-                            }
+                        team.for_each(4, &|_, _| {
+                            mine.fetch_add(1, Ordering::Relaxed);
                         });
-                        assert_eq!(mine.into_inner(), 1);
+                        assert_eq!(mine.into_inner(), 4);
                     }
                 });
             }
