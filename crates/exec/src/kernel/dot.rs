@@ -7,7 +7,7 @@ use super::order::{BLOCK, part_length};
 use super::pack::{align, join_range, pack_columns};
 use super::pool::{Pool, Shared};
 use super::simd::Float;
-use plan::{Plan, ROW_CHUNK, ROW_PAD};
+use plan::{Plan, ROW_CHUNK};
 
 /// One batch dimension: its extent and how far each operand moves per step (0: shared).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,7 +236,7 @@ impl<T: Float> Work<'_, T> {
             a_rows[live_rows..].fill(last);
             let direct = c_step == 1;
             let a_step = if plan.pack_a && plan.a_step != 1 {
-                (plan.row_chunk + ROW_PAD) as isize
+                plan.packed_step() as isize
             } else {
                 plan.a_step
             };
@@ -289,7 +289,7 @@ impl<T: Float> Work<'_, T> {
             }
             for k in 0..depth {
                 let from = a.offset(k as isize * plan.a_step);
-                let to = to.add(k * (plan.row_chunk + ROW_PAD));
+                let to = to.add(k * plan.packed_step());
                 if even {
                     std::ptr::copy_nonoverlapping(from.add(row), to, rows);
                 } else {

@@ -10,10 +10,14 @@ use crate::kernel::simd::Float;
 const COLUMN_CHUNK: usize = 256;
 /// Rows that a task packs at once.
 pub(super) const ROW_CHUNK: usize = 240;
-/// Extra row elements between packed `k`, so that they do not share a cache set.
-pub(super) const ROW_PAD: usize = 16;
 /// Multiply-add slots below which a task is not worth a thread's attention.
-const TASK_WORK: f64 = 20_000.0;
+const TASK_WORK: f64 = 5_000.0;
+/// Slots that a task costs by itself.
+const TASK_OVERHEAD: f64 = 200.0;
+/// Elements of a cache line at most.
+const LINE: usize = 16;
+/// Elements of a vector that slots are counted in.
+const LANES: f64 = 16.0;
 
 /// A dimension of the rows: the matrix's own, or a batch dimension along which `b` is shared.
 #[derive(Clone, Copy)]
@@ -124,40 +128,73 @@ impl Plan {
         (arithmetic + transpose + scatter) * self.members as f64
     }
 
-    /// Chooses packing and the cut into tasks.
+    /// Chooses packing and the cut into tasks: of the cuts into equal pieces, the one that ends
+    /// first if each thread does its share.
     pub(super) fn cut<T: Float>(&mut self, pool: &Pool) {
-        let panel_count = panels::<T>(pool.isa(), Form::Broadcast, self.columns).count();
+        let threads = pool.threads();
+        let widest = T::classes(pool.isa(), Form::Broadcast)[0].width;
+        let mut best = f64::INFINITY;
+        let most = if threads == 1 { 1 } else { 4 * threads };
+        let pieces = || std::iter::successors(Some(1), |n| Some(2 * n)).take_while(|&n| n <= most);
+        for row_pieces in pieces() {
+            for column_pieces in pieces() {
+                let rows = self.rows.div_ceil(row_pieces).next_multiple_of(4);
+                let columns = self.columns.div_ceil(column_pieces).next_multiple_of(widest);
+                let mut cut = Self { row_dims: Vec::new(), batch: Vec::new(), ..*self };
+                cut.row_chunk = rows.min(ROW_CHUNK).min(self.rows);
+                cut.column_chunk = columns.min(COLUMN_CHUNK).min(self.columns);
+                let step = self.row_dims[self.row_dims.len() - 1].a;
+                (cut.pack_a, cut.pack_b) = cut.packing::<T>(pool, step);
+                let tasks = self.members
+                    * self.parts
+                    * self.rows.div_ceil(cut.row_chunk)
+                    * self.columns.div_ceil(cut.column_chunk);
+                let task = cut.task::<T>(pool);
+                // Small tasks go in groups, and the last of them may come late.
+                let group = ((TASK_WORK / task) as usize).clamp(1, tasks.div_ceil(threads));
+                let rounds = tasks.div_ceil(group).div_ceil(threads) as f64 + 0.3;
+                let time = rounds * group as f64 * task;
+                if time < best {
+                    best = time;
+                    (self.row_chunk, self.column_chunk) = (cut.row_chunk, cut.column_chunk);
+                    (self.pack_a, self.pack_b, self.group) = (cut.pack_a, cut.pack_b, group);
+                }
+            }
+        }
+        if self.parts > 1 {
+            self.wave = (4 * threads).div_ceil(self.parts).clamp(1, self.members);
+        }
+    }
+
+    /// Whether a task copies its operands, if rows of the left one are `row_stride` apart.
+    fn packing<T: Float>(&self, pool: &Pool, row_stride: isize) -> (bool, bool) {
+        let (rows, columns) = (self.row_chunk, self.column_chunk);
+        let panel_count = panels::<T>(pool.isa(), Form::Broadcast, columns).count();
         let hostile = |stride: isize| (stride.unsigned_abs() * size_of::<T>()).is_multiple_of(512);
-        let row_stride = self.row_dims[self.row_dims.len() - 1].a;
         let conflicts = if self.a_step == 1 {
-            self.rows >= 8 && hostile(row_stride)
+            rows >= 8 && hostile(row_stride)
         } else {
             self.k >= 32 && hostile(self.a_step)
         };
-        self.pack_a = self.rows >= 8 && (panel_count >= 3 || conflicts);
-        self.pack_b = self.b[1] != 1
-            || (self.rows >= 48 && panel_count >= 2)
-            || (self.rows >= 24 && self.k >= 32 && hostile(self.b[0]));
+        let pack_a = rows >= 8 && (panel_count >= 3 || conflicts);
+        let pack_b = self.b[1] != 1
+            || (rows >= 48 && panel_count >= 2)
+            || (rows >= 24 && self.k >= 32 && hostile(self.b[0]));
+        (pack_a, pack_b)
+    }
 
-        let work = self.rows as f64
-            * self.k.max(1) as f64
-            * self.members as f64
-            * f64::from(cost::<T>(pool.isa(), self.columns));
-        let wanted = (4.0 * pool.threads() as f64).min(work / TASK_WORK).max(1.0) as usize;
-        let wanted = if pool.threads() == 1 { 1 } else { wanted };
-        self.column_chunk = COLUMN_CHUNK.min(self.columns);
-        self.row_chunk = ROW_CHUNK.min(self.rows);
-        let natural = self.members * self.parts * self.columns.div_ceil(self.column_chunk);
-        if natural < wanted {
-            let pieces = wanted.div_ceil(natural).min(self.rows.div_ceil(8));
-            let even = self.rows.div_ceil(pieces).next_multiple_of(4);
-            self.row_chunk = self.row_chunk.min(even);
-        }
-        let items = natural * self.rows.div_ceil(self.row_chunk);
-        self.group = (items / wanted.max(1) / 2).max(1);
-        if self.parts > 1 {
-            self.wave = (4 * pool.threads()).div_ceil(self.parts).clamp(1, self.members);
-        }
+    /// Rough time of a task in multiply-add slots.
+    fn task<T: Float>(&self, pool: &Pool) -> f64 {
+        // Copying a vector takes as long as two multiply-adds, turning it over longer.
+        let copied = |elements: usize, turned: bool| {
+            elements as f64 / LANES * if turned { 6.0 } else { 2.0 }
+        };
+        let k = self.k.div_ceil(self.parts).max(1);
+        let (rows, columns) = (self.row_chunk, self.column_chunk);
+        let arithmetic = (rows * k) as f64 * f64::from(cost::<T>(pool.isa(), columns));
+        let a = if self.pack_a { copied(rows * k, false) } else { 0.0 };
+        let b = if self.pack_b { copied(columns * k, self.b[1] != 1) } else { 0.0 };
+        TASK_OVERHEAD + arithmetic + a + b
     }
 
     pub(super) fn partial_elements(&self) -> usize {
@@ -169,7 +206,13 @@ impl Plan {
     }
 
     pub(super) fn packed_a(&self) -> usize {
-        if self.pack_a { BLOCK * (self.row_chunk + ROW_PAD) } else { 0 }
+        if self.pack_a { BLOCK * self.packed_step() } else { 0 }
+    }
+
+    /// Elements between packed `k` whose rows lie next to each other: an odd number of cache
+    /// lines, so that they do not share a set.
+    pub(super) fn packed_step(&self) -> usize {
+        (self.row_chunk.div_ceil(LINE) | 1) * LINE
     }
 
     pub(super) fn slot_elements(&self) -> usize {
