@@ -133,8 +133,8 @@ impl Workload {
             }
             "maml-1" => maml(f, build("mlp hidden=40-40", &[1], 1)?, 1)?,
             "maml-5" => maml(f, build("mlp hidden=40-40", &[1], 1)?, 5)?,
-            "data-weights" => data_weights(f, mlp()?, 2000, 13)?,
-            "data-weights-short" => data_weights(f, mlp()?, 100, 5)?,
+            "data-weights" => data_weights(f, mlp()?, 2000, 45)?,
+            "data-weights-short" => data_weights(f, mlp()?, 100, 10)?,
             other => {
                 let known = WORKLOADS.join(", ");
                 return Err(format!("workload {other:?}: not one of {known}").into());
