@@ -57,8 +57,8 @@ impl Layer for SelfAttention {
     }
 }
 
-/// `y = p(softmax(q k^T / sqrt(e) + mask)) v` for each example and head, `p` being done to the
-/// weights before they are used.
+/// `y = change(softmax(q k^T / sqrt(e) + mask)) v` for each example and head; `change` is where
+/// dropout has its place.
 ///
 /// With `causal`, query `i` sees keys `0..=i`.
 ///
@@ -69,7 +69,7 @@ impl Layer for SelfAttention {
 pub fn scaled_dot_product_attention<'b>(
     [q, k, v]: [Tensor<'b>; 3],
     causal: bool,
-    p: impl FnOnce(Tensor<'b>) -> Tensor<'b>,
+    change: impl FnOnce(Tensor<'b>) -> Tensor<'b>,
 ) -> Tensor<'b> {
     let builder = q.builder();
     let units = q.shape().last().copied().unwrap_or(1).max(1);
@@ -94,7 +94,7 @@ pub fn scaled_dot_product_attention<'b>(
         _ => scores,
     };
     // A query sees at least its own key, so the largest score is finite.
-    let weights = p(scores.softmax(scores.rank().saturating_sub(1)));
+    let weights = change(scores.softmax(scores.rank().saturating_sub(1)));
     let mixed = weights.dot(
         v,
         DotAxes {
