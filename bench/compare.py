@@ -63,8 +63,15 @@ WORKLOADS = {
         "1.5 x",
     ),
     "data-weights": ("the same through 2,000 steps", ["jax"], "1.5 x"),
+    "gpt-step": (
+        "GPT, 4 layers, 128 wide, context 128, batch 16: training step",
+        ["torch", "torch-compile", "jax"],
+        "1.2 x the best",
+    ),
+    "gpt-hvp": ("the same: one HVP", ["torch", "torch-func", "jax"], "2 x the best"),
     "plan-resnet-step": ("plan of the ResNet-20 training step", ["jax-plan"], "10 x"),
     "plan-resnet-hvp": ("plan of the ResNet-20 HVP", ["jax-plan"], "10 x"),
+    "plan-gpt-step": ("plan of the GPT training step", ["jax-plan"], "10 x"),
 }
 QUICK = ["mlp-step", "mlp-hvp", "resnet-step", "resnet-hvp", "maml-1", "plan-resnet-step"]
 # A peer that needs longer for one run is measured fewer times.

@@ -47,8 +47,31 @@ def mlp(p, x):
     return x @ p[f"fc{depth}.weight"].T + p[f"fc{depth}.bias"]
 
 
+def normalized_layer(p, name, x):
+    mean = x.mean(-1, keepdims=True)
+    variance = ((x - mean) ** 2).mean(-1, keepdims=True)
+    return (x - mean) * lax.rsqrt(variance + 1e-5) * p[f"{name}.weight"] + p[f"{name}.bias"]
+
+
+def gpt(p, tokens, depth=4, heads=4):
+    def dense(name, x):
+        return x @ p[f"{name}.weight"] + p[f"{name}.bias"]
+
+    table = p["transformer.wte.weight"]
+    x = table[tokens] + p["transformer.wpe.weight"]
+    for i in range(depth):
+        name = f"transformer.h.{i}"
+        qkv = dense(f"{name}.attn.c_attn", normalized_layer(p, f"{name}.ln_1", x))
+        q, k, v = (a.reshape(*a.shape[:2], heads, -1) for a in jnp.split(qkv, 3, 2))
+        y = jax.nn.dot_product_attention(q, k, v, is_causal=True)
+        x = x + dense(f"{name}.attn.c_proj", y.reshape(x.shape))
+        hidden = dense(f"{name}.mlp.c_fc", normalized_layer(p, f"{name}.ln_2", x))
+        x = x + dense(f"{name}.mlp.c_proj", jax.nn.gelu(hidden, approximate=True))
+    return normalized_layer(p, "transformer.ln_f", x) @ table.T
+
+
 def cross_entropies(logits, y):
-    return -jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], 1)[:, 0]
+    return -jnp.take_along_axis(jax.nn.log_softmax(logits), y[..., None], -1)[..., 0]
 
 
 def inward(named):
@@ -72,7 +95,7 @@ def outward(named):
 
 def build(variant, workload, threads, inputs):
     start = inward(protocol.parts(inputs, "parameter"))
-    network = resnet20 if workload.startswith("resnet") else mlp
+    network = {"resnet": resnet20, "gpt": gpt}.get(workload.split("-")[0], mlp)
     function, arguments, advance, results = work(workload, network, start, inputs)
     if variant == "jax-plan":
         lowered = {}

@@ -63,11 +63,88 @@ class Mlp(nn.Module):
         return getattr(self, f"fc{self.depth}")(x)
 
 
+class Attention(nn.Module):
+    HEADS = 4
+
+    def __init__(self, width):
+        super().__init__()
+        self.c_attn = Conv1D(width, 3 * width)
+        self.c_proj = Conv1D(width, width)
+
+    def forward(self, x):
+        heads = [a.unflatten(2, (self.HEADS, -1)).transpose(1, 2) for a in self.c_attn(x).chunk(3, 2)]
+        y = functional.scaled_dot_product_attention(*heads, is_causal=True)
+        return self.c_proj(y.transpose(1, 2).flatten(2))
+
+
+class Conv1D(nn.Module):
+    """A dense layer whose weight is [in, out], as in Hugging Face's GPT-2."""
+
+    def __init__(self, inner, outer):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(inner, outer))
+        self.bias = nn.Parameter(torch.zeros(outer))
+
+    def forward(self, x):
+        return torch.addmm(self.bias, x.flatten(0, -2), self.weight).unflatten(0, x.shape[:-1])
+
+
+class Perceptron(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.c_fc = Conv1D(width, 4 * width)
+        self.c_proj = Conv1D(4 * width, width)
+
+    def forward(self, x):
+        return self.c_proj(functional.gelu(self.c_fc(x), approximate="tanh"))
+
+
+class TransformerBlock(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(width)
+        self.attn = Attention(width)
+        self.ln_2 = nn.LayerNorm(width)
+        self.mlp = Perceptron(width)
+
+    def forward(self, x):
+        x = x + self.attn(self.ln_1(x))
+        return x + self.mlp(self.ln_2(x))
+
+
+class Gpt(nn.Module):
+    """Logits of the next token for every token of every sequence, one below the other."""
+
+    def __init__(self, context=128, vocabulary=65, depth=4, width=128):
+        super().__init__()
+        blocks = nn.ModuleList([TransformerBlock(width) for _ in range(depth)])
+        self.transformer = nn.ModuleDict(
+            {
+                "wte": nn.Embedding(vocabulary, width),
+                "wpe": nn.Embedding(context, width),
+                "h": blocks,
+                "ln_f": nn.LayerNorm(width),
+            }
+        )
+
+    def forward(self, tokens):
+        parts = self.transformer
+        x = parts["wte"](tokens) + parts["wpe"].weight
+        for block in parts["h"]:
+            x = block(x)
+        return functional.linear(parts["ln_f"](x).flatten(0, 1), parts["wte"].weight)
+
+
 def model(workload, variant):
+    if workload == "gpt-hvp":
+        # Only the other way to attend has a second derivative; the switch holds for the CPU too.
+        torch.backends.cuda.enable_flash_sdp(False)
     if workload.startswith("resnet"):
         # Functions of weights may not change running statistics.
         tracked = not variant.endswith("func")
         network = ResNet20(lambda n: nn.BatchNorm2d(n, track_running_stats=tracked))
+    elif workload.startswith("gpt"):
+        network = Gpt()
     else:
         network = Mlp([1, 40, 40, 1] if workload.startswith("maml") else [784, 256, 10])
     network.train()
@@ -116,6 +193,8 @@ def work(variant, workload, threads, inputs):
     if workload.startswith("maml"):
         return maml(variant, workload, network, start, inputs)
     x, y = images(inputs["x"], last), tensor(inputs["y"])
+    if workload.startswith("gpt"):
+        x, y = x.long(), y.flatten()
     if "64" in workload or "16" in workload:
         return population(variant, workload, network, start, x, y, inputs, last)
     network.load_state_dict(start, strict=False)

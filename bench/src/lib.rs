@@ -5,7 +5,7 @@ pub mod workload;
 
 use thalweg_array::{Array, DType};
 use thalweg_graph::{Builder, Graph, GraphError, Tensor, TensorType};
-use thalweg_nn::{Draw, Loss, Mode, Model, Parameters};
+use thalweg_nn::{Draw, Loss, Mode, Model, ModelPort, Parameters};
 use thalweg_transform::{Replacement, gradient};
 
 /// A deterministic source of initial weights and data: SplitMix64.
@@ -65,7 +65,7 @@ pub struct Step<'b> {
     pub parameters: Vec<Tensor<'b>>,
     /// Running statistics.
     pub buffers: Vec<Tensor<'b>>,
-    /// Images and labels.
+    /// Examples and labels.
     pub batch: [Tensor<'b>; 2],
     /// Mean loss over the batch.
     pub loss: Tensor<'b>,
@@ -85,11 +85,15 @@ pub fn trace_loss<'b>(
     Loss::default().of(model.apply(b, parameters, &[], x, &Mode::BATCH).output, y, weights)
 }
 
-/// Traces the loss of a model in training mode on a batch.
-pub fn trace<'b>(b: &'b Builder, model: &Model, image: &[usize], batch: usize) -> Step<'b> {
+/// Traces the loss of a model in training mode on a batch of labels, one for each position where
+/// its outputs have several.
+pub fn trace<'b>(b: &'b Builder, model: &Model, example: &[usize], batch: usize) -> Step<'b> {
     let (parameters, buffers) = model.declare(b);
-    let x = b.input("x", TensorType::new(b.float(), [&[batch], image].concat()));
-    let y = b.input("y", TensorType::new(DType::I32, [batch]));
+    let port = ModelPort { shape: example.to_vec(), ..model.inputs()[0].clone() };
+    let x = b.input("x", port.batch_type(b.float(), batch));
+    let positions =
+        model.outputs()[0].shape.split_last().map_or(&[][..], |(_, positions)| positions);
+    let y = b.input("y", TensorType::new(DType::I32, [&[batch], positions].concat()));
     let applied = model.apply(b, &parameters, &buffers, x, &Mode::BATCH);
     let loss = Loss::default().of(applied.output, y, None);
     Step { parameters, buffers, batch: [x, y], loss, new_buffers: applied.new_buffers }
@@ -182,6 +186,7 @@ pub fn inputs(graph: &Graph, model: &Model, seed: u64) -> Vec<Array> {
     let first = graph.inputs().next().map_or(DType::F32, |port| port.ty.dtype);
     let weights = model.initialize(&mut source, first).expect("a model that initialises");
     let find = |tree: &Parameters, name: &str| tree.get(name).cloned();
+    let classes = model.outputs()[0].shape.last().copied().unwrap_or(1);
     graph
         .inputs()
         .map(|port| {
@@ -189,7 +194,10 @@ pub fn inputs(graph: &Graph, model: &Model, seed: u64) -> Vec<Array> {
             find(&weights.parameters, &port.name)
                 .or_else(|| find(&weights.buffers, &port.name))
                 .unwrap_or_else(|| match port.name.as_str() {
-                    "y" => source.labels(shape[0], 10),
+                    "x" | "y" if port.ty.dtype == DType::I32 => {
+                        let labels = source.labels(port.ty.element_count(), classes);
+                        labels.reshape(shape).expect("as many as the shape holds")
+                    }
                     "example_weights" => Array::full(shape, 1.0f64).convert(port.ty.dtype),
                     "lr" => Array::scalar(0.05).convert(port.ty.dtype),
                     name if name.starts_with("velocity") => Array::zeros(port.ty.dtype, shape),

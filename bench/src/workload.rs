@@ -40,7 +40,7 @@ enum Part {
 }
 
 /// Every workload.
-pub const WORKLOADS: [&str; 14] = [
+pub const WORKLOADS: [&str; 16] = [
     "mlp-step",
     "mlp-hvp",
     "resnet-loss",
@@ -55,11 +55,16 @@ pub const WORKLOADS: [&str; 14] = [
     "maml-5",
     "data-weights",
     "data-weights-short",
+    "gpt-step",
+    "gpt-hvp",
 ];
 
 const IMAGE: [usize; 3] = [32, 32, 3];
 const BATCH: usize = 128;
 const SEED: u64 = 7;
+/// Sequences in a batch, and tokens in a sequence.
+const SEQUENCES: usize = 16;
+const CONTEXT: [usize; 1] = [128];
 
 impl Workload {
     /// The workload of a name. Its numbers are those of `f32` in either float type.
@@ -82,6 +87,7 @@ impl Workload {
         };
         let mlp = || build("mlp hidden=256", &[784], 10);
         let resnet = || build("resnet depth=20 width=16", &IMAGE, 10);
+        let gpt = || build("gpt depth=4 width=128 heads=4", &CONTEXT, 65);
         Ok(match name {
             "mlp-step" => {
                 let model = mlp()?;
@@ -135,6 +141,14 @@ impl Workload {
             "maml-5" => maml(f, build("mlp hidden=40-40", &[1], 1)?, 5)?,
             "data-weights" => data_weights(f, mlp()?, 2000, 45)?,
             "data-weights-short" => data_weights(f, mlp()?, 100, 10)?,
+            "gpt-step" => {
+                let model = gpt()?;
+                Workload::step(training_graph(&model, f, &CONTEXT, SEQUENCES)?, model, None)?
+            }
+            "gpt-hvp" => {
+                let model = gpt()?;
+                Workload::parameters(hvp_graph(&model, f, &CONTEXT, SEQUENCES)?, model)
+            }
             other => {
                 let known = WORKLOADS.join(", ");
                 return Err(format!("workload {other:?}: not one of {known}").into());

@@ -93,12 +93,13 @@ impl Command {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub struct DataArguments {
-    /// A built-in name (see `thalweg data`), or the path of an .npz file, an IDX file or a folder
-    /// of IDX files [default: the model's own, or digits].
+    /// A built-in name (see `thalweg data`), or the path of an .npz file, an IDX file, a folder of
+    /// IDX files, or a .txt file, whose next character is predicted [default: the model's own, or
+    /// digits].
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
-    /// Share of the examples for the test part, if the data bring none of their own [default: as
-    /// the model was trained, or 0.2].
+    /// Share of the examples for the test part, if the data bring none of their own; of a text
+    /// its end [default: as the model was trained, or 0.2].
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub test_fraction: Option<f64>,
     /// Take so many examples at most for training, stratified by class [default: as the model was
@@ -108,6 +109,9 @@ pub struct DataArguments {
     /// Give this share of the training labels another class [default: as the model was trained, or 0].
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub label_noise: Option<f64>,
+    /// Characters that an example of a text shows [default: as the model was trained, or 64].
+    #[arg(long, value_name = "N")]
+    pub context: Option<usize>,
 }
 
 /// How networks are trained.
@@ -149,9 +153,9 @@ pub struct TrainingArguments {
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 pub struct TrainArguments {
-    /// Architecture: linear, mlp, deep-linear, convnet or resnet, with options as
+    /// Architecture: linear, mlp, deep-linear, convnet, resnet, vit or gpt, with options as
     /// "resnet depth=20 width=16 skip=false" [default: resnet depth=20 width=16 for images, mlp
-    /// for features].
+    /// for features, gpt for text].
     #[arg(long, value_name = "TEXT")]
     pub arch: Option<String>,
     /// Seeds, as 0..16 (16 left out) or 0,3,5 [default: that of --seed]. Seeds and rates multiply.

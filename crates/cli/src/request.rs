@@ -50,6 +50,7 @@ fn data(arguments: &DataArguments) -> DataOptions {
         test_fraction: arguments.test_fraction,
         subsample: arguments.subsample,
         label_noise: arguments.label_noise,
+        context: arguments.context,
     }
 }
 

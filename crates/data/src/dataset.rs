@@ -27,6 +27,13 @@ pub enum Targets {
         /// Number of classes.
         n_classes: usize,
     },
+    /// Class labels, one for each position of an example.
+    Sequences {
+        /// `i32 [n, positions]`, each from 0 to `n_classes - 1`.
+        labels: Array,
+        /// Number of classes.
+        n_classes: usize,
+    },
     /// Real values, `f32 [n, k]`.
     Values(Array),
 }
@@ -36,6 +43,8 @@ pub enum Targets {
 pub enum TargetsRef<'a> {
     /// A label for each example, and the number of classes.
     Classes(&'a [i32], usize),
+    /// `p` labels for each example, `p`, and the number of classes.
+    Sequences(&'a [i32], usize, usize),
     /// `k` values for each example, and `k`.
     Values(&'a [f32], usize),
 }
@@ -43,7 +52,8 @@ pub enum TargetsRef<'a> {
 /// Examples with their targets.
 ///
 /// Inputs are `f32` in the raw scale that [`Provenance::scale`] states: images as
-/// `[n, height, width, channels]`, features as `[n, d]`. A data set that comes with a test or
+/// `[n, height, width, channels]`, features as `[n, d]`; or `i32` tokens, `[n, positions]`. A data
+/// set that comes with a test or
 /// validation part of its own records which rows they are.
 ///
 /// # Example
@@ -125,7 +135,12 @@ impl Dataset {
         Ok(Dataset::unchecked(name, inputs, Targets::Values(values), provenance))
     }
 
-    fn unchecked(name: &str, inputs: Array, targets: Targets, provenance: Provenance) -> Dataset {
+    pub(crate) fn unchecked(
+        name: &str,
+        inputs: Array,
+        targets: Targets,
+        provenance: Provenance,
+    ) -> Dataset {
         Dataset {
             name: name.to_string(),
             inputs,
@@ -181,12 +196,13 @@ impl Dataset {
         self.len() == 0
     }
 
-    /// All inputs, `f32 [n, height, width, channels]` or `[n, d]`, in the raw scale.
+    /// All inputs, `f32 [n, height, width, channels]` or `[n, d]`, in the raw scale, or tokens
+    /// `i32 [n, positions]`.
     pub fn inputs(&self) -> &Array {
         &self.inputs
     }
 
-    /// The shape of one example: `[height, width, channels]` or `[d]`.
+    /// The shape of one example: `[height, width, channels]`, `[d]` or `[positions]`.
     pub fn example_shape(&self) -> &[usize] {
         &self.inputs.shape()[1..]
     }
@@ -199,16 +215,18 @@ impl Dataset {
     /// Number of classes, for classification.
     pub fn n_classes(&self) -> Option<usize> {
         match &self.targets {
-            Targets::Classes { n_classes, .. } => Some(*n_classes),
+            Targets::Classes { n_classes, .. } | Targets::Sequences { n_classes, .. } => {
+                Some(*n_classes)
+            }
             Targets::Values(_) => None,
         }
     }
 
-    /// All labels, for classification.
+    /// All labels, where each example has one.
     pub fn labels(&self) -> Option<&[i32]> {
         match &self.targets {
             Targets::Classes { labels, .. } => labels.as_slice::<i32>().ok(),
-            Targets::Values(_) => None,
+            Targets::Sequences { .. } | Targets::Values(_) => None,
         }
     }
 
@@ -234,7 +252,8 @@ impl Dataset {
             let mut hash = Sha256::new();
             hash.update_array(&self.inputs);
             match &self.targets {
-                Targets::Classes { labels, n_classes } => {
+                Targets::Classes { labels, n_classes }
+                | Targets::Sequences { labels, n_classes } => {
                     hash.update_array(labels);
                     hash.update_sizes(&[*n_classes]);
                 }

@@ -101,8 +101,8 @@ pub enum DataError {
         /// How many there are.
         have: usize,
     },
-    /// The operation needs class labels.
-    #[error("{what} needs class labels, the targets of `{dataset}` are real values")]
+    /// The operation needs a class label for each example.
+    #[error("{what} needs one class label an example, which `{dataset}` does not have")]
     NeedsClasses {
         /// The operation.
         what: &'static str,

@@ -10,7 +10,7 @@ impl Train {
     /// same in every subset that holds it.
     ///
     /// # Errors
-    /// No classes or fewer than two, or a fraction outside [0, 1].
+    /// Not one class label an example, fewer than two classes, or a fraction outside [0, 1].
     pub fn with_label_noise(&self, fraction: f64, stream: &Stream) -> Result<Train, DataError> {
         let (Some(n_classes @ 2..), Some(mut labels)) = (self.n_classes(), self.labels()) else {
             let dataset = self.dataset().name().to_string();

@@ -18,6 +18,7 @@ mod label_noise;
 mod normalization;
 mod random;
 mod resample;
+mod sequences;
 mod split;
 mod subset;
 

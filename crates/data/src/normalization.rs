@@ -3,7 +3,7 @@
 use crate::{DataError, Train};
 use thalweg_array::{Array, DType};
 
-/// Shifts and scales inputs to mean 0 and standard deviation 1.
+/// Shifts and scales inputs to mean 0 and standard deviation 1; leaves tokens as they are.
 ///
 /// `y = (x - mean) / standard_deviation`, for each channel of images or each feature. The moments
 /// are those of the whole training part (divided by n), added up in `f64`.
@@ -19,7 +19,7 @@ use thalweg_array::{Array, DType};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalization {
-    /// Mean of each channel or feature.
+    /// Mean of each channel or feature; none of tokens.
     pub mean: Vec<f64>,
     /// What each is divided by: its standard deviation, or 1 where it is constant.
     pub divisor: Vec<f64>,
@@ -38,6 +38,10 @@ impl Normalization {
         if inputs.is_empty() {
             let shape = inputs.shape().to_vec();
             return Err(DataError::Empty { what: "the training inputs", shape });
+        }
+        if inputs.dtype() == DType::I32 {
+            let (mean, divisor, constant) = (Vec::new(), Vec::new(), Vec::new());
+            return Ok(Normalization { mean, divisor, constant });
         }
         let width = inputs.shape().last().copied().unwrap_or(1);
         let values = inputs.as_slice::<f32>()?;
@@ -60,12 +64,16 @@ impl Normalization {
         Ok(Normalization { mean, divisor, constant })
     }
 
-    /// The normalised inputs as `f32`; any number of axes, channels or features last.
+    /// The normalised inputs as `f32`; any number of axes, channels or features last. That of
+    /// tokens gives them back.
     ///
     /// # Errors
     /// A last axis of another length than that of the training part.
     pub fn apply(&self, inputs: &Array) -> Result<Array, DataError> {
         let width = self.mean.len();
+        if width == 0 && inputs.dtype() == DType::I32 {
+            return Ok(inputs.clone());
+        }
         if inputs.shape().last() != Some(&width) {
             return Err(DataError::Mismatch {
                 what: "an input to normalise",

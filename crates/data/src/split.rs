@@ -1,7 +1,7 @@
 //! Parts of a data set, each of its own type.
 
 use crate::resample::apportion;
-use crate::{DataError, Dataset, Stream, Subset};
+use crate::{DataError, Dataset, Stream, Subset, Targets};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -123,7 +123,8 @@ pub struct Split {
 }
 
 impl Split {
-    /// Splits by the data set's own parts where it has them, else stratified by class.
+    /// Splits by the data set's own parts where it has them, else stratified by class; sequences
+    /// by their order, the test part last and the validation part before it.
     ///
     /// # Errors
     /// A fraction outside [0, 1), or one so large or small that a part is empty.
@@ -166,7 +167,8 @@ impl Split {
     }
 }
 
-/// Marks a stratified share of the rows that are still marked 0.
+/// Marks a share of the rows that are still marked 0: stratified, or the last ones of sequences,
+/// since neighbours in a text would tell of each other.
 fn cut(
     dataset: &Arc<Dataset>,
     part: &mut [u8],
@@ -182,6 +184,10 @@ fn cut(
             expected: format!("one that leaves examples on both sides of {}", free.len()),
             got: fraction.to_string(),
         });
+    }
+    if matches!(dataset.targets(), Targets::Sequences { .. }) {
+        free[free.len() - n..].iter().for_each(|&row| part[row] = mark);
+        return Ok(());
     }
     let rest = Subset::of_rows(dataset.clone(), free);
     rest.stratified(n, stream)?.rows().iter().for_each(|&row| part[row] = mark);

@@ -3,7 +3,7 @@
 use crate::resample::{pick_per_class, stratified_counts};
 use crate::{DataError, Dataset, Sha256, Stream, Targets, TargetsRef};
 use std::sync::Arc;
-use thalweg_array::{Array, DType};
+use thalweg_array::{Array, DType, Element};
 
 /// Some rows of a data set, in a stated order, with labels that may have been changed.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ impl Subset {
         self.dataset.n_classes()
     }
 
-    /// The label of each example, for classification.
+    /// The label of each example, where each has one.
     pub fn labels(&self) -> Option<Vec<i32>> {
         if let Some(labels) = &self.changed_labels {
             return Some(labels.to_vec());
@@ -60,14 +60,14 @@ impl Subset {
         Some(self.rows.iter().map(|&row| labels[row]).collect())
     }
 
-    /// Number of examples of each class, for classification.
+    /// Number of examples of each class, where each has one.
     pub fn class_counts(&self) -> Option<Vec<usize>> {
         let mut counts = vec![0; self.n_classes()?];
         self.labels()?.iter().for_each(|&label| counts[label as usize] += 1);
         Some(counts)
     }
 
-    /// The inputs, gathered: `f32 [len, ...]` in the raw scale.
+    /// The inputs, gathered: `f32 [len, ...]` in the raw scale, or tokens `i32 [len, ...]`.
     ///
     /// # Errors
     /// [`DataError::Array`] if there is no room for them.
@@ -75,13 +75,17 @@ impl Subset {
         gather(self.dataset.inputs(), &self.rows)
     }
 
-    /// The targets, gathered: `i32 [len]` labels or `f32 [len, k]` values.
+    /// The targets, gathered: `i32 [len]` or `[len, positions]` labels or `f32 [len, k]` values.
     ///
     /// # Errors
     /// [`DataError::Array`] if there is no room for them.
     pub fn targets(&self) -> Result<Targets, DataError> {
         match self.dataset.targets() {
             Targets::Values(values) => Ok(Targets::Values(gather(values, &self.rows)?)),
+            Targets::Sequences { labels, n_classes } => {
+                let labels = gather(labels, &self.rows)?;
+                Ok(Targets::Sequences { labels, n_classes: *n_classes })
+            }
             Targets::Classes { n_classes, .. } => {
                 let labels = Array::vector(&self.labels().unwrap_or_default());
                 Ok(Targets::Classes { labels, n_classes: *n_classes })
@@ -165,7 +169,7 @@ impl Subset {
     }
 }
 
-/// Copies rows of an `f32` array.
+/// Copies rows of an array of `f32` or `i32`.
 fn gather(array: &Array, rows: &[usize]) -> Result<Array, DataError> {
     // The usual case, a whole part in its own order, shares the storage.
     if let (Some(&first), Some(&last)) = (rows.first(), rows.last())
@@ -175,13 +179,21 @@ fn gather(array: &Array, rows: &[usize]) -> Result<Array, DataError> {
     }
     let mut shape = array.shape().to_vec();
     shape[0] = rows.len();
-    let row_length = array.shape()[1..].iter().product::<usize>();
-    let mut out = Array::try_zeros(DType::F32, &shape)?;
-    let source = array.as_slice::<f32>()?;
-    for (to, &row) in out.as_mut_slice::<f32>()?.chunks_exact_mut(row_length.max(1)).zip(rows) {
-        to.copy_from_slice(&source[row * row_length..][..row_length]);
+    let mut out = Array::try_zeros(array.dtype(), &shape)?;
+    match array.dtype() {
+        DType::I32 => copy_rows::<i32>(array, rows, &mut out)?,
+        _ => copy_rows::<f32>(array, rows, &mut out)?,
     }
     Ok(out)
+}
+
+fn copy_rows<T: Element>(array: &Array, rows: &[usize], out: &mut Array) -> Result<(), DataError> {
+    let row_length = array.shape()[1..].iter().product::<usize>();
+    let source = array.as_slice::<T>()?;
+    for (to, &row) in out.as_mut_slice::<T>()?.chunks_exact_mut(row_length.max(1)).zip(rows) {
+        to.copy_from_slice(&source[row * row_length..][..row_length]);
+    }
+    Ok(())
 }
 
 impl Targets {
@@ -190,6 +202,9 @@ impl Targets {
         Ok(match self {
             Targets::Classes { labels, n_classes } => {
                 TargetsRef::Classes(labels.as_slice::<i32>()?, *n_classes)
+            }
+            Targets::Sequences { labels, n_classes } => {
+                TargetsRef::Sequences(labels.as_slice::<i32>()?, labels.shape()[1], *n_classes)
             }
             Targets::Values(values) => {
                 TargetsRef::Values(values.as_slice::<f32>()?, values.shape()[1])

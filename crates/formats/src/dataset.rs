@@ -2,6 +2,7 @@
 
 mod idx_files;
 mod npz_file;
+mod text_file;
 
 use crate::error::at;
 use crate::{FormatError, RawArray};
@@ -12,6 +13,10 @@ use thalweg_data::{Dataset, Provenance, catalogue, digits, find};
 
 pub use idx_files::{load_folder, load_pair};
 pub use npz_file::{load_npz, read_npz};
+pub use text_file::{load_text, read_text};
+
+/// Characters in the input of an example of a text, unless others are asked for.
+pub const CONTEXT: usize = 64;
 
 /// Loads a data set.
 ///
@@ -19,13 +24,18 @@ pub use npz_file::{load_npz, read_npz};
 ///   (in `folder/name` or `folder` itself) or where a system package puts them; the SHA-256 of the
 ///   contents must be the known one.
 /// - The path of an `.npz` file, see [`read_npz`].
+/// - The path of a `.txt` file, read in examples of `context` characters, see [`read_text`].
 /// - A folder with the four IDX files of MNIST's names, see [`load_folder`].
 /// - An IDX file of images whose labels lie beside it, see [`load_pair`].
 ///
 /// # Errors
 /// Nothing found (the message says where it looked), files that cannot be read or are damaged,
 /// contents that are no usable data.
-pub fn load(name_or_path: &str, search: &[PathBuf]) -> Result<Arc<Dataset>, FormatError> {
+pub fn load(
+    name_or_path: &str,
+    search: &[PathBuf],
+    context: usize,
+) -> Result<Arc<Dataset>, FormatError> {
     if let Some(entry) = find(name_or_path) {
         if entry.is_embedded() {
             return Ok(digits());
@@ -54,8 +64,12 @@ pub fn load(name_or_path: &str, search: &[PathBuf]) -> Result<Arc<Dataset>, Form
             known: catalogue().iter().map(|entry| entry.name.to_string()).collect(),
         });
     }
-    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz")) {
+    let ends_in = |name: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(name));
+    if ends_in("npz") {
         return load_npz(path).map(Arc::new);
+    }
+    if ends_in("txt") {
+        return load_text(path, context).map(Arc::new);
     }
     load_pair(path, &idx_files::labels_beside(path)?).map(Arc::new)
 }

@@ -6,6 +6,7 @@ use thalweg_array::Array;
 use thalweg_data::Dataset;
 use thalweg_formats::{dataset, npz};
 
+const CONTEXT: usize = dataset::CONTEXT;
 const NAMES: [&str; 4] = [
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -37,12 +38,12 @@ fn write_four(folder: &Path) {
 
 fn load(path: &Path) -> Result<std::sync::Arc<Dataset>, String> {
     let path = path.to_str().expect("text");
-    dataset::load(path, &[]).map_err(|error| error.to_string())
+    dataset::load(path, &[], CONTEXT).map_err(|error| error.to_string())
 }
 
 #[test]
 fn the_embedded_name() {
-    assert_eq!(dataset::load("digits", &[]).expect("embedded").len(), 1797);
+    assert_eq!(dataset::load("digits", &[], CONTEXT).expect("embedded").len(), 1797);
 }
 
 #[test]
@@ -102,7 +103,8 @@ fn an_npz_file() {
 #[test]
 fn a_known_name_wants_the_known_contents() {
     let folder = folder("known");
-    let message = dataset::load("fashion-mnist", std::slice::from_ref(&folder)).map(|_| ());
+    let message =
+        dataset::load("fashion-mnist", std::slice::from_ref(&folder), CONTEXT).map(|_| ());
     // Where the system's package is installed the name is found there.
     if let Err(error) = message {
         assert!(error.to_string().contains("dataset-fashion-mnist"), "{error}");
@@ -110,14 +112,15 @@ fn a_known_name_wants_the_known_contents() {
     let inner = folder.join("fashion-mnist");
     fs::create_dir_all(&inner).expect("made");
     write_four(&inner);
-    let message = dataset::load("fashion-mnist", &[folder]).expect_err("other bytes").to_string();
+    let message =
+        dataset::load("fashion-mnist", &[folder], CONTEXT).expect_err("other bytes").to_string();
     assert!(message.contains("the contents have SHA-256") && message.contains("c59f468a"));
 }
 
 #[test]
 fn a_name_that_is_nothing() {
     assert_eq!(
-        dataset::load("no such data", &[]).expect_err("nothing").to_string(),
+        dataset::load("no such data", &[], CONTEXT).expect_err("nothing").to_string(),
         "no data `no such data`: expected `digits`, `fashion-mnist`, or the path of an .npz file, \
          an IDX file or a folder of IDX files"
     );

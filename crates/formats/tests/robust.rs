@@ -236,6 +236,31 @@ fn npy(shape: &str, data: &[u8]) -> Vec<u8> {
     [&bytes, header.as_bytes(), data].concat()
 }
 
+/// A text has no header that could lie: only its encoding and its length can be wrong.
+#[test]
+fn texts() {
+    let text = "To be, or not to be: \u{2014} that is the question.\n".repeat(3);
+    let stream = Stream::new(0, "text");
+    let (mut read, mut refused) = (0, 0);
+    for round in 0..20_000 {
+        let bytes = mutate(text.as_bytes(), &stream.at(round));
+        let context = 1 + (round % 80) as usize;
+        let before = HELD.get();
+        PEAK.set(before);
+        let data = dataset::read_text("text", &bytes, context, Provenance::default());
+        let most = PEAK.get() - before;
+        assert!(most <= 64 * bytes.len() + (1 << 12), "{most} bytes for {}", bytes.len());
+        match data {
+            Ok(data) => {
+                assert!(data.len() >= 2 && data.len() * (context + 1) <= bytes.len());
+                read += 1;
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(read > 1_000 && refused > 1_000, "{read} read, {refused} refused");
+}
+
 /// An extent of zero makes any other extent free of bytes.
 #[test]
 fn shapes_that_are_huge_and_empty_take_no_memory() {

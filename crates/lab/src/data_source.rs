@@ -10,7 +10,7 @@ use thalweg_data::{
     DataError, Dataset, Normalization, Split, SplitConfig, Stream, Subset, Targets, Test, Train,
 };
 use thalweg_formats::dataset;
-use thalweg_nn::Loss;
+use thalweg_nn::{Architecture, Loss, Model, PortType};
 
 /// What is asked of the data. What is not asked for is as it was when the model was trained, or a
 /// default.
@@ -24,6 +24,8 @@ pub struct DataOptions {
     pub subsample: Option<usize>,
     /// Share of the training labels that get another class.
     pub label_noise: Option<f64>,
+    /// Characters in the input of an example of a text.
+    pub context: Option<usize>,
 }
 
 impl DataOptions {
@@ -42,6 +44,9 @@ impl DataOptions {
             }
             DataOptions { subsample: Some(0), .. } => {
                 fault("--subsample 0: expected at least 1 example".into())
+            }
+            DataOptions { context: Some(0), .. } => {
+                fault("--context 0: expected at least 1 character".into())
             }
             _ => Ok(()),
         }
@@ -63,6 +68,9 @@ pub struct DataChoice {
     pub subsample: usize,
     /// Share of the training labels that get another class.
     pub label_noise: f64,
+    /// Characters in the input of an example, of a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<usize>,
 }
 
 impl DataChoice {
@@ -75,8 +83,20 @@ impl DataChoice {
             test_fraction: 0.2,
             subsample: 0,
             label_noise: 0.0,
+            context: None,
         }
     }
+}
+
+/// What the inputs of data are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputKind {
+    /// Images.
+    Images,
+    /// Features.
+    Features,
+    /// Tokens of a text.
+    Tokens,
 }
 
 /// Data that are read, split and measured.
@@ -118,9 +138,16 @@ impl PreparedData {
         seed: u64,
     ) -> Result<(DataChoice, PreparedData)> {
         let mut of_models = models.iter().filter_map(|model| model.info.data.as_ref());
-        let named = of_models.clone().next().map(|data| data.name.clone());
+        let first = of_models.clone().next();
+        let named = first.map(|data| data.name.clone());
         let name = options.name.clone().or(named).unwrap_or_else(|| "digits".to_owned());
-        let dataset = dataset::load(&name, &search_folders())?;
+        let context = options.context.or(first.and_then(|data| data.context));
+        let context = context.unwrap_or(dataset::CONTEXT);
+        let dataset = dataset::load(&name, &search_folders(), context)?;
+        if options.context.is_some() && !dataset.is_tokens() {
+            let text = format!("--context {context}: {name} is no text, which alone has windows");
+            return Err(LabError::Input(text));
+        }
         let fingerprint = dataset.fingerprint();
         let trained = of_models.find(|data| data.fingerprint == fingerprint).cloned();
         let known = trained.unwrap_or_else(|| DataChoice::new(name.clone(), seed));
@@ -131,6 +158,7 @@ impl PreparedData {
             subsample: options.subsample.unwrap_or(known.subsample),
             label_noise: options.label_noise.unwrap_or(known.label_noise),
             seed: known.seed,
+            context: dataset.is_tokens().then_some(context),
         };
         let prepared = PreparedData::new(dataset, &choice)
             .map_err(|error| LabError::Input(format!("{}: {error}", choice.name)))?;
@@ -186,10 +214,38 @@ impl PreparedData {
         )))
     }
 
+    /// What the inputs are.
+    pub fn kind(&self) -> InputKind {
+        match self.dataset.example_shape() {
+            _ if self.dataset.is_tokens() => InputKind::Tokens,
+            [_, _, _] => InputKind::Images,
+            _ => InputKind::Features,
+        }
+    }
+
+    /// The model of an architecture for these data.
+    ///
+    /// # Errors
+    /// `Nn` for a shape that it cannot take, `Input` for tokens where it takes numbers or the
+    /// other way round.
+    pub(crate) fn model(&self, architecture: &Architecture) -> Result<Model> {
+        let model = architecture.build(self.dataset.example_shape(), self.outputs())?;
+        let takes_tokens = model.inputs().iter().any(|port| port.ty == PortType::Index);
+        if takes_tokens == self.dataset.is_tokens() {
+            return Ok(model);
+        }
+        let [takes, are] = match takes_tokens {
+            true => ["the tokens of a text, as --data some.txt", "numbers"],
+            false => ["numbers", "the tokens of a text: the architecture for them is gpt"],
+        };
+        let (name, data) = (architecture.kind.name(), self.dataset.name());
+        Err(LabError::Input(format!("{name} takes {takes}, and {data} holds {are}")))
+    }
+
     /// Units that a model of these data has: classes, or values to predict.
     pub fn outputs(&self) -> usize {
         match self.dataset.targets() {
-            Targets::Classes { n_classes, .. } => *n_classes,
+            Targets::Classes { n_classes, .. } | Targets::Sequences { n_classes, .. } => *n_classes,
             Targets::Values(values) => values.shape().get(1).copied().unwrap_or(1),
         }
     }
@@ -235,6 +291,7 @@ mod tests {
             DataOptions { test_fraction: Some(f64::NAN), ..options.clone() },
             DataOptions { label_noise: Some(-0.1), ..options.clone() },
             DataOptions { subsample: Some(0), ..options.clone() },
+            DataOptions { context: Some(0), ..options.clone() },
         ] {
             let error = options.check().unwrap_err();
             assert!(error.exit_code() == 2 && error.to_string().starts_with("--"), "{error}");
@@ -247,6 +304,42 @@ mod tests {
         let options = DataOptions { name: Some("no/such.npz".into()), ..DataOptions::default() };
         let error = PreparedData::choose(&options, &[], 0).unwrap_err();
         assert!(error.to_string().contains("no/such.npz") && error.exit_code() == 1, "{error}");
+    }
+
+    #[test]
+    fn only_a_text_has_windows() {
+        let options = DataOptions { context: Some(8), ..DataOptions::default() };
+        let message = PreparedData::choose(&options, &[], 0).unwrap_err().to_string();
+        assert_eq!(message, "--context 8: digits is no text, which alone has windows");
+    }
+
+    #[test]
+    fn tokens_and_numbers_have_architectures_of_their_own() {
+        let tokens: Vec<i32> = (0..40).map(|i| i % 3).collect();
+        let windows = Array::from_slice(&[10, 4], &tokens).unwrap();
+        let text = Dataset::sequences("text", &windows, 3, Provenance::default()).unwrap();
+        let text = PreparedData::new(Arc::new(text), &DataChoice::new("text", 0)).unwrap();
+        assert_eq!((text.kind(), text.outputs()), (InputKind::Tokens, 3));
+        assert_eq!(text.test.rows(), [8, 9]);
+        text.check_loss(&Loss::default()).unwrap();
+        let build = |data: &PreparedData, name: &str| data.model(&name.parse().unwrap());
+        build(&text, "gpt").unwrap();
+        let message = build(&text, "mlp").unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "mlp takes numbers, and text holds the tokens of a text: the architecture for them is \
+             gpt"
+        );
+        let inputs = Array::from_slice(&[5, 4], &[1.0f32; 20]).unwrap();
+        let labels = Array::vector(&[0, 1, 0, 1, 0]);
+        let plain = Provenance::default();
+        let features = Dataset::classification("features", &inputs, &labels, None, plain).unwrap();
+        let features = PreparedData::new(Arc::new(features), &DataChoice::new("f", 0)).unwrap();
+        let message = build(&features, "gpt").unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "gpt takes the tokens of a text, as --data some.txt, and features holds numbers"
+        );
     }
 
     #[test]

@@ -33,7 +33,7 @@ mod words;
 pub use budget::{Budget, Bytes};
 pub use catalogue::list_data;
 pub use console::{Console, Verbosity};
-pub use data_source::{DataChoice, DataOptions, PreparedData, search_folders};
+pub use data_source::{DataChoice, DataOptions, InputKind, PreparedData, search_folders};
 pub use error::{LabError, Result};
 pub use files::{atomic_write, atomic_write_bytes};
 pub use interrupt::interrupt_flag;

@@ -21,6 +21,7 @@ mod key {
     pub const TEST_FRACTION: &str = "data_test_fraction";
     pub const SUBSAMPLE: &str = "data_subsample";
     pub const LABEL_NOISE: &str = "data_label_noise";
+    pub const CONTEXT: &str = "data_context";
     pub const LOSS: &str = "loss";
     pub const MEAN: &str = "normalization_mean";
     pub const DIVISOR: &str = "normalization_divisor";
@@ -168,6 +169,7 @@ impl WeightsFile {
                 test_fraction: number(key::TEST_FRACTION).unwrap_or(plain.test_fraction),
                 subsample: text(key::SUBSAMPLE).and_then(|n| n.parse().ok()).unwrap_or(0),
                 label_noise: number(key::LABEL_NOISE).unwrap_or(plain.label_noise),
+                context: text(key::CONTEXT).and_then(|n| n.parse().ok()),
                 ..plain
             }
         });
@@ -199,7 +201,7 @@ impl WeightsFile {
             ))
         })?;
         let architecture: Architecture = text.parse()?;
-        Ok(architecture.build(data.dataset.example_shape(), data.outputs())?)
+        data.model(&architecture)
     }
 
     /// The weights, under the model's names.
@@ -266,8 +268,11 @@ pub fn weights_bytes(model: &Model, weights: &Weights, info: &WeightsInfo) -> Re
             (key::LABEL_NOISE, data.label_noise.to_string()),
         ];
         metadata.extend(texts.map(|(name, value)| (name.to_owned(), value)));
+        let context = data.context.map(|context| (key::CONTEXT.to_owned(), context.to_string()));
+        metadata.extend(context);
     }
-    if let Some(normalization) = &info.normalization {
+    // That of tokens changes nothing.
+    if let Some(normalization) = info.normalization.as_ref().filter(|n| !n.mean.is_empty()) {
         let list = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(" ");
         metadata.insert(key::MEAN.to_owned(), list(&normalization.mean));
         metadata.insert(key::DIVISOR.to_owned(), list(&normalization.divisor));
@@ -332,6 +337,7 @@ mod tests {
                 test_fraction: 0.3,
                 subsample: 1000,
                 label_noise: 0.125,
+                context: Some(12),
                 ..choice
             }),
             loss: Some("cross-entropy".into()),
@@ -347,7 +353,9 @@ mod tests {
         // The model's own data are those that it was trained on, whatever the seed is now.
         let models = std::slice::from_ref(&file);
         let again = |options| PreparedData::choose(&options, models, 7).unwrap().0;
-        assert_eq!(again(DataOptions::default()), info.data.clone().unwrap());
+        // The digits are no text, whatever the file says.
+        let known = DataChoice { context: None, ..info.data.clone().unwrap() };
+        assert_eq!(again(DataOptions::default()), known);
         let all = DataOptions { subsample: Some(5), ..DataOptions::default() };
         assert_eq!((again(all.clone()).subsample, again(all).seed), (5, u64::MAX));
         let back = file.model(None, &data).unwrap();

@@ -1,5 +1,6 @@
 //! What was asked, with every default filled in: the contents of `study.toml`.
 
+use crate::data_source::InputKind;
 use crate::error::{LabError, Result, usage};
 use crate::session::Session;
 use serde::{Deserialize, Serialize};
@@ -173,29 +174,33 @@ impl TrainOptions {
 
 impl TrainSettings {
     /// Fills in what depends on the data: the loss (cross-entropy for classes, squared error for
-    /// values), the architecture (`images` or `features` if none was given), the shape.
+    /// values), the architecture (`default` of what the inputs are if none was given), the shape.
     ///
     /// # Errors
     /// `Nn` if the architecture cannot take the data.
     pub fn for_data(
         mut self,
         data: &crate::PreparedData,
-        images: &str,
-        features: &str,
+        default: impl Fn(InputKind) -> &'static str,
     ) -> Result<(TrainSettings, thalweg_nn::Model)> {
         if self.loss.is_empty() {
             self.loss = default_loss(data).to_string();
         }
-        let shape = data.dataset.example_shape();
         if self.architecture.is_empty() {
-            self.architecture = if shape.len() == 3 { images } else { features }.to_owned();
+            self.architecture = default(data.kind()).to_owned();
         }
         data.check_loss(&self.loss.parse()?)?;
+        if (self.shift > 0 || self.flip) && data.kind() != InputKind::Images {
+            return Err(LabError::Input(format!(
+                "--shift and --flip change images, and {} holds none",
+                data.dataset.name()
+            )));
+        }
         let architecture: Architecture = self.architecture.parse()?;
-        let model = architecture.build(shape, data.outputs()).map_err(|error| match error {
+        let model = data.model(&architecture).map_err(|error| match error {
             // A value that no data would make right.
-            NnError::BadOption { .. } => usage("--arch")(&error),
-            other => other.into(),
+            LabError::Nn(error @ NnError::BadOption { .. }) => usage("--arch")(&error),
+            other => other,
         })?;
         if let Some(filled) = model.architecture() {
             self.architecture = filled.to_string();

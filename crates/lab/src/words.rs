@@ -125,6 +125,19 @@ pub(crate) fn architecture(architecture: &Architecture) -> String {
             parts.push(format!("width {}", net.width));
             (net.norm, Some(net.activation))
         }
+        Kind::Vit(net) => {
+            parts.push(count(net.depth as u64, "block"));
+            parts.push(format!("width {}", net.width));
+            parts.push(count(net.heads as u64, "head"));
+            parts.push(format!("patches of {0}x{0}", net.patch));
+            (Normalization::None, None)
+        }
+        Kind::Gpt(net) => {
+            parts.push(count(net.depth as u64, "block"));
+            parts.push(format!("width {}", net.width));
+            parts.push(count(net.heads as u64, "head"));
+            (Normalization::None, None)
+        }
     };
     parts.extend(match norm {
         Normalization::None => None,
@@ -146,6 +159,8 @@ pub(crate) fn architecture(architecture: &Architecture) -> String {
         Kind::ConvNet(_) => "convolutional network",
         Kind::ResNet(net) if net.skip => "residual network",
         Kind::ResNet(_) => "residual network without its skip connections",
+        Kind::Vit(_) => "vision transformer",
+        Kind::Gpt(_) => "decoder-only transformer",
     };
     if parts.is_empty() { name.to_owned() } else { format!("{name}: {}", parts.join(", ")) }
 }
@@ -237,5 +252,10 @@ mod tests {
             "multi-layer perceptron: one hidden layer of 4, tanh"
         );
         assert_eq!(told("linear"), "linear model");
+        assert_eq!(
+            told("vit patch=2 heads=1"),
+            "vision transformer: 6 blocks, width 64, 1 head, patches of 2x2"
+        );
+        assert_eq!(told("gpt"), "decoder-only transformer: 4 blocks, width 128, 4 heads");
     }
 }

@@ -14,8 +14,10 @@ use thalweg_graph::{Tensor, TensorType};
 /// sum of weights, so that each example's contribution is linear in its own weight alone; pass
 /// weights of mean one where a weighted mean is meant.
 ///
-/// Targets are labels `i32 [n]` or values of the outputs' type and shape. Its text is its name
-/// with options, as `cross-entropy smoothing=0.1`.
+/// Targets are labels `i32 [n]` or values of the outputs' type and shape. Where an example has
+/// several positions, as the tokens of a sequence, outputs are `[n, positions.., k]`, labels
+/// `i32 [n, positions..]`, and `l_i` is the mean over the positions of example `i`. Its text is its
+/// name with options, as `cross-entropy smoothing=0.1`.
 ///
 /// # Units    nats for cross-entropy, mean over the batch
 ///
@@ -72,38 +74,35 @@ impl Loss {
 
     /// The loss of each example, `[n]`.
     ///
-    /// # Shapes    output `[n, k]`, target `i32 [n]` or `[n, k]` -> `[n]`
+    /// # Shapes    output `[n, .., k]`, target `i32 [n, ..]` or `[n, .., k]` -> `[n]`
     #[track_caller]
     pub fn per_example<'b>(&self, output: Tensor<'b>, target: Tensor<'b>) -> Tensor<'b> {
-        let shape = output.shape();
-        let [n, k] = shape[..] else {
-            let builder = output.builder();
-            builder.reject(self.name(), "output [batch, units]", output.ty().to_string());
-            return builder.scalar(0.0).broadcast_in(&shape[..1.min(shape.len())], &[]);
+        let Some(Units { count, axis }) = units(self.name(), output) else {
+            let n = output.shape().first().copied();
+            return output.builder().scalar(0.0).broadcast_in(n.as_slice(), &[]);
         };
         if let Loss::CrossEntropy { smoothing } = *self {
-            return cross_entropy(output, target, smoothing);
+            return over_positions(cross_entropy(output, target, smoothing));
         }
-        let labels = target.dtype().is_integer() && target.shape() == [n];
-        let target = match (labels, k) {
+        let target = match (are_labels(output, target), count) {
             (true, 1) if *self == Loss::BinaryCrossEntropy => {
-                target.convert(output.dtype()).expand(1)
+                target.convert(output.dtype()).expand(axis)
             }
-            (true, _) => target.one_hot(k, output.dtype()),
+            (true, _) => target.one_hot(count, output.dtype()),
             (false, _) => same_type(self.name(), output, target),
         };
-        match self {
+        over_positions(match self {
             Loss::CrossEntropy { .. } | Loss::MeanSquaredError => {
-                (output - target).square().mean(&[1])
+                (output - target).square().mean(&[axis])
             }
-            Loss::HalfSquaredError => (output - target).square().sum(&[1]) * 0.5,
-            Loss::BinaryCrossEntropy => (output.softplus() - target * output).mean(&[1]),
-        }
+            Loss::HalfSquaredError => (output - target).square().sum(&[axis]) * 0.5,
+            Loss::BinaryCrossEntropy => (output.softplus() - target * output).mean(&[axis]),
+        })
     }
 
     /// The loss of a batch, a scalar; `weights [n]` default to one.
     ///
-    /// # Shapes    output `[n, k]`, target `i32 [n]` or `[n, k]`, weights `[n]` -> `[]`
+    /// # Shapes    output `[n, .., k]`, target `i32 [n, ..]` or `[n, .., k]`, weights `[n]` -> `[]`
     #[track_caller]
     pub fn of<'b>(
         &self,
@@ -121,54 +120,87 @@ impl Loss {
         (weights * losses).mean(&[0])
     }
 
-    /// Whether each example is classified rightly, 1 or 0 in the outputs' type.
+    /// Whether each example is classified rightly, 1 or 0 in the outputs' type; of several
+    /// positions the share that is.
     ///
     /// The first largest output decides; with one output, whether it is positive. Values as
     /// targets stand for the class of their first largest (with one output: above one half).
     ///
-    /// # Shapes    output `[n, k]`, target `i32 [n]` or `[n, k]` -> `[n]`
+    /// # Shapes    output `[n, .., k]`, target `i32 [n, ..]` or `[n, .., k]` -> `[n]`
     #[track_caller]
     pub fn correct<'b>(output: Tensor<'b>, target: Tensor<'b>) -> Tensor<'b> {
-        let shape = output.shape();
-        let [n, k] = shape[..] else {
-            output.builder().reject("accuracy", "output [batch, units]", output.ty().to_string());
-            return output;
-        };
-        let labels = target.dtype().is_integer() && target.shape() == [n];
-        let (predicted, expected) = if k == 1 {
+        let Some(Units { count, axis }) = units("accuracy", output) else { return output };
+        let labels = are_labels(output, target);
+        let (predicted, expected) = if count == 1 {
+            let places = &output.shape()[..axis];
             let expected = match labels {
                 true => target.greater(0.0),
-                false => same_type("accuracy", output, target).greater(0.5).reshape(&[n]),
+                false => same_type("accuracy", output, target).greater(0.5).reshape(places),
             };
-            (output.greater(0.0).reshape(&[n]).convert(DType::I32), expected.convert(DType::I32))
+            (output.greater(0.0).reshape(places).convert(DType::I32), expected.convert(DType::I32))
         } else {
             let expected = match labels {
                 true => target.convert(DType::I32),
-                false => same_type("accuracy", output, target).arg_max(1),
+                false => same_type("accuracy", output, target).arg_max(axis),
             };
-            (output.arg_max(1), expected)
+            (output.arg_max(axis), expected)
         };
-        predicted.equal(expected).convert(output.dtype())
+        over_positions(predicted.equal(expected).convert(output.dtype()))
     }
 }
 
+/// The last axis of the outputs.
+struct Units {
+    count: usize,
+    axis: usize,
+}
+
+/// The outputs' units, or none (with the builder told) if there is no batch of them.
+#[track_caller]
+fn units(what: &str, output: Tensor<'_>) -> Option<Units> {
+    match output.shape()[..] {
+        [_, .., count] => Some(Units { count, axis: output.rank() - 1 }),
+        _ => {
+            output.builder().reject(what, "output [batch, .., units]", output.ty().to_string());
+            None
+        }
+    }
+}
+
+/// Whether a target is a label for each position of the outputs.
+fn are_labels(output: Tensor<'_>, target: Tensor<'_>) -> bool {
+    let shape = output.shape();
+    target.dtype().is_integer() && target.shape() == shape[..shape.len().saturating_sub(1)]
+}
+
+/// `[n, ..] -> [n]`: the mean over the positions of each example.
+#[track_caller]
+fn over_positions(values: Tensor<'_>) -> Tensor<'_> {
+    match values.rank() {
+        0 | 1 => values,
+        rank => values.mean(&(1..rank).collect::<Vec<_>>()),
+    }
+}
+
+/// The loss of each position.
+#[track_caller]
 fn cross_entropy<'b>(output: Tensor<'b>, target: Tensor<'b>, smoothing: f64) -> Tensor<'b> {
     let shape = output.shape();
-    let (n, k) = (shape[0], shape[1]);
+    let axis = shape.len() - 1;
     let smooth = |chosen: Tensor<'b>| match smoothing {
         0.0 => chosen,
-        share => chosen * (1.0 - share) + output.mean(&[1]) * share,
+        share => chosen * (1.0 - share) + output.mean(&[axis]) * share,
     };
-    let normalizer = output.logsumexp(&[1]);
-    if target.dtype().is_integer() && target.shape() == [n] {
+    let normalizer = output.logsumexp(&[axis]);
+    if are_labels(output, target) {
         // A select, because zero times an infinite logit would be NaN.
-        let hot = target.one_hot(k, DType::Bool);
-        return normalizer - smooth(hot.select(output, output.zeros_like()).sum(&[1]));
+        let hot = target.one_hot(shape[axis], DType::Bool);
+        return normalizer - smooth(hot.select(output, output.zeros_like()).sum(&[axis]));
     }
     let target = same_type("cross-entropy", output, target);
     // Targets need not sum to one.
-    let mass = target.sum(&[1]) * (1.0 - smoothing) + smoothing;
-    mass * normalizer - smooth((target * output).sum(&[1]))
+    let mass = target.sum(&[axis]) * (1.0 - smoothing) + smoothing;
+    mass * normalizer - smooth((target * output).sum(&[axis]))
 }
 
 #[track_caller]
@@ -177,7 +209,8 @@ fn same_type<'b>(what: &str, output: Tensor<'b>, target: Tensor<'b>) -> Tensor<'
     if target.ty() == ty {
         return target;
     }
-    let labels = TensorType::new(DType::I32, [ty.shape[0]]);
+    let places = &ty.shape[..ty.rank().saturating_sub(1)];
+    let labels = TensorType::new(DType::I32, places);
     let expected = format!("target {labels} or {ty}");
     output.builder().reject(what, expected, target.ty().to_string());
     output

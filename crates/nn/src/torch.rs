@@ -186,9 +186,15 @@ mod tests {
 
     #[test]
     fn weights_go_round() {
-        let texts = ["resnet depth=8 width=2", "convnet head=flatten norm=batch", "mlp norm=batch"];
-        for text in texts {
-            let model = model(text, &[4, 6, 2]);
+        let image = [4, 6, 2].as_slice();
+        for (text, input) in [
+            ("resnet depth=8 width=2", image),
+            ("convnet head=flatten norm=batch", image),
+            ("mlp norm=batch", image),
+            ("vit patch=2 depth=2 width=4 heads=2", image),
+            ("gpt depth=2 width=4 heads=2 tied=false", &[5]),
+        ] {
+            let model = model(text, input);
             let weights = counted(&model);
             let mut entries = to_torch(&model, &weights).unwrap();
             assert_eq!(from_torch(&model, &entries, DType::F64).unwrap(), weights, "{text}");

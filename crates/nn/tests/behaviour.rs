@@ -4,7 +4,7 @@ use thalweg_array::{Array, DType};
 use thalweg_exec::{Executor, reference};
 use thalweg_graph::{Builder, Graph, TensorType};
 use thalweg_nn::{
-    Architecture, BatchNormMode, Draw, Loss, Mode, Model, Multipliers, Role, Weights,
+    Architecture, BatchNormMode, Draw, Loss, Mode, Model, Multipliers, PortType, Role, Weights,
 };
 use thalweg_transform::{value_and_grad, vmap_graph};
 
@@ -106,9 +106,10 @@ fn training(model: &Model, float: DType, x: &TensorType) -> Graph {
     let b = Builder::new(float);
     let (parameters, buffers) = model.declare(&b);
     let x = b.input("x", x.clone());
-    let y = b.input("y", TensorType::new(DType::I32, [x.shape()[0]]));
     let key = b.input("key", TensorType::new(DType::U32, [2]));
     let applied = model.apply(&b, &parameters, &buffers, x, &Mode::train(key));
+    let places = applied.output.shape();
+    let y = b.input("y", TensorType::new(DType::I32, &places[..places.len() - 1]));
     let loss = Loss::default().of(applied.output, y, None);
     let (loss, gradients) = value_and_grad(loss, &parameters);
     let names: Vec<String> =
@@ -122,29 +123,40 @@ fn training(model: &Model, float: DType, x: &TensorType) -> Graph {
 #[test]
 fn a_member_of_a_population_gets_the_bits_that_it_gets_alone() {
     let executor = Executor::new(2);
-    for text in [
-        "resnet depth=8 width=4",
-        "resnet depth=8 width=2 norm=group shortcut=a activation=gelu",
-        "convnet channels=3-4 head=flatten dropout=0.25",
-        "mlp hidden=16-9 norm=layer activation=silu dropout=0.5",
-        "mlp hidden=8 norm=batch activation=tanh",
-        "deep-linear depth=3 width=7",
+    for (text, input) in [
+        ("resnet depth=8 width=4", [8, 8, 1].as_slice()),
+        ("resnet depth=8 width=2 norm=group shortcut=a activation=gelu", &[8, 8, 1]),
+        ("convnet channels=3-4 head=flatten dropout=0.25", &[8, 8, 1]),
+        ("mlp hidden=16-9 norm=layer activation=silu dropout=0.5", &[8, 8, 1]),
+        ("mlp hidden=8 norm=batch activation=tanh", &[8, 8, 1]),
+        ("deep-linear depth=3 width=7", &[8, 8, 1]),
+        ("vit patch=2 depth=1 width=8 heads=2 dropout=0.1", &[8, 8, 1]),
+        ("gpt depth=2 width=12 heads=3 dropout=0.1", &[7]),
     ] {
-        let model = build(text, &[8, 8, 1]);
+        let model = build(text, input);
         let float = DType::F32;
-        let x = TensorType::new(float, [12, 8, 8, 1]);
+        let x = model.inputs()[0].batch_type(float, 12);
         let single = training(&model, float, &x);
         let n_weights = model.parameters().len() + model.buffers().len();
         let axes: Vec<Option<usize>> =
-            (0..n_weights).map(|_| Some(0)).chain([None, None, Some(0)]).collect();
+            (0..n_weights).map(|_| Some(0)).chain([None, Some(0), None]).collect();
         let population = vmap_graph(&single, &axes, 3).unwrap();
-        let x = draws(9, &[12, 8, 8, 1]).convert(float);
-        let y = Array::vector(&[0i32, 1, 2, 0, 1, 2, 2, 1, 0, 0, 0, 1]);
+        let [x, y] = match model.inputs()[0].ty {
+            PortType::Float => {
+                let y = Array::vector(&[0i32, 1, 2, 0, 1, 2, 2, 1, 0, 0, 0, 1]);
+                [draws(9, &x.shape).convert(float), y]
+            }
+            PortType::Index => [9, 10].map(|seed| {
+                let draws = Source(seed).uniform("data", x.element_count());
+                let tokens: Vec<i32> = draws.iter().map(|u| (u * 3.0) as i32).collect();
+                Array::from_slice(&x.shape, &tokens).unwrap()
+            }),
+        };
         let inputs = |member: u32| -> Vec<Array> {
             let weights = model.initialize(&mut Source(member), float).unwrap();
             let mut inputs = weights.parameters.into_arrays();
             inputs.extend(weights.buffers.into_arrays());
-            inputs.extend([x.clone(), y.clone(), Array::vector(&[member, 7u32])]);
+            inputs.extend([x.clone(), Array::vector(&[member, 7u32]), y.clone()]);
             inputs
         };
         let members: Vec<Vec<Array>> = (0..3).map(inputs).collect();

@@ -43,6 +43,36 @@ fn losses_have_the_values_derived_by_hand() {
 }
 
 #[test]
+fn positions_of_an_example_count_by_their_mean() {
+    // Two examples of three positions each, two classes.
+    let logits = [0.0f64, 3f64.ln(), 1.0, 1.0, 2f64.ln(), 0.0, 0.5, 0.5, 0.0, 0.0, 3.0, 3.0];
+    let output = Array::from_slice(&[2, 3, 2], &logits).unwrap();
+    let labels = Array::from_slice(&[2, 3], &[1i32, 0, 1, 1, 0, 0]).unwrap();
+    let first = ((4.0f64 / 3.0).ln() + 2f64.ln() + 3f64.ln()) / 3.0;
+    let second = 2f64.ln();
+    let near =
+        |got: f64, expected: f64| assert!((got - expected).abs() < 1e-14, "{got} {expected}");
+    near(evaluate_loss(Loss::default(), &output, &labels, None), (first + second) / 2.0);
+    let weights = Array::vector(&[3.0f64, 0.5]);
+    let weighted = (3.0 * first + 0.5 * second) / 2.0;
+    near(evaluate_loss(Loss::default(), &output, &labels, Some(&weights)), weighted);
+    // Every loss is that of the positions one by one.
+    let flat = (output.reshape(&[6, 2]).unwrap(), labels.reshape(&[6]).unwrap());
+    for loss in Loss::ALL {
+        let apart = evaluate_loss(loss, &flat.0, &flat.1, None);
+        near(evaluate_loss(loss, &output, &labels, None), apart);
+    }
+    let values = Array::from_slice(&[2, 3, 2], &[0.25f64; 12]).unwrap();
+    let apart =
+        evaluate_loss(Loss::HalfSquaredError, &flat.0, &values.reshape(&[6, 2]).unwrap(), None);
+    near(evaluate_loss(Loss::HalfSquaredError, &output, &values, None), apart);
+    // The first two positions of the first example are right, of equal logits the first wins.
+    let share = correct(&output, &labels);
+    assert_eq!(share.len(), 2);
+    share.iter().for_each(|&share| near(share, 2.0 / 3.0));
+}
+
+#[test]
 fn losses_stay_finite_at_extreme_logits() {
     let output = Array::from_slice(&[2, 2], &[1e4f64, -1e4, -1e4, 1e4]).unwrap();
     let wrong = Array::vector(&[1i32, 0]);
@@ -56,16 +86,16 @@ fn losses_stay_finite_at_extreme_logits() {
     assert_eq!(evaluate_loss(Loss::default(), &masked, &Array::vector(&[0i32]), None), 0.0);
 }
 
+fn correct(output: &Array, target: &Array) -> Vec<f64> {
+    let b = Builder::new(DType::F64);
+    let ty = |array: &Array| TensorType::new(array.dtype(), array.shape());
+    let (z, t) = (b.input("z", ty(output)), b.input("t", ty(target)));
+    let graph = b.finish(&[("c", Loss::correct(z, t))]).unwrap();
+    reference::evaluate(&graph, &[output.clone(), target.clone()]).unwrap()[0].to_f64_vec()
+}
+
 #[test]
 fn accuracy_counts_the_first_largest() {
-    let correct = |output: &Array, target: &Array| {
-        let b = Builder::new(DType::F64);
-        let ty = |array: &Array| TensorType::new(array.dtype(), array.shape());
-        let (z, t) = (b.input("z", ty(output)), b.input("t", ty(target)));
-        let graph = b.finish(&[("c", Loss::correct(z, t))]).unwrap();
-        let result = reference::evaluate(&graph, &[output.clone(), target.clone()]).unwrap();
-        result[0].to_f64_vec()
-    };
     let output = Array::from_slice(&[3, 2], &[0.0f64, 1.0, 2.0, 2.0, 2.0, 2.0]).unwrap();
     assert_eq!(correct(&output, &Array::vector(&[1i32, 0, 1])), [1.0, 1.0, 0.0]);
     let soft = Array::from_slice(&[3, 2], &[0.1f64, 0.9, 0.8, 0.2, 0.3, 0.7]).unwrap();

@@ -15,7 +15,7 @@ use thalweg_stats::pairwise_sum;
 pub struct Evaluation {
     /// Mean loss.
     pub loss: f64,
-    /// Share classified rightly, where targets are labels.
+    /// Share classified rightly, where targets are labels; of sequences the share of positions.
     pub accuracy: Option<f64>,
     /// Loss of each example, in order.
     pub losses: Vec<f64>,
@@ -89,7 +89,7 @@ impl Evaluator {
         for (own, filled) in chunking.chunks(weights.len()) {
             let packed = pack(&members, &filled)?;
             let mut losses = vec![Vec::with_capacity(n); own.len()];
-            let mut correct = vec![0.0; own.len()];
+            let mut correct = vec![Vec::with_capacity(n); own.len()];
             for start in (0..n).step_by(self.batch) {
                 // The last pass overlaps the one before, so that one program serves.
                 let from = start.min(n - self.batch);
@@ -104,15 +104,14 @@ impl Evaluator {
                     };
                     losses[member].extend(values(&outputs[0])?);
                     if let Some(right) = outputs.get(1) {
-                        // Whole numbers: their order does not matter.
-                        correct[member] += values(right)?.iter().sum::<f64>();
+                        correct[member].extend(values(right)?);
                     }
                 }
             }
             for (losses, correct) in losses.into_iter().zip(correct) {
                 evaluations.push(Evaluation {
                     loss: pairwise_sum(&losses) / n as f64,
-                    accuracy: self.examples.classes().then_some(correct / n as f64),
+                    accuracy: (self.examples.classes()).then(|| pairwise_sum(&correct) / n as f64),
                     losses,
                 });
             }

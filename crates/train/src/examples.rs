@@ -6,12 +6,13 @@ use thalweg_data::{Normalization, Subset, Targets};
 use thalweg_graph::TensorType;
 use thalweg_nn::Model;
 
-/// Normalised inputs in a float type, with their targets.
+/// Normalised inputs in a float type, or tokens, with their targets.
 #[derive(Clone, Debug)]
 pub struct Examples {
     inputs: Array,
     targets: Array,
     classes: bool,
+    float: DType,
 }
 
 impl Examples {
@@ -29,15 +30,19 @@ impl Examples {
             Some(normalization) => normalization.apply(&inputs)?,
             None => inputs,
         };
+        let inputs = match inputs.dtype() {
+            DType::I32 => inputs,
+            _ => inputs.convert(float),
+        };
         let (targets, classes) = match subset.targets()? {
-            Targets::Classes { labels, .. } => (labels, true),
+            Targets::Classes { labels, .. } | Targets::Sequences { labels, .. } => (labels, true),
             Targets::Values(values) => (values.convert(float), false),
         };
-        Examples::from_arrays(inputs.convert(float), targets, classes)
+        Examples::from_arrays(inputs, targets, classes, float)
     }
 
-    /// Inputs `[n, ..]` of a float type with labels `i32 [n]` (`classes`) or values `[n, k]` of
-    /// the same float type.
+    /// Inputs `[n, ..]` of a float type, or tokens `i32 [n, ..]`, with labels `i32 [n]` or
+    /// `[n, positions]` (`classes`) or values `[n, k]` of the float type.
     ///
     /// # Errors
     /// Arrays of other types, or of different lengths, or empty ones.
@@ -45,23 +50,24 @@ impl Examples {
         inputs: Array,
         targets: Array,
         classes: bool,
+        float: DType,
     ) -> Result<Examples, TrainError> {
-        let float = inputs.dtype();
         let n = inputs.shape().first().copied().unwrap_or(0);
-        let fits = float.is_float() && n > 0 && targets.shape().first() == Some(&n);
-        let (dtype, rank) = if classes { (DType::I32, 1) } else { (float, 2) };
-        if !fits || targets.dtype() != dtype || targets.rank() != rank {
-            let got = format!(
-                "{}{:?} with {}{:?}",
-                float,
-                inputs.shape(),
-                targets.dtype(),
-                targets.shape()
+        let fits = float.is_float()
+            && (inputs.dtype() == float || inputs.dtype() == DType::I32)
+            && n > 0
+            && targets.shape().first() == Some(&n);
+        let (dtype, ranks) = if classes { (DType::I32, 1..=2) } else { (float, 2..=2) };
+        if !fits || targets.dtype() != dtype || !ranks.contains(&targets.rank()) {
+            let ty = |array: &Array| TensorType::new(array.dtype(), array.shape());
+            let got = format!("{} with {}", ty(&inputs), ty(&targets));
+            let expected = format!(
+                "{float} or i32 inputs [n, ..] with labels i32 [n] or [n, positions] or values \
+                 {float} [n, k]"
             );
-            let expected = "float inputs [n, ..] with labels i32 [n] or values [n, k]";
             return Err(TrainError::setting("examples", expected, got));
         }
-        Ok(Examples { inputs, targets, classes })
+        Ok(Examples { inputs, targets, classes, float })
     }
 
     /// Number of examples.
@@ -79,7 +85,7 @@ impl Examples {
         &self.inputs
     }
 
-    /// Labels `i32 [n]`, or values `[n, k]`.
+    /// Labels `i32 [n]` or `[n, positions]`, or values `[n, k]`.
     pub fn targets(&self) -> &Array {
         &self.targets
     }
@@ -91,7 +97,7 @@ impl Examples {
 
     /// The float type.
     pub fn float(&self) -> DType {
-        self.inputs.dtype()
+        self.float
     }
 
     /// Bytes of inputs and targets.
@@ -112,15 +118,22 @@ pub(crate) fn check_fit(
     let n = examples.len();
     let expected: Vec<_> =
         model.inputs().iter().map(|port| port.batch_type(float, n).to_string()).collect();
-    let got = TensorType::new(float, examples.inputs().shape()).to_string();
+    let inputs = examples.inputs();
+    let got = TensorType::new(inputs.dtype(), inputs.shape()).to_string();
     if expected.len() != 1 || expected[0] != got {
         return Err(TrainError::setting("examples", expected.join(", "), got));
     }
     let outputs = model.outputs().first().map(|port| port.shape.clone()).unwrap_or_default();
     if examples.classes() {
+        let positions = &outputs[..outputs.len().saturating_sub(1)];
+        let got = &examples.targets().shape()[1..];
+        if got != positions {
+            let expected = format!("{positions:?}");
+            return Err(TrainError::setting("labels of an example", expected, format!("{got:?}")));
+        }
         let labels = examples.targets().as_slice::<i32>()?;
         // One output tells two classes apart.
-        let classes = outputs.first().copied().unwrap_or(1).max(2);
+        let classes = outputs.last().copied().unwrap_or(1).max(2);
         if let Some(&label) =
             labels.iter().find(|&&l| usize::try_from(l).is_ok_and(|l| l >= classes) || l < 0)
         {

@@ -43,9 +43,9 @@ pub(crate) fn graph(
     let counts = input("step.counts", sequence, None);
     let keys = TensorType::new(DType::U32, [length, 2]);
     let dropout_keys = Some(input("step.dropout_keys", keys, Some(1)));
-    let shape = examples.inputs().shape();
+    let (dtype, shape) = (examples.inputs().dtype(), examples.inputs().shape());
     let (own, inputs) = if config.augmentation.is_identity() {
-        (None, Some(input("data.inputs", TensorType::new(float, shape), None)))
+        (None, Some(input("data.inputs", TensorType::new(dtype, shape), None)))
     } else {
         let shape = [&[length, config.batch], &shape[1..]].concat();
         (Some(input("step.inputs", TensorType::new(float, shape), Some(1))), None)

@@ -67,7 +67,7 @@ fn optimizers_follow_pytorch() {
     }
     assert_eq!(cases.len(), 11);
     let inputs = Array::from_slice(&[8, 3], &inputs).unwrap();
-    let examples = Examples::from_arrays(inputs, Array::vector(&labels), true).unwrap();
+    let examples = Examples::from_arrays(inputs, Array::vector(&labels), true, DType::F64).unwrap();
     let model = model("mlp hidden=4 activation=tanh", &[3], 2);
     for Case { lr, text, metrics, shown } in cases {
         let config = TrainConfig {

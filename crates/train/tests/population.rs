@@ -260,6 +260,7 @@ fn wrong_settings_are_refused_by_name() {
         "examples: expected f64, got f32"
     );
     let labels = thalweg_array::Array::full(&[150], 10i32);
-    let bad = Examples::from_arrays(examples.inputs().clone(), labels, true).unwrap();
+    let bad =
+        Examples::from_arrays(examples.inputs().clone(), labels, true, examples.float()).unwrap();
     assert_eq!(refuse(config, &bad), "label: expected from 0 to 9, got 10");
 }

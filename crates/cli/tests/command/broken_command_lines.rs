@@ -3,7 +3,7 @@
 use crate::harness::Bench;
 
 /// Lines, and what the sentence must say.
-const FAULTS: [(&str, &[&str]); 50] = [
+const FAULTS: [(&str, &[&str]); 52] = [
     ("surface m --x -1:1:0", &["--x", "0 points", "at least 1"]),
     ("surface m --x -1:1:10000000000000000000000", &["--x", "more than the 100000000"]),
     ("surface m --x -1:1:20000", &["400000000 points", "at most 100000000"]),
@@ -51,6 +51,8 @@ const FAULTS: [(&str, &[&str]); 50] = [
     ("train --label-noise 2", &["--label-noise 2", "0 to 1"]),
     ("train --test-fraction 1", &["--test-fraction 1", "below 1"]),
     ("train --subsample 0", &["--subsample 0", "at least 1"]),
+    ("train --context 0", &["--context 0", "at least 1 character"]),
+    (r#"train --arch "vit patch=3""#, &["--arch", "patch", "divisor"]),
     ("train --precision f16", &["--precision", "f32 or f64"]),
     ("train --memory plenty", &["--memory", "2GiB"]),
     ("train --threads 1000000", &["--threads 1000000", "at most"]),

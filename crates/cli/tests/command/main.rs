@@ -13,3 +13,4 @@ mod populations;
 mod resume;
 mod spectra;
 mod surfaces;
+mod transformers;

@@ -128,8 +128,8 @@ fn explain_loss(objective: &ObjectiveChoice, (samples, available): (usize, usize
     let examples = match samples == available {
         true => format!("all {available} {part} examples"),
         false => format!(
-            "{samples} of the {available} {part} examples, stratified by class; its standard \
-             error covers the choice of the sample and knows that the population is finite"
+            "{samples} of the {available} {part} examples, stratified by class where each has \
+             one; its standard error covers the choice of the sample and knows that the population is finite"
         ),
     };
     let statistics = match objective.batch_norm.as_str() {

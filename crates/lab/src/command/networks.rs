@@ -1,6 +1,6 @@
 //! The networks that `map` is about: trained here, or read.
 
-use crate::data_source::{DataChoice, PreparedData};
+use crate::data_source::{DataChoice, InputKind, PreparedData};
 use crate::error::Result;
 use crate::model_source::WeightsFile;
 use crate::run_directory::RunDirectory;
@@ -11,12 +11,13 @@ use crate::train::Training;
 use thalweg_nn::{Loss, Model};
 use thalweg_record::{Table, TrainingCurve};
 
-/// The two networks of the default comparison, and the one for data that are no images.
+/// The two networks of the default comparison, and those for data that are no images.
 const PAIR: [(&str, &str); 2] = [
     ("with skip connections", "resnet depth=44 width=4 skip=true"),
     ("without skip connections", "resnet depth=44 width=4 skip=false"),
 ];
 const FEATURES: [(&str, &str); 1] = [("multi-layer perceptron", "mlp")];
+const TOKENS: [(&str, &str); 1] = [("transformer", "gpt")];
 
 /// A network that is mapped: trained here, or read.
 pub(super) enum Origin {
@@ -30,19 +31,21 @@ pub(super) fn to_train(
     settings: &TrainSettings,
     data: &PreparedData,
 ) -> Result<Vec<(String, Origin)>> {
-    let images = data.dataset.example_shape().len() == 3;
     let named = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
         pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
     };
     let wanted = match architectures {
-        [] if images => named(&PAIR),
-        [] => named(&FEATURES),
+        [] => match data.kind() {
+            InputKind::Images => named(&PAIR),
+            InputKind::Features => named(&FEATURES),
+            InputKind::Tokens => named(&TOKENS),
+        },
         given => given.iter().map(|text| (text.clone(), text.clone())).collect(),
     };
     let mut networks: Vec<(String, Origin)> = Vec::new();
     for (name, architecture) in wanted {
         let settings = TrainSettings { architecture, ..settings.clone() };
-        let (settings, model) = settings.for_data(data, "", "")?;
+        let (settings, model) = settings.for_data(data, |_| "")?;
         let name = unique(name, &networks);
         networks.push((name, Origin::Train { model, settings: Box::new(settings) }));
     }

@@ -1,7 +1,7 @@
 //! `thalweg train`.
 
 use super::{Outcome, explain, loss_name, provenance, within};
-use crate::data_source::{DataChoice, DataOptions, PreparedData};
+use crate::data_source::{DataChoice, DataOptions, InputKind, PreparedData};
 use crate::error::Result;
 use crate::run_directory::{Output, RunDirectory};
 use crate::session::Session;
@@ -33,9 +33,14 @@ struct TrainStudy {
     budget: BudgetSection,
 }
 
-/// Architectures where none is asked for.
-const IMAGES: &str = "resnet depth=20 width=16";
-const FEATURES: &str = "mlp";
+/// The architecture where none is asked for.
+fn default_architecture(kind: InputKind) -> &'static str {
+    match kind {
+        InputKind::Images => "resnet depth=20 width=16",
+        InputKind::Features => "mlp",
+        InputKind::Tokens => "gpt",
+    }
+}
 
 /// Trains a population.
 ///
@@ -45,7 +50,7 @@ pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
     request.data.check()?;
     let settings = request.options.settings(session.seed)?;
     let (choice, data) = PreparedData::choose(&request.data, &[], session.seed)?;
-    let (settings, model) = settings.for_data(&data, IMAGES, FEATURES)?;
+    let (settings, model) = settings.for_data(&data, default_architecture)?;
     let study = TrainStudy {
         common: Common::new("train", session),
         data: choice.clone(),
@@ -134,11 +139,19 @@ fn explanations(data: &PreparedData) -> Vec<Explanation> {
         ),
         explain(
             "Test accuracy",
-            format!(
-                "Share of the {} test examples that are classified correctly; neither training \
-                 nor any choice saw them.",
-                data.test.len()
-            ),
+            match data.dataset.example_shape() {
+                [context] if data.kind() == InputKind::Tokens => format!(
+                    "Share of characters that are told rightly from those before them, in the {} \
+                     test windows of {context}: one stretch at the end of the text, which neither \
+                     training nor any choice saw.",
+                    data.test.len()
+                ),
+                _ => format!(
+                    "Share of the {} test examples that are classified correctly; neither \
+                     training nor any choice saw them.",
+                    data.test.len()
+                ),
+            },
         ),
         explain(
             "Training curves",

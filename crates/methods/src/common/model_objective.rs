@@ -101,7 +101,7 @@ impl ModelObjective {
             None => raw,
         };
         let (targets, classes) = match chosen.targets()? {
-            Targets::Classes { labels, .. } => (labels, true),
+            Targets::Classes { labels, .. } | Targets::Sequences { labels, .. } => (labels, true),
             Targets::Values(values) => (values.convert(float), false),
         };
         let batches: Vec<usize> = (0..chosen.len())
@@ -118,7 +118,10 @@ impl ModelObjective {
             sampling,
             batches,
             batch: config.batch,
-            inputs: inputs.convert(float),
+            inputs: match inputs.dtype() {
+                DType::I32 => inputs,
+                _ => inputs.convert(float),
+            },
             targets,
             classes,
         };

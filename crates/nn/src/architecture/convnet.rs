@@ -3,7 +3,8 @@
 use super::{Design, Scheme, flatten, require, require_image};
 use crate::error::NnError;
 use crate::layer::{
-    Activation, AveragePool, Convolution, Dense, Dropout, GlobalAveragePool, MaxPool, Normalization,
+    Activation, AveragePool, Convolution, Dense, DenseLayout, Dropout, GlobalAveragePool, MaxPool,
+    Normalization,
 };
 use crate::model::{Layer, Network};
 use crate::options::{Field, Options, named_field};
@@ -140,13 +141,13 @@ impl Layer for Traced {
                 };
             }
         }
-        let (x, image) = match head {
-            Head::Average => (GlobalAveragePool.forward(scope, x), None),
+        let (x, layout) = match head {
+            Head::Average => (GlobalAveragePool.forward(scope, x), DenseLayout::Linear),
             Head::Flatten => flatten(x),
         };
         let x = Dropout { rate: *dropout }.forward(scope, x);
         let initializer = init.initializer(Activation::Identity, false);
-        let dense = Dense { outputs: self.outputs, bias: *bias, initializer, image };
+        let dense = Dense { bias: *bias, initializer, layout, ..Dense::new(self.outputs) };
         dense.forward(&scope.enter("fc"), x)
     }
 }

@@ -56,11 +56,12 @@ struct Traced {
 impl Layer for Traced {
     fn forward<'b>(&self, scope: &Scope<'_, 'b>, x: Tensor<'b>) -> Tensor<'b> {
         let DeepLinear { depth, width, bias, init } = self.options;
-        let (mut x, mut image) = flatten(x);
+        let (mut x, mut layout) = flatten(x);
         for i in 0..depth {
             let outputs = if i + 1 == depth { self.outputs } else { width };
             let initializer = init.initializer(Activation::Identity, i == 0);
-            let dense = Dense { outputs, bias, initializer, image: image.take() };
+            let layout = std::mem::take(&mut layout);
+            let dense = Dense { bias, initializer, layout, ..Dense::new(outputs) };
             x = dense.forward(&scope.enter(&format!("fc{}", i + 1)), x);
         }
         x

@@ -44,9 +44,10 @@ struct Traced {
 
 impl Layer for Traced {
     fn forward<'b>(&self, scope: &Scope<'_, 'b>, x: Tensor<'b>) -> Tensor<'b> {
-        let (x, image) = flatten(x);
+        let (x, layout) = flatten(x);
         let initializer = self.options.init.initializer(Activation::Identity, true);
-        let layer = Dense { outputs: self.outputs, bias: self.options.bias, initializer, image };
+        let bias = self.options.bias;
+        let layer = Dense { bias, initializer, layout, ..Dense::new(self.outputs) };
         layer.forward(&scope.enter("fc"), x)
     }
 }

@@ -71,10 +71,11 @@ struct Traced {
 impl Layer for Traced {
     fn forward<'b>(&self, scope: &Scope<'_, 'b>, x: Tensor<'b>) -> Tensor<'b> {
         let Mlp { hidden, activation, norm, bias, dropout, init } = &self.options;
-        let (mut x, mut image) = flatten(x);
+        let (mut x, mut layout) = flatten(x);
         for (i, &outputs) in hidden.iter().enumerate() {
             let initializer = init.initializer(*activation, i == 0);
-            let dense = Dense { outputs, bias: *bias, initializer, image: image.take() };
+            let layout = std::mem::take(&mut layout);
+            let dense = Dense { bias: *bias, initializer, layout, ..Dense::new(outputs) };
             x = dense.forward(&scope.enter(&format!("fc{}", i + 1)), x);
             x = norm.forward(&scope.enter(&format!("norm{}", i + 1)), x);
             x = Dropout { rate: *dropout }.forward(scope, activation.of(x));
@@ -85,7 +86,7 @@ impl Layer for Traced {
             _ => Activation::Identity,
         };
         let initializer = init.initializer(last, hidden.is_empty());
-        let dense = Dense { outputs: self.outputs, bias: *bias, initializer, image };
+        let dense = Dense { bias: *bias, initializer, layout, ..Dense::new(self.outputs) };
         dense.forward(&scope.enter(&format!("fc{}", hidden.len() + 1)), x)
     }
 }

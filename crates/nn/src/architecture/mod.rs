@@ -6,21 +6,26 @@
 
 mod convnet;
 mod deep_linear;
+mod gpt;
 mod linear;
 mod mlp;
 mod resnet;
 mod scheme;
+mod transformer;
+mod vit;
 
 pub use convnet::{ConvNet, Head, Pooling};
 pub use deep_linear::DeepLinear;
+pub use gpt::Gpt;
 pub use linear::Linear;
 pub use mlp::Mlp;
 pub use resnet::{ResNet, Shortcut};
 pub use scheme::Scheme;
+pub use vit::{TokenPool, Vit};
 
 use crate::error::NnError;
-use crate::layer::Activation;
-use crate::model::{Model, ModelPort, Network};
+use crate::layer::{Activation, DenseLayout};
+use crate::model::{Model, ModelPort, Network, PortType};
 use crate::options::{self, Field, Options};
 use std::fmt;
 use std::str::FromStr;
@@ -29,6 +34,11 @@ use thalweg_graph::Tensor;
 
 /// One architecture: its options, and the network that they describe.
 trait Design: Options {
+    /// What the elements of an example are.
+    fn input_type(&self) -> PortType {
+        PortType::Float
+    }
+
     /// The network for examples of a shape, or what is wrong with the options or the shape.
     fn network(&self, input: &[usize], outputs: usize) -> Result<Arc<dyn Network>, NnError>;
 }
@@ -86,6 +96,10 @@ kinds! {
     "convnet" => ConvNet,
     /// The residual network for small images, with or without its skips.
     "resnet" => ResNet,
+    /// The vision transformer.
+    "vit" => Vit,
+    /// The decoder-only transformer.
+    "gpt" => Gpt,
 }
 
 /// An architecture with its options; the shape of the data is filled in when it is built.
@@ -134,7 +148,9 @@ impl Architecture {
             return Err(mismatch(expected, format!("{} to {outputs}", Extents(input))));
         }
         let network = self.kind.design().network(input, outputs)?;
-        let model = Model::new(network, vec![ModelPort::float("input", input)], &["output"])?;
+        let ty = self.kind.design().input_type();
+        let port = ModelPort { ty, ..ModelPort::float("input", input) };
+        let model = Model::new(network, vec![port], &["output"])?;
         let filled = Architecture { input: input.to_vec(), outputs, ..self.clone() };
         Ok(model.of_architecture(filled))
     }
@@ -264,7 +280,9 @@ fn require_image(owner: &str, input: &[usize]) -> Result<(), NnError> {
 /// `torch.nn.init.calculate_gain` has it, and 1 where it has none.
 fn gain(activation: Activation) -> f64 {
     match activation {
-        Activation::Relu | Activation::Gelu | Activation::Silu => std::f64::consts::SQRT_2,
+        Activation::Relu | Activation::Gelu | Activation::GeluTanh | Activation::Silu => {
+            std::f64::consts::SQRT_2
+        }
         Activation::LeakyRelu(slope) => (2.0 / (1.0 + slope * slope)).sqrt(),
         Activation::Tanh => 5.0 / 3.0,
         Activation::Identity | Activation::Sigmoid | Activation::Sine(_) | Activation::Softplus => {
@@ -273,15 +291,15 @@ fn gain(activation: Activation) -> f64 {
     }
 }
 
-/// Every axis but the batch in one, with the image that it was.
-fn flatten(x: Tensor<'_>) -> (Tensor<'_>, Option<[usize; 3]>) {
+/// Every axis but the batch in one, with how a dense layer behind it lies in PyTorch.
+fn flatten(x: Tensor<'_>) -> (Tensor<'_>, DenseLayout) {
     let shape = x.shape();
-    let image = match shape[..] {
-        [_, height, width, channels] => Some([height, width, channels]),
-        _ => None,
+    let layout = match shape[..] {
+        [_, height, width, channels] => DenseLayout::Flattened([height, width, channels]),
+        _ => DenseLayout::Linear,
     };
     let n = shape.first().copied().unwrap_or(1);
-    (x.reshape(&[n, shape.iter().skip(1).product()]), image)
+    (x.reshape(&[n, shape.iter().skip(1).product()]), layout)
 }
 
 #[cfg(test)]

@@ -20,6 +20,17 @@ fn parameter_counts_are_the_published_ones() {
     assert_eq!(count("mlp", &[28, 28, 1], 10), 203_530);
     assert_eq!(count("mlp hidden=none", &[28, 28, 1], 10), 7_850);
     assert_eq!(count("linear", &[64], 10), 650);
+    // GPT-2 small and medium, and ViT-B/16 and ViT-L/16, as they are usually given.
+    let gpt = |text: &str| count(text, &[1024], 50_257);
+    assert_eq!(gpt("gpt depth=12 width=768 heads=12"), 124_439_808);
+    assert_eq!(gpt("gpt depth=24 width=1024 heads=16"), 354_823_168);
+    assert_eq!(gpt("gpt depth=12 width=768 heads=12 tied=false"), 124_439_808 + 768 * 50_257);
+    let vit = |text: &str| count(text, &[224, 224, 3], 1000);
+    assert_eq!(vit("vit patch=16 depth=12 width=768 heads=12"), 86_567_656);
+    assert_eq!(vit("vit patch=16 depth=24 width=1024 heads=16"), 304_326_632);
+    // Without the class token and its place.
+    let mean = "vit patch=16 depth=12 width=768 heads=12 pool=mean";
+    assert_eq!(vit(mean), 86_567_656 - 2 * 768);
     assert_eq!(count("deep-linear depth=2 width=5", &[3], 2), 25);
     let convnet = (9 + 1) * 16 + (9 * 16 + 1) * 32 + (9 * 32 + 1) * 64 + 65 * 10;
     assert_eq!(count("convnet", &[8, 8, 1], 10), convnet);
@@ -48,19 +59,92 @@ fn names_are_those_of_torchvision() {
 }
 
 #[test]
-fn every_architecture_takes_every_image_and_prints_what_builds_it_again() {
+fn names_are_those_of_hugging_face_and_timm() {
+    let names = |text: &str, input: &[usize]| -> Vec<(String, Vec<usize>)> {
+        let model = text.parse::<Architecture>().unwrap().build(input, 5).unwrap();
+        model.parameters().iter().map(|p| (p.name.clone(), p.torch.shape.clone())).collect()
+    };
+    let expected = |list: &[(&str, &[usize])]| -> Vec<(String, Vec<usize>)> {
+        list.iter().map(|(name, shape)| ((*name).to_owned(), shape.to_vec())).collect()
+    };
+    let gpt = expected(&[
+        ("transformer.wte.weight", &[5, 4]),
+        ("transformer.wpe.weight", &[7, 4]),
+        ("transformer.h.0.ln_1.weight", &[4]),
+        ("transformer.h.0.ln_1.bias", &[4]),
+        ("transformer.h.0.attn.c_attn.weight", &[4, 12]),
+        ("transformer.h.0.attn.c_attn.bias", &[12]),
+        ("transformer.h.0.attn.c_proj.weight", &[4, 4]),
+        ("transformer.h.0.attn.c_proj.bias", &[4]),
+        ("transformer.h.0.ln_2.weight", &[4]),
+        ("transformer.h.0.ln_2.bias", &[4]),
+        ("transformer.h.0.mlp.c_fc.weight", &[4, 16]),
+        ("transformer.h.0.mlp.c_fc.bias", &[16]),
+        ("transformer.h.0.mlp.c_proj.weight", &[16, 4]),
+        ("transformer.h.0.mlp.c_proj.bias", &[4]),
+        ("transformer.ln_f.weight", &[4]),
+        ("transformer.ln_f.bias", &[4]),
+    ]);
+    assert_eq!(names("gpt depth=1 width=4 heads=2", &[7]), gpt);
+    let untied = names("gpt depth=1 width=4 heads=2 tied=false", &[7]);
+    assert_eq!(untied[16..], expected(&[("lm_head.weight", &[5, 4])]));
+    let vit = expected(&[
+        ("cls_token", &[1, 1, 4]),
+        ("pos_embed", &[1, 7, 4]),
+        ("patch_embed.proj.weight", &[4, 3, 2, 2]),
+        ("patch_embed.proj.bias", &[4]),
+        ("blocks.0.norm1.weight", &[4]),
+        ("blocks.0.norm1.bias", &[4]),
+        ("blocks.0.attn.qkv.weight", &[12, 4]),
+        ("blocks.0.attn.qkv.bias", &[12]),
+        ("blocks.0.attn.proj.weight", &[4, 4]),
+        ("blocks.0.attn.proj.bias", &[4]),
+        ("blocks.0.norm2.weight", &[4]),
+        ("blocks.0.norm2.bias", &[4]),
+        ("blocks.0.mlp.fc1.weight", &[16, 4]),
+        ("blocks.0.mlp.fc1.bias", &[16]),
+        ("blocks.0.mlp.fc2.weight", &[4, 16]),
+        ("blocks.0.mlp.fc2.bias", &[4]),
+        ("norm.weight", &[4]),
+        ("norm.bias", &[4]),
+        ("head.weight", &[5, 4]),
+        ("head.bias", &[5]),
+    ]);
+    assert_eq!(names("vit patch=2 depth=1 width=4 heads=2", &[4, 6, 3]), vit);
+    let mean = names("vit patch=2 depth=1 width=4 heads=2 pool=mean", &[4, 6, 3]);
+    assert_eq!((mean[0].0.as_str(), &mean[0].1[..]), ("pos_embed", &[1, 6, 4][..]));
+    assert_eq!(mean[15].0, "fc_norm.weight");
+}
+
+/// Examples that an architecture takes.
+fn examples(kind: &Kind) -> Vec<Vec<usize>> {
+    match kind.design().input_type() {
+        PortType::Float => vec![vec![8, 8, 1], vec![28, 28, 1], vec![32, 32, 3]],
+        PortType::Index => vec![vec![1], vec![16]],
+    }
+}
+
+#[test]
+fn every_architecture_takes_its_examples_and_prints_what_builds_it_again() {
     for kind in Kind::all() {
-        for input in [[8, 8, 1], [28, 28, 1], [32, 32, 3]] {
+        for input in examples(&kind) {
             let architecture = Architecture { kind: kind.clone(), input: Vec::new(), outputs: 0 };
             assert_eq!(architecture.to_string().parse::<Architecture>().unwrap(), architecture);
             let model = architecture.build(&input, 10).unwrap();
-            assert_eq!(model.outputs()[0].shape, [10]);
+            let [output] = model.outputs() else { panic!("{kind:?}: one output") };
+            let positions = match output.shape[..] {
+                [10] => Vec::new(),
+                [positions, 10] => vec![positions],
+                ref other => panic!("{kind:?}: {other:?}"),
+            };
+            assert_eq!(positions == input, model.inputs()[0].ty == PortType::Index);
             let filled = model.architecture().unwrap();
             let again: Architecture = filled.to_string().parse().unwrap();
             assert_eq!(&again, filled);
             assert_eq!(again.rebuild().unwrap().parameters(), model.parameters());
             let graph = model.evaluation_graph(DType::F64, 5).unwrap();
-            assert_eq!(graph.output_types().next().unwrap(), &TensorType::new(DType::F64, [5, 10]));
+            let shape = [&[5], &positions[..], &[10]].concat();
+            assert_eq!(graph.output_types().next().unwrap(), &TensorType::new(DType::F64, shape));
         }
     }
 }
@@ -87,7 +171,8 @@ fn wrong_options_get_one_sentence() {
     };
     assert_eq!(
         message("resnat depth=20"),
-        "unknown architecture \"resnat\"; expected one of linear, mlp, deep-linear, convnet, resnet"
+        "unknown architecture \"resnat\"; expected one of linear, mlp, deep-linear, convnet, resnet, \
+         vit, gpt"
     );
     assert_eq!(
         message("resnet widht=4"),
@@ -116,13 +201,23 @@ fn wrong_options_get_one_sentence() {
     );
     assert_eq!(
         message("mlp activation=relu(2)"),
-        "option activation of mlp: expected one of identity, relu, leaky(0.01), gelu, silu, \
-         tanh, sigmoid, sine(30), softplus, got \"relu(2)\""
+        "option activation of mlp: expected one of identity, relu, leaky(0.01), gelu, gelu-tanh, \
+         silu, tanh, sigmoid, sine(30), softplus, got \"relu(2)\""
     );
     assert_eq!(message("mlp outputs=3"), "mlp takes 3 outputs, got 10");
     assert_eq!(message("mlp input=3"), "mlp takes examples of 3, got 8x8x1");
     let flat = "resnet".parse::<Architecture>().unwrap().build(&[64], 10).unwrap_err();
     assert_eq!(flat.to_string(), "resnet takes images as height x width x channels, got 64");
+    let gpt = "gpt".parse::<Architecture>().unwrap().build(&[8, 8, 1], 10).unwrap_err();
+    assert_eq!(gpt.to_string(), "gpt takes sequences of tokens, got examples of 8x8x1");
+    assert_eq!(
+        message("vit patch=3"),
+        "option patch of vit: expected a divisor of the image's extents 8 and 8, got \"3\""
+    );
+    assert_eq!(
+        message("vit width=66"),
+        "option heads of vit: expected a divisor of the width 66, got \"4\""
+    );
     let unfilled = "linear".parse::<Architecture>().unwrap().rebuild().unwrap_err();
     assert_eq!(
         unfilled.to_string(),
@@ -177,7 +272,11 @@ fn sizes_that_no_machine_holds_are_refused() {
         message("deep-linear depth=1000000000"),
         "option depth of deep-linear: expected 1 to 1024, got \"1000000000\""
     );
+    let gpt = "gpt width=4611686018427387904".parse::<Architecture>().unwrap();
+    assert!(gpt.build(&[usize::MAX], usize::MAX).is_err());
     for text in [
+        "vit patch=2 width=4611686018427387904",
+        "vit width=9223372036854775808 pool=mean",
         "mlp hidden=18446744073709551615",
         "deep-linear width=9223372036854775807",
         "convnet channels=1000000000-1000000000",
@@ -218,6 +317,22 @@ fn weights_are_drawn_as_the_scheme_and_the_activation_say() {
     let damped = of("resnet norm=none", "layer1.0.conv2.weight");
     assert_eq!(damped, normal(Fan::Out, root_two * (1.0 / 9f64.sqrt())));
     assert_eq!(of("resnet norm=none", "layer1.0.conv1.weight"), normal(Fan::Out, root_two));
+    assert_eq!(of("vit", "patch_embed.proj.weight"), normal(Fan::In, 1.0));
+    assert_eq!(of("vit", "blocks.0.attn.qkv.bias"), Initializer::Constant(0.0));
+    assert_eq!(of("vit", "head.weight"), Initializer::Constant(0.0));
+    let spread = |standard_deviation| Initializer::Normal { standard_deviation };
+    assert_eq!(of("vit", "blocks.5.mlp.fc2.bias"), spread(1e-6));
+    let gpt = "gpt depth=8".parse::<Architecture>().unwrap().build(&[16], 10).unwrap();
+    for parameter in gpt.parameters() {
+        let expected = match parameter.name.rsplit('.').take(2).collect::<Vec<_>>()[..] {
+            // Eight blocks add to the stream twice each.
+            ["weight", "c_proj"] => spread(0.02 / 4.0),
+            ["weight", "ln_1" | "ln_2" | "ln_f"] => Initializer::Constant(1.0),
+            ["weight", _] => spread(0.02),
+            _ => Initializer::Constant(0.0),
+        };
+        assert_eq!(parameter.initializer, expected, "{}", parameter.name);
+    }
     let plain = of("resnet norm=none skip=false", "layer1.0.conv2.weight");
     assert_eq!(plain, normal(Fan::Out, root_two));
 }

@@ -2,7 +2,7 @@
 
 use crate::model::Layer;
 use crate::scope::Scope;
-use std::f64::consts::FRAC_1_SQRT_2;
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 use std::fmt;
 use thalweg_graph::Tensor;
 
@@ -20,6 +20,8 @@ pub enum Activation {
     LeakyRelu(f64),
     /// `x (1 + erf(x / sqrt 2)) / 2`, the exact form.
     Gelu,
+    /// `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2`, the form that GPT-2 has.
+    GeluTanh,
     /// `x / (1 + e^-x)`.
     Silu,
     /// Hyperbolic tangent.
@@ -34,11 +36,12 @@ pub enum Activation {
 
 impl Activation {
     /// Every activation with default numbers.
-    pub const ALL: [Activation; 9] = [
+    pub const ALL: [Activation; 10] = [
         Activation::Identity,
         Activation::Relu,
         Activation::LeakyRelu(0.01),
         Activation::Gelu,
+        Activation::GeluTanh,
         Activation::Silu,
         Activation::Tanh,
         Activation::Sigmoid,
@@ -53,6 +56,7 @@ impl Activation {
             Activation::Relu => "relu",
             Activation::LeakyRelu(_) => "leaky",
             Activation::Gelu => "gelu",
+            Activation::GeluTanh => "gelu-tanh",
             Activation::Silu => "silu",
             Activation::Tanh => "tanh",
             Activation::Sigmoid => "sigmoid",
@@ -69,6 +73,10 @@ impl Activation {
             Activation::Relu => x.relu(),
             Activation::LeakyRelu(slope) => x.greater(0.0).select(x, x * slope),
             Activation::Gelu => x * 0.5 * ((x * FRAC_1_SQRT_2).erf() + 1.0),
+            Activation::GeluTanh => {
+                let inner = (x + x * x * x * 0.044715) * (FRAC_2_SQRT_PI * FRAC_1_SQRT_2);
+                x * 0.5 * (inner.tanh() + 1.0)
+            }
             Activation::Silu => x * x.logistic(),
             Activation::Tanh => x.tanh(),
             Activation::Sigmoid => x.logistic(),

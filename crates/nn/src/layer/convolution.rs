@@ -27,8 +27,10 @@ pub struct Convolution {
     pub groups: usize,
     /// Whether there is a bias.
     pub bias: bool,
-    /// How the kernel is drawn; the bias is PyTorch's.
+    /// How the kernel is drawn.
     pub initializer: Initializer,
+    /// How the bias is drawn; without one as PyTorch does it.
+    pub bias_initializer: Option<Initializer>,
 }
 
 impl Convolution {
@@ -43,6 +45,7 @@ impl Convolution {
             groups: 1,
             bias: true,
             initializer: Initializer::TORCH_WEIGHT,
+            bias_initializer: None,
         }
     }
 
@@ -88,7 +91,7 @@ impl Layer for Convolution {
         if !self.bias {
             return y;
         }
-        let initializer = Initializer::torch_bias(fan_in);
+        let initializer = self.bias_initializer.unwrap_or(Initializer::torch_bias(fan_in));
         let axes = [Axis::Output];
         y + scope.parameter(Parameter::new("bias", &shape[3..], Role::Bias, &axes, initializer))
     }

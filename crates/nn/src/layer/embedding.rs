@@ -15,14 +15,26 @@ pub struct Embedding {
     pub entries: usize,
     /// Length of a row.
     pub units: usize,
+    /// How the table is drawn.
+    pub initializer: Initializer,
+}
+
+impl Embedding {
+    /// PyTorch's default layer.
+    pub fn new(entries: usize, units: usize) -> Embedding {
+        Embedding { entries, units, initializer: Initializer::Normal { standard_deviation: 1.0 } }
+    }
+
+    /// The table itself, for networks that use it twice.
+    pub fn table<'b>(&self, scope: &Scope<'_, 'b>) -> Tensor<'b> {
+        let shape = [self.entries, self.units];
+        let axes = [Axis::Input, Axis::Output];
+        scope.parameter(Parameter::new("weight", &shape, Role::Embedding, &axes, self.initializer))
+    }
 }
 
 impl Layer for Embedding {
     fn forward<'b>(&self, scope: &Scope<'_, 'b>, x: Tensor<'b>) -> Tensor<'b> {
-        let shape = [self.entries, self.units];
-        let initializer = Initializer::Normal { standard_deviation: 1.0 };
-        let axes = [Axis::Input, Axis::Output];
-        let table = Parameter::new("weight", &shape, Role::Embedding, &axes, initializer);
-        scope.parameter(table).take(x)
+        self.table(scope).take(x)
     }
 }

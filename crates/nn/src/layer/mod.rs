@@ -1,8 +1,10 @@
 //! Layers: traced functions, one file each.
 //!
-//! Images are `[batch, height, width, channel]`, features `[batch, unit]`.
+//! Images are `[batch, height, width, channel]`, features `[batch, unit]`, sequences
+//! `[batch, position, unit]`.
 
 mod activation;
+mod attention;
 mod batch_norm;
 mod convolution;
 mod dense;
@@ -15,9 +17,10 @@ mod pool;
 mod rms_norm;
 
 pub use activation::Activation;
+pub use attention::{SelfAttention, scaled_dot_product_attention};
 pub use batch_norm::BatchNorm;
 pub use convolution::Convolution;
-pub use dense::Dense;
+pub use dense::{Dense, DenseLayout};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use group_norm::GroupNorm;

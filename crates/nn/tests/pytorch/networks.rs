@@ -2,8 +2,8 @@
 
 use thalweg_graph::Tensor;
 use thalweg_nn::layer::{
-    Activation, AveragePool, BatchNorm, Convolution, Embedding, GroupNorm, LayerNorm, MaxPool,
-    RmsNorm,
+    Activation, AveragePool, BatchNorm, Convolution, Dense, Embedding, GroupNorm, LayerNorm,
+    MaxPool, RmsNorm, SelfAttention,
 };
 use thalweg_nn::{Layer, Scope};
 
@@ -37,7 +37,9 @@ pub fn network(name: &str) -> Flattened {
         "group-norm" => Box::new(GroupNorm::new(2)),
         "layer-norm" => Box::new(LayerNorm::default()),
         "rms-norm" => Box::new(RmsNorm::default()),
-        "embedding" => Box::new(Embedding { entries: 5, units: 3 }),
+        "embedding" => Box::new(Embedding::new(5, 3)),
+        "attention" => Box::new(attention(2, false)),
+        "causal-attention" => Box::new(attention(3, true)),
         "leaky(0.1)" => Box::new(Activation::LeakyRelu(0.1)),
         "sine(2)" => Box::new(Activation::Sine(2.0)),
         identity if identity.starts_with("identity") => Box::new(Activation::Identity),
@@ -46,4 +48,10 @@ pub fn network(name: &str) -> Flattened {
             Box::new(found.unwrap_or_else(|| panic!("layer {activation}")))
         }
     })
+}
+
+/// Of six units.
+fn attention(heads: usize, causal: bool) -> SelfAttention {
+    let projections = [("qkv", Dense::new(18)), ("proj", Dense::new(6))];
+    SelfAttention { heads, causal, dropout: 0.0, projections }
 }

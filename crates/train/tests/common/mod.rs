@@ -26,7 +26,7 @@ pub fn digit_examples(float: DType) -> (Examples, Examples) {
 pub fn first(examples: &Examples, n: usize) -> Examples {
     let rows = |array: &Array| array.rows(0..n).unwrap();
     let (inputs, targets) = (rows(examples.inputs()), rows(examples.targets()));
-    Examples::from_arrays(inputs, targets, examples.classes()).unwrap()
+    Examples::from_arrays(inputs, targets, examples.classes(), examples.float()).unwrap()
 }
 
 /// A trainer on a number of threads with at most so many members at once.

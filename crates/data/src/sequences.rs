@@ -1,0 +1,136 @@
+//! Sequences of tokens, each of which is to be told from those before it.
+
+use crate::{DataError, Dataset, Provenance, Targets};
+use thalweg_array::{Array, DType};
+
+impl Dataset {
+    /// A data set for predicting the next token: of each window of `context + 1` tokens the first
+    /// `context` are the input and the last `context` the labels.
+    ///
+    /// Windows are in the order in which they stand in their source: a split takes the test part
+    /// from the end, so that it is one stretch that no training window reaches into.
+    ///
+    /// # Shapes    windows `i32 [n, context + 1]` -> inputs and labels `i32 [n, context]`
+    /// # Errors
+    /// Another type or shape, no windows, windows of fewer than two tokens, a token that is not
+    /// below `n_tokens`.
+    ///
+    /// # Example
+    /// ```
+    /// use thalweg_array::Array;
+    /// use thalweg_data::{Dataset, Provenance};
+    /// let windows = Array::from_slice(&[2, 4], &[0i32, 1, 2, 0, 1, 2, 0, 1])?;
+    /// let data = Dataset::sequences("cycle", &windows, 3, Provenance::default())?;
+    /// assert_eq!((data.len(), data.example_shape(), data.n_classes()), (2, &[3][..], Some(3)));
+    /// # Ok::<(), thalweg_data::DataError>(())
+    /// ```
+    pub fn sequences(
+        name: &str,
+        windows: &Array,
+        n_tokens: usize,
+        provenance: Provenance,
+    ) -> Result<Dataset, DataError> {
+        if windows.dtype() != DType::I32 {
+            return Err(DataError::LabelType { got: windows.dtype() });
+        }
+        let [n, length] = *windows.shape() else {
+            let (expected, got) = ("[n, context + 1] of tokens".into(), windows.shape().to_vec());
+            return Err(DataError::Mismatch { what: "the array of windows", expected, got });
+        };
+        if n == 0 || length < 2 {
+            let shape = windows.shape().to_vec();
+            return Err(DataError::Empty { what: "the array of windows", shape });
+        }
+        let tokens = windows.as_slice::<i32>()?;
+        let known = |token: i32| usize::try_from(token).is_ok_and(|token| token < n_tokens);
+        if let Some(at) = tokens.iter().position(|&token| !known(token)) {
+            let (row, label) = (at / length, i64::from(tokens[at]));
+            return Err(DataError::Label { row, label, n_classes: n_tokens });
+        }
+        let part = |skip: usize| -> Result<Array, DataError> {
+            let rows = tokens.chunks_exact(length);
+            let part: Vec<i32> = rows.flat_map(|row| &row[skip..][..length - 1]).copied().collect();
+            Ok(Array::from_slice(&[n, length - 1], &part)?)
+        };
+        let targets = Targets::Sequences { labels: part(1)?, n_classes: n_tokens };
+        Ok(Dataset::unchecked(name, part(0)?, targets, provenance))
+    }
+
+    /// Whether inputs are tokens and not numbers.
+    pub fn is_tokens(&self) -> bool {
+        self.inputs().dtype() == DType::I32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Normalization, Split, SplitConfig, Stream};
+    use std::sync::Arc;
+
+    fn counting(n: usize, context: usize) -> Dataset {
+        let tokens: Vec<i32> = (0..n * (context + 1)).map(|i| i as i32).collect();
+        let windows = Array::from_slice(&[n, context + 1], &tokens).unwrap();
+        Dataset::sequences("counting", &windows, tokens.len(), Provenance::default()).unwrap()
+    }
+
+    #[test]
+    fn labels_are_the_tokens_that_follow() {
+        let data = counting(3, 4);
+        assert_eq!(data.inputs().as_slice::<i32>().unwrap()[..5], [0, 1, 2, 3, 5]);
+        let Targets::Sequences { labels, .. } = data.targets() else { panic!("sequences") };
+        assert_eq!(labels.as_slice::<i32>().unwrap()[..5], [1, 2, 3, 4, 6]);
+        assert_eq!(data.labels(), None);
+    }
+
+    #[test]
+    fn the_test_part_is_one_stretch_that_shares_no_token() {
+        let config = SplitConfig { validation_fraction: 0.25, seed: 5, ..SplitConfig::default() };
+        let split = Split::new(Arc::new(counting(10, 4)), &config).unwrap();
+        assert_eq!(split.train.rows(), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(split.validation.unwrap().rows(), [6, 7]);
+        assert_eq!(split.test.rows(), [8, 9]);
+        // Every token of this source is another one.
+        let Targets::Sequences { labels, .. } = split.train.targets().unwrap() else {
+            panic!("sequences")
+        };
+        let last = labels.as_slice::<i32>().unwrap().iter().max().copied();
+        let first = split.test.inputs().unwrap().as_slice::<i32>().unwrap()[0];
+        assert_eq!((last, first), (Some(29), 40));
+    }
+
+    #[test]
+    fn parts_of_sequences_are_gathered_and_left_as_they_are() {
+        let split = Split::new(Arc::new(counting(10, 4)), &SplitConfig::default()).unwrap();
+        let some = split.train.subsample(3, &Stream::new(0, "some")).unwrap();
+        let normalization = Normalization::fit(&some).unwrap();
+        let inputs = normalization.apply(&some.inputs().unwrap()).unwrap();
+        assert_eq!((inputs.dtype(), inputs.shape()), (DType::I32, &[3, 4][..]));
+        for (row, tokens) in some.rows().iter().zip(inputs.as_slice::<i32>().unwrap().chunks(4)) {
+            assert_eq!(tokens[0], 5 * *row as i32);
+        }
+        let message = split.train.with_label_noise(0.5, &Stream::new(0, "noise")).unwrap_err();
+        assert_eq!(
+            message.to_string(),
+            "label noise needs one class label an example, which `counting` does not have"
+        );
+    }
+
+    #[test]
+    fn wrong_windows_get_one_sentence() {
+        let message = |shape: &[usize], tokens: &[i32]| {
+            let windows = Array::from_slice(shape, tokens).unwrap();
+            let made = Dataset::sequences("bad", &windows, 3, Provenance::default());
+            made.unwrap_err().to_string()
+        };
+        assert_eq!(
+            message(&[2, 2], &[0, 1, 3, 0]),
+            "labels: row 1 is 3, expected a whole number from 0 to 2"
+        );
+        assert!(message(&[2, 2], &[0, 1, 2, -1]).contains("row 1 is -1"));
+        assert_eq!(message(&[2, 1], &[0, 1]), "no data: the array of windows has shape [2, 1]");
+        assert!(message(&[4], &[0, 1, 2, 0]).contains("[n, context + 1] of tokens"));
+        let floats = Array::zeros(DType::F32, &[2, 2]);
+        assert!(Dataset::sequences("bad", &floats, 3, Provenance::default()).is_err());
+    }
+}

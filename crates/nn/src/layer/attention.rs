@@ -1,0 +1,108 @@
+//! Attention.
+
+use super::{Dense, Dropout};
+use crate::model::Layer;
+use crate::scope::Scope;
+use thalweg_array::DType;
+use thalweg_graph::{DotAxes, Tensor};
+
+/// `y = concat over heads of softmax(q k^T / sqrt(e)) v`, projected; queries, keys and values of
+/// each head are a share of one projection of `x`.
+///
+/// # Shapes    x `[batch, positions, units]` -> the same; the parameters are those of its two
+/// dense layers, the first with `3 units` outputs in the order queries, keys, values, each of
+/// which has the units of one head after those of another
+/// # Errors    units that do not divide into heads, and a tensor of another rank, are refused
+/// # Gradient  any order
+/// # Source    Vaswani et al., Attention is all you need, 2017, arXiv 1706.03762, section 3.2
+#[derive(Clone, Debug, PartialEq)]
+pub struct SelfAttention {
+    /// Number of heads.
+    pub heads: usize,
+    /// Whether a position sees only itself and those before it.
+    pub causal: bool,
+    /// Probability of dropping a weight of the softmax.
+    pub dropout: f64,
+    /// The projection to queries, keys and values, and the one at the end, each under its name.
+    pub projections: [(&'static str, Dense); 2],
+}
+
+impl Layer for SelfAttention {
+    fn forward<'b>(&self, scope: &Scope<'_, 'b>, x: Tensor<'b>) -> Tensor<'b> {
+        let shape = x.shape();
+        let [(inward, to_all), (outward, from_heads)] = &self.projections;
+        let fits = match shape[..] {
+            [_, _, units] => {
+                self.heads > 0
+                    && units.is_multiple_of(self.heads)
+                    && units.checked_mul(3) == Some(to_all.outputs)
+            }
+            _ => false,
+        };
+        if !fits {
+            let expected = format!(
+                "[batch, positions, units], units a third of {} and a multiple of {} heads",
+                to_all.outputs, self.heads
+            );
+            scope.builder().reject("self_attention", expected, x.ty().to_string());
+            return x;
+        }
+        let all = to_all.forward(&scope.enter(inward), x);
+        let [batch, positions, units] = [shape[0], shape[1], shape[2]];
+        let all = all.reshape(&[batch, positions, 3, self.heads, units / self.heads]);
+        let [q, k, v] = [0, 1, 2].map(|i| all.index(2, i));
+        let dropped = |weights| Dropout { rate: self.dropout }.forward(scope, weights);
+        let y = scaled_dot_product_attention([q, k, v], self.causal, dropped);
+        from_heads.forward(&scope.enter(outward), y.reshape(&shape))
+    }
+}
+
+/// `y = change(softmax(q k^T / sqrt(e) + mask)) v` for each example and head; `change` is where
+/// dropout has its place.
+///
+/// With `causal`, query `i` sees keys `0..=i`.
+///
+/// # Shapes    q `[batch, t, heads, e]`, k `[batch, s, heads, e]`, v `[batch, s, heads, f]` ->
+/// `[batch, t, heads, f]`; the weights are `[batch, heads, t, s]`
+/// # Gradient  any order
+#[track_caller]
+pub fn scaled_dot_product_attention<'b>(
+    [q, k, v]: [Tensor<'b>; 3],
+    causal: bool,
+    change: impl FnOnce(Tensor<'b>) -> Tensor<'b>,
+) -> Tensor<'b> {
+    let builder = q.builder();
+    let units = q.shape().last().copied().unwrap_or(1).max(1);
+    // The queries are scaled, since there are fewer of them than scores.
+    let scores = (q * (1.0 / (units as f64).sqrt())).dot(
+        k,
+        DotAxes {
+            lhs_batch: vec![0, 2],
+            rhs_batch: vec![0, 2],
+            lhs_contract: vec![3],
+            rhs_contract: vec![3],
+        },
+    );
+    let shape = scores.shape();
+    let scores = match shape[..] {
+        [_, _, queries, keys] if causal => {
+            let place = |axis| builder.iota(DType::I32, &[queries, keys], axis);
+            let seen = place(1).less_equal(place(0)).broadcast_in(&shape, &[2, 3]);
+            let never = builder.full(&scores.ty(), f64::NEG_INFINITY);
+            seen.select(scores, never)
+        }
+        _ => scores,
+    };
+    // A query sees at least its own key, so the largest score is finite.
+    let weights = change(scores.softmax(scores.rank().saturating_sub(1)));
+    let mixed = weights.dot(
+        v,
+        DotAxes {
+            lhs_batch: vec![0, 1],
+            rhs_batch: vec![0, 2],
+            lhs_contract: vec![3],
+            rhs_contract: vec![1],
+        },
+    );
+    mixed.transpose(&[0, 2, 1, 3])
+}
