@@ -1,5 +1,6 @@
 //! The loss on lines and planes through weight space.
 
+mod adaptive;
 mod directions;
 mod given;
 mod grid;
@@ -8,6 +9,7 @@ mod random_surface;
 mod roughness_index;
 mod trajectory;
 
+pub use adaptive::{AdaptiveSurface, Tolerance, adaptive_surface};
 pub use directions::{DirectionConfig, Ignore, Normalize, normalize, random_direction};
 pub use given::{between, given};
 pub use grid::GridRange;
