@@ -2,15 +2,16 @@
 
 use super::evaluation::{Evaluation, ExampleValues, summarize};
 use super::objective::{BatchNorm, Objective, check_point};
+use super::points::{Inputs, affine_arrays};
 use super::population::{fit, padded};
 use crate::{Context, MethodError};
 use std::ops::Range;
 use std::sync::Arc;
 use thalweg_array::Array;
 use thalweg_exec::Program;
-use thalweg_graph::{Builder, Graph, Tensor, TensorType};
+use thalweg_graph::{Builder, Graph, Tensor};
 use thalweg_nn::{Parameters, Weights};
-use thalweg_transform::{Replacement, vmap};
+use thalweg_transform::vmap;
 
 /// How many points are evaluated at once where memory allows it.
 pub(crate) const MEMBERS: usize = 32;
@@ -169,6 +170,20 @@ impl<'a> Evaluator<'a> {
     /// Whether each member has buffers of its own.
     fn own_buffers(&self) -> bool {
         matches!(self.placement, Placement::Points) || self.recalibrates()
+    }
+
+    /// Floating-point operations for one point on all examples, as the graph is written.
+    ///
+    /// # Errors
+    /// Those of the graph.
+    pub fn flops(&self) -> Result<u64, MethodError> {
+        let mut sum = 0u64;
+        for (size, batch) in self.objective.sizes() {
+            let one = thalweg_nn::flops(&self.graph(batch, 1, false)?).total();
+            let batches = self.objective.batches().iter().filter(|&&known| known == size).count();
+            sum = sum.saturating_add(one.saturating_mul(batches as u64));
+        }
+        Ok(sum)
     }
 
     /// Number of points evaluated at once.
@@ -372,56 +387,5 @@ impl<'a> Evaluator<'a> {
             Ok(Array::from_slice(like.shape(), &mean)?.convert(float))
         };
         sums.into_iter().zip(&placeholders).map(mean).collect()
-    }
-}
-
-/// What all points around a centre share.
-fn affine_arrays(
-    objective: &dyn Objective,
-    centre: &Weights,
-    directions: &[Parameters],
-) -> Result<Vec<Array>, MethodError> {
-    let centre = check_point(objective, "the centre", centre)?;
-    let mut shared = centre.parameters.into_arrays();
-    for (j, direction) in directions.iter().enumerate() {
-        let as_point = Weights { parameters: direction.clone(), buffers: centre.buffers.clone() };
-        let direction = check_point(objective, &format!("direction {j}"), &as_point)?;
-        shared.extend(direction.parameters.into_arrays());
-    }
-    let recalibrates =
-        objective.batch_norm() == BatchNorm::Recalibrated && !objective.buffers().is_empty();
-    if !recalibrates {
-        shared.extend(centre.buffers.into_arrays());
-    }
-    Ok(shared)
-}
-
-/// Declares inputs, those of single members as placeholders with a stacked input beside them.
-struct Inputs<'b> {
-    builder: &'b Builder,
-    members: usize,
-    own: Vec<Replacement<'b>>,
-}
-
-impl<'b> Inputs<'b> {
-    fn one(&mut self, prefix: &str, name: &str, shape: &[usize], own: bool) -> Tensor<'b> {
-        let (builder, name) = (self.builder, format!("{prefix}.{name}"));
-        let ty = TensorType::new(builder.float(), shape);
-        if !own {
-            return builder.input(&name, ty);
-        }
-        let member = builder.placeholder(ty);
-        let stacked = TensorType::new(builder.float(), [&[self.members], shape].concat());
-        let batched = builder.input(&name, stacked);
-        self.own.push(Replacement { member, batched, axis: 0 });
-        member
-    }
-
-    fn tree(&mut self, objective: &dyn Objective, prefix: &str, own: bool) -> Vec<Tensor<'b>> {
-        objective.parameters().iter().map(|p| self.one(prefix, &p.name, &p.shape, own)).collect()
-    }
-
-    fn buffers(&mut self, objective: &dyn Objective, own: bool) -> Vec<Tensor<'b>> {
-        objective.buffers().iter().map(|b| self.one("buffer", &b.name, &b.shape, own)).collect()
     }
 }

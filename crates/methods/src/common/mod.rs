@@ -6,6 +6,7 @@ mod gradient;
 mod linear_operator;
 mod model_objective;
 mod objective;
+mod points;
 mod population;
 mod shuffled;
 mod symmetric_eigen;

@@ -95,6 +95,20 @@ pub fn surface(
     Ok(surface)
 }
 
+/// Floating-point operations for one point of a plane on all examples.
+///
+/// # Errors
+/// A plane of another model; no room for a single point; those of the engine.
+pub fn point_flops(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    centre: &Weights,
+    plane: &Plane,
+) -> Result<u64, MethodError> {
+    let directions: Vec<Parameters> = std::iter::once(&plane.x).chain(&plane.y).cloned().collect();
+    Evaluator::affine(ctx, objective, centre, &directions, 1)?.flops()
+}
+
 /// How many points planes have on these coordinates.
 ///
 /// # Errors
