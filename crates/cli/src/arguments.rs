@@ -268,12 +268,28 @@ pub struct MapArguments {
     /// Random directions of the roughness index.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub roughness_directions: usize,
+    /// Whether surfaces and lines are exact.
+    #[command(flatten)]
+    pub effort: EffortArguments,
     /// How networks are trained.
     #[command(flatten)]
     pub training: TrainingArguments,
     /// Which data.
     #[command(flatten)]
     pub data: DataArguments,
+}
+
+/// Whether a surface is exact.
+#[derive(Debug, Args)]
+pub struct EffortArguments {
+    /// Take the surface to a tolerance, with error bars: an error may be this share of the height
+    /// over the centre plus the loss there. Points are chosen, sampled and interpolated [default:
+    /// exact up to 10 TFLOP, else 0.01].
+    #[arg(long, value_name = "X", conflicts_with = "exact", allow_negative_numbers = true)]
+    pub tolerance: Option<f64>,
+    /// Evaluate every point on all examples, however long it takes.
+    #[arg(long)]
+    pub exact: bool,
 }
 
 /// Arguments of `surface`.
@@ -311,6 +327,9 @@ pub struct SurfaceArguments {
     /// So many pairs of random directions, for their spread.
     #[arg(long, value_name = "K", default_value_t = 1)]
     pub pairs: usize,
+    /// Whether it is exact.
+    #[command(flatten)]
+    pub effort: EffortArguments,
     /// How the loss is evaluated.
     #[command(flatten)]
     pub objective: ObjectiveArguments,

@@ -117,6 +117,8 @@ pub fn map(arguments: &MapArguments, everywhere: &Everywhere) -> MapRequest {
             probes: arguments.probes,
             rho: arguments.rho,
             roughness_directions: arguments.roughness_directions,
+            tolerance: arguments.effort.tolerance,
+            exact: arguments.effort.exact,
         },
         output: output(everywhere),
     }
@@ -136,6 +138,8 @@ pub fn surface(arguments: &SurfaceArguments, everywhere: &Everywhere) -> Surface
         y: arguments.y,
         line: arguments.line,
         pairs: arguments.pairs,
+        tolerance: arguments.effort.tolerance,
+        exact: arguments.effort.exact,
         output: output(everywhere),
     }
 }

@@ -82,6 +82,12 @@ pub fn text(reply: &Reply) -> String {
                 pair("batch norm", body.batch_norm.clone()),
                 pair("examples", body.samples.to_string()),
             ];
+            if let Some(found) = &body.adaptive {
+                rows.push(pair("tolerance", found.tolerance.to_string()));
+                rows.push(pair("points evaluated", found.evaluated.to_string()));
+                let share = found.evaluations as f64 / (body.points * body.samples) as f64;
+                rows.push(pair("of an exact surface's losses", percent(share)));
+            }
             for (name, point) in [("lowest", &body.minimum), ("highest", &body.maximum)] {
                 if let Some(point) = point {
                     let at = format!(

@@ -15,6 +15,7 @@
 //! In JSON, NaN and infinity are `null`, and the object that holds one carries a `status`. Binary
 //! formats keep them as they are.
 
+mod adaptive;
 mod curve;
 mod estimate;
 pub mod number;
@@ -29,6 +30,7 @@ mod surface_zarr;
 mod table;
 pub mod zarr;
 
+pub use adaptive::{AdaptiveErrors, AdaptiveSummary};
 pub use curve::{CurveColumn, Line, TrainingCurve};
 pub use estimate::{Estimate, Quantity};
 pub use report::{Explanation, ModelReport, Provenance, Report};

@@ -4,7 +4,7 @@
 //! A number that is not finite is `null`, and the innermost object that holds it then has
 //! `"status": "not finite"`. [`Reply::to_json`] sets it; nobody else needs to.
 
-use crate::{Density, Eigenvalue, GridPoint, Quantity, number};
+use crate::{AdaptiveSummary, Density, Eigenvalue, GridPoint, Quantity, number};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -76,6 +76,9 @@ pub struct MapModel {
     pub sharpness: f64,
     /// The roughness index.
     pub roughness: Quantity,
+    /// How its surface came about, if it is to a tolerance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<AdaptiveSummary>,
 }
 
 /// The keys of `train`.
@@ -141,8 +144,11 @@ pub struct SurfaceBody {
     pub batch_norm: String,
     /// Where the directions came from.
     pub directions: String,
-    /// Examples a point was evaluated on.
+    /// Examples that the surface is of.
     pub samples: u64,
+    /// How it came about, if it is to a tolerance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<AdaptiveSummary>,
 }
 
 /// The keys of `spectrum`; those not asked for are absent.

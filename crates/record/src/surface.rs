@@ -1,6 +1,6 @@
 //! The loss over a line or plane through weight space.
 
-use crate::{Line, Result, number, shape_error};
+use crate::{AdaptiveErrors, Line, Result, number, shape_error};
 use serde::{Deserialize, Serialize};
 
 /// Status of a point that has not been computed yet.
@@ -61,6 +61,9 @@ pub struct SurfaceAttributes {
     /// The share of the trajectory's variance along each direction, for directions by PCA.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "number::vec")]
     pub explained_variance: Vec<f64>,
+    /// The tolerance to which it was taken; absent if it is exact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<f64>,
 }
 
 /// The loss on a grid around a point of weight space.
@@ -86,6 +89,9 @@ pub struct Surface {
     /// The standard error of the loss, where it was taken on a subset or to a tolerance.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "number::option_vec")]
     pub loss_standard_error: Option<Vec<f64>>,
+    /// The errors of a surface to a tolerance; absent of an exact one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<AdaptiveErrors>,
     /// Checkpoints in the plane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trajectory: Option<Trajectory>,
@@ -124,6 +130,7 @@ impl Surface {
             status: vec![NOT_COMPUTED; points],
             accuracy: None,
             loss_standard_error: None,
+            adaptive: None,
             trajectory: None,
             attributes,
         })
@@ -146,6 +153,7 @@ impl Surface {
                 return Err(shape_error(name, format!("{points} points"), length));
             }
         }
+        self.adaptive.as_ref().map_or(Ok(()), |errors| errors.check(points))?;
         if let Some(trajectory) = &self.trajectory {
             let n = trajectory.x.len();
             if trajectory.y.len() != n || trajectory.residual.len() != n {

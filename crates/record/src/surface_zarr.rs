@@ -1,7 +1,9 @@
 //! A [`Surface`] in Zarr: whole, or chunk by chunk while it is computed.
 
 use crate::zarr::{ArraySpec, Group, Store};
-use crate::{RECORD_VERSION, Result, Surface, SurfaceAttributes, Trajectory, shape_error};
+use crate::{
+    AdaptiveErrors, RECORD_VERSION, Result, Surface, SurfaceAttributes, Trajectory, shape_error,
+};
 
 /// The values of one chunk of a surface, row-major over the part inside the grid.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +65,20 @@ impl Surface {
                 "loss_standard_error",
                 values().attribute("long_name", "standard error of the loss"),
             );
+        }
+        if self.adaptive.is_some() {
+            let spec = |name| values().attribute("long_name", name);
+            let sampling = "standard error against the exact surface of the same examples";
+            let samples = "examples that a point was evaluated on, 0 where it is interpolated";
+            group = group
+                .array("sampling_error", spec(sampling))
+                .array("interpolation_error", spec("estimated error of interpolation"))
+                .array(
+                    "samples",
+                    ArraySpec::new::<u32>(&shape, dimensions)
+                        .chunked(&chunks)
+                        .attribute("long_name", samples),
+                );
         }
         if self.spread().is_some() {
             let spec = ArraySpec::new::<f64>(&[self.y.len(), self.x.len()], &["y", "x"]);
@@ -143,6 +159,11 @@ impl Surface {
         if let Some(errors) = &self.loss_standard_error {
             group.write(store, &at("loss_standard_error"), errors)?;
         }
+        if let Some(errors) = &self.adaptive {
+            group.write(store, &at("sampling_error"), &errors.sampling)?;
+            group.write(store, &at("interpolation_error"), &errors.interpolation)?;
+            group.write(store, &at("samples"), &errors.samples)?;
+        }
         if let Some(spread) = self.spread() {
             group.write(store, &at("loss_spread"), &spread)?;
         }
@@ -192,6 +213,14 @@ impl Surface {
             [pairs, _, _] => Some(*pairs),
             _ => None,
         });
+        let adaptive = match optional("sampling_error")? {
+            Some(sampling) => Some(AdaptiveErrors {
+                sampling,
+                interpolation: root.read(store, &at("interpolation_error"))?,
+                samples: root.read(store, &at("samples"))?,
+            }),
+            None => None,
+        };
         let surface = Surface {
             x: root.read(store, &at("x"))?,
             y: root.read(store, &at("y"))?,
@@ -200,6 +229,7 @@ impl Surface {
             status: root.read(store, &at("status"))?,
             accuracy: optional("accuracy")?,
             loss_standard_error: optional("loss_standard_error")?,
+            adaptive,
             trajectory,
             attributes: group.attributes_as::<SurfaceAttributes>(path)?,
         };

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use thalweg_record::reply::*;
-use thalweg_record::{Density, Eigenvalue, Estimate, GridPoint, Quantity, schema};
+use thalweg_record::{AdaptiveSummary, Density, Eigenvalue, Estimate, GridPoint, Quantity, schema};
 
 fn reply(body: Body) -> Reply {
     Reply { version: "0.1.0".into(), run: Some("runs/a".into()), seconds: 1.5, body }
@@ -10,6 +10,18 @@ fn reply(body: Body) -> Reply {
 
 fn estimate(value: f64) -> Quantity {
     Estimate { value, standard_error: 0.25, samples: 16 }.into()
+}
+
+fn adaptive() -> AdaptiveSummary {
+    AdaptiveSummary {
+        tolerance: 0.01,
+        evaluated: 300,
+        evaluations: 60_000,
+        held_out: 39,
+        beyond_tolerance: 1,
+        sampling: 0.8,
+        interpolation: 0.4,
+    }
 }
 
 fn map(loss: f64) -> Reply {
@@ -22,6 +34,7 @@ fn map(loss: f64) -> Reply {
         trace: estimate(40.0),
         sharpness: 0.5,
         roughness: estimate(0.1),
+        adaptive: Some(adaptive()),
     };
     reply(Body::Map(MapBody { models: vec![model], report: "runs/a/report.html".into() }))
 }
@@ -52,6 +65,7 @@ fn surface(loss: f64, minimum: Option<GridPoint>) -> Reply {
         batch_norm: "frozen".into(),
         directions: "random".into(),
         samples: 512,
+        adaptive: minimum.map(|_| adaptive()),
     }))
 }
 

@@ -3,7 +3,7 @@
 use crate::harness::Bench;
 
 /// Lines, and what the sentence must say.
-const FAULTS: [(&str, &[&str]); 52] = [
+const FAULTS: [(&str, &[&str]); 58] = [
     ("surface m --x -1:1:0", &["--x", "0 points", "at least 1"]),
     ("surface m --x -1:1:10000000000000000000000", &["--x", "more than the 100000000"]),
     ("surface m --x -1:1:20000", &["400000000 points", "at most 100000000"]),
@@ -26,6 +26,12 @@ const FAULTS: [(&str, &[&str]); 52] = [
     ("surface m --samples 0", &["--samples", "at least 1"]),
     ("surface m --batch 0", &["--batch 0", "at least 1"]),
     ("surface m --loss hinge", &["--loss", "hinge", "cross-entropy"]),
+    ("surface m --tolerance 0", &["--tolerance 0", "above 0 and below 1"]),
+    ("surface m --tolerance -0.1", &["--tolerance -0.1", "above 0 and below 1"]),
+    ("surface m --tolerance nan", &["--tolerance NaN", "above 0 and below 1"]),
+    ("surface m --tolerance 0.01 --exact", &["--tolerance", "--exact"]),
+    ("map --tolerance 1", &["--tolerance 1", "above 0 and below 1"]),
+    ("map --tolerance 0.01 --exact", &["--tolerance", "--exact"]),
     ("surface network.onnx", &["ONNX", "--arch"]),
     ("spectrum m --trace 1", &["--trace", "at least 2"]),
     ("spectrum m --density 1", &["--density 1", "at least 2"]),

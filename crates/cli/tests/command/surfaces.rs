@@ -1,6 +1,6 @@
 //! `surface`: every kind of direction, every way to say it.
 
-use crate::harness::Bench;
+use crate::harness::{Bench, assert_same};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use thalweg_array::{Array, DType};
@@ -226,4 +226,56 @@ fn a_model_is_measured_on_what_it_was_trained_on() {
     assert_eq!(all["samples"], 1438);
     let test = bench.json("surface m --x 0:0:1 --split test --out test");
     assert_eq!(test["samples"], 359);
+}
+
+#[test]
+fn a_tolerance_saves_work_and_says_what_it_costs() {
+    let bench = Bench::new("tolerance");
+    bench.ok(r#"train --arch "mlp hidden=8" --epochs 2 --out m"#);
+    let line = "surface m --x -1:1:33";
+    let exact = bench.json(&format!("{line} --exact --out exact"));
+    let done = bench.ok(&format!("{line} --tolerance 0.05 --json --out near"));
+    assert!(done.stderr.contains("1089 points to a tolerance of 0.05"), "{}", done.stderr);
+    assert!(done.stderr.contains("MFLOP") || done.stderr.contains("GFLOP"), "{}", done.stderr);
+    let near = done.json();
+    assert!(exact.get("adaptive").is_none());
+    let adaptive = &near["adaptive"];
+    assert_eq!(adaptive["tolerance"], 0.05);
+    assert_eq!((&near["loss"], &near["samples"]), (&exact["loss"], &1438.into()));
+    let whole = 33 * 33 * 1438;
+    assert!(adaptive["evaluations"].as_u64().unwrap() < whole / 4, "{adaptive}");
+    let (truth, found) = (arrays(&bench, "exact"), arrays(&bench, "near"));
+    let evaluated = found["samples"].iter().filter(|samples| **samples > 0.0).count();
+    assert_eq!(adaptive["evaluated"].as_u64(), Some(evaluated as u64));
+    let centre = exact["loss"].as_f64().unwrap();
+    let allowed = |loss: f64| 0.05 * ((loss - centre).abs() + centre);
+    let pairs = truth["loss"].iter().zip(&found["loss"]);
+    let within = pairs.filter(|(t, f)| (*t - *f).abs() <= allowed(**t)).count();
+    assert!(within * 20 >= 19 * 33 * 33, "{within}");
+    for (point, &samples) in found["samples"].iter().enumerate() {
+        let interpolated = found["interpolation_error"][point] > 0.0;
+        assert_eq!(interpolated, samples == 0.0, "{point}");
+    }
+    let page = String::from_utf8(bench.read("near/report.html")).unwrap();
+    assert!(page.contains("Errors of the surface") && page.contains("held out to judge it"));
+    // Small surfaces are exact unless it is asked otherwise.
+    let auto = bench.json(&format!("{line} --out auto"));
+    assert!(auto.get("adaptive").is_none());
+    assert_eq!(arrays(&bench, "auto")["loss"], truth["loss"]);
+    bench.ok(&format!("{line} --tolerance 0.05 --threads 1 --memory 64MiB --out one"));
+    let (one, free) = (bench.results("one"), bench.results("near"));
+    assert_same(&one, &free);
+}
+
+#[test]
+fn a_map_can_be_taken_to_a_tolerance() {
+    let bench = Bench::new("map-tolerance");
+    let small = "--samples 300 --grid -1:1:21 --line -1:1:21 --top 1 --probes 2 \
+                 --roughness-directions 2";
+    let train = r#"map --arch "mlp hidden=8" --epochs 1"#;
+    let object = bench.json(&format!("{train} {small} --tolerance 0.05 --out m"));
+    let adaptive = &object["models"][0]["adaptive"];
+    assert!(adaptive["evaluated"].as_u64().unwrap() < 441, "{adaptive}");
+    let page = String::from_utf8(bench.read("m/report.html")).unwrap();
+    assert!(page.contains("Errors of the surface"));
 }

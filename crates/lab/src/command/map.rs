@@ -3,6 +3,7 @@
 use super::networks::{self, Origin, Prepared, slug};
 use super::{Outcome, direction_config, explain, loss_name, provenance, within};
 use crate::data_source::{DataChoice, DataOptions, PreparedData};
+use crate::effort::{self, Effort};
 use crate::error::{LabError, Result};
 use crate::measure::{self, SpectrumConfig};
 use crate::model_source::{WeightsFile, open_models};
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use thalweg_methods::curvature::{SharpnessConfig, sam_sharpness};
 use thalweg_methods::surface::{
-    DirectionConfig, Normalize, Plane, RoughnessConfig, random_planes, roughness_index, surface,
+    DirectionConfig, Normalize, Plane, RoughnessConfig, random_planes, roughness_index,
 };
 use thalweg_nn::Architecture;
 use thalweg_record::reply::{Body, MapBody, MapModel};
@@ -62,6 +63,10 @@ pub struct MapSettings {
     pub rho: f64,
     /// Random lines of the roughness index.
     pub roughness_directions: usize,
+    /// The tolerance of surfaces and lines.
+    pub tolerance: Option<f64>,
+    /// Exactly, however large they are.
+    pub exact: bool,
 }
 
 /// The part `map` of `study.toml`.
@@ -75,6 +80,7 @@ struct MapSection {
     probes: usize,
     rho: f64,
     roughness_directions: usize,
+    tolerance: String,
 }
 
 /// `study.toml` of `map`.
@@ -148,6 +154,7 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
             probes: map.probes,
             rho: map.rho,
             roughness_directions: map.roughness_directions,
+            tolerance: Effort::new(map.tolerance, map.exact)?.to_string(),
         },
         budget: BudgetSection::new(session),
     };
@@ -178,6 +185,9 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
         Report::new(title, loss_name(&study.objective.loss), provenance(session, &choice));
     report.summary = summary(&study, &request);
     report.explanations = explanations(&study, &directions, mapped.first().map(|m| m.samples));
+    // Of networks in a row the first that is not exact speaks for all.
+    let told = mapped.iter().find_map(|m| Some((m.reply.adaptive?, m.surface.points() as u64)));
+    report.explanations.extend(told.map(|(summary, points)| effort::explanation(&summary, points)));
     let models = mapped.iter().map(|m| m.reply.clone()).collect();
     report.models = mapped.into_iter().map(|m| m.report).collect();
     Ok(Outcome { body: Body::Map(MapBody { models, report: String::new() }), report, run })
@@ -186,6 +196,7 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
 fn check(request: &MapRequest) -> Result<()> {
     request.data.check()?;
     let settings = &request.settings;
+    Effort::new(settings.tolerance, settings.exact)?;
     let fault = |text: String| Err(LabError::Usage(text));
     let grid = u128::from(settings.grid.points).pow(2);
     if grid > u128::from(MOST_POINTS) {
@@ -249,8 +260,9 @@ fn measure_one(
     let objective = subject.objective(&ctx, &study.objective)?;
     let weights = &subject.weights;
     let planes = random_planes(&ctx, &objective, weights, config, 1, true)?;
+    let effort = Effort::new(settings.tolerance, settings.exact)?;
     let grid = settings.grid.coordinates();
-    let found = surface(&ctx, &objective, weights, &planes, &grid, &grid)?;
+    let found = effort.take(&ctx, &objective, weights, &planes, &grid, &grid)?;
     let mut attributes = measure::attributes(&objective, &study.objective, session.seed);
     attributes.normalize = study.map.normalize.clone();
     attributes.ignore = study.map.ignore.clone();
@@ -263,9 +275,9 @@ fn measure_one(
     {
         let along = Plane { x: direction.clone(), y: None };
         let within = ctx.within(&format!("line-{axis}"));
-        let found = surface(&within, &objective, weights, &[along], &at, &[0.0])?;
-        lines.push(measure::line(axis, &found));
-        line_surfaces.push(measure::surface(&found, attributes.clone())?);
+        let found = effort.take(&within, &objective, weights, &[along], &at, &[0.0])?;
+        lines.push(measure::line(axis, &found.surface));
+        line_surfaces.push(found.record(attributes.clone())?);
     }
     let wanted = SpectrumConfig {
         top: settings.top.min(subject.model.parameter_count()),
@@ -283,7 +295,8 @@ fn measure_one(
     let roughness = roughness_index(&ctx, &objective, weights, &roughness)?;
     let roughness: Quantity = measure::estimate(&roughness.index).into();
     let trace = spectrum.trace.unwrap_or(Quantity::Exact(f64::NAN));
-    let record = measure::surface(&found, attributes)?;
+    let record = found.record(attributes)?;
+    let (adaptive, found) = (found.summary(&record), found.surface);
     let parameters = subject.model.parameter_count() as u64;
     let reply = MapModel {
         name: name.to_owned(),
@@ -294,6 +307,7 @@ fn measure_one(
         trace,
         sharpness: sharpness.value,
         roughness,
+        adaptive,
     };
     let report = ModelReport {
         name: name.to_owned(),

@@ -116,7 +116,7 @@ fn scaling(config: &DirectionConfig) -> String {
     how
 }
 
-fn explain(quantity: &str, how: impl Into<String>) -> Explanation {
+pub(crate) fn explain(quantity: &str, how: impl Into<String>) -> Explanation {
     Explanation { quantity: quantity.to_owned(), how: how.into() }
 }
 

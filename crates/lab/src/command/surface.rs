@@ -3,6 +3,7 @@
 use super::{Outcome, direction_config, explain, loss_name, provenance, within};
 use crate::data_source::{DataChoice, DataOptions, PreparedData};
 use crate::directions::{Directions, Kind};
+use crate::effort::{self, Effort};
 use crate::error::{LabError, Result};
 use crate::measure;
 use crate::model_source::{WeightsFile, open_model};
@@ -44,6 +45,10 @@ pub struct SurfaceRequest {
     pub line: bool,
     /// Pairs of random directions.
     pub pairs: usize,
+    /// The tolerance.
+    pub tolerance: Option<f64>,
+    /// Exactly, however large.
+    pub exact: bool,
     /// Where to.
     pub output: Output,
 }
@@ -63,6 +68,14 @@ pub struct SurfaceSettings {
     pub y: String,
     /// Pairs of directions.
     pub pairs: usize,
+    /// `auto`, `exact`, or a number.
+    #[serde(default = "exact")]
+    pub tolerance: String,
+}
+
+/// What there was before there were tolerances.
+fn exact() -> String {
+    Effort::Exact.to_string()
 }
 
 /// `study.toml` of `surface`.
@@ -88,6 +101,7 @@ struct Plan {
     x: Option<Axis>,
     y: Option<Axis>,
     two: bool,
+    effort: Effort,
     settings: SurfaceSettings,
 }
 
@@ -142,6 +156,7 @@ fn plan(request: &SurfaceRequest) -> Result<Plan> {
     if points > u128::from(MOST_POINTS) {
         return fault(format!("a surface of {points} points: expected at most {MOST_POINTS}"));
     }
+    let effort = Effort::new(request.tolerance, request.exact)?;
     let text = |axis: &Option<Axis>| axis.map_or(AUTO.to_owned(), |axis| axis.to_string());
     let settings = SurfaceSettings {
         directions: kind.to_string(),
@@ -150,8 +165,9 @@ fn plan(request: &SurfaceRequest) -> Result<Plan> {
         x: text(&x),
         y: if two { text(&y) } else { LINE.to_owned() },
         pairs: request.pairs,
+        tolerance: effort.to_string(),
     };
-    Ok(Plan { kind, config, x, y, two, settings })
+    Ok(Plan { kind, config, x, y, two, effort, settings })
 }
 
 /// The loss on a line or a plane through weight space.
@@ -191,25 +207,20 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
         let made = directions.planes(&ctx, &objective, &plan.config, plan.two, request.pairs)?;
         let x = plan.x.unwrap_or_else(|| made.around(|t| &t.x));
         let y = plan.y.unwrap_or_else(|| made.around(|t| &t.y));
-        let found = thalweg_methods::surface::surface(
-            &ctx,
-            &objective,
-            &subject.weights,
-            &made.planes,
-            &x.coordinates(),
-            &y.coordinates(),
-        )?;
+        let (weights, [x, y]) = (&subject.weights, [x, y].map(|axis| axis.coordinates()));
+        let found = plan.effort.take(&ctx, &objective, weights, &made.planes, &x, &y)?;
         let mut attributes = measure::attributes(&objective, objective_choice, session.seed);
         attributes.normalize = plan.settings.normalize.clone();
         attributes.ignore = plan.settings.ignore.clone();
         attributes.directions = plan.kind.name().to_owned();
         attributes.explained_variance = made.explained_variance.clone();
-        let mut record = measure::surface(&found, attributes)?;
+        let mut record = found.record(attributes)?;
         record.trajectory = made.trajectory;
         record.write_zarr(&run.results())?;
         Ok((found, record, (objective.subset().len(), objective.available()), test_accuracy))
     })?;
     session.console.finish();
+    let (adaptive, found) = (found.summary(&record), found.surface);
     let body = SurfaceBody {
         loss: found.centre.loss,
         minimum: record.minimum(),
@@ -221,6 +232,7 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
         batch_norm: objective_choice.batch_norm.clone(),
         directions: plan.kind.name().to_owned(),
         samples: samples.0 as u64,
+        adaptive,
     };
     let mut report = Report::new(
         "The loss around a network",
@@ -230,6 +242,8 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
     let network = subject.model.architecture().map(words::architecture);
     report.summary = network.clone().map(|n| format!("Around a {n}.")).unwrap_or_default();
     report.explanations = explanations(&plan, objective_choice, samples);
+    let points = record.points() as u64;
+    report.explanations.extend(adaptive.map(|summary| effort::explanation(&summary, points)));
     report.models = vec![ModelReport {
         name: subject.name.clone(),
         description: network.unwrap_or_default(),

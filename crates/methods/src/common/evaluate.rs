@@ -1,46 +1,20 @@
 //! Values of an objective at many points of weight space at once.
 
-use super::objective::{BatchNorm, Objective, Sampling, check_point};
+use super::evaluation::{Evaluation, ExampleValues, summarize};
+use super::objective::{BatchNorm, Objective, check_point};
+use super::points::{Inputs, affine_arrays};
 use super::population::{fit, padded};
 use crate::{Context, MethodError};
+use std::ops::Range;
 use std::sync::Arc;
 use thalweg_array::Array;
 use thalweg_exec::Program;
-use thalweg_graph::{Builder, Graph, Tensor, TensorType};
+use thalweg_graph::{Builder, Graph, Tensor};
 use thalweg_nn::{Parameters, Weights};
-use thalweg_stats::{Estimate, pairwise_sum};
-use thalweg_transform::{Replacement, vmap};
+use thalweg_transform::vmap;
 
 /// How many points are evaluated at once where memory allows it.
 pub(crate) const MEMBERS: usize = 32;
-
-/// What became of a point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Status {
-    /// Not yet evaluated.
-    NotComputed = 0,
-    /// Evaluated, and the loss is finite.
-    Computed = 1,
-    /// Evaluated, and the loss is NaN or infinite.
-    NotFinite = 2,
-}
-
-/// An objective's value at a point.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Evaluation {
-    /// The mean loss of the examples.
-    pub loss: f64,
-    /// The share of examples classified rightly, for classification.
-    pub accuracy: Option<f64>,
-    /// The standard error of the loss where the examples are a sample; NaN where it is not
-    /// finite.
-    pub standard_error: Option<f64>,
-    /// Number of examples.
-    pub examples: usize,
-    /// Whether the loss is finite.
-    pub status: Status,
-}
 
 /// Where the points lie.
 enum Placement {
@@ -198,6 +172,20 @@ impl<'a> Evaluator<'a> {
         matches!(self.placement, Placement::Points) || self.recalibrates()
     }
 
+    /// Floating-point operations for one point on all examples, as the graph is written.
+    ///
+    /// # Errors
+    /// Those of the graph.
+    pub fn flops(&self) -> Result<u64, MethodError> {
+        let mut sum = 0u64;
+        for (size, batch) in self.objective.sizes() {
+            let one = thalweg_nn::flops(&self.graph(batch, 1, false)?).total();
+            let batches = self.objective.batches().iter().filter(|&&known| known == size).count();
+            sum = sum.saturating_add(one.saturating_mul(batches as u64));
+        }
+        Ok(sum)
+    }
+
     /// Number of points evaluated at once.
     pub fn members(&self) -> usize {
         self.members
@@ -257,17 +245,7 @@ impl<'a> Evaluator<'a> {
     /// A point with another number of coordinates than there are directions; those of the engine;
     /// `Interrupted` between batches.
     pub fn at(&self, coordinates: &[Vec<f64>]) -> Result<Vec<Evaluation>, MethodError> {
-        let Placement::Affine(n) = self.placement else {
-            return Err(MethodError::mismatch("points", "weights", "coordinates"));
-        };
-        let member = |point: &Vec<f64>| match point.len() == n {
-            true => Ok(point
-                .iter()
-                .map(|&c| Array::scalar(c).convert(self.objective.float()))
-                .collect()),
-            false => Err(MethodError::mismatch("a point", format!("{n} coordinates"), point.len())),
-        };
-        self.run(&coordinates.iter().map(member).collect::<Result<Vec<_>, _>>()?)
+        self.evaluate(&self.coordinates(coordinates)?)
     }
 
     /// Values at given weights.
@@ -287,11 +265,54 @@ impl<'a> Evaluator<'a> {
             }
             members.push(own);
         }
-        self.run(&members)
+        self.evaluate(&members)
     }
 
-    fn run(&self, members: &[Vec<Array>]) -> Result<Vec<Evaluation>, MethodError> {
-        let examples = self.objective.examples();
+    /// What became of each example of some of the batches, at points with these coordinates along
+    /// the directions.
+    ///
+    /// # Errors
+    /// As [`Evaluator::at`]; batches that are none.
+    pub fn examples_at(
+        &self,
+        coordinates: &[Vec<f64>],
+        batches: Range<usize>,
+    ) -> Result<Vec<ExampleValues>, MethodError> {
+        let known = self.objective.batches().len();
+        if batches.start > batches.end || batches.end > known {
+            let (expected, got) = (format!("some of {known}"), format!("{batches:?}"));
+            return Err(MethodError::mismatch("batches", expected, got));
+        }
+        self.run(&self.coordinates(coordinates)?, batches)
+    }
+
+    fn coordinates(&self, coordinates: &[Vec<f64>]) -> Result<Vec<Vec<Array>>, MethodError> {
+        let Placement::Affine(n) = self.placement else {
+            return Err(MethodError::mismatch("points", "weights", "coordinates"));
+        };
+        let member = |point: &Vec<f64>| match point.len() == n {
+            true => Ok(point
+                .iter()
+                .map(|&c| Array::scalar(c).convert(self.objective.float()))
+                .collect()),
+            false => Err(MethodError::mismatch("a point", format!("{n} coordinates"), point.len())),
+        };
+        coordinates.iter().map(member).collect()
+    }
+
+    fn evaluate(&self, members: &[Vec<Array>]) -> Result<Vec<Evaluation>, MethodError> {
+        let found = self.run(members, 0..self.objective.batches().len())?;
+        let sampling = self.objective.sampling();
+        let summary =
+            |values: ExampleValues| summarize(&values.losses, values.correct.as_deref(), sampling);
+        Ok(found.into_iter().map(summary).collect())
+    }
+
+    fn run(
+        &self,
+        members: &[Vec<Array>],
+        batches: Range<usize>,
+    ) -> Result<Vec<ExampleValues>, MethodError> {
         let mut found = Vec::with_capacity(members.len());
         for chunk in padded(members, self.members) {
             let mut own = (0..chunk[0].len())
@@ -302,25 +323,24 @@ impl<'a> Evaluator<'a> {
             if self.recalibrates() {
                 own.extend(self.recalibrate(&own)?);
             }
-            let mut losses: Vec<Vec<f64>> =
-                chunk.iter().map(|_| Vec::with_capacity(examples)).collect();
-            let mut correct: Vec<Vec<f64>> = vec![Vec::new(); chunk.len()];
-            for batch in 0..self.objective.batches().len() {
+            let mut values = vec![ExampleValues::default(); chunk.len()];
+            for batch in batches.clone() {
                 self.ctx.check()?;
                 let results = self.run_batch(&self.losses, &own, batch)?;
-                for (array, into) in results.iter().zip([&mut losses, &mut correct]) {
-                    let values = array.to_f64_vec();
-                    let n = values.len() / chunk.len().max(1);
-                    for (member, values) in into.iter_mut().zip(values.chunks(n.max(1))) {
-                        member.extend_from_slice(values);
+                for (which, array) in results.iter().enumerate() {
+                    let rows = array.to_f64_vec();
+                    let n = rows.len() / chunk.len().max(1);
+                    for (member, row) in values.iter_mut().zip(rows.chunks(n.max(1))) {
+                        let into = match which {
+                            0 => &mut member.losses,
+                            _ => member.correct.get_or_insert_default(),
+                        };
+                        into.extend_from_slice(row);
                     }
                 }
             }
-            let left = members.len() - found.len();
-            for (losses, correct) in losses.iter().zip(&correct).take(left) {
-                let correct = (!correct.is_empty()).then_some(correct.as_slice());
-                found.push(summarize(losses, correct, self.objective.sampling()));
-            }
+            values.truncate(members.len() - found.len());
+            found.extend(values);
         }
         Ok(found)
     }
@@ -368,90 +388,4 @@ impl<'a> Evaluator<'a> {
         };
         sums.into_iter().zip(&placeholders).map(mean).collect()
     }
-}
-
-/// What all points around a centre share.
-fn affine_arrays(
-    objective: &dyn Objective,
-    centre: &Weights,
-    directions: &[Parameters],
-) -> Result<Vec<Array>, MethodError> {
-    let centre = check_point(objective, "the centre", centre)?;
-    let mut shared = centre.parameters.into_arrays();
-    for (j, direction) in directions.iter().enumerate() {
-        let as_point = Weights { parameters: direction.clone(), buffers: centre.buffers.clone() };
-        let direction = check_point(objective, &format!("direction {j}"), &as_point)?;
-        shared.extend(direction.parameters.into_arrays());
-    }
-    let recalibrates =
-        objective.batch_norm() == BatchNorm::Recalibrated && !objective.buffers().is_empty();
-    if !recalibrates {
-        shared.extend(centre.buffers.into_arrays());
-    }
-    Ok(shared)
-}
-
-/// Declares inputs, those of single members as placeholders with a stacked input beside them.
-struct Inputs<'b> {
-    builder: &'b Builder,
-    members: usize,
-    own: Vec<Replacement<'b>>,
-}
-
-impl<'b> Inputs<'b> {
-    fn one(&mut self, prefix: &str, name: &str, shape: &[usize], own: bool) -> Tensor<'b> {
-        let (builder, name) = (self.builder, format!("{prefix}.{name}"));
-        let ty = TensorType::new(builder.float(), shape);
-        if !own {
-            return builder.input(&name, ty);
-        }
-        let member = builder.placeholder(ty);
-        let stacked = TensorType::new(builder.float(), [&[self.members], shape].concat());
-        let batched = builder.input(&name, stacked);
-        self.own.push(Replacement { member, batched, axis: 0 });
-        member
-    }
-
-    fn tree(&mut self, objective: &dyn Objective, prefix: &str, own: bool) -> Vec<Tensor<'b>> {
-        objective.parameters().iter().map(|p| self.one(prefix, &p.name, &p.shape, own)).collect()
-    }
-
-    fn buffers(&mut self, objective: &dyn Objective, own: bool) -> Vec<Tensor<'b>> {
-        objective.buffers().iter().map(|b| self.one("buffer", &b.name, &b.shape, own)).collect()
-    }
-}
-
-/// Mean loss, accuracy and standard error from the losses of single examples.
-pub(crate) fn summarize(
-    losses: &[f64],
-    correct: Option<&[f64]>,
-    sampling: &Sampling,
-) -> Evaluation {
-    let n = losses.len() as f64;
-    let loss = pairwise_sum(losses) / n;
-    let standard_error = match sampling {
-        Sampling::All => None,
-        Sampling::Strata(strata) => Some(standard_error(losses, strata)),
-    };
-    Evaluation {
-        loss,
-        accuracy: correct.map(|correct| pairwise_sum(correct) / n),
-        standard_error,
-        examples: losses.len(),
-        status: if loss.is_finite() { Status::Computed } else { Status::NotFinite },
-    }
-}
-
-/// By strata where each was sampled at least twice, else as if from one population.
-fn standard_error(losses: &[f64], strata: &[(Vec<usize>, usize)]) -> f64 {
-    let gathered: Vec<(Vec<f64>, usize)> = strata
-        .iter()
-        .map(|(positions, size)| (positions.iter().map(|&p| losses[p]).collect(), *size))
-        .collect();
-    let borrowed: Vec<(&[f64], usize)> =
-        gathered.iter().map(|(samples, size)| (samples.as_slice(), *size)).collect();
-    let population = strata.iter().map(|(_, size)| size).sum();
-    Estimate::mean_of_strata(&borrowed)
-        .or_else(|_| Estimate::mean_of_population(losses, population))
-        .map_or(f64::NAN, |estimate| estimate.standard_error)
 }

@@ -1,6 +1,6 @@
 //! The gradient of an objective over all its data.
 
-use super::evaluate::{Evaluation, summarize};
+use super::evaluation::{Evaluation, summarize};
 use super::objective::{BatchNorm, Objective, frozen_at};
 use super::vector;
 use crate::{Context, MethodError};

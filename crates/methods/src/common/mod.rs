@@ -1,15 +1,20 @@
 //! What methods share: objectives and their evaluation, vectors, small dense problems.
 
 mod evaluate;
+mod evaluation;
 mod gradient;
 mod linear_operator;
 mod model_objective;
 mod objective;
+mod points;
 mod population;
+mod shuffled;
 mod symmetric_eigen;
 pub mod vector;
 
-pub use evaluate::{Evaluation, Evaluator, Status, evaluate};
+pub use evaluate::{Evaluator, evaluate};
+pub(crate) use evaluation::standard_error;
+pub use evaluation::{Evaluation, ExampleValues, Status};
 pub(crate) use gradient::declare;
 pub use gradient::{Gradient, gradient};
 pub(crate) use linear_operator::check_lengths;
@@ -18,4 +23,5 @@ pub use model_objective::{ModelObjective, ObjectiveConfig};
 pub(crate) use objective::frozen_at;
 pub use objective::{BatchNorm, Examples, Function, Objective, Sampling};
 pub(crate) use population::{fit, padded};
+pub(crate) use shuffled::Shuffled;
 pub use symmetric_eigen::{SymmetricEigen, symmetric_eigen};

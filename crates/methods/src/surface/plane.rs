@@ -65,14 +65,7 @@ pub fn surface(
     x: &[f64],
     y: &[f64],
 ) -> Result<Surface, MethodError> {
-    let points = planes.len().checked_mul(x.len()).and_then(|n| n.checked_mul(y.len()));
-    let points = points.filter(|&n| n > 0 && n < isize::MAX as usize / 64).ok_or_else(|| {
-        let got = format!("{} planes of {} x {} points", planes.len(), y.len(), x.len());
-        MethodError::config("surface", "at least one point, and as many as memory holds", got)
-    })?;
-    if let Some(bad) = x.iter().chain(y).find(|c| !c.is_finite()) {
-        return Err(MethodError::config("coordinate of a surface", "a finite number", bad));
-    }
+    let points = check(planes, x, y)?;
     ctx.progress().start("surface", points as u64);
     let at_centre = crate::evaluate(ctx, objective, centre)?;
     let mut surface = Surface {
@@ -86,9 +79,6 @@ pub fn surface(
         centre: at_centre,
     };
     for (pair, plane) in planes.iter().enumerate() {
-        if plane.y.is_none() && y != [0.0] {
-            return Err(MethodError::config("second coordinates of a line", "a single 0", y.len()));
-        }
         let directions: Vec<Parameters> =
             std::iter::once(&plane.x).chain(&plane.y).cloned().collect();
         let evaluator = Evaluator::affine(ctx, objective, centre, &directions, UNIT)?;
@@ -103,6 +93,39 @@ pub fn surface(
         }
     }
     Ok(surface)
+}
+
+/// Floating-point operations for one point of a plane on all examples.
+///
+/// # Errors
+/// A plane of another model; no room for a single point; those of the engine.
+pub fn point_flops(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    centre: &Weights,
+    plane: &Plane,
+) -> Result<u64, MethodError> {
+    let directions: Vec<Parameters> = std::iter::once(&plane.x).chain(&plane.y).cloned().collect();
+    Evaluator::affine(ctx, objective, centre, &directions, 1)?.flops()
+}
+
+/// How many points planes have on these coordinates.
+///
+/// # Errors
+/// None, or too many; coordinates that are not finite; a line with second coordinates.
+pub(super) fn check(planes: &[Plane], x: &[f64], y: &[f64]) -> Result<usize, MethodError> {
+    let points = planes.len().checked_mul(x.len()).and_then(|n| n.checked_mul(y.len()));
+    let points = points.filter(|&n| n > 0 && n < isize::MAX as usize / 64).ok_or_else(|| {
+        let got = format!("{} planes of {} x {} points", planes.len(), y.len(), x.len());
+        MethodError::config("surface", "at least one point, and as many as memory holds", got)
+    })?;
+    if let Some(bad) = x.iter().chain(y).find(|c| !c.is_finite()) {
+        return Err(MethodError::config("coordinate of a surface", "a finite number", bad));
+    }
+    if planes.iter().any(|plane| plane.y.is_none()) && y != [0.0] {
+        return Err(MethodError::config("second coordinates of a line", "a single 0", y.len()));
+    }
+    Ok(points)
 }
 
 impl Surface {
