@@ -229,11 +229,11 @@ fn join_all<T: Copy>(lanes: &mut [T], columns: usize, combine: impl Fn(T, T) -> 
     }
 }
 
-/// Reduces `count` runs of `rows x columns` elements, at most a row for each lane, to `columns`
-/// results each. `lanes` has room for the lanes of every column.
+/// Reduces `count` runs of `rows x columns` elements, each one block at most, to `columns` results
+/// each. `lanes` has room for the lanes of every column.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
-pub(super) unsafe fn short(
+pub(super) unsafe fn runs(
     from: *const u8,
     to: *mut u8,
     lanes: *mut u8,
@@ -245,25 +245,52 @@ pub(super) unsafe fn short(
 ) {
     with_storage!(dtype, T => {
         let run = rows * columns;
+        let live = rows.min(LANES) * columns;
         // SAFETY: the caller gives so many elements, which do not overlap.
         let (from, to, lanes) = unsafe {
             (
                 std::slice::from_raw_parts(from.cast::<T>(), count * run),
                 std::slice::from_raw_parts_mut(to.cast::<T>(), count * columns),
-                std::slice::from_raw_parts_mut(lanes.cast::<T>(), run),
+                std::slice::from_raw_parts_mut(lanes.cast::<T>(), live),
             )
         };
         let identity = T::identity(kind);
         with_kind!(kind, T, combine => {
             for (from, to) in from.chunks_exact(run).zip(to.chunks_exact_mut(columns)) {
-                for (lane, &x) in lanes.iter_mut().zip(from) {
-                    *lane = combine(identity, x);
+                if columns == 1 {
+                    to[0] = row(from, identity, combine);
+                    continue;
                 }
+                lanes.fill(identity);
+                add_rows(lanes, from, 0, columns, combine);
                 join_all(lanes, columns, combine);
                 to.copy_from_slice(&lanes[..columns]);
             }
         });
     });
+}
+
+/// A row reduced in registers.
+#[inline(always)]
+fn row<T: Copy>(from: &[T], identity: T, combine: impl Fn(T, T) -> T) -> T {
+    let mut lanes = [identity; LANES];
+    let mut whole = from.chunks_exact(LANES);
+    for chunk in &mut whole {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = combine(*lane, x);
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(whole.remainder()) {
+        *lane = combine(*lane, x);
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] = combine(lanes[i], lanes[i + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
 }
 
 /// `into[k] = combine(into[k], from[k])` for `n` elements.

@@ -36,13 +36,14 @@ impl Loop {
         } else {
             0
         };
-        let slots = self.n_slots + usize::from(self.is_short());
+        let slots = self.n_slots + usize::from(self.runs() > 0);
         LoopScratch { per_thread: slots * self.slot_bytes + lanes, partial }
     }
 
-    /// Whether each lane of a reduction takes one element at most.
-    fn is_short(&self) -> bool {
-        !self.folds.is_empty() && (1..=LANES).contains(&self.reduced()) && self.r_outer.is_empty()
+    /// How many whole reductions a tile holds.
+    fn runs(&self) -> usize {
+        let whole = !self.folds.is_empty() && self.n_blocks() == 1 && self.r_outer.is_empty();
+        if whole { self.tile / (self.reduced() * self.columns()).max(1) } else { 0 }
     }
 
     fn lane_bytes(&self, dtype: DType) -> usize {
@@ -157,7 +158,7 @@ struct Bodies {
     run: unsafe fn(&Instruction, &[*mut u8], usize),
     add: unsafe fn(*mut u8, *const u8, DType, Reduction, usize, usize, usize),
     join: unsafe fn(*mut u8, DType, Reduction, usize, usize),
-    short: unsafe fn(*const u8, *mut u8, *mut u8, DType, Reduction, [usize; 3]),
+    runs: unsafe fn(*const u8, *mut u8, *mut u8, DType, Reduction, [usize; 3]),
 }
 
 impl Bodies {
@@ -168,17 +169,17 @@ impl Bodies {
                 run: avx512::run,
                 add: avx512::add,
                 join: avx512::join,
-                short: avx512::short,
+                runs: avx512::runs,
             },
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => {
-                Bodies { run: avx2::run, add: avx2::add, join: avx2::join, short: avx2::short }
+                Bodies { run: avx2::run, add: avx2::add, join: avx2::join, runs: avx2::runs }
             }
             _ => Bodies {
                 run: portable::run,
                 add: portable::add,
                 join: portable::join,
-                short: portable::short,
+                runs: portable::runs,
             },
         }
     }
@@ -222,7 +223,7 @@ macro_rules! bodies {
             }
 
             $(#[$attribute])*
-            pub(super) unsafe fn short(
+            pub(super) unsafe fn runs(
                 from: *const u8,
                 to: *mut u8,
                 lanes: *mut u8,
@@ -231,7 +232,7 @@ macro_rules! bodies {
                 [count, rows, columns]: [usize; 3],
             ) {
                 // SAFETY: the caller's promise.
-                unsafe { fold::short(from, to, lanes, dtype, kind, count, rows, columns) }
+                unsafe { fold::runs(from, to, lanes, dtype, kind, count, rows, columns) }
             }
         }
     };
@@ -325,7 +326,7 @@ impl Run<'_> {
         };
         let mut offset = body.n_slots * body.slot_bytes;
         let results = private.wrapping_add(offset);
-        offset += usize::from(body.is_short()) * body.slot_bytes;
+        offset += usize::from(body.runs() > 0) * body.slot_bytes;
         for (address, fold) in lanes.iter_mut().zip(&body.folds) {
             *address = private.wrapping_add(offset);
             offset += body.lane_bytes(fold.dtype);
@@ -335,36 +336,24 @@ impl Run<'_> {
         let last = (first + FOLD_BLOCK).min(reduced);
         // A reduction of nothing is the identity.
         let live = (last - first).clamp(1, LANES);
-        let one_run = body.r_outer.is_empty();
-        let several = if partition.r_tasks == 1 && one_run && reduced > 0 {
-            (body.tile / (reduced * columns).max(1)).max(1)
-        } else {
-            1
+        let several = match reduced {
+            0 => 0,
+            _ => body.runs(),
         };
         let rows = (body.tile / columns).max(1);
         let rows = if rows >= LANES { rows / LANES * LANES } else { rows };
-        for o in (o..o_end).step_by(several) {
-            let no = several.min(o_end - o);
-            if no > 1 {
+        for o in (o..o_end).step_by(several.max(1)) {
+            if several > 0 {
+                let no = several.min(o_end - o);
                 let region = Region { outer, r_outer: 0, o, r: 0, i, no, nr: reduced, ni: columns };
-                // SAFETY: the regions of a task partition its own part of the space.
-                unsafe { self.tile(&region, registers, private, filled) };
+                // SAFETY: the regions of a task partition its own part of the space; the slot of
+                // results has room for a tile.
+                unsafe {
+                    self.tile(&region, registers, private, filled);
+                    let kept = Region { nr: 1, ..region };
+                    self.fold_runs(lanes, registers, results, reduced, &kept);
+                }
                 filled = filled.max(region.elements());
-                if body.is_short() {
-                    let region = Region { nr: 1, ..region };
-                    // SAFETY: the slot of results has room for a tile; regions as above.
-                    unsafe { self.short(lanes, registers, results, reduced, &region) };
-                    continue;
-                }
-                for k in 0..no {
-                    let skip = k * reduced * columns;
-                    // SAFETY: the regions of a task partition its own part of the space.
-                    unsafe {
-                        self.clear(lanes, live, columns);
-                        self.accumulate(lanes, registers, skip, 0, reduced, columns);
-                        self.finish(lanes, live, outer, o + k, i, columns, block);
-                    }
-                }
                 continue;
             }
             // SAFETY: the regions of a task partition its own part of the space.
@@ -378,7 +367,7 @@ impl Run<'_> {
                 // SAFETY: the regions of a task partition its own part of the space.
                 unsafe {
                     self.tile(&region, registers, private, filled);
-                    self.accumulate(lanes, registers, 0, at, nr, columns);
+                    self.accumulate(lanes, registers, at, nr, columns);
                 }
                 filled = filled.max(region.elements());
                 at += nr;
@@ -485,18 +474,17 @@ impl Run<'_> {
         }
     }
 
-    /// Adds `rows` of the folded registers, which start `skip` elements into them.
+    /// Adds `rows` of the folded registers.
     unsafe fn accumulate(
         &self,
         lanes: &[*mut u8],
         registers: &[*mut u8],
-        skip: usize,
         first: usize,
         rows: usize,
         columns: usize,
     ) {
         for (&lanes, fold) in lanes.iter().zip(&self.body.folds) {
-            let from = registers[fold.register as usize].wrapping_add(skip * fold.dtype.size());
+            let from = registers[fold.register as usize].cast_const();
             // SAFETY: the tile holds the rows, and the lanes are separate memory.
             unsafe {
                 (self.bodies.add)(lanes, from, fold.dtype, fold.kind, first, rows, columns);
@@ -504,8 +492,8 @@ impl Run<'_> {
         }
     }
 
-    /// Reduces several short runs of the folded registers and writes their results.
-    unsafe fn short(
+    /// Reduces whole runs of the folded registers and writes their results.
+    unsafe fn fold_runs(
         &self,
         lanes: &[*mut u8],
         registers: &[*mut u8],
@@ -522,7 +510,7 @@ impl Run<'_> {
             // SAFETY: the tile holds the runs, the lanes a run, and the results are fewer than
             // the tile's elements; every task writes its own places.
             unsafe {
-                (self.bodies.short)(from, results, lanes, fold.dtype, fold.kind, extents);
+                (self.bodies.runs)(from, results, lanes, fold.dtype, fold.kind, extents);
                 match size {
                     1 => scatter::<u8>(results, to, &fold.walk, region),
                     4 => scatter::<u32>(results, to, &fold.walk, region),
@@ -644,6 +632,20 @@ impl Region {
             && (self.no == 1 || walk.o == (self.nr * self.ni) as isize)
     }
 
+    /// Extents and strides of a walk in the order of a tile, the innermost of more than one
+    /// element last.
+    #[inline(always)]
+    fn nested(&self, walk: &Walk) -> [(usize, isize); 3] {
+        let one = (1, 0);
+        let (o, r, i) = ((self.no, walk.o), (self.nr, walk.r), (self.ni, walk.i));
+        match (self.nr, self.ni) {
+            (1, 1) => [one, one, o],
+            (_, 1) => [one, o, r],
+            (1, _) => [one, o, i],
+            _ => [o, r, i],
+        }
+    }
+
     /// Calls `f(position in the tile, offset in the walk)` for every element.
     #[inline(always)]
     fn each(&self, walk: &Walk, mut f: impl FnMut(usize, isize)) {
@@ -681,20 +683,21 @@ unsafe fn gather<T: Copy>(from: *const u8, to: *mut u8, walk: &Walk, region: &Re
             }
             return;
         }
+        let [outer, (rows, row), (n, step)] = region.nested(walk);
         let mut to = to;
-        for o in 0..region.no as isize {
-            for r in 0..region.nr as isize {
-                let row = from.offset(o * walk.o + r * walk.r);
-                match walk.i {
-                    1 => std::ptr::copy_nonoverlapping(row, to, region.ni),
-                    0 => std::slice::from_raw_parts_mut(to, region.ni).fill(*row),
-                    stride => {
-                        for i in 0..region.ni {
-                            *to.add(i) = *row.offset(i as isize * stride);
+        for o in 0..outer.0 as isize {
+            for r in 0..rows as isize {
+                let from = from.offset(o * outer.1 + r * row);
+                match step {
+                    1 => std::ptr::copy_nonoverlapping(from, to, n),
+                    0 => std::slice::from_raw_parts_mut(to, n).fill(*from),
+                    _ => {
+                        for i in 0..n {
+                            *to.add(i) = *from.offset(i as isize * step);
                         }
                     }
                 }
-                to = to.add(region.ni);
+                to = to.add(n);
             }
         }
     }
@@ -709,17 +712,18 @@ unsafe fn scatter<T: Copy>(from: *const u8, to: *mut u8, walk: &Walk, region: &R
             let n = region.no * region.nr * region.ni;
             return std::ptr::copy_nonoverlapping(from, to, n);
         }
-        for o in 0..region.no as isize {
-            for r in 0..region.nr as isize {
-                let row = to.offset(o * walk.o + r * walk.r);
-                if walk.i == 1 {
-                    std::ptr::copy_nonoverlapping(from, row, region.ni);
+        let [outer, (rows, row), (n, step)] = region.nested(walk);
+        for o in 0..outer.0 as isize {
+            for r in 0..rows as isize {
+                let to = to.offset(o * outer.1 + r * row);
+                if step == 1 {
+                    std::ptr::copy_nonoverlapping(from, to, n);
                 } else {
-                    for i in 0..region.ni {
-                        *row.offset(i as isize * walk.i) = *from.add(i);
+                    for i in 0..n {
+                        *to.offset(i as isize * step) = *from.add(i);
                     }
                 }
-                from = from.add(region.ni);
+                from = from.add(n);
             }
         }
     }
