@@ -314,13 +314,13 @@ impl Bound<'_> {
     }
 
     unsafe fn product<T: Float>(&self, step: &Step, scratch: *mut u8) {
-        let Kernel::Product { product, a, a_offset, b, b_offset, c, .. } = &step.kernel else {
+        let Kernel::Product { prepared, a, a_offset, b, b_offset, c, .. } = &step.kernel else {
             return;
         };
         let a = self.address(*a).cast::<T>().wrapping_offset(*a_offset);
         let b = self.address(*b).cast::<T>().wrapping_offset(*b_offset);
         // SAFETY: views lie inside their buffers, and the result's buffer is its own.
-        unsafe { product.run(self.pool, a, b, self.address(*c).cast(), scratch) };
+        unsafe { prepared.run(self.pool, a, b, self.address(*c).cast(), scratch) };
     }
 
     unsafe fn convolution<T: Float>(&self, step: &Step, scratch: *mut u8) {

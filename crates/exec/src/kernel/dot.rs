@@ -44,13 +44,14 @@ pub struct Product {
 }
 
 impl Product {
+    /// How the products are done on this pool.
+    pub fn prepare<T: Float>(&self, pool: &Pool) -> Prepared {
+        Prepared((!self.is_empty()).then(|| Plan::new::<T>(self, pool)))
+    }
+
     /// Bytes of scratch that [`Product::run`] needs on this pool.
     pub fn scratch_bytes<T: Float>(&self, pool: &Pool) -> usize {
-        if self.is_empty() {
-            return 0;
-        }
-        let plan = Plan::new::<T>(self, pool);
-        (plan.partial_elements() + pool.threads() * plan.slot_elements()) * size_of::<T>() + 64
+        self.prepare::<T>(pool).scratch_bytes::<T>(pool)
     }
 
     /// Computes the products.
@@ -67,18 +68,45 @@ impl Product {
         c: *mut T,
         scratch: *mut u8,
     ) {
-        if self.is_empty() {
-            return;
-        }
-        let plan = Plan::new::<T>(self, pool);
-        let (a, b) = if plan.swapped { (b, a) } else { (a, b) };
-        let work = Work { plan: &plan, pool, a, b, c, scratch: align::<T>(scratch) };
-        // SAFETY: passed on from the caller; `Plan` only reorders the same index sets.
-        unsafe { work.run() }
+        // SAFETY: passed on from the caller.
+        unsafe { self.prepare::<T>(pool).run(pool, a, b, c, scratch) }
     }
 
     fn is_empty(&self) -> bool {
         self.m == 0 || self.n == 0 || self.batch.iter().any(|d| d.extent == 0)
+    }
+}
+
+/// Products with the way they are done on a pool, for many runs.
+#[derive(Debug, Clone)]
+pub struct Prepared(Option<Plan>);
+
+impl Prepared {
+    /// Bytes of scratch that [`Prepared::run`] needs.
+    pub fn scratch_bytes<T: Float>(&self, pool: &Pool) -> usize {
+        self.0.as_ref().map_or(0, |plan| {
+            let slots = pool.threads() * plan.slot_elements();
+            (plan.partial_elements() + slots) * size_of::<T>() + 64
+        })
+    }
+
+    /// Computes the products, of the type and on the pool that they were prepared for.
+    ///
+    /// # Safety
+    /// As for [`Product::run`].
+    pub unsafe fn run<T: Float>(
+        &self,
+        pool: &Pool,
+        a: *const T,
+        b: *const T,
+        c: *mut T,
+        scratch: *mut u8,
+    ) {
+        let Some(plan) = &self.0 else { return };
+        let (a, b) = if plan.swapped { (b, a) } else { (a, b) };
+        let work = Work { plan, pool, a, b, c, scratch: align::<T>(scratch) };
+        // SAFETY: passed on from the caller; `Plan` only reorders the same index sets.
+        unsafe { work.run() }
     }
 }
 

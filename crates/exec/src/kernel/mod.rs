@@ -18,7 +18,7 @@ mod team;
 mod testing;
 
 pub use convolution::Convolution;
-pub use dot::{Batch, Product};
+pub use dot::{Batch, Prepared, Product};
 pub use math::Math;
 pub use pool::Pool;
 pub use simd::{Float, Isa};

@@ -153,10 +153,10 @@ fn scratch(kernel: &Kernel, pool: &Pool) -> usize {
             let memory = body.scratch();
             memory.per_thread * pool.threads() + memory.partial
         }
-        Kernel::Product { product, dtype, .. } => float(
+        Kernel::Product { prepared, dtype, .. } => float(
             *dtype,
-            || product.scratch_bytes::<f32>(pool),
-            || product.scratch_bytes::<f64>(pool),
+            || prepared.scratch_bytes::<f32>(pool),
+            || prepared.scratch_bytes::<f64>(pool),
         ),
         Kernel::Convolution { dtype, .. } => {
             float(*dtype, || convolution::<f32>(kernel, pool), || convolution::<f64>(kernel, pool))

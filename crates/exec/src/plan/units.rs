@@ -9,7 +9,7 @@ use crate::kernel::{Convolution, Pool};
 use crate::loops::{LoopBuilder, TileOp};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use thalweg_graph::{Array, ConvolutionWindow, Graph, Op, Reduction, TensorType, Value};
+use thalweg_graph::{Array, ConvolutionWindow, DType, Graph, Op, Reduction, TensorType, Value};
 
 /// What a unit of a loop does with the value that it computes.
 #[derive(Clone, Debug)]
@@ -381,9 +381,14 @@ impl<'g> Units<'g> {
                         .expect("summed axes are neighbours in both copies")
                 });
                 let c = self.place(value);
+                let dtype = node.types[0].dtype;
                 let kernel = Kernel::Product {
+                    prepared: match dtype {
+                        DType::F64 => product.prepare::<f64>(pool),
+                        _ => product.prepare::<f32>(pool),
+                    },
                     product,
-                    dtype: node.types[0].dtype,
+                    dtype,
                     a: a.buffer,
                     a_offset: a.offset,
                     b: b.buffer,

@@ -20,7 +20,7 @@ const LINE: usize = 16;
 const LANES: f64 = 16.0;
 
 /// A dimension of the rows: the matrix's own, or a batch dimension along which `b` is shared.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct RowDim {
     pub(super) extent: usize,
     pub(super) a: isize,
@@ -28,6 +28,7 @@ pub(super) struct RowDim {
 }
 
 /// How a product is carried out: roles, folded dimensions and the cut into tasks.
+#[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) swapped: bool,
     /// Row dimensions, outermost first.
