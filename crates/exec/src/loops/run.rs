@@ -73,8 +73,10 @@ impl Loop {
             return;
         }
         let memory = self.scratch();
+        let partition = Partition::of(self, pool.threads());
         let run = Run {
             body: self,
+            one_o: partition.o_step == 1,
             loads: self
                 .loads
                 .iter()
@@ -88,7 +90,6 @@ impl Loop {
             bodies: Bodies::of(pool.isa()),
             partial: scratch.wrapping_add(memory.per_thread * pool.threads()),
         };
-        let partition = Partition::of(self, pool.threads());
         let start = Shared(scratch);
         let shared = &run;
         pool.for_each_slot(partition.tasks(), |slot, index| {
@@ -150,6 +151,8 @@ struct Run<'a> {
     stores: Vec<*mut u8>,
     folds: Vec<*mut u8>,
     bodies: Bodies,
+    /// Whether a task has one place along `o`.
+    one_o: bool,
     partial: *mut u8,
 }
 
@@ -404,8 +407,9 @@ impl Run<'_> {
             if let TileOp::Load(index) = instruction.op {
                 let load = &body.loads[index as usize];
                 let walk = &load.walk;
-                let constant =
-                    walk.o == 0 && walk.r == 0 && walk.r_outer.iter().all(|&stride| stride == 0);
+                let constant = (walk.o == 0 || self.one_o)
+                    && walk.r == 0
+                    && walk.r_outer.iter().all(|&stride| stride == 0);
                 if constant && n <= filled {
                     continue;
                 }
@@ -667,11 +671,12 @@ unsafe fn gather<T: Copy>(from: *const u8, to: *mut u8, walk: &Walk, region: &Re
     let (from, to) = (from.cast::<T>(), to.cast::<T>());
     // SAFETY: the caller gives a source that holds the walk and a tile with room for the region.
     unsafe {
-        if walk.o == 0 && walk.r == 0 && walk.i == 0 {
+        let (still_o, still_r) = (region.no == 1 || walk.o == 0, region.nr == 1 || walk.r == 0);
+        if still_o && still_r && (region.ni == 1 || walk.i == 0) {
             let n = region.no * region.nr * region.ni;
             return std::slice::from_raw_parts_mut(to, n).fill(*from);
         }
-        if walk.o == 0 && walk.r == 0 && walk.i == 1 {
+        if still_o && still_r && walk.i == 1 {
             // One row again and again: what is filled doubles, so the copies are few and long.
             let n = region.no * region.nr * region.ni;
             std::ptr::copy_nonoverlapping(from, to, region.ni);
