@@ -157,6 +157,7 @@ fn convolutions(bench: &Bench) {
         stride: [1, 1],
         padding: [(1, 1), (1, 1)],
         dilation: [1, 1],
+        folded: [1, 1],
     };
     let sized = |extent: usize, cin: usize, cout: usize| Convolution {
         h: extent,

@@ -386,6 +386,9 @@ pub struct ConvolutionWindow {
     pub lhs_population: bool,
     /// Whether the second operand has a population axis.
     pub rhs_population: bool,
+    /// Members that batching has folded into the input and the output channels of a group. The
+    /// order of a sum does not depend on them.
+    pub folded: [usize; 2],
 }
 
 impl ConvolutionWindow {
@@ -397,6 +400,7 @@ impl ConvolutionWindow {
         groups: 1,
         lhs_population: false,
         rhs_population: false,
+        folded: [1, 1],
     };
 
     /// Whether the result has a population axis.

@@ -197,4 +197,7 @@ fn convolution_attributes(window: &ConvolutionWindow, add: &mut Add<'_>) {
     if window.has_population() {
         add("population", &(window.lhs_population, window.rhs_population));
     }
+    if window.folded != plain.folded {
+        add("folded", &window.folded);
+    }
 }

@@ -89,6 +89,7 @@ fn op(numbers: &mut Numbers, operands: &[Tensor<'_>]) -> Op {
         groups: numbers.size(),
         lhs_population: numbers.below(2) == 0,
         rhs_population: numbers.below(2) == 0,
+        folded: [1, 1],
     };
     let sliding = |numbers: &mut Numbers| Window {
         size: numbers.sizes(rank),

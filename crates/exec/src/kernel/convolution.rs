@@ -61,6 +61,9 @@ pub struct Convolution {
     pub padding: [(usize, usize); 2],
     /// Step between the kernel's taps, by row and column; at least 1.
     pub dilation: [usize; 2],
+    /// Members of an outer population among the input, and among the output channels: their
+    /// number does not change the order of a sum.
+    pub folded: [usize; 2],
 }
 
 impl Convolution {
@@ -189,6 +192,11 @@ impl Convolution {
             high: self.padding[axis].1,
             dilation: self.dilation[axis],
         }
+    }
+
+    /// Input and output channels of one member.
+    fn own_channels(&self) -> [usize; 2] {
+        [self.cin / self.folded[0].max(1), self.cout / self.folded[1].max(1)]
     }
 
     /// Every channel is its own group, with one output each.

@@ -467,6 +467,7 @@ impl<'g> Units<'g> {
             stride: window.stride,
             padding: window.padding,
             dilation: window.dilation,
+            folded: window.folded,
         };
         let kernel = Kernel::Convolution {
             pass,

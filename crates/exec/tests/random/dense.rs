@@ -65,6 +65,7 @@ fn convolution<'b>(grower: &Grower<'b>, numbers: &mut Numbers) -> Vec<Tensor<'b>
         groups,
         lhs_population: numbers.once_in(3),
         rhs_population: numbers.once_in(3),
+        folded: [1, 1],
     };
     let members = numbers.pick(&[1, 2, 3, 0]);
     let kernel = [numbers.pick(&[1, 2, 3, 5]), numbers.pick(&[1, 2, 3, 4])];

@@ -53,6 +53,16 @@ enum Fold {
 }
 
 impl Fold {
+    /// The window of an operation whose channels hold so many members more.
+    fn window(self, window: ConvolutionWindow, members: usize) -> ConvolutionWindow {
+        let [input, output] = window.folded;
+        let folded = match self {
+            Fold::Output => [input, output * members],
+            Fold::KernelInput | Fold::Input => [input * members, output],
+        };
+        ConvolutionWindow { folded, ..window }
+    }
+
     fn axis(self, rank: usize) -> usize {
         match self {
             Fold::Output | Fold::Input => rank - 1,
@@ -158,10 +168,11 @@ fn keeps_batch<'b>(
     window: ConvolutionWindow,
     extents: [usize; 2],
 ) -> Tensor<'b> {
-    let emit = |lhs: (Tensor<'b>, bool), rhs: (Tensor<'b>, bool)| {
+    let emit_in = |window, lhs: (Tensor<'b>, bool), rhs: (Tensor<'b>, bool)| {
         let window = ConvolutionWindow { lhs_population: lhs.1, rhs_population: rhs.1, ..window };
         rule.emit_one((kind.op)(window, extents), &[lhs.0, rhs.0])
     };
+    let emit = |lhs, rhs| emit_in(window, lhs, rhs);
     let (size, groups) = (rule.size, window.groups);
     let (x, w) = (first.tensor, second.tensor);
     let left = Axes { members: first.batched, population: window.lhs_population };
@@ -190,7 +201,8 @@ fn keeps_batch<'b>(
         (true, true, false, true) => {
             let population = w.shape()[1];
             let folded = fold(w, 1, kind.second.0, groups);
-            let result = emit((x, true), (folded, true));
+            let window = kind.second.0.window(window, population);
+            let result = emit_in(window, (x, true), (folded, true));
             unfold(result, population, 1, kind.second.1, groups)
         }
         (true, false, true, _) => {
@@ -200,7 +212,9 @@ fn keeps_batch<'b>(
         }
         (false, true, true, _) => {
             let folded = fold(w, 0, kind.second.0, groups);
-            unfold(emit((x, true), (folded, true)), size, 0, kind.second.1, groups)
+            let window = kind.second.0.window(window, size);
+            let result = emit_in(window, (x, true), (folded, true));
+            unfold(result, size, 0, kind.second.1, groups)
         }
         (true, true, true, _) => {
             let population = x.shape()[1];
@@ -218,11 +232,12 @@ pub(super) fn weight_gradient<'b>(
     window: ConvolutionWindow,
     kernel: [usize; 2],
 ) -> Tensor<'b> {
-    let emit = |lhs: (Tensor<'b>, bool), rhs: (Tensor<'b>, bool)| {
+    let emit_in = |window, lhs: (Tensor<'b>, bool), rhs: (Tensor<'b>, bool)| {
         let window = ConvolutionWindow { lhs_population: lhs.1, rhs_population: rhs.1, ..window };
         let op = Op::ConvolutionWeightGradient { window, kernel };
         rule.emit_one(op, &[lhs.0, rhs.0])
     };
+    let emit = |lhs, rhs| emit_in(window, lhs, rhs);
     let (size, groups) = (rule.size, window.groups);
     let (x, dy) = (first.tensor, second.tensor);
     let left = Axes { members: first.batched, population: window.lhs_population };
@@ -240,25 +255,29 @@ pub(super) fn weight_gradient<'b>(
         // Members of `dy` alone beside a population of `x`.
         (false, true, true, population) => {
             let folded = fold(dy, 0, Fold::Output, groups);
-            let result = emit((x, true), (folded, population));
+            let window = Fold::Output.window(window, size);
+            let result = emit_in(window, (x, true), (folded, population));
             unfold(result, size, 0, Fold::Output, groups)
         }
         // Members of `x` alone beside a population of `dy`.
         (true, false, population, true) => {
             let folded = fold(x, 0, Fold::Input, groups);
-            let result = emit((folded, population), (dy, true));
+            let window = Fold::Input.window(window, size);
+            let result = emit_in(window, (folded, population), (dy, true));
             unfold(result, size, 0, Fold::KernelInput, groups)
         }
         (true, true, true, false) => {
             let population = x.shape()[1];
             let folded = fold(x, 1, Fold::Input, groups);
-            let result = emit((folded, true), (dy, true));
+            let window = Fold::Input.window(window, population);
+            let result = emit_in(window, (folded, true), (dy, true));
             unfold(result, population, 1, Fold::KernelInput, groups)
         }
         (true, true, false, true) => {
             let population = dy.shape()[1];
             let folded = fold(dy, 1, Fold::Output, groups);
-            let result = emit((x, true), (folded, true));
+            let window = Fold::Output.window(window, population);
+            let result = emit_in(window, (x, true), (folded, true));
             unfold(result, population, 1, Fold::Output, groups)
         }
         (false, false, ..) => unreachable!("an operand is batched"),

@@ -69,6 +69,7 @@ fn convolutions() {
             groups: 2,
             lhs_population: lhs,
             rhs_population: rhs,
+            folded: [1, 1],
         };
         let with = |population: bool, shape: [usize; 4]| {
             if population { [&[2], &shape[..]].concat() } else { shape.to_vec() }

@@ -39,6 +39,7 @@ fn convolutions(images: usize, channels: [usize; 2], groups: usize, population: 
         groups,
         lhs_population,
         rhs_population,
+        folded: [1, 1],
     };
     let [inputs, outputs] = channels;
     let (x, w) = ([images, 6, 5, inputs], [3, 2, inputs / groups, outputs]);

@@ -175,6 +175,7 @@ fn random_convolution(draws: &mut Draws) -> Convolution {
             (draws.between(0, 3), draws.between(0, 3)),
         ],
         dilation: [draws.between(1, 2), draws.between(1, 2)],
+        folded: [1, 1],
     }
 }
 
@@ -192,6 +193,7 @@ fn plain(n: usize, extent: usize, cin: usize, cout: usize) -> Convolution {
         stride: [1, 1],
         padding: [(1, 1), (1, 1)],
         dilation: [1, 1],
+        folded: [1, 1],
     }
 }
 

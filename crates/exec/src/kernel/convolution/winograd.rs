@@ -68,7 +68,7 @@ impl Winograd {
             weights: WeightStrides { channel: it.cout as isize, column: 1, member: 9 * size },
             taps: std::array::from_fn(|tap| tap * size),
         }
-        .finish(it)
+        .finish(it, it.own_channels())
     }
 
     /// The gradient by the input, if this is the way to do it: the gradient by the output
@@ -78,6 +78,7 @@ impl Winograd {
         source_shared: bool,
         weights_shared: bool,
     ) -> Option<Self> {
+        let own = it.own_channels();
         let low = [2 - it.padding[0].0 as isize, 2 - it.padding[1].0 as isize];
         let size = it.cin * it.cout;
         Self {
@@ -90,11 +91,12 @@ impl Winograd {
             weights: WeightStrides { channel: 1, column: it.cout as isize, member: 9 * size },
             taps: std::array::from_fn(|tap| (8 - tap) * size),
         }
-        .finish(it)
+        .finish(it, [own[1], own[0]])
     }
 
-    fn finish(self, it: &Convolution) -> Option<Self> {
-        let fits = is_minimal(it) && pays(self.source.channels, self.columns, self.output);
+    /// `own`: channels of the sum and of the output, without folded members.
+    fn finish(self, it: &Convolution, own: [usize; 2]) -> Option<Self> {
+        let fits = is_minimal(it) && pays(own, self.output);
         let outputs = self.population * it.n * self.columns;
         (fits && outputs > 0 && !self.output.contains(&0)).then_some(self)
     }
@@ -122,7 +124,7 @@ pub(super) fn is_minimal(it: &Convolution) -> bool {
 
 /// Whether fewer products outweigh the transforms. Counts are vector operations for a tile; the
 /// shares are what was measured of either way's products.
-pub(super) fn pays(depth: usize, columns: usize, output: [usize; 2]) -> bool {
+pub(super) fn pays([depth, columns]: [usize; 2], output: [usize; 2]) -> bool {
     let vectors = |channels: usize| channels.div_ceil(LANES) as f64;
     let tiles = output.map(|extent| extent.div_ceil(2));
     let waste = (4 * tiles[0] * tiles[1]) as f64 / (output[0] * output[1]).max(1) as f64;

@@ -62,11 +62,9 @@ impl WeightTiles {
         source_shared: bool,
         gradient_shared: bool,
     ) -> Option<Self> {
-        let output = it.output_extent();
-        let fits = is_minimal(it)
-            && it.cin * it.cout <= MOST_CHANNELS
-            && it.cin > 8
-            && pays(it.cin, it.cout, output);
+        let (output, own) = (it.output_extent(), it.own_channels());
+        let fits =
+            is_minimal(it) && own[0] * own[1] <= MOST_CHANNELS && own[0] > 8 && pays(own, output);
         let low = [it.padding[0].0 as isize, it.padding[1].0 as isize];
         (fits && it.population * it.n > 0).then(|| Self {
             population: it.population,
