@@ -12,6 +12,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import adaptive_surface
 import numpy
 
 HERE = Path(__file__).parent
@@ -69,6 +70,13 @@ WORKLOADS = {
         "1.2 x the best",
     ),
     "gpt-hvp": ("the same: one HVP", ["torch", "torch-func", "jax"], "2 x the best"),
+    "surface-exact": (
+        "surface of ResNet-20 on 2,000 images, exact: 64 points",
+        ["surface-loop"],
+        "4 x",
+    ),
+    "surface-exact-8": ("the same of width 8", ["surface-loop"], ""),
+    "surface-exact-short": ("the same on 256 images: 16 points", ["surface-loop"], ""),
     "plan-resnet-step": ("plan of the ResNet-20 training step", ["jax-plan"], "10 x"),
     "plan-resnet-hvp": ("plan of the ResNet-20 HVP", ["jax-plan"], "10 x"),
     "plan-gpt-step": ("plan of the GPT training step", ["jax-plan"], "10 x"),
@@ -245,9 +253,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--worker", required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    unknown = [name for name in arguments.workloads if name not in WORKLOADS]
+    known = [*WORKLOADS, adaptive_surface.NAME]
+    unknown = [name for name in arguments.workloads if name not in known]
     if unknown:
-        parser.error(f"workload {unknown[0]!r}: not one of {', '.join(WORKLOADS)}")
+        parser.error(f"workload {unknown[0]!r}: not one of {', '.join(known)}")
     chosen = arguments.workloads or (QUICK if arguments.quick else list(WORKLOADS))
     rounds = 3 if arguments.quick else arguments.rounds
     threads = os.cpu_count()
@@ -274,6 +283,12 @@ def main():
     rows = []
     with open(out / "log.txt", "w") as log:
         for name in chosen:
+            if name == adaptive_surface.NAME:
+                row = adaptive_surface.measure(arguments.worker, threads, Side, log)
+                rows.append(row)
+                print(adaptive_surface.shown(row), flush=True)
+                (out / "results.json").write_text(json.dumps(about | {"rows": rows}, indent=1))
+                continue
             row = measure(name, arguments.worker, threads, rounds, peak, log)
             rows.append(row)
             print(shown(row), flush=True)

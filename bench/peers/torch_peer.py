@@ -374,4 +374,5 @@ def maml(variant, workload, network, start, inputs):
     return run, lambda value: result(state["p"], loss=value)
 
 
-protocol.serve(build)
+if __name__ == "__main__":
+    protocol.serve(build)

@@ -1,6 +1,7 @@
 //! Graphs and inputs that the benchmarks share.
 
 pub mod peak;
+pub mod surface;
 pub mod workload;
 
 use thalweg_array::{Array, DType};

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::Instant;
 use thalweg_array::{Array, DType};
 use thalweg_bench::peak::measure_peak;
+use thalweg_bench::surface::SurfaceWork;
 use thalweg_bench::workload::{Failure, Workload};
 use thalweg_exec::Executor;
 use thalweg_exec::kernel::Pool;
@@ -26,6 +27,16 @@ fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
+        ["prepare", name, threads, folder] if SurfaceWork::named(name).is_some() => {
+            surface_prepare(name, threads.parse()?, Path::new(folder))
+        }
+        ["run", name, threads, folder] if SurfaceWork::named(name).is_some() => {
+            surface_run(name, threads.parse()?, Path::new(folder))
+        }
+        ["flops", name] if SurfaceWork::named(name).is_some() => {
+            println!("{}", surface(name)?.flops()?);
+            Ok(())
+        }
         ["prepare", name, threads, folder] => prepare(name, threads.parse()?, Path::new(folder)),
         ["run", name, threads, folder] => run(name, threads.parse()?, Path::new(folder)),
         ["plan", name, threads, _] => plan(name, threads.parse()?),
@@ -65,6 +76,32 @@ fn run(name: &str, threads: usize, folder: &Path) -> Result<(), Failure> {
     }
     println!("{}", resident_peak());
     Ok(())
+}
+
+fn surface(name: &str) -> Result<SurfaceWork, Failure> {
+    SurfaceWork::named(name).ok_or_else(|| format!("surface {name:?}: there is none").into())
+}
+
+fn surface_prepare(name: &str, threads: usize, folder: &Path) -> Result<(), Failure> {
+    let work = surface(name)?;
+    write(&folder.join("inputs.npz"), &work.named_inputs()?)?;
+    let reference = work.with_losses(threads, DType::F64, |losses| losses())?;
+    write(&folder.join("reference.npz"), &[("losses".to_owned(), reference)])
+}
+
+fn surface_run(name: &str, threads: usize, folder: &Path) -> Result<(), Failure> {
+    surface(name)?.with_losses(threads, DType::F32, |losses| {
+        write(&folder.join("thalweg.npz"), &[("losses".to_owned(), losses()?)])?;
+        println!("ready");
+        for line in stdin().lock().lines() {
+            line?;
+            let start = Instant::now();
+            losses()?;
+            answer(start)?;
+        }
+        println!("{}", resident_peak());
+        Ok(())
+    })
 }
 
 fn plan(name: &str, threads: usize) -> Result<(), Failure> {

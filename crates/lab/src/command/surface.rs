@@ -69,13 +69,7 @@ pub struct SurfaceSettings {
     /// Pairs of directions.
     pub pairs: usize,
     /// `auto`, `exact`, or a number.
-    #[serde(default = "exact")]
     pub tolerance: String,
-}
-
-/// What there was before there were tolerances.
-fn exact() -> String {
-    Effort::Exact.to_string()
 }
 
 /// `study.toml` of `surface`.

@@ -21,9 +21,11 @@ const PASSES: usize = 4;
 /// Points that are held out of an interpolation to judge it.
 const HELD_OUT: usize = 39;
 
-/// The share of held-out points of which the error of interpolation is to be within the bound, and
-/// within the tolerance that of one more half of the others.
+/// The share of held-out points of which the error of interpolation is to be within the bound.
 const QUANTILE: f64 = 0.9;
+
+/// The share of all points that interpolation may leave off by more than the tolerance.
+const BEYOND: f64 = 0.05;
 
 /// A plane's points, as far as they are known.
 pub(super) struct Refinement<'a> {
@@ -48,6 +50,8 @@ pub(super) struct HeldOut {
     pub(super) points: usize,
     /// How many of them were off by more than the tolerance.
     pub(super) beyond: usize,
+    /// The share of all points that were interpolated when these were drawn among them.
+    share: f64,
     /// What the indicator of a point is multiplied by to bound its error, in tolerances.
     pub(super) factor: f64,
 }
@@ -55,7 +59,7 @@ pub(super) struct HeldOut {
 impl HeldOut {
     /// Whether few enough are off.
     pub(super) fn passes(&self) -> bool {
-        self.beyond as f64 <= (1.0 - QUANTILE) / 2.0 * (self.points + 1) as f64
+        self.beyond as f64 * self.share <= BEYOND * (self.points + 1) as f64
     }
 }
 
@@ -177,7 +181,8 @@ impl<'a> Refinement<'a> {
             0 => 0.0,
             n => ratios[rank.clamp(1, n) - 1],
         };
-        Ok(HeldOut { points: chosen.len(), beyond, factor })
+        let share = free.len() as f64 / self.lattice.points() as f64;
+        Ok(HeldOut { points: chosen.len(), beyond, share, factor })
     }
 
     /// The error of interpolation at a point that was not evaluated.
