@@ -31,9 +31,9 @@ class Block(nn.Module):
 
 
 class ResNet20(nn.Module):
-    def __init__(self, norm):
+    def __init__(self, norm, channels=3):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.conv1 = nn.Conv2d(channels, 16, 3, 1, 1, bias=False)
         self.bn1 = norm(16)
         inner = 16
         for number, (width, stride) in enumerate([(16, 1), (32, 2), (64, 2)]):
@@ -295,4 +295,5 @@ def maml(variant, workload, network, start, inputs):
     return run, lambda value: result(state["p"], loss=value)
 
 
-protocol.serve(build)
+if __name__ == "__main__":
+    protocol.serve(build)

@@ -40,7 +40,7 @@ enum Part {
 }
 
 /// Every workload.
-pub const WORKLOADS: [&str; 14] = [
+pub const WORKLOADS: [&str; 15] = [
     "mlp-step",
     "mlp-hvp",
     "resnet-loss",
@@ -54,6 +54,7 @@ pub const WORKLOADS: [&str; 14] = [
     "maml-1",
     "maml-5",
     "data-weights",
+    "data-weights-400",
     "data-weights-short",
 ];
 
@@ -133,7 +134,9 @@ impl Workload {
             }
             "maml-1" => maml(f, build("mlp hidden=40-40", &[1], 1)?, 1)?,
             "maml-5" => maml(f, build("mlp hidden=40-40", &[1], 1)?, 5)?,
+            // Branching by the cube root: trees of three levels.
             "data-weights" => data_weights(f, mlp()?, 2000, 13)?,
+            "data-weights-400" => data_weights(f, mlp()?, 400, 8)?,
             "data-weights-short" => data_weights(f, mlp()?, 100, 5)?,
             other => {
                 let known = WORKLOADS.join(", ");
