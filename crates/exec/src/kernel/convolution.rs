@@ -19,6 +19,7 @@ mod correlation;
 mod geometry;
 mod weight_gradient;
 
+use super::bounds::{self, Operand};
 use super::pool::Pool;
 use super::simd::Float;
 use correlation::Correlation;
@@ -93,7 +94,23 @@ impl Convolution {
     ) {
         if let Some(it) = Correlation::forward(self, x_shared, weights_shared) {
             // SAFETY: passed on from the caller.
-            unsafe { it.run(pool, x, weights, y, scratch) }
+            let kernel = || unsafe { it.run(pool, x, weights, y, scratch) };
+            let bytes = || self.forward_scratch_bytes::<T>(pool, x_shared);
+            bounds::within(
+                || {
+                    vec![
+                        Operand::dense(x, self.elements(Part::Input, x_shared), false),
+                        Operand::dense(
+                            weights,
+                            self.elements(Part::Weights, weights_shared),
+                            false,
+                        ),
+                        Operand::dense(y, self.elements(Part::Output, false), true),
+                        Operand::dense(scratch, bytes(), true),
+                    ]
+                },
+                kernel,
+            );
         }
     }
 
@@ -121,7 +138,23 @@ impl Convolution {
     ) {
         if let Some(it) = Correlation::input_gradient(self, dy_shared, weights_shared) {
             // SAFETY: passed on from the caller.
-            unsafe { it.run(pool, dy, weights, dx, scratch) }
+            let kernel = || unsafe { it.run(pool, dy, weights, dx, scratch) };
+            let bytes = || self.input_gradient_scratch_bytes::<T>(pool, dy_shared);
+            bounds::within(
+                || {
+                    vec![
+                        Operand::dense(dy, self.elements(Part::Output, dy_shared), false),
+                        Operand::dense(
+                            weights,
+                            self.elements(Part::Weights, weights_shared),
+                            false,
+                        ),
+                        Operand::dense(dx, self.elements(Part::Input, false), true),
+                        Operand::dense(scratch, bytes(), true),
+                    ]
+                },
+                kernel,
+            );
         }
     }
 
@@ -148,8 +181,31 @@ impl Convolution {
     ) {
         if let Some(it) = WeightGradient::new(self, x_shared, dy_shared) {
             // SAFETY: passed on from the caller.
-            unsafe { it.run(pool, x, dy, dw, scratch) }
+            let kernel = || unsafe { it.run(pool, x, dy, dw, scratch) };
+            let bytes = || self.weight_gradient_scratch_bytes::<T>(pool, x_shared);
+            bounds::within(
+                || {
+                    vec![
+                        Operand::dense(x, self.elements(Part::Input, x_shared), false),
+                        Operand::dense(dy, self.elements(Part::Output, dy_shared), false),
+                        Operand::dense(dw, self.elements(Part::Weights, false), true),
+                        Operand::dense(scratch, bytes(), true),
+                    ]
+                },
+                kernel,
+            );
         }
+    }
+
+    /// Elements of an operand, of one member if it is shared by all.
+    fn elements(&self, part: Part, shared: bool) -> usize {
+        let [oh, ow] = self.output_extent();
+        let one = match part {
+            Part::Input => self.n * self.h * self.w * self.cin,
+            Part::Weights => self.kh * self.kw * (self.cin / self.groups) * self.cout,
+            Part::Output => self.n * oh * ow * self.cout,
+        };
+        if shared { one } else { self.population * one }
     }
 
     /// One spatial axis.
@@ -168,6 +224,14 @@ impl Convolution {
     fn is_depthwise(&self) -> bool {
         self.groups > 1 && self.groups == self.cin && self.groups == self.cout
     }
+}
+
+/// An operand of a convolution.
+#[derive(Clone, Copy)]
+enum Part {
+    Input,
+    Weights,
+    Output,
 }
 
 #[cfg(test)]

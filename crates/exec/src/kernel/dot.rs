@@ -2,6 +2,7 @@
 
 mod plan;
 
+use super::bounds::{self, Operand};
 use super::micro::{Form, MOST_COLUMNS, MOST_ROWS, Panel, Segment, Tile, panels};
 use super::order::{BLOCK, part_length};
 use super::pack::{align, join_range, pack_columns};
@@ -74,7 +75,27 @@ impl Product {
         let (a, b) = if plan.swapped { (b, a) } else { (a, b) };
         let work = Work { plan: &plan, pool, a, b, c, scratch: align::<T>(scratch) };
         // SAFETY: passed on from the caller; `Plan` only reorders the same index sets.
-        unsafe { work.run() }
+        bounds::within(|| self.operands(&work, pool), || unsafe { work.run() });
+    }
+
+    /// What the extents and strides reach.
+    fn operands<T: Float>(&self, work: &Work<'_, T>, pool: &Pool) -> Vec<Operand> {
+        let reach = |own: [(usize, isize); 2], of: fn(&Batch) -> isize| {
+            let batch = self.batch.iter().map(|b| (b.extent, of(b)));
+            let ends = own.into_iter().chain(batch).filter(|(extent, _)| *extent > 0);
+            let ends: Vec<isize> =
+                ends.map(|(extent, step)| (extent as isize - 1) * step).collect();
+            let sum = |keep: fn(isize, isize) -> isize| ends.iter().map(|&end| keep(end, 0)).sum();
+            [sum(isize::min), sum(isize::max)]
+        };
+        let (m, n, k) = (self.m, self.n, self.k);
+        let (a, b) = if work.plan.swapped { (work.b, work.a) } else { (work.a, work.b) };
+        vec![
+            Operand::new(a, reach([(m, self.a[0]), (k, self.a[1])], |batch| batch.a), false),
+            Operand::new(b, reach([(k, self.b[0]), (n, self.b[1])], |batch| batch.b), false),
+            Operand::new(work.c, reach([(m, self.c[0]), (n, self.c[1])], |batch| batch.c), true),
+            Operand::dense(work.scratch.cast::<u8>(), self.scratch_bytes::<T>(pool), true),
+        ]
     }
 
     fn is_empty(&self) -> bool {
@@ -244,7 +265,7 @@ impl<T: Float> Work<'_, T> {
             // instruction set; the strided tile has room for every row and column.
             unsafe {
                 let c = target.base.offset(column * c_step);
-                entry(&Tile {
+                let tile = Tile {
                     a,
                     rows: &a_rows,
                     a_step,
@@ -256,7 +277,13 @@ impl<T: Float> Work<'_, T> {
                     live_rows,
                     columns: panel.columns,
                     accumulate: direct && !first,
-                });
+                };
+                let own = || Operand::dense(tile.c.cast_const(), MOST_ROWS * MOST_COLUMNS, true);
+                if direct {
+                    entry(&tile)
+                } else {
+                    bounds::beside(own, || entry(&tile))
+                }
                 if !direct {
                     for (i, sums) in strided.chunks(MOST_COLUMNS).enumerate().take(live_rows) {
                         for (j, &sum) in sums.iter().enumerate().take(panel.columns) {
