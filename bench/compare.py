@@ -9,171 +9,53 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import adaptive_surface
-import numpy
+from sides import Side, agree, agree_on_curvature, in_turn, ratios
+from workloads import LENGTHS, QUICK, WORKLOADS
 
 HERE = Path(__file__).parent
-
-# Workload: what it is, its peers, and how many times faster than them Thalweg is meant to be.
-WORKLOADS = {
-    "mlp-step": (
-        "MLP 784-256-10, batch 128: training step",
-        ["torch", "torch-compile", "jax"],
-        "1 x the best",
-    ),
-    "mlp-hvp": ("the same: Hessian-vector product", ["torch", "torch-func", "jax"], "2 x the best"),
-    "resnet-loss": (
-        "ResNet-20, batch 128: loss",
-        ["torch", "torch-nchw", "torch-compile", "jax"],
-        "1.5 x the best",
-    ),
-    "resnet-step": (
-        "the same: training step",
-        ["torch", "torch-nchw", "torch-compile", "jax"],
-        "1.5 x the best",
-    ),
-    "resnet-hvp": ("the same: one HVP", ["torch", "torch-func", "jax"], "2 x the best"),
-    "resnet-8-hvps": ("the same: 8 HVPs", ["torch", "torch-func", "jax"], "3 x the best"),
-    "resnet-16-losses": (
-        "16 ResNet-20 on one batch: losses",
-        ["torch-loop", "torch-func", "jax"],
-        "4 x the loop, 10 x both vmaps",
-    ),
-    "resnet-16-steps": (
-        "16 ResNet-20 on own batches: training steps",
-        ["torch-loop", "torch-func", "jax"],
-        "4 x the loop, 10 x both vmaps",
-    ),
-    "mlp-64-steps": (
-        "64 MLPs on own batches: training steps",
-        ["torch-loop", "torch-func", "jax"],
-        "2 x the best",
-    ),
-    "maml-1": (
-        "MAML on sinusoids, 25 tasks, 1 inner step: meta-step",
-        ["torch", "torch-func", "jax"],
-        "20 x PyTorch, 2 x JAX",
-    ),
-    "maml-5": ("the same, 5 inner steps", ["torch", "torch-func", "jax"], "20 x PyTorch, 2 x JAX"),
-    "data-weights-short": (
-        "gradient for 4,096 example weights through 100 SGD steps of the MLP",
-        ["jax"],
-        "1.5 x",
-    ),
-    "data-weights": ("the same through 2,000 steps", ["jax"], "1.5 x"),
-    "gpt-step": (
-        "GPT, 4 layers, 128 wide, context 128, batch 16: training step",
-        ["torch", "torch-compile", "jax"],
-        "1.2 x the best",
-    ),
-    "gpt-hvp": ("the same: one HVP", ["torch", "torch-func", "jax"], "2 x the best"),
-    "surface-exact": (
-        "surface of ResNet-20 on 2,000 images, exact: 64 points",
-        ["surface-loop"],
-        "4 x",
-    ),
-    "surface-exact-8": ("the same of width 8", ["surface-loop"], ""),
-    "surface-exact-short": ("the same on 256 images: 16 points", ["surface-loop"], ""),
-    "plan-resnet-step": ("plan of the ResNet-20 training step", ["jax-plan"], "10 x"),
-    "plan-resnet-hvp": ("plan of the ResNet-20 HVP", ["jax-plan"], "10 x"),
-    "plan-gpt-step": ("plan of the GPT training step", ["jax-plan"], "10 x"),
-}
-QUICK = ["mlp-step", "mlp-hvp", "resnet-step", "resnet-hvp", "maml-1", "plan-resnet-step"]
-# A peer that needs longer for one run is measured fewer times.
-LONG = 8e3
-# Threads of a peer may spin for a while after its run; the next one waits until they sleep.
-PAUSE = 0.25
-# Short work is run again until this much of it is done, and its median counts as one run.
-ENOUGH = 100.0
+PACKAGES = ["torch", "jax", "numpy", "scipy", "curvlinops-for-pytorch", "PyHessian", "higher"]
+HEAD = (
+    "| work | Thalweg ms | times faster than (least, most; rounds if fewer) | target "
+    "| GFLOP/s (of peak) | resident MiB | error against f64: Thalweg, worst peer |\n"
+    "|---|---|---|---|---|---|---|"
+)
 
 
-class Side:
-    """A process that runs once for each line."""
-
-    def __init__(self, command, log):
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
-        )
-
-    def wait(self):
-        """Whether it came as far as to be ready."""
-        return self.process.stdout.readline().strip() == "ready"
-
-    def round(self):
-        """Milliseconds of a run, the median of several if they are short."""
-        time.sleep(PAUSE)
-        times = [self.run()]
-        while sum(times) < ENOUGH and len(times) < 50:
-            times.append(self.run())
-        return statistics.median(times)
-
-    def run(self):
-        """Milliseconds of one run."""
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
-
-    def finish(self):
-        """Ends it; the peak of its memory, MiB."""
-        self.process.stdin.close()
-        peak = self.process.stdout.readline()
-        self.process.wait()
-        return int(peak)
+def measure(name, setting, log):
+    """A row of the table."""
+    workload = WORKLOADS[name]
+    begun = time.monotonic()
+    if workload.kind == "start":
+        times = start_times(setting)
+        row = {"thalweg_ms": statistics.median(times), "least": min(times), "most": max(times)}
+        row |= {"thalweg_mib": None, "gflops": None, "errors": None, "peers": {}}
+    else:
+        row = compared(name, workload, setting, log)
+    seconds = time.monotonic() - begun
+    about = {"workload": name, "title": workload.title, "target": workload.target}
+    return about | row | {"seconds": seconds}
 
 
-def errors(folder, variant):
-    """The largest norm-wise error of a result against the reference."""
-    with numpy.load(folder / "reference.npz") as exact, numpy.load(folder / f"{variant}.npz") as own:
-        missing = set(exact.files) - set(own.files)
-        if missing:
-            raise SystemExit(f"{variant} has no result {sorted(missing)[0]}")
-        def error(name):
-            truth = exact[name].astype(numpy.float64)
-            scale = max(numpy.linalg.norm(truth), 1e-30)
-            return numpy.linalg.norm(own[name].astype(numpy.float64) - truth) / scale
-        return {name: error(name) for name in exact.files}
-
-
-def agree(folder, variants):
-    """Fails unless Thalweg's f32 error in every result is at most three times PyTorch's, as far as
-    PyTorch takes part, and every peer is near enough to have computed the same.
-
-    Units that rounding puts on the other side of their kink make errors of a thousandth in
-    gradients of ReLU networks, in any framework; PyTorch's error is that of its worse layout.
-    """
-    own = errors(folder, "thalweg")
-    theirs = {variant: errors(folder, variant) for variant in variants}
-    judges = [v for v in variants if v.startswith("torch")] or variants
-    for name, error in own.items():
-        # Below this, both are at the rounding of the last operation.
-        allowed = 3 * max(2e-7, *(theirs[variant][name] for variant in judges))
-        if error > allowed:
-            raise SystemExit(f"{name}: error {error:.1e} of Thalweg, allowed are {allowed:.1e}")
-        for variant, peer in theirs.items():
-            if peer[name] > 0.05:
-                raise SystemExit(f"{name}: error {peer[name]:.1e} of {variant}: other work?")
-    return max(own.values()), max(max(peer.values()) for peer in theirs.values())
-
-
-def measure(name, worker, threads, rounds, peak, log):
-    title, variants, target = WORKLOADS[name]
-    plan = name.startswith("plan-")
-    workload = name.removeprefix("plan-")
-    threads = str(threads)
+def compared(name, workload, setting, log):
+    worker, threads = setting.worker, str(os.cpu_count())
+    plain = name.removeprefix("plan-")
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        prepared = [worker, "prepare", workload, threads, str(folder)]
+        prepared = [worker, "prepare", plain, threads, str(folder)]
         subprocess.run(prepared, check=True, stderr=log)
         sides = {}
-        for variant in ["thalweg", *variants]:
+        for variant in ["thalweg", *workload.peers]:
             if variant == "thalweg":
-                command = [worker, "plan" if plan else "run", workload, threads, str(folder)]
+                what = "plan" if workload.kind == "plan" else "run"
+                command = [worker, what, plain, threads, str(folder)]
             else:
-                peer = HERE / "peers" / f"{variant.split('-')[0]}_peer.py"
-                command = [sys.executable, str(peer), variant, workload, threads, str(folder)]
+                script = workload.kind if workload.kind == "curvature" else variant.split("-")[0]
+                peer = HERE / "peers" / f"{script}_peer.py"
+                command = [sys.executable, str(peer), variant, plain, threads, str(folder)]
             side = Side(command, log)
             # One starts after the other, so that none is warmed up while another works.
             if side.wait():
@@ -181,60 +63,94 @@ def measure(name, worker, threads, rounds, peak, log):
             elif variant == "thalweg":
                 raise SystemExit(f"{name}: Thalweg's side ended")
             else:
-                print(f"{name}: {variant} ended", file=sys.stderr)
-        variants = [variant for variant in variants if variant in sides]
-        accuracy = None if plan else agree(folder, variants)
-        times = {variant: [] for variant in sides}
-        for round_number in range(-2, rounds):
-            for variant, side in sides.items():
-                slow = times[variant] and statistics.median(times[variant]) > LONG
-                if slow and len(times[variant]) >= 3:
-                    continue
-                elapsed = side.round()
-                if round_number >= 0 or elapsed > LONG:
-                    times[variant].append(elapsed)
+                print(f"{name}: {variant} ended; {log.name} says why", file=sys.stderr)
+        variants = [variant for variant in sides if variant != "thalweg"]
+        errors = agree(folder, variants) if workload.kind == "graph" else None
+        times = in_turn(sides, setting.rounds, setting.warm_up)
         memory = {variant: side.finish() for variant, side in sides.items()}
-    flops = None
-    if not plan:
-        counted = subprocess.run([worker, "flops", workload], check=True, capture_output=True)
-        flops = int(counted.stdout)
+        products, whole = {"thalweg": 1}, {}
+        if workload.kind == "curvature":
+            products, whole = agree_on_curvature(name, folder, variants)
     own = statistics.median(times["thalweg"])
-    row = {
-        "workload": name,
-        "title": title,
-        "target": target,
-        "thalweg_ms": own,
-        "thalweg_mib": memory["thalweg"],
-        "gflops": flops and flops / own / 1e6,
-        "share_of_peak": flops and flops / own / 1e6 / peak,
-        "errors": accuracy and {"thalweg": accuracy[0], "worst_peer": accuracy[1]},
-        "peers": {},
-    }
+    row = {"thalweg_ms": own, "rounds": len(times["thalweg"]), "thalweg_mib": memory["thalweg"]}
+    row |= {"gflops": None, "errors": errors, "peers": {}}
+    if workload.kind == "curvature":
+        row["products"] = products["thalweg"]
+    if workload.kind != "plan":
+        counted = subprocess.run([worker, "flops", plain], check=True, capture_output=True)
+        row["gflops"] = products["thalweg"] * int(counted.stdout) / own / 1e6
+        row["share_of_peak"] = row["gflops"] / setting.peak
     for variant in variants:
-        ratios = sorted(other / mine for mine, other in zip(times["thalweg"], times[variant]))
-        row["peers"][variant] = {
-            "ms": statistics.median(times[variant]),
-            "mib": memory[variant],
-            "ratio": statistics.median(ratios),
-            "least": ratios[0],
-            "most": ratios[-1],
-            "rounds": len(ratios),
-        }
+        found = ratios(times["thalweg"], times[variant])
+        peer = {"ms": statistics.median(times[variant]), "mib": memory[variant]}
+        peer |= {"ratio": statistics.median(found), "least": found[0], "most": found[-1]}
+        peer |= {"rounds": len(found)}
+        if variant in products:
+            peer |= {"products": products[variant], "complete": whole[variant]}
+        row["peers"][variant] = peer
     return row
 
 
-def shown(row):
-    peers = "; ".join(
-        f"{variant} {peer['ratio']:.2f} ({peer['least']:.2f}, {peer['most']:.2f})"
-        for variant, peer in row["peers"].items()
-    )
-    memory = ", ".join(f"{variant} {peer['mib']}" for variant, peer in row["peers"].items())
+def start_times(setting):
+    """Milliseconds from the start of `thalweg map` to its first checkpoint, which follows the first
+    segment of training steps; then it is killed."""
+    program = Path(setting.worker).with_name("thalweg")
+    times = []
+    for number in range(-setting.warm_up, setting.rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "map"
+            command = [program, "map", "--out", str(out)]
+            begun = time.perf_counter()
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            while not any(out.glob("training/*/state.safetensors")):
+                if process.poll() is not None:
+                    raise SystemExit("thalweg map ended before its first checkpoint")
+                time.sleep(0.001)
+            elapsed = (time.perf_counter() - begun) * 1e3
+            process.kill()
+            process.wait()
+            if number >= 0:
+                times.append(elapsed)
+    return times
+
+
+def shown(row, rounds):
+    """The row in Markdown."""
+
+    def faster(variant, peer):
+        bound = "" if peer.get("complete", True) else "over "
+        few = "" if peer["rounds"] == rounds else f"; {peer['rounds']}"
+        products = f" {peer['products']} products" if "products" in peer else ""
+        spread = f"({peer['least']:.2f}, {peer['most']:.2f}{few}{products and ';' + products})"
+        return f"{variant} {bound}{peer['ratio']:.2f} {spread}"
+
+    peers = "; ".join(faster(variant, peer) for variant, peer in row["peers"].items())
+    memory = [f"{variant} {peer['mib']}" for variant, peer in row["peers"].items()]
+    memory = "" if row["thalweg_mib"] is None else f"{row['thalweg_mib']}; {', '.join(memory)}"
     speed = "" if row["gflops"] is None else f"{row['gflops']:.0f} ({row['share_of_peak']:.0%})"
     error = "" if row["errors"] is None else "{thalweg:.0e}, {worst_peer:.0e}".format(**row["errors"])
-    return (
-        f"| {row['title']} | {row['thalweg_ms']:.3g} | {peers} | {row['target']} | {speed} "
-        f"| {row['thalweg_mib']}; {memory} | {error} |"
-    )
+    title, own = row["title"], f"{row['thalweg_ms']:.3g}"
+    if "products" in row:
+        title += f" ({row['products']} products)"
+    if not row["peers"]:
+        own += f" ({row['least']:.3g}, {row['most']:.3g})"
+    return f"| {title} | {own} | {peers} | {row['target']} | {speed} | {memory} | {error} |"
+
+
+def growth(rows):
+    """Memory of the gradient through many steps, as far as its rows were measured."""
+    known = {row["workload"]: row for row in rows}
+    lengths = {name: parts for name, parts in LENGTHS.items() if name in known}
+    if len(lengths) < 2:
+        return ""
+    text = "| steps T | branching k | k log_k T states | Thalweg MiB | JAX MiB |\n|---|---|---|---|---|"
+    for name, (steps, branching) in lengths.items():
+        levels = next(n for n in range(1, 64) if branching**n >= steps)
+        peers = known[name]["peers"]
+        jax = peers["jax"]["mib"] if "jax" in peers else ""
+        text += f"\n| {steps} | {branching} | {branching * levels} "
+        text += f"| {known[name]['thalweg_mib']} | {jax} |"
+    return text
 
 
 def machine():
@@ -246,53 +162,69 @@ def machine():
         return platform.processor() or platform.machine()
 
 
+def versions():
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            pass
+    return found
+
+
 def main():
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(WORKLOADS))
     parser.add_argument("--quick", action="store_true", help="a few workloads, few rounds")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--doublings", action="store_true", help="only how cost grows with size")
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--worker", required=True, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    setting = parser.parse_args()
     known = [*WORKLOADS, adaptive_surface.NAME]
-    unknown = [name for name in arguments.workloads if name not in known]
+    unknown = [name for name in setting.workloads if name not in known]
     if unknown:
         parser.error(f"workload {unknown[0]!r}: not one of {', '.join(known)}")
-    chosen = arguments.workloads or (QUICK if arguments.quick else list(WORKLOADS))
-    rounds = 3 if arguments.quick else arguments.rounds
-    threads = os.cpu_count()
+    chosen = setting.workloads or (QUICK if setting.quick else list(WORKLOADS))
+    if setting.quick:
+        setting.rounds = 3
+    setting.warm_up = 1 if setting.quick else 2
     out = HERE / "out"
     out.mkdir(exist_ok=True)
+    threads = os.cpu_count()
+    if setting.doublings:
+        program = Path(setting.worker).with_name("doublings")
+        table = subprocess.run([program, str(threads)], check=True, stdout=subprocess.PIPE, text=True)
+        (out / "doublings.md").write_text(table.stdout)
+        print(table.stdout, end="")
+        return
     measured = subprocess.run(
-        [arguments.worker, "peak", str(threads)], check=True, capture_output=True, text=True
+        [setting.worker, "peak", str(threads)], check=True, capture_output=True, text=True
     )
-    peak = float(measured.stdout)
-    about = {
-        "machine": machine(),
-        "threads": threads,
-        "peak_gflops": peak,
-        "rounds": rounds,
-        "versions": {name: version(name) for name in ("torch", "jax", "numpy")},
-    }
-    print(", ".join(f"{name} {number}" for name, number in about["versions"].items()))
-    print(f"{about['machine']}, {threads} threads, measured peak {peak:.0f} GFLOP/s, f32\n")
-    print(
-        "| work | Thalweg ms | times faster than (least, most) | target | GFLOP/s (of peak) "
-        "| resident MiB | error against f64: Thalweg, worst peer |"
-    )
-    print("|---|---|---|---|---|---|---|")
+    setting.peak = float(measured.stdout)
+    about = {"machine": machine(), "threads": threads, "peak_gflops": setting.peak}
+    about |= {"rounds": setting.rounds, "versions": versions()}
+    text = f"{about['machine']}, {threads} threads, measured peak {setting.peak:.0f} GFLOP/s, f32; "
+    text += f"{setting.rounds} rounds. "
+    text += ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    text += "\n\n" + HEAD
+    print(text)
     rows = []
     with open(out / "log.txt", "w") as log:
         for name in chosen:
             if name == adaptive_surface.NAME:
-                row = adaptive_surface.measure(arguments.worker, threads, Side, log)
-                rows.append(row)
-                print(adaptive_surface.shown(row), flush=True)
-                (out / "results.json").write_text(json.dumps(about | {"rows": rows}, indent=1))
-                continue
-            row = measure(name, arguments.worker, threads, rounds, peak, log)
-            rows.append(row)
-            print(shown(row), flush=True)
+                rows.append(adaptive_surface.measure(setting.worker, threads, Side, log))
+                line = adaptive_surface.shown(rows[-1])
+            else:
+                rows.append(measure(name, setting, log))
+                line = shown(rows[-1], setting.rounds)
+            text += "\n" + line
+            print(line, flush=True)
+            table = growth(rows)
+            whole = text + (f"\n\n{table}" if table else "") + "\n"
             (out / "results.json").write_text(json.dumps(about | {"rows": rows}, indent=1))
+            (out / "results.md").write_text(whole)
+    if table:
+        print("\n" + table)
 
 
 if __name__ == "__main__":

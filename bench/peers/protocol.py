@@ -19,6 +19,23 @@ def parts(arrays, prefix):
     return {name[len(start) :]: a for name, a in arrays.items() if name.startswith(start)}
 
 
+def serve_long(build):
+    """As `serve`, for work of minutes: ready without a first run, and the results are those of the
+    last one. `build` gives the work and what turns its value into results."""
+    variant, workload, threads, folder = sys.argv[1:]
+    folder = Path(folder)
+    with numpy.load(folder / "inputs.npz") as file:
+        inputs = {name: file[name] for name in file.files}
+    run, results = build(variant, workload, int(threads), inputs)
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        value = run()
+        print(f"{(time.perf_counter() - start) * 1e3:.4f}", flush=True)
+        numpy.savez(folder / f"{variant}.npz", **results(value))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, flush=True)
+
+
 def serve(build):
     """Runs `build(variant, workload, threads, inputs)`: the work that is timed, what turns its last
     value into results by name, and what is done before each run and is not timed."""

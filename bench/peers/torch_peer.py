@@ -31,9 +31,9 @@ class Block(nn.Module):
 
 
 class ResNet20(nn.Module):
-    def __init__(self, norm):
+    def __init__(self, norm, channels=3):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.conv1 = nn.Conv2d(channels, 16, 3, 1, 1, bias=False)
         self.bn1 = norm(16)
         inner = 16
         for number, (width, stride) in enumerate([(16, 1), (32, 2), (64, 2)]):

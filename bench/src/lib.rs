@@ -1,5 +1,6 @@
 //! Graphs and inputs that the benchmarks share.
 
+pub mod curvature;
 pub mod peak;
 pub mod surface;
 pub mod workload;

@@ -1,4 +1,4 @@
-//! What the machine can do at most.
+//! What the machine can do at most, and the most memory that a process held.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -79,4 +79,11 @@ pub fn measure_peak(pool: &Pool) -> f64 {
     }
     #[cfg(not(target_arch = "x86_64"))]
     f64::NAN
+}
+
+/// Most memory that this process has held, MiB; 0 where the system does not say.
+pub fn resident_peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM"));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or(0) / 1024
 }

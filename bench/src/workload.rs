@@ -40,7 +40,7 @@ enum Part {
 }
 
 /// Every workload.
-pub const WORKLOADS: [&str; 16] = [
+pub const WORKLOADS: [&str; 17] = [
     "mlp-step",
     "mlp-hvp",
     "resnet-loss",
@@ -54,6 +54,7 @@ pub const WORKLOADS: [&str; 16] = [
     "maml-1",
     "maml-5",
     "data-weights",
+    "data-weights-400",
     "data-weights-short",
     "gpt-step",
     "gpt-hvp",
@@ -139,7 +140,9 @@ impl Workload {
             }
             "maml-1" => maml(f, build("mlp hidden=40-40", &[1], 1)?, 1)?,
             "maml-5" => maml(f, build("mlp hidden=40-40", &[1], 1)?, 5)?,
+            // Branching by the square root: trees of two levels, as the peer has them.
             "data-weights" => data_weights(f, mlp()?, 2000, 45)?,
+            "data-weights-400" => data_weights(f, mlp()?, 400, 20)?,
             "data-weights-short" => data_weights(f, mlp()?, 100, 10)?,
             "gpt-step" => {
                 let model = gpt()?;

@@ -5,19 +5,22 @@
 //! results to `thalweg.npz`, says `ready`, runs once for each line that comes in and prints the
 //! milliseconds, and at the end the peak of its resident memory in MiB. `worker plan` plans instead
 //! of running. `worker peak THREADS` prints the peak of multiply-adds in GFLOP/s, `worker flops
-//! WORKLOAD` the operations of a run.
+//! WORKLOAD` the operations of a run. For a workload of curvature there is no reference, and the
+//! operations are those of one product.
 
 use std::fs::File;
 use std::io::{BufRead, Write, stdin, stdout};
 use std::path::Path;
 use std::time::Instant;
 use thalweg_array::{Array, DType};
-use thalweg_bench::peak::measure_peak;
+use thalweg_bench::curvature::{self, CURVATURE, Curvature};
+use thalweg_bench::peak::{measure_peak, resident_peak};
 use thalweg_bench::surface::SurfaceWork;
 use thalweg_bench::workload::{Failure, Workload};
 use thalweg_exec::Executor;
 use thalweg_exec::kernel::Pool;
 use thalweg_formats::npz;
+use thalweg_methods::Context;
 use thalweg_nn::flops;
 
 const USAGE: &str = "worker prepare|run|plan WORKLOAD THREADS FOLDER, worker peak THREADS, worker \
@@ -35,6 +38,17 @@ fn main() -> Result<(), Failure> {
         }
         ["flops", name] if SurfaceWork::named(name).is_some() => {
             println!("{}", surface(name)?.flops()?);
+            Ok(())
+        }
+        ["prepare", name, threads, folder] if CURVATURE.contains(&name) => {
+            let arrays = curvature::prepare(threads.parse()?)?;
+            write(&Path::new(folder).join("inputs.npz"), &arrays)
+        }
+        ["run", name, threads, folder] if CURVATURE.contains(&name) => {
+            methods(name, threads.parse()?, Path::new(folder))
+        }
+        ["flops", name] if CURVATURE.contains(&name) => {
+            println!("{}", curvature::product_flops()?);
             Ok(())
         }
         ["prepare", name, threads, folder] => prepare(name, threads.parse()?, Path::new(folder)),
@@ -104,6 +118,24 @@ fn surface_run(name: &str, threads: usize, folder: &Path) -> Result<(), Failure>
     })
 }
 
+/// As `run`, but for work of minutes: it is ready without a first run, and leaves the results of the
+/// last one.
+fn methods(name: &str, threads: usize, folder: &Path) -> Result<(), Failure> {
+    let executor = Executor::new(threads);
+    let ctx = Context::new(&executor, 0);
+    let work = Curvature::read(&ctx, &folder.join("inputs.npz"))?;
+    println!("ready");
+    for line in stdin().lock().lines() {
+        line?;
+        let start = Instant::now();
+        let found = work.run(&ctx, name)?;
+        answer(start)?;
+        write(&folder.join("thalweg.npz"), &found)?;
+    }
+    println!("{}", resident_peak());
+    Ok(())
+}
+
 fn plan(name: &str, threads: usize) -> Result<(), Failure> {
     let workload = Workload::new(name, DType::F32)?;
     println!("ready");
@@ -117,13 +149,6 @@ fn plan(name: &str, threads: usize) -> Result<(), Failure> {
     }
     println!("{}", resident_peak());
     Ok(())
-}
-
-/// Most memory that this process has held, MiB; 0 where the system does not say.
-fn resident_peak() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM"));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
 fn answer(start: Instant) -> Result<(), Failure> {

@@ -353,7 +353,8 @@ pub struct SpectrumArguments {
     /// How many of the smallest eigenvalues.
     #[arg(long, value_name = "K", default_value_t = 0)]
     pub bottom: usize,
-    /// Random probes of the trace; 0: no trace; exact: one product for each parameter.
+    /// Random probes of the trace, or a share as 5%: as many as its standard error needs to be that
+    /// small; 0: no trace; exact: one product for each parameter.
     #[arg(long, value_name = "PROBES", default_value = "32", value_parser = trace)]
     pub trace: Trace,
     /// Random probes of the density of eigenvalues; 0: no density.
@@ -378,17 +379,25 @@ pub enum Trace {
     Exact,
     /// By random probes; 0: not at all.
     Probes(usize),
+    /// By random probes until the standard error is this share of the trace.
+    Within(f64),
 }
 
 fn trace(text: &str) -> Result<Trace, String> {
-    match text {
-        "exact" => Ok(Trace::Exact),
-        number => match number.parse() {
-            Ok(1) | Err(_) => {
-                Err("expected a number of probes (at least 2, or 0 for none) or exact".into())
-            }
-            Ok(number) => Ok(Trace::Probes(number)),
-        },
+    let fault = "expected a number of probes (at least 2, or 0 for none), a share as 5%, or exact";
+    if text == "exact" {
+        return Ok(Trace::Exact);
+    }
+    if let Some(number) = text.strip_suffix('%') {
+        let share: f64 = number.parse().map_err(|_| fault.to_owned())?;
+        return match share > 0.0 && share < 100.0 {
+            true => Ok(Trace::Within(share / 100.0)),
+            false => Err(fault.to_owned()),
+        };
+    }
+    match text.parse() {
+        Ok(1) | Err(_) => Err(fault.to_owned()),
+        Ok(number) => Ok(Trace::Probes(number)),
     }
 }
 

@@ -144,11 +144,15 @@ pub fn surface(arguments: &SurfaceArguments, everywhere: &Everywhere) -> Surface
     }
 }
 
+/// Probes after which the trace is what it is.
+const MOST_PROBES: usize = 1000;
+
 /// What `spectrum` was asked.
 pub fn spectrum(arguments: &SpectrumArguments, everywhere: &Everywhere) -> SpectrumRequest {
-    let (trace_exact, trace_probes) = match arguments.trace {
-        Trace::Exact => (true, 0),
-        Trace::Probes(probes) => (false, probes),
+    let (trace_exact, trace_probes, trace_tolerance) = match arguments.trace {
+        Trace::Exact => (true, 0, 0.0),
+        Trace::Probes(probes) => (false, probes, 0.0),
+        Trace::Within(share) => (false, MOST_PROBES, share),
     };
     SpectrumRequest {
         model: arguments.model.clone(),
@@ -161,6 +165,7 @@ pub fn spectrum(arguments: &SpectrumArguments, everywhere: &Everywhere) -> Spect
             bottom: arguments.bottom,
             tolerance: arguments.tolerance,
             trace_probes,
+            trace_tolerance,
             trace_exact,
             density_probes: arguments.density,
         },

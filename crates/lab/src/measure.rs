@@ -10,8 +10,8 @@ use thalweg_methods::surface::Surface as Found;
 use thalweg_methods::{Context, Evaluation, ModelObjective, Objective, Status};
 use thalweg_nn::Weights;
 use thalweg_record::{
-    COMPUTED, Density, Eigenvalue, Estimate, Line, NOT_COMPUTED, NOT_FINITE, Quantity, Spectrum,
-    Surface, SurfaceAttributes,
+    COMPUTED, Density, Eigenvalue, Estimate, Line, NOT_COMPUTED, NOT_FINITE, Products, Quantity,
+    Spectrum, Surface, SurfaceAttributes,
 };
 
 /// An estimate as a record has it.
@@ -88,8 +88,10 @@ pub(crate) struct SpectrumConfig {
     pub top: usize,
     pub bottom: usize,
     pub tolerance: f64,
-    /// Probes of the trace; 0: none.
+    /// Probes of the trace, at most; 0: none.
     pub trace: usize,
+    /// The share of the trace at which its standard error is small enough; 0: take all probes.
+    pub trace_tolerance: f64,
     /// The trace by one product for each parameter.
     pub exact: bool,
     /// Probes of the density; 0: none.
@@ -105,6 +107,7 @@ pub(crate) fn spectrum(
 ) -> Result<Spectrum> {
     let hessian = Hessian::new(ctx, objective, point)?;
     let dimension = (objective as &dyn Objective).dimension();
+    let (mut products, mut known) = (Products::default(), Vec::new());
     let mut spectrum = Spectrum {
         operator: "hessian".into(),
         scope: "whole".into(),
@@ -129,24 +132,30 @@ pub(crate) fn spectrum(
         };
         spectrum.top = values(&found.top);
         spectrum.bottom = values(&found.bottom);
+        products.eigenvalues = found.products as u64;
+        known = [found.top, found.bottom].concat();
     }
     if config.exact {
         let found = exact_moments(ctx, &hessian)?;
+        products.trace = dimension as u64;
         spectrum.trace = Some(found.trace.into());
         spectrum.frobenius_squared = Some(found.frobenius_squared.into());
     } else if config.trace > 0 {
-        let found = hutchinson(ctx, &hessian, &HutchinsonConfig { probes: config.trace })?;
+        let wanted = HutchinsonConfig { probes: config.trace, tolerance: config.trace_tolerance };
+        let found = hutchinson(ctx, &hessian, &known, &wanted)?;
+        products.trace = found.trace.samples as u64;
         spectrum.trace = Some(estimate(&found.trace).into());
         spectrum.frobenius_squared = Some(estimate(&found.frobenius_squared).into());
     }
     if config.density > 0 {
         let wanted = DensityConfig { probes: config.density, ..DensityConfig::default() };
         let found = density(ctx, &hessian, &wanted)?;
+        products.density = found.products as u64;
         spectrum.density = Some(Density {
             centres: found.centres,
             values: found.values,
             standard_errors: found.standard_errors,
         });
     }
-    Ok(spectrum)
+    Ok(Spectrum { products, ..spectrum })
 }

@@ -65,6 +65,7 @@ fn spectrum(top: f64) -> Spectrum {
             centres,
             values,
         }),
+        products: Default::default(),
     }
 }
 

@@ -34,7 +34,7 @@ pub use adaptive::{AdaptiveErrors, AdaptiveSummary};
 pub use curve::{CurveColumn, Line, TrainingCurve};
 pub use estimate::{Estimate, Quantity};
 pub use report::{Explanation, ModelReport, Provenance, Report};
-pub use spectrum::{Density, Eigenvalue, Spectrum};
+pub use spectrum::{Density, Eigenvalue, Products, Spectrum};
 pub use surface::{
     COMPUTED, GridPoint, NOT_COMPUTED, NOT_FINITE, Surface, SurfaceAttributes, Trajectory,
 };

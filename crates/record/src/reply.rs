@@ -4,7 +4,7 @@
 //! A number that is not finite is `null`, and the innermost object that holds it then has
 //! `"status": "not finite"`. [`Reply::to_json`] sets it; nobody else needs to.
 
-use crate::{AdaptiveSummary, Density, Eigenvalue, GridPoint, Quantity, number};
+use crate::{AdaptiveSummary, Density, Eigenvalue, GridPoint, Products, Quantity, number};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -174,6 +174,8 @@ pub struct SpectrumBody {
     /// The density of eigenvalues.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub density: Option<Density>,
+    /// Products with the Hessian that each part took.
+    pub products: Products,
 }
 
 /// The keys of `data`.

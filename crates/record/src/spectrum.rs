@@ -28,6 +28,19 @@ pub struct Density {
     pub standard_errors: Vec<f64>,
 }
 
+/// How many products with a vector each part of a spectrum took; 0: it was not asked for.
+///
+/// A product costs between two and three gradients over the same data, whoever takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Products {
+    /// The eigenvalues of both ends.
+    pub eigenvalues: u64,
+    /// Trace and Frobenius norm.
+    pub trace: u64,
+    /// The density.
+    pub density: u64,
+}
+
 /// The spectrum of a Hessian, Gauss-Newton or Fisher matrix, as far as it was asked for.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Spectrum {
@@ -51,4 +64,7 @@ pub struct Spectrum {
     /// The density of eigenvalues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub density: Option<Density>,
+    /// What each part cost.
+    #[serde(default)]
+    pub products: Products,
 }

@@ -1,7 +1,9 @@
 //! A [`Spectrum`] in Zarr.
 
 use crate::zarr::{ArraySpec, Group, Store};
-use crate::{Density, Eigenvalue, Quantity, RECORD_VERSION, Result, Spectrum, format_error};
+use crate::{
+    Density, Eigenvalue, Products, Quantity, RECORD_VERSION, Result, Spectrum, format_error,
+};
 use serde::{Deserialize, Serialize};
 
 /// What is a single number or word, and so goes into the attributes.
@@ -15,6 +17,8 @@ struct Attributes {
     trace: Option<Quantity>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     frobenius_squared: Option<Quantity>,
+    #[serde(default)]
+    products: Products,
 }
 
 impl Spectrum {
@@ -32,6 +36,7 @@ impl Spectrum {
             dimension: self.dimension,
             trace: self.trace,
             frobenius_squared: self.frobenius_squared,
+            products: self.products,
         })?;
         for (side, values) in [("top", &self.top), ("bottom", &self.bottom)] {
             let spec = ArraySpec::new::<f64>(&[values.len()], &[side]);
@@ -115,6 +120,7 @@ impl Spectrum {
             trace: attributes.trace,
             frobenius_squared: attributes.frobenius_squared,
             density,
+            products: attributes.products,
         })
     }
 }
@@ -140,6 +146,7 @@ mod tests {
                 values: vec![0.75, 0.25],
                 standard_errors: vec![0.0, 0.0],
             }),
+            products: Products { trace: 8, density: 96, ..Products::default() },
         };
         let store = MemoryStore::default();
         spectrum.write_zarr(&store).unwrap();

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 use thalweg_record::reply::*;
-use thalweg_record::{AdaptiveSummary, Density, Eigenvalue, Estimate, GridPoint, Quantity, schema};
+use thalweg_record::{
+    AdaptiveSummary, Density, Eigenvalue, Estimate, GridPoint, Products, Quantity, schema,
+};
 
 fn reply(body: Body) -> Reply {
     Reply { version: "0.1.0".into(), run: Some("runs/a".into()), seconds: 1.5, body }
@@ -78,6 +80,11 @@ fn spectrum(trace: Option<Quantity>, density: Option<Density>) -> Reply {
         top,
         trace,
         frobenius_squared: trace,
+        products: Products {
+            eigenvalues: 24,
+            trace: trace.map_or(0, |_| 32),
+            density: density.as_ref().map_or(0, |_| 384),
+        },
         density,
     }))
 }

@@ -11,15 +11,22 @@ fn only_what_is_asked_for_is_there() {
     bench.mlp("m");
     let keys = |line: &str, out: &str| {
         let object = bench.json(&format!("spectrum m {line} --samples 32 --out {out}"));
-        let common = ["command", "version", "run", "seconds", "loss", "gradient_norm", "top"];
+        let common =
+            ["command", "version", "run", "seconds", "loss", "gradient_norm", "top", "products"];
         let keys = object.as_object().unwrap().keys().cloned();
         (keys.filter(|key| !common.contains(&key.as_str())).collect::<Vec<_>>(), object)
     };
     let (found, object) = keys("--top 2 --trace 0", "a");
     assert_eq!((found.len(), object["top"].as_array().unwrap().len()), (0, 2));
+    assert!(object["products"]["eigenvalues"].as_u64() >= Some(2), "{object}");
+    assert_eq!(
+        (&object["products"]["trace"], &object["products"]["density"]),
+        (&0.into(), &0.into())
+    );
     let (found, object) = keys("--top 1 --bottom 2 --trace 4 --density", "b");
     assert_eq!(found, ["bottom", "density", "frobenius_squared", "trace"]);
-    assert_eq!(object["trace"]["samples"], 4);
+    assert_eq!((&object["trace"]["samples"], &object["products"]["trace"]), (&4.into(), &4.into()));
+    assert_eq!(object["products"]["density"], 8 * 48);
     assert!(object["bottom"][0]["value"].as_f64() <= object["bottom"][1]["value"].as_f64());
     let (_, exact) = keys("--top 0 --trace exact", "c");
     let trace = exact["trace"].as_f64().expect("an exact trace is a plain number");
@@ -29,6 +36,13 @@ fn only_what_is_asked_for_is_there() {
     );
     // Of 4 probes; a fixed seed.
     assert!((estimate - trace).abs() < 5.0 * error, "{estimate} ± {error}, exact {trace}");
+    let (_, within) = keys("--top 0 --trace 10%", "d");
+    let error = within["trace"]["standard_error"].as_f64().unwrap();
+    assert!(error <= 0.1 * within["trace"]["value"].as_f64().unwrap());
+    let samples = within["trace"]["samples"].as_u64().unwrap();
+    assert!(samples % 8 == 0 && samples < 1000, "{samples}");
+    let done = bench.run("spectrum m --trace 0% --out e");
+    assert_eq!((done.code, bench.exists("e")), (Some(2), false));
 }
 
 /// 30 examples of one feature whose values are twice as large: least squares in two parameters.

@@ -23,6 +23,7 @@ mod geometry;
 mod weight_gradient;
 mod winograd;
 
+use super::bounds::{self, Operand};
 use super::pool::Pool;
 use super::simd::Float;
 use correlation::Correlation;
@@ -103,14 +104,24 @@ impl Convolution {
         y: *mut T,
         scratch: *mut u8,
     ) {
-        if let Some(it) = Winograd::forward(self, x_shared, weights_shared) {
-            // SAFETY: passed on from the caller.
-            return unsafe { it.run(pool, x, weights, y, scratch) };
-        }
-        if let Some(it) = Correlation::forward(self, x_shared, weights_shared) {
-            // SAFETY: passed on from the caller.
-            unsafe { it.run(pool, x, weights, y, scratch) }
-        }
+        let kernel = || {
+            if let Some(it) = Winograd::forward(self, x_shared, weights_shared) {
+                // SAFETY: passed on from the caller.
+                unsafe { it.run(pool, x, weights, y, scratch) }
+            } else if let Some(it) = Correlation::forward(self, x_shared, weights_shared) {
+                // SAFETY: as above.
+                unsafe { it.run(pool, x, weights, y, scratch) }
+            }
+        };
+        let operands = || {
+            vec![
+                Operand::dense(x, self.elements(Part::Input, x_shared), false),
+                Operand::dense(weights, self.elements(Part::Weights, weights_shared), false),
+                Operand::dense(y, self.elements(Part::Output, false), true),
+                Operand::dense(scratch, self.forward_scratch_bytes::<T>(pool, x_shared), true),
+            ]
+        };
+        bounds::within(operands, kernel);
     }
 
     /// Bytes of scratch that [`Convolution::input_gradient`] needs on this pool.
@@ -138,14 +149,28 @@ impl Convolution {
         dx: *mut T,
         scratch: *mut u8,
     ) {
-        if let Some(it) = Winograd::input_gradient(self, dy_shared, weights_shared) {
-            // SAFETY: passed on from the caller.
-            return unsafe { it.run(pool, dy, weights, dx, scratch) };
-        }
-        if let Some(it) = Correlation::input_gradient(self, dy_shared, weights_shared) {
-            // SAFETY: passed on from the caller.
-            unsafe { it.run(pool, dy, weights, dx, scratch) }
-        }
+        let kernel = || {
+            if let Some(it) = Winograd::input_gradient(self, dy_shared, weights_shared) {
+                // SAFETY: passed on from the caller.
+                unsafe { it.run(pool, dy, weights, dx, scratch) }
+            } else if let Some(it) = Correlation::input_gradient(self, dy_shared, weights_shared) {
+                // SAFETY: as above.
+                unsafe { it.run(pool, dy, weights, dx, scratch) }
+            }
+        };
+        let operands = || {
+            vec![
+                Operand::dense(dy, self.elements(Part::Output, dy_shared), false),
+                Operand::dense(weights, self.elements(Part::Weights, weights_shared), false),
+                Operand::dense(dx, self.elements(Part::Input, false), true),
+                Operand::dense(
+                    scratch,
+                    self.input_gradient_scratch_bytes::<T>(pool, dy_shared),
+                    true,
+                ),
+            ]
+        };
+        bounds::within(operands, kernel);
     }
 
     /// Bytes of scratch that [`Convolution::weight_gradient`] needs on this pool.
@@ -172,14 +197,39 @@ impl Convolution {
         dw: *mut T,
         scratch: *mut u8,
     ) {
-        if let Some(it) = WeightTiles::new(self, x_shared, dy_shared) {
-            // SAFETY: passed on from the caller.
-            return unsafe { it.run(pool, x, dy, dw, scratch) };
-        }
-        if let Some(it) = WeightGradient::new(self, x_shared, dy_shared) {
-            // SAFETY: passed on from the caller.
-            unsafe { it.run(pool, x, dy, dw, scratch) }
-        }
+        let kernel = || {
+            if let Some(it) = WeightTiles::new(self, x_shared, dy_shared) {
+                // SAFETY: passed on from the caller.
+                unsafe { it.run(pool, x, dy, dw, scratch) }
+            } else if let Some(it) = WeightGradient::new(self, x_shared, dy_shared) {
+                // SAFETY: as above.
+                unsafe { it.run(pool, x, dy, dw, scratch) }
+            }
+        };
+        let operands = || {
+            vec![
+                Operand::dense(x, self.elements(Part::Input, x_shared), false),
+                Operand::dense(dy, self.elements(Part::Output, dy_shared), false),
+                Operand::dense(dw, self.elements(Part::Weights, false), true),
+                Operand::dense(
+                    scratch,
+                    self.weight_gradient_scratch_bytes::<T>(pool, x_shared),
+                    true,
+                ),
+            ]
+        };
+        bounds::within(operands, kernel);
+    }
+
+    /// Elements of an operand, of one member if it is shared by all.
+    fn elements(&self, part: Part, shared: bool) -> usize {
+        let [oh, ow] = self.output_extent();
+        let one = match part {
+            Part::Input => self.n * self.h * self.w * self.cin,
+            Part::Weights => self.kh * self.kw * (self.cin / self.groups) * self.cout,
+            Part::Output => self.n * oh * ow * self.cout,
+        };
+        if shared { one } else { self.population * one }
     }
 
     /// One spatial axis.
@@ -203,6 +253,14 @@ impl Convolution {
     fn is_depthwise(&self) -> bool {
         self.groups > 1 && self.groups == self.cin && self.groups == self.cout
     }
+}
+
+/// An operand of a convolution.
+#[derive(Clone, Copy)]
+enum Part {
+    Input,
+    Weights,
+    Output,
 }
 
 #[cfg(test)]

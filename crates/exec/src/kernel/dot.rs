@@ -2,6 +2,7 @@
 
 mod plan;
 
+use super::bounds::{self, Operand};
 use super::micro::{Form, MOST_COLUMNS, MOST_ROWS, Panel, Segment, Tile, panels};
 use super::order::{BLOCK, part_length};
 use super::pack::{align, join_range, pack_columns};
@@ -46,7 +47,8 @@ pub struct Product {
 impl Product {
     /// How the products are done on this pool.
     pub fn prepare<T: Float>(&self, pool: &Pool) -> Prepared {
-        Prepared((!self.is_empty()).then(|| Plan::new::<T>(self, pool)))
+        let plan = (!self.is_empty()).then(|| Plan::new::<T>(self, pool));
+        Prepared { product: self.clone(), plan }
     }
 
     /// Bytes of scratch that [`Product::run`] needs on this pool.
@@ -79,12 +81,16 @@ impl Product {
 
 /// Products with the way they are done on a pool, for many runs.
 #[derive(Debug, Clone)]
-pub struct Prepared(Option<Plan>);
+pub struct Prepared {
+    product: Product,
+    /// Nothing if there is nothing to do.
+    plan: Option<Plan>,
+}
 
 impl Prepared {
     /// Bytes of scratch that [`Prepared::run`] needs.
     pub fn scratch_bytes<T: Float>(&self, pool: &Pool) -> usize {
-        self.0.as_ref().map_or(0, |plan| {
+        self.plan.as_ref().map_or(0, |plan| {
             let slots = pool.threads() * plan.slot_elements();
             (plan.partial_elements() + slots) * size_of::<T>() + 64
         })
@@ -102,11 +108,38 @@ impl Prepared {
         c: *mut T,
         scratch: *mut u8,
     ) {
-        let Some(plan) = &self.0 else { return };
+        let Some(plan) = &self.plan else { return };
         let (a, b) = if plan.swapped { (b, a) } else { (a, b) };
         let work = Work { plan, pool, a, b, c, scratch: align::<T>(scratch) };
+        let operands = || self.operands(&work, pool);
         // SAFETY: passed on from the caller; `Plan` only reorders the same index sets.
-        unsafe { work.run() }
+        bounds::within(operands, || unsafe { work.run() });
+    }
+
+    /// The products.
+    pub fn product(&self) -> &Product {
+        &self.product
+    }
+
+    /// What the extents and strides reach.
+    fn operands<T: Float>(&self, work: &Work<'_, T>, pool: &Pool) -> Vec<Operand> {
+        let it = &self.product;
+        let reach = |own: [(usize, isize); 2], of: fn(&Batch) -> isize| {
+            let batch = it.batch.iter().map(|b| (b.extent, of(b)));
+            let ends = own.into_iter().chain(batch).filter(|(extent, _)| *extent > 0);
+            let ends: Vec<isize> =
+                ends.map(|(extent, step)| (extent as isize - 1) * step).collect();
+            let sum = |keep: fn(isize, isize) -> isize| ends.iter().map(|&end| keep(end, 0)).sum();
+            [sum(isize::min), sum(isize::max)]
+        };
+        let (m, n, k) = (it.m, it.n, it.k);
+        let (a, b) = if work.plan.swapped { (work.b, work.a) } else { (work.a, work.b) };
+        vec![
+            Operand::new(a, reach([(m, it.a[0]), (k, it.a[1])], |batch| batch.a), false),
+            Operand::new(b, reach([(k, it.b[0]), (n, it.b[1])], |batch| batch.b), false),
+            Operand::new(work.c, reach([(m, it.c[0]), (n, it.c[1])], |batch| batch.c), true),
+            Operand::dense(work.scratch.cast::<u8>(), self.scratch_bytes::<T>(pool), true),
+        ]
     }
 }
 
@@ -272,7 +305,7 @@ impl<T: Float> Work<'_, T> {
             // instruction set; the strided tile has room for every row and column.
             unsafe {
                 let c = target.base.offset(column * c_step);
-                entry(&Tile {
+                let tile = Tile {
                     a,
                     rows: &a_rows,
                     a_step,
@@ -284,7 +317,13 @@ impl<T: Float> Work<'_, T> {
                     live_rows,
                     columns: panel.columns,
                     accumulate: direct && !first,
-                });
+                };
+                let own = || Operand::dense(tile.c.cast_const(), MOST_ROWS * MOST_COLUMNS, true);
+                if direct {
+                    entry(&tile)
+                } else {
+                    bounds::beside(own, || entry(&tile))
+                }
                 if !direct {
                     for (i, sums) in strided.chunks(MOST_COLUMNS).enumerate().take(live_rows) {
                         for (j, &sum) in sums.iter().enumerate().take(panel.columns) {

@@ -13,6 +13,7 @@
 
 mod tables;
 
+use super::bounds;
 use super::simd::{Float, Isa, Vector};
 
 /// The most rows that any tile has.
@@ -57,6 +58,28 @@ pub struct Tile<'a, T> {
     pub columns: usize,
     /// Add to what the output holds, instead of overwriting it.
     pub accumulate: bool,
+}
+
+impl<T> Tile<'_, T> {
+    /// Asserts that everything the tile describes is inside the kernel's operands.
+    fn check(&self, lanewise: bool) {
+        let across = self.columns as isize - 1;
+        let rows = &self.rows[..self.live_rows.min(MOST_ROWS)];
+        for segment in self.segments.iter().filter(|segment| segment.length > 0) {
+            let last = segment.length as isize - 1;
+            let (a_end, b_end) = (last * self.a_step, last * self.b_step);
+            for row in rows {
+                let a = self.a.wrapping_offset(segment.a + row);
+                let wide = if lanewise { across } else { 0 };
+                bounds::reads(a, [a_end.min(0), a_end.max(0) + wide]);
+            }
+            let b = self.b.wrapping_offset(segment.b + segment.k as isize * self.b_step);
+            bounds::reads(b, [b_end.min(0), b_end.max(0) + across]);
+        }
+        for row in &self.c_rows[..rows.len()] {
+            bounds::writes(self.c.wrapping_offset(*row), [0, across]);
+        }
+    }
 }
 
 /// How the kernel reads the left operand.
@@ -239,6 +262,9 @@ unsafe fn advance<
 unsafe fn tile<V: Vector, const ROWS: usize, const NV: usize, const LANEWISE: bool>(
     tile: &Tile<V::Element>,
 ) {
+    if cfg!(debug_assertions) {
+        tile.check(LANEWISE);
+    }
     let size = size_of::<V::Element>() as isize;
     // SAFETY: as documented for the caller.
     unsafe {

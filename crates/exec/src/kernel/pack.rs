@@ -1,5 +1,6 @@
 //! Operands laid out for the inner kernel, and partial sums joined.
 
+use super::bounds;
 use super::order::join;
 use super::simd::transpose::transpose;
 use super::simd::{Float, Isa};
@@ -19,6 +20,7 @@ pub(super) unsafe fn join_range<'a, T: Float>(
     parts: usize,
     length: usize,
 ) -> &'a [T] {
+    bounds::writes(base, [0, (parts.saturating_sub(1) * stride + length) as isize - 1]);
     join(parts, |into, from| {
         // SAFETY: different parts do not overlap.
         let (into, from) = unsafe {
@@ -48,6 +50,13 @@ pub(super) unsafe fn pack_columns<T: Float>(
     [columns, width]: [usize; 2],
     depth: usize,
 ) {
+    if columns > 0 && depth > 0 {
+        let ends = [(depth as isize - 1) * row, (columns as isize - 1) * column];
+        let reach =
+            [ends.map(|end| end.min(0)).iter().sum(), ends.map(|end| end.max(0)).iter().sum()];
+        bounds::reads(from, reach);
+    }
+    bounds::writes(to, [0, (depth * width) as isize - 1]);
     // SAFETY: as documented for the caller.
     unsafe {
         if row == 1 && column != 1 {

@@ -1,5 +1,6 @@
 //! Threads and their private scratch.
 
+use super::bounds;
 use super::simd::Isa;
 use super::team::Team;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,6 +62,7 @@ impl Pool {
     /// Calls `work(slot, task)` for every task. Calls that overlap in time have different slots,
     /// and slots are below [`Pool::threads`].
     pub fn for_each_slot(&self, tasks: usize, work: impl Fn(usize, usize) + Sync) {
+        let work = bounds::inherit(work);
         if let Some(state) = &self.scrambled {
             let slots = self.count.min(tasks);
             let mut order: Vec<usize> = (0..tasks).collect();

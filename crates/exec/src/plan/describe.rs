@@ -24,7 +24,8 @@ impl Display for Step {
                     body.folds.len()
                 )
             }
-            Kernel::Product { product: p, .. } => {
+            Kernel::Product { prepared, .. } => {
+                let p = prepared.product();
                 let batch: Vec<String> = p.batch.iter().map(|b| b.extent.to_string()).collect();
                 write!(f, "product {}x{}x{}", p.m, p.k, p.n)?;
                 match batch.is_empty() {

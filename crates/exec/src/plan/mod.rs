@@ -14,7 +14,7 @@ mod product;
 mod units;
 pub(crate) mod view;
 
-use crate::kernel::{Convolution, Pool, Prepared, Product};
+use crate::kernel::{Convolution, Pool, Prepared};
 use crate::loops::Loop;
 use std::sync::Arc;
 use thalweg_graph::{Array, DType, Graph, Op, Scan, TensorType, While};
@@ -48,7 +48,6 @@ pub(crate) enum Pass {
 pub(crate) enum Kernel {
     Loop(Box<Loop>),
     Product {
-        product: Product,
         prepared: Prepared,
         dtype: DType,
         a: BufferId,

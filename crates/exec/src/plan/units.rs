@@ -387,7 +387,6 @@ impl<'g> Units<'g> {
                         DType::F64 => product.prepare::<f64>(pool),
                         _ => product.prepare::<f32>(pool),
                     },
-                    product,
                     dtype,
                     a: a.buffer,
                     a_offset: a.offset,

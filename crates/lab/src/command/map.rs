@@ -284,6 +284,7 @@ fn measure_one(
         bottom: 0,
         tolerance: TOLERANCE,
         trace: settings.probes,
+        trace_tolerance: 0.0,
         exact: false,
         density: 0,
     };
@@ -413,7 +414,7 @@ fn explanations(
             ),
         ),
         super::explain_eigenvalues(map.top, 0, TOLERANCE),
-        super::explain_trace(map.probes),
+        super::explain_trace(map.top, map.probes, 0.0),
         explain(
             "Sharpness",
             format!(

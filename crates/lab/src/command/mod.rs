@@ -164,12 +164,21 @@ fn explain_eigenvalues(top: usize, bottom: usize, tolerance: f64) -> Explanation
     )
 }
 
-fn explain_trace(probes: usize) -> Explanation {
-    explain(
-        "Trace",
-        format!(
-            "Hutchinson's estimate: the mean of zᵀHz over {probes} random sign vectors z, with its \
-             standard error over them."
+fn explain_trace(known: usize, probes: usize, tolerance: f64) -> Explanation {
+    let vectors = match tolerance > 0.0 {
+        true => format!(
+            "random sign vectors z, of which eight at a time are taken until the standard error is \
+             {} % of the trace, at most {probes}",
+            100.0 * tolerance
         ),
-    )
+        false => format!("{probes} random sign vectors z"),
+    };
+    let how = match known {
+        0 => format!("the mean of zᵀHz over {vectors}"),
+        _ => format!(
+            "the sum of the eigenvalues found, and the mean of wᵀHw over {vectors}, where w is z \
+             without its part along the eigenvectors found"
+        ),
+    };
+    explain("Trace", format!("Hutchinson's estimate: {how}. The standard error is over them."))
 }

@@ -45,8 +45,11 @@ pub struct SpectrumSettings {
     pub bottom: usize,
     /// Largest residual, as a share of the largest eigenvalue.
     pub tolerance: f64,
-    /// Probes of the trace; 0: none.
+    /// Probes of the trace, at most; 0: none.
     pub trace_probes: usize,
+    /// The share of the trace at which its standard error is small enough; 0: all probes.
+    #[serde(default)]
+    pub trace_tolerance: f64,
     /// The trace by one product for each parameter.
     pub trace_exact: bool,
     /// Probes of the density; 0: none.
@@ -131,6 +134,7 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
             bottom: settings.bottom,
             tolerance: settings.tolerance,
             trace: settings.trace_probes,
+            trace_tolerance: settings.trace_tolerance,
             exact: settings.trace_exact,
             density: settings.density_probes,
         };
@@ -147,6 +151,7 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
         trace: found.trace,
         frobenius_squared: found.frobenius_squared,
         density: found.density.clone(),
+        products: found.products,
     };
     let mut report = Report::new(
         "The spectrum of the Hessian",
@@ -183,11 +188,19 @@ fn explanations(
             "The sum of the Hessian's diagonal, from one product with each unit vector.",
         ));
     } else if settings.trace_probes > 0 {
-        list.push(super::explain_trace(settings.trace_probes));
+        list.push(super::explain_trace(
+            settings.top + settings.bottom,
+            settings.trace_probes,
+            settings.trace_tolerance,
+        ));
     }
     if settings.trace_exact || settings.trace_probes > 0 {
         let how = match settings.trace_exact {
             true => "The sum of the squares of all elements, from the same products.",
+            false if settings.top + settings.bottom > 0 => {
+                "The sum of |Hv|² over the eigenvectors found, and the mean of |Hw|² over the same \
+                 random sign vectors."
+            }
             false => "The mean of |Hz|² over the same random sign vectors.",
         };
         list.push(explain("Frobenius norm, squared", how));

@@ -22,6 +22,6 @@ pub use linear_operator::{DenseOperator, LinearOperator};
 pub use model_objective::{ModelObjective, ObjectiveConfig};
 pub(crate) use objective::frozen_at;
 pub use objective::{BatchNorm, Examples, Function, Objective, Sampling};
-pub(crate) use population::{fit, padded};
+pub(crate) use population::{even_chunks, fit};
 pub(crate) use shuffled::Shuffled;
 pub use symmetric_eigen::{SymmetricEigen, symmetric_eigen};

@@ -54,3 +54,29 @@ pub(crate) fn padded<T: Clone>(items: &[T], members: usize) -> impl Iterator<Ite
         chunk
     })
 }
+
+/// As few chunks of at most `members` as there can be, whose sizes differ by at most one.
+pub(crate) fn even_chunks<T>(items: &[T], members: usize) -> impl Iterator<Item = &[T]> {
+    let n_chunks = items.len().div_ceil(members.max(1));
+    let n = items.len();
+    (0..n_chunks).map(move |i| &items[i * n / n_chunks..(i + 1) * n / n_chunks])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_few_and_even() {
+        let sizes = |n: usize, members: usize| -> Vec<usize> {
+            even_chunks(&vec![0; n], members).map(<[i32]>::len).collect()
+        };
+        assert_eq!(sizes(10, 16), [10]);
+        assert_eq!(sizes(10, 6), [5, 5]);
+        assert_eq!(sizes(17, 8), [5, 6, 6]);
+        assert_eq!(sizes(3, 1), [1, 1, 1]);
+        assert!(sizes(0, 4).is_empty());
+        let items: Vec<usize> = (0..17).collect();
+        assert_eq!(even_chunks(&items, 8).flatten().copied().collect::<Vec<_>>(), items);
+    }
+}

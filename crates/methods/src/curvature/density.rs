@@ -1,16 +1,13 @@
 //! The density of eigenvalues by stochastic Lanczos quadrature.
 
 use super::hutchinson::signs;
-use crate::common::{LinearOperator, Objective, symmetric_eigen, vector};
+use crate::common::{LinearOperator, Objective, even_chunks, symmetric_eigen, vector};
 use crate::error::stored;
 use crate::registry::Instrument;
 use crate::{Context, MethodError};
 use thalweg_array::Array;
 use thalweg_nn::Weights;
 use thalweg_stats::Estimate;
-
-/// Probes in a unit of work, whose products go together.
-const BLOCK: usize = 4;
 
 /// How [`density`] looks at a spectrum.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,6 +40,8 @@ pub struct Density {
     pub standard_errors: Vec<f64>,
     /// Standard deviation of the Gaussians.
     pub width: f64,
+    /// Products that it took.
+    pub products: usize,
 }
 
 /// The density of eigenvalues of a symmetric operator, smoothed by a Gaussian.
@@ -50,6 +49,9 @@ pub struct Density {
 /// For each probe `z` of random signs, `steps` Lanczos steps (fully reorthogonalised) from
 /// `z / sqrt(n)` give nodes `t_i` and weights `u_i1^2` of the Gauss quadrature of `z`'s spectral
 /// measure; `phi(x) = mean over probes of sum over i of u_i1^2 N(x; t_i, width^2)`.
+///
+/// Probes go in lockstep, so that their products are taken together: as many as half the context's
+/// memory holds bases of, and these are a unit of work.
 ///
 /// # Errors
 /// Fewer than two probes, no steps or points, a width that is not positive; a product that is not
@@ -67,26 +69,35 @@ pub fn density(
     let stream = ctx.stream("spectral density");
     ctx.progress().start("spectral density", (config.probes * steps) as u64);
     let mut quadratures: Vec<(Vec<f64>, Vec<f64>)> = Vec::new();
-    for first in (0..config.probes).step_by(BLOCK) {
-        let last = (first + BLOCK).min(config.probes);
-        let key = format!("density/{first}-{last}");
+    let probes: Vec<usize> = (0..config.probes).collect();
+    let (mut products, together) = (0, lockstep(ctx, n, steps));
+    for block in even_chunks(&probes, together) {
+        let key = format!("density/{}-{}", block[0], block[0] + block.len());
         let arrays = ctx.unit(&key, || {
-            let probes = (first..last).map(|p| signs(&stream.at(p as u64), n)).collect();
-            let found = quadrature(ctx, operator, probes, steps)?;
+            let probes = block.iter().map(|&p| signs(&stream.at(p as u64), n)).collect();
+            let (found, products) = quadrature(ctx, operator, probes, steps)?;
             let (nodes, weights): (Vec<_>, Vec<_>) = found.into_iter().unzip();
             Ok(vec![
                 ("nodes".into(), Array::vector(&nodes.concat())),
                 ("weights".into(), Array::vector(&weights.concat())),
+                ("products".into(), Array::vector(&[products as f64])),
             ])
         })?;
-        let nodes = stored(&key, &arrays, "nodes", (last - first) * steps)?;
-        let weights = stored(&key, &arrays, "weights", (last - first) * steps)?;
+        let nodes = stored(&key, &arrays, "nodes", block.len() * steps)?;
+        let weights = stored(&key, &arrays, "weights", block.len() * steps)?;
         quadratures.extend(
             nodes.chunks(steps).zip(weights.chunks(steps)).map(|(n, w)| (n.to_vec(), w.to_vec())),
         );
-        ctx.progress().advance(((last - first) * steps) as u64);
+        products += stored(&key, &arrays, "products", 1)?[0] as usize;
+        ctx.progress().advance((block.len() * steps) as u64);
     }
-    smooth(&quadratures, config)
+    Ok(Density { products, ..smooth(&quadratures, config)? })
+}
+
+/// Probes whose bases of `steps` vectors fit into half the memory.
+fn lockstep(ctx: &Context<'_>, n: usize, steps: usize) -> usize {
+    let basis = n.saturating_mul(steps).saturating_mul(size_of::<f64>());
+    (ctx.memory() / 2 / basis.max(1)).max(1)
 }
 
 fn check(config: &DensityConfig) -> Result<(), MethodError> {
@@ -107,14 +118,14 @@ fn check(config: &DensityConfig) -> Result<(), MethodError> {
 /// Nodes and weights of a quadrature.
 type Quadrature = (Vec<f64>, Vec<f64>);
 
-/// Nodes and weights for each probe, `steps` of them; probes whose subspace is invariant early
-/// are filled up with weights of zero.
+/// Nodes and weights for each probe, `steps` of them, and the products taken; probes whose subspace
+/// is invariant early are filled up with weights of zero.
 fn quadrature(
     ctx: &Context<'_>,
     operator: &dyn LinearOperator,
     probes: Vec<Vec<f64>>,
     steps: usize,
-) -> Result<Vec<Quadrature>, MethodError> {
+) -> Result<(Vec<Quadrature>, usize), MethodError> {
     struct Run {
         basis: Vec<Vec<f64>>,
         rows: Vec<Vec<f64>>,
@@ -128,11 +139,13 @@ fn quadrature(
             Run { basis: vec![z], rows: Vec::new(), done: false }
         })
         .collect();
+    let mut products = 0;
     for _ in 0..steps {
         ctx.check()?;
         let open: Vec<usize> = (0..runs.len()).filter(|&i| !runs[i].done).collect();
         let vectors: Vec<Vec<f64>> =
             open.iter().map(|&i| runs[i].basis[runs[i].basis.len() - 1].clone()).collect();
+        products += open.len();
         for (&i, mut product) in open.iter().zip(operator.apply(&vectors)?) {
             let run = &mut runs[i];
             if let Some(value) = product.iter().find(|x| !x.is_finite()) {
@@ -169,7 +182,7 @@ fn quadrature(
         weights.resize(steps, 0.0);
         (nodes, weights)
     };
-    Ok(runs.into_iter().map(nodes).collect())
+    Ok((runs.into_iter().map(nodes).collect(), products))
 }
 
 fn smooth(
@@ -200,7 +213,7 @@ fn smooth(
         values.push(estimate.value);
         standard_errors.push(estimate.standard_error);
     }
-    Ok(Density { centres, values, standard_errors, width })
+    Ok(Density { centres, values, standard_errors, width, products: 0 })
 }
 
 /// [`density`] of the Hessian of an objective, as an instrument.
@@ -262,5 +275,26 @@ mod tests {
         assert!((mass(-0.5, 0.5) - 0.5).abs() < 1e-3);
         assert!((mass(2.5, 4.0) - 1.0 / 6.0).abs() < 1e-3);
         assert!(found.standard_errors.iter().all(|e| *e < 1e-9));
+        // There are four different eigenvalues, after which a probe's subspace is invariant.
+        assert_eq!(found.products, 3 * 4);
+    }
+
+    #[test]
+    fn memory_changes_which_probes_go_together_and_no_bit() {
+        let stream = thalweg_data::Stream::new(2, "matrix");
+        let entry = |i: usize, j: usize| stream.normal((i.max(j) * 40 + i.min(j)) as u64);
+        let rows = (0..40).map(|i| (0..40).map(|j| entry(i, j)).collect()).collect();
+        let operator = DenseOperator::new(rows).unwrap();
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 0);
+        let config = DensityConfig { probes: 5, steps: 12, points: 50, width: 0.02 };
+        let found = |memory: usize| density(&ctx.clone().with_memory(memory), &operator, &config);
+        let all = found(1 << 30).unwrap();
+        assert_eq!(all.products, 60);
+        // A basis is of 40 x 12 x 8 bytes.
+        let ctx = ctx.clone().with_memory(4 * 40 * 12 * 8);
+        assert_eq!(lockstep(&ctx, 40, 12), 2);
+        assert_eq!(found(4 * 40 * 12 * 8).unwrap(), all);
+        assert_eq!(found(1).unwrap(), all);
     }
 }

@@ -1,9 +1,11 @@
 //! The Hessian of an objective, by its products.
 
 use crate::common::{
-    LinearOperator, Objective, check_lengths, declare, fit, frozen_at, padded, vector,
+    LinearOperator, Objective, check_lengths, declare, even_chunks, fit, frozen_at, vector,
 };
 use crate::{Context, MethodError};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 use thalweg_array::Array;
 use thalweg_exec::Program;
@@ -11,8 +13,9 @@ use thalweg_graph::{Builder, Graph, TensorType};
 use thalweg_nn::Weights;
 use thalweg_transform::{Replacement, hvp, vmap};
 
-/// How many products are taken at once where memory allows it.
-const DIRECTIONS: usize = 16;
+/// How many products are taken at once where memory allows it. They share the primal pass, which
+/// is about a fourth of a product; from so many on, the caches take what is left to be saved.
+const DIRECTIONS: usize = 8;
 
 /// The Hessian of an objective at a point.
 ///
@@ -27,8 +30,9 @@ pub struct Hessian<'a> {
     objective: &'a dyn Objective,
     point: Weights,
     members: usize,
-    /// For each size of batch: for one vector, and for `members`.
-    programs: Vec<(usize, Arc<Program>, Arc<Program>)>,
+    /// By examples in a batch and number of vectors; planned when they are first needed, since a
+    /// plan takes far less than the products of vectors that only fill a program up.
+    programs: RefCell<HashMap<(usize, usize), Arc<Program>>>,
 }
 
 impl<'a> Hessian<'a> {
@@ -43,28 +47,35 @@ impl<'a> Hessian<'a> {
     ) -> Result<Hessian<'a>, MethodError> {
         let point = frozen_at(ctx, objective, point)?;
         let mut members = DIRECTIONS.min(objective.dimension()).max(1);
-        let mut programs = Vec::new();
+        let mut programs = HashMap::new();
         // The largest batch comes first and so decides.
         for (size, batch) in objective.sizes() {
             let graph = |members| graph(objective, batch, members);
             let (fitting, program) = fit(ctx, "one Hessian product", members, graph)?;
             members = fitting;
-            let single = match members {
-                1 => program.clone(),
-                _ => ctx.executor().compile(&graph(1)?)?,
-            };
-            programs.push((size, single, program));
+            programs.insert((size, members), program);
         }
+        let programs = RefCell::new(programs);
         Ok(Hessian { ctx: ctx.clone(), objective, point, members, programs })
     }
 
-    /// Number of products taken at once.
+    /// Largest number of products taken at once.
     pub fn members(&self) -> usize {
         self.members
     }
 
-    /// Products with as many vectors as the program takes.
-    fn chunk(&self, vectors: &[Vec<f64>], single: bool) -> Result<Vec<Vec<f64>>, MethodError> {
+    fn program(&self, batch: usize, members: usize) -> Result<Arc<Program>, MethodError> {
+        let key = (self.objective.batches()[batch], members);
+        if let Some(known) = self.programs.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        let program = self.ctx.executor().compile(&graph(self.objective, batch, members)?)?;
+        self.programs.borrow_mut().insert(key, program.clone());
+        Ok(program)
+    }
+
+    /// Products with at most as many vectors as fit at once.
+    fn chunk(&self, vectors: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, MethodError> {
         let float = self.objective.float();
         let n = self.objective.dimension();
         let mut offset = 0;
@@ -80,14 +91,10 @@ impl<'a> Hessian<'a> {
         inputs.extend_from_slice(self.point.parameters.arrays());
         inputs.extend_from_slice(self.point.buffers.arrays());
         let mut sums = vec![vec![0.0; n]; vectors.len()];
-        for (batch, size) in self.objective.batches().iter().enumerate() {
+        for batch in 0..self.objective.batches().len() {
             self.ctx.check()?;
-            let found = self.programs.iter().find(|(known, ..)| known == size);
-            let Some((_, alone, together)) = found else {
-                return Err(MethodError::mismatch("batch sizes", "those at the start", size));
-            };
             let data = self.objective.data(batch)?;
-            let program = if single { alone } else { together };
+            let program = self.program(batch, vectors.len())?;
             let results = program.run([inputs.as_slice(), &data].concat())?;
             let mut offset = 0;
             for array in results {
@@ -116,13 +123,9 @@ impl LinearOperator for Hessian<'_> {
 
     fn apply(&self, vectors: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, MethodError> {
         check_lengths(self, vectors)?;
-        if vectors.len() == 1 {
-            return self.chunk(vectors, true);
-        }
         let mut products = Vec::with_capacity(vectors.len());
-        for chunk in padded(vectors, self.members) {
-            let left = vectors.len() - products.len();
-            products.extend(self.chunk(&chunk, false)?.into_iter().take(left));
+        for chunk in even_chunks(vectors, self.members) {
+            products.extend(self.chunk(chunk)?);
         }
         Ok(products)
     }

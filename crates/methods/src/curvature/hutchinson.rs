@@ -1,5 +1,6 @@
 //! Hutchinson's estimate of the trace.
 
+use super::Eigenpair;
 use crate::common::{LinearOperator, Objective, vector};
 use crate::error::stored;
 use crate::registry::Instrument;
@@ -13,15 +14,18 @@ use thalweg_stats::Estimate;
 const BLOCK: usize = 8;
 
 /// How many probes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HutchinsonConfig {
-    /// Number of random vectors; at least two, for a standard error.
+    /// Number of random vectors, at most; at least two, for a standard error.
     pub probes: usize,
+    /// Stop after the block of eight vectors by which the trace's standard error is at most this
+    /// share of the trace; 0: take all of them.
+    pub tolerance: f64,
 }
 
 impl Default for HutchinsonConfig {
     fn default() -> HutchinsonConfig {
-        HutchinsonConfig { probes: 32 }
+        HutchinsonConfig { probes: 32, tolerance: 0.0 }
     }
 }
 
@@ -39,16 +43,36 @@ pub struct TraceEstimate {
 /// `tr H = E[z^T H z]`, `|H|_F^2 = E[|H z|^2]` over `z` uniform on `{-1, 1}^n`. The variance of one
 /// term of the trace is `2 (|H|_F^2 - sum over i of H_ii^2)`: a diagonal matrix is exact.
 ///
+/// Eigenpairs that are `known` (orthonormal `v_i` with Rayleigh quotients `l_i` and residuals `r_i`,
+/// found without these probes) are added exactly and taken out of the probes, and most of the
+/// variance with them: `tr H = sum l_i + E[w^T H w]`, `|H|_F^2 = sum (l_i^2 + r_i^2) + E[|H w|^2]`
+/// with `w = (I - V V^T) z`. Both hold for any orthonormal vectors, converged or not.
+///
+/// Standard errors are those over the probes. With a tolerance the number of probes depends on
+/// them, which makes the error of a run that stopped early a little larger than it says.
+///
 /// # Errors
-/// Fewer than two probes; a product that is not finite.
-/// # Source    Hutchinson, A stochastic estimator of the trace of the influence matrix, 1990
+/// Fewer than two probes; a tolerance that is negative; a known vector of another length; a product
+/// that is not finite.
+/// # Source    Hutchinson, A stochastic estimator of the trace of the influence matrix, 1990;
+/// deflation: Gambhir, Stathopoulos, Orginos, Deflation as a method of variance reduction for
+/// estimating the trace of a matrix inverse, 2017, arXiv 1603.05988
 pub fn hutchinson(
     ctx: &Context<'_>,
     operator: &dyn LinearOperator,
+    known: &[Eigenpair],
     config: &HutchinsonConfig,
 ) -> Result<TraceEstimate, MethodError> {
     check(config)?;
     let n = operator.dimension();
+    if let Some(pair) = known.iter().find(|pair| pair.vector.len() != n) {
+        let what = "a known eigenvector";
+        return Err(MethodError::mismatch(what, format!("{n} elements"), pair.vector.len()));
+    }
+    let basis: Vec<Vec<f64>> = known.iter().map(|pair| pair.vector.clone()).collect();
+    let exact: f64 = known.iter().map(|pair| pair.value).sum();
+    let exact_squares: f64 =
+        known.iter().map(|pair| pair.value.powi(2) + pair.residual.powi(2)).sum();
     let stream = ctx.stream("hutchinson");
     ctx.progress().start("trace", config.probes as u64);
     let (mut forms, mut squares) = (Vec::new(), Vec::new());
@@ -56,8 +80,12 @@ pub fn hutchinson(
         let last = (first + BLOCK).min(config.probes);
         let key = format!("hutchinson/{first}-{last}");
         let arrays = ctx.unit(&key, || {
-            let probes: Vec<Vec<f64>> =
-                (first..last).map(|probe| signs(&stream.at(probe as u64), n)).collect();
+            let outside = |probe: usize| {
+                let mut z = signs(&stream.at(probe as u64), n);
+                vector::orthogonalize(&mut z, &basis, &mut vec![0.0; basis.len()]);
+                z
+            };
+            let probes: Vec<Vec<f64>> = (first..last).map(outside).collect();
             let products = operator.apply(&probes)?;
             let forms: Vec<f64> =
                 probes.iter().zip(&products).map(|(z, hz)| vector::dot(z, hz)).collect();
@@ -70,17 +98,32 @@ pub fn hutchinson(
         forms.extend_from_slice(stored(&key, &arrays, "forms", last - first)?);
         squares.extend_from_slice(stored(&key, &arrays, "squares", last - first)?);
         ctx.progress().advance((last - first) as u64);
+        if config.tolerance > 0.0 && last < config.probes {
+            let so_far = shifted(&forms, exact)?;
+            if so_far.standard_error <= config.tolerance * so_far.value.abs() {
+                break;
+            }
+        }
     }
     Ok(TraceEstimate {
-        trace: Estimate::mean(&forms)?,
-        frobenius_squared: Estimate::mean(&squares)?,
+        trace: shifted(&forms, exact)?,
+        frobenius_squared: shifted(&squares, exact_squares)?,
     })
 }
 
+/// The mean of samples beside a part that is known.
+fn shifted(samples: &[f64], known: f64) -> Result<Estimate, MethodError> {
+    let mean = Estimate::mean(samples)?;
+    Ok(Estimate { value: known + mean.value, ..mean })
+}
+
 fn check(config: &HutchinsonConfig) -> Result<(), MethodError> {
-    match config.probes {
-        0 | 1 => Err(MethodError::config("number of probes", "at least 2", config.probes)),
-        _ => Ok(()),
+    if config.probes < 2 {
+        return Err(MethodError::config("number of probes", "at least 2", config.probes));
+    }
+    match config.tolerance >= 0.0 {
+        true => Ok(()),
+        false => Err(MethodError::config("tolerance", "0 or a positive share", config.tolerance)),
     }
 }
 
@@ -113,19 +156,56 @@ impl Instrument for Hutchinson {
         config: &HutchinsonConfig,
     ) -> Result<TraceEstimate, MethodError> {
         check(config)?;
-        hutchinson(ctx, &super::Hessian::new(ctx, objective, point)?, config)
+        hutchinson(ctx, &super::Hessian::new(ctx, objective, point)?, &[], config)
     }
 
     fn refused() -> Vec<HutchinsonConfig> {
-        vec![HutchinsonConfig { probes: 0 }, HutchinsonConfig { probes: 1 }]
+        let usual = HutchinsonConfig::default();
+        vec![
+            HutchinsonConfig { probes: 0, ..usual },
+            HutchinsonConfig { probes: 1, ..usual },
+            HutchinsonConfig { tolerance: -0.1, ..usual },
+            HutchinsonConfig { tolerance: f64::NAN, ..usual },
+        ]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::common::DenseOperator;
+    use crate::common::{DenseOperator, symmetric_eigen};
     use thalweg_exec::Executor;
+
+    fn probes(probes: usize) -> HutchinsonConfig {
+        HutchinsonConfig { probes, ..HutchinsonConfig::default() }
+    }
+
+    /// Vectors that are eigenvectors but for some noise, with their quotients and residuals.
+    fn nearly_known(matrix: &DenseOperator, count: usize, noise: f64) -> Vec<Eigenpair> {
+        let eigen = symmetric_eigen(matrix.rows());
+        let n = matrix.dimension();
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by(|&i, &j| eigen.values[j].abs().total_cmp(&eigen.values[i].abs()));
+        let stream = Stream::new(9, "noise");
+        let mut basis: Vec<Vec<f64>> = Vec::new();
+        for (k, &i) in order[..count].iter().enumerate() {
+            let mut v = eigen.vectors[i].clone();
+            for (j, x) in v.iter_mut().enumerate() {
+                *x += noise * stream.at(k as u64).normal(j as u64);
+            }
+            vector::orthogonalize(&mut v, &basis, &mut vec![0.0; basis.len()]);
+            let length = vector::norm(&v);
+            vector::scale(&mut v, 1.0 / length);
+            basis.push(v);
+        }
+        let pair = |vector: Vec<f64>| {
+            let mut image = matrix.product(&vector).unwrap();
+            let value = vector::dot(&image, &vector);
+            vector::add_scaled(&mut image, -value, &vector);
+            Eigenpair { value, residual: vector::norm(&image), vector }
+        };
+        basis.into_iter().map(pair).collect()
+    }
 
     fn matrix(n: usize) -> DenseOperator {
         let stream = Stream::new(5, "matrix");
@@ -139,17 +219,60 @@ mod tests {
         let exact: f64 = (0..30).map(|i| matrix.rows()[i][i]).sum();
         let frobenius: f64 = matrix.rows().iter().flatten().map(|x| x * x).sum();
         let executor = Executor::new(1);
-        let (mut trace, mut norm) = (0, 0);
-        for seed in 0..200 {
-            let ctx = Context::new(&executor, seed);
-            let found = hutchinson(&ctx, &matrix, &HutchinsonConfig { probes: 30 }).unwrap();
-            trace += usize::from(found.trace.interval(0.9).unwrap().contains(exact));
-            let interval = found.frobenius_squared.interval(0.9).unwrap();
-            norm += usize::from(interval.contains(frobenius));
+        let known = nearly_known(&matrix, 12, 0.05);
+        let mut errors = [0.0; 2];
+        for (case, known) in [&[][..], &known].into_iter().enumerate() {
+            let (mut trace, mut norm) = (0, 0);
+            for seed in 0..200 {
+                let ctx = Context::new(&executor, seed);
+                let found = hutchinson(&ctx, &matrix, known, &probes(30)).unwrap();
+                trace += usize::from(found.trace.interval(0.9).unwrap().contains(exact));
+                let interval = found.frobenius_squared.interval(0.9).unwrap();
+                norm += usize::from(interval.contains(frobenius));
+                errors[case] += found.trace.standard_error / 200.0;
+            }
+            // 180 expected; four binomial standard deviations are 17. Squares are skewed.
+            assert!((163..=197).contains(&trace), "{case}: {trace}");
+            assert!((155..=197).contains(&norm), "{case}: {norm}");
         }
-        // 180 expected; four binomial standard deviations are 17. Squares are skewed.
-        assert!((163..=197).contains(&trace), "{trace}");
-        assert!((155..=197).contains(&norm), "{norm}");
+        assert!(errors[1] < 0.5 * errors[0], "{errors:?}");
+    }
+
+    #[test]
+    fn probes_are_taken_until_the_error_is_small() {
+        let rows = matrix(30).rows().to_vec();
+        // A trace that is large beside its error.
+        let raised = |(i, row): (usize, &Vec<f64>)| {
+            let lift = |(j, x): (usize, &f64)| if i == j { x + 10.0 } else { *x };
+            row.iter().enumerate().map(lift).collect()
+        };
+        let raised = DenseOperator::new(rows.iter().enumerate().map(raised).collect()).unwrap();
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 0);
+        let found = |tolerance: f64| {
+            let config = HutchinsonConfig { probes: 100, tolerance };
+            hutchinson(&ctx, &raised, &[], &config).unwrap().trace
+        };
+        assert_eq!(found(0.0).samples, 100);
+        assert_eq!(found(0.2).samples, 8);
+        let some = found(0.02);
+        assert!(some.samples > 8 && some.samples < 100, "{some:?}");
+        assert!(some.standard_error <= 0.02 * some.value);
+        assert_eq!(found(1e-6).samples, 100);
+    }
+
+    #[test]
+    fn what_is_known_whole_has_no_error() {
+        let matrix = matrix(6);
+        let known = nearly_known(&matrix, 6, 0.0);
+        let executor = Executor::new(1);
+        let found = hutchinson(&Context::new(&executor, 0), &matrix, &known, &probes(4)).unwrap();
+        let exact: f64 = (0..6).map(|i| matrix.rows()[i][i]).sum();
+        assert!((found.trace.value - exact).abs() < 1e-12);
+        assert!(found.trace.standard_error < 1e-12);
+        let short = Eigenpair { value: 1.0, residual: 0.0, vector: vec![1.0; 5] };
+        let ctx = Context::new(&executor, 0);
+        assert!(hutchinson(&ctx, &matrix, &[short], &probes(4)).is_err());
     }
 
     #[test]
@@ -158,7 +281,7 @@ mod tests {
         let executor = Executor::new(1);
         let ctx = Context::new(&executor, 0);
         let operator = DenseOperator::new(rows).unwrap();
-        let found = hutchinson(&ctx, &operator, &HutchinsonConfig { probes: 20 }).unwrap();
+        let found = hutchinson(&ctx, &operator, &[], &probes(20)).unwrap();
         assert_eq!((found.trace.value, found.trace.standard_error), (-2.0, 0.0));
         assert_eq!(found.trace.samples, 20);
         assert_eq!(found.frobenius_squared.value, 10.0);

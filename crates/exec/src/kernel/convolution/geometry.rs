@@ -1,5 +1,6 @@
 //! Index arithmetic of one spatial axis, padded copies of images, and walks over pixels.
 
+use super::super::bounds;
 use super::super::simd::Float;
 
 /// One spatial axis of a convolution.
@@ -98,6 +99,8 @@ impl Source {
         let inside = self.columns.min(self.padded[1] - left);
         let right = self.padded[1] - left - inside;
         let stride = self.row_stride();
+        bounds::reads(image, [0, self.image() as isize - 1]);
+        bounds::writes(into, [0, (to.saturating_sub(from) * stride) as isize - 1]);
         for padded in from..to {
             // SAFETY: rows of the image are inside it, and `into` has `stride` elements a row.
             unsafe {

@@ -3,6 +3,7 @@
 use super::steps::{Outputs, Product};
 use super::tiles::{GAP, Panel, padded, panels};
 use super::{POINTS, Winograd};
+use crate::kernel::bounds;
 use crate::kernel::order::BLOCK;
 use crate::kernel::pack::{align, pack_columns};
 use crate::kernel::pool::{Pool, Shared};
@@ -238,6 +239,10 @@ impl Winograd {
                     channels: self.columns,
                     tiles: run,
                 };
+                let end = self.columns * (columns - 2 * x).min(2 * run);
+                for y in 0..(rows - 2 * y).min(2) {
+                    bounds::writes(outputs.to.add(y * outputs.row), [0, end as isize - 1]);
+                }
                 let from = sums.add((tile - first) * cut.width);
                 transform(from, [cut.width, cut.sums], &outputs);
             }

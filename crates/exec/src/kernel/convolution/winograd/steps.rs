@@ -1,5 +1,6 @@
 //! The transforms, for one instruction set: channels in the lanes.
 
+use crate::kernel::bounds;
 use crate::kernel::micro::{MOST_ROWS, each_row, opaque};
 use crate::kernel::simd::{Float, Lanes, Vector};
 
@@ -326,9 +327,25 @@ unsafe fn taps<V: Vector>(
 /// that an address can hold.
 const APART: usize = 4;
 
+impl<T> Product<T> {
+    /// Asserts that all of it is inside the kernel's operands.
+    #[inline(always)]
+    fn check(&self, [rows, columns]: [usize; 2], across: bool) {
+        let last = |n: usize, step: usize| n.saturating_sub(1) * step;
+        let (a, b) = match across {
+            true => (last(self.depth, self.a_row) + rows, last(self.depth, self.b_row) + columns),
+            false => (last(rows, self.a_row) + self.depth, self.depth * columns),
+        };
+        bounds::reads(self.a, [0, a as isize - 1]);
+        bounds::reads(self.b, [0, b as isize - 1]);
+        bounds::writes(self.c, [0, (last(rows, self.c_row) + columns) as isize - 1]);
+    }
+}
+
 /// All `ROWS x (NV vectors)` sums in registers.
 #[inline(always)]
 unsafe fn product<V: Vector, const ROWS: usize, const NV: usize>(it: &Product<V::Element>) {
+    it.check([ROWS, NV * V::LANES], false);
     // SAFETY: as documented for `Steps`.
     unsafe {
         let mut sums = [[V::zero(); NV]; ROWS];
@@ -370,6 +387,7 @@ unsafe fn product<V: Vector, const ROWS: usize, const NV: usize>(it: &Product<V:
 /// The same with rows of `a` next to each other, and those of `b` and each `k` of `a` apart.
 #[inline(always)]
 unsafe fn product_across<V: Vector, const ROWS: usize, const NV: usize>(it: &Product<V::Element>) {
+    it.check([ROWS, NV * V::LANES], true);
     // SAFETY: as documented for `Steps`.
     unsafe {
         let mut sums = [[V::zero(); NV]; ROWS];

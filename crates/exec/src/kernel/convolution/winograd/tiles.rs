@@ -1,6 +1,7 @@
 //! Images cut into tiles, and output channels into panels.
 
 use super::steps::{Kernel, Pixels, Steps};
+use crate::kernel::bounds;
 use crate::kernel::simd::Float;
 use std::ops::Range;
 
@@ -73,6 +74,7 @@ impl Grid {
                 if (0..rows as isize).contains(&row) {
                     pixels.rows[i] = source.wrapping_add((image * rows + row as usize) * line);
                     pixels.steps[i] = self.channels;
+                    bounds::reads(pixels.rows[i], [0, line as isize - 1]);
                 }
             }
             visit(tile - first, &pixels);
