@@ -7,14 +7,16 @@
 //! back. The products are 16 matrix products of tiles by channels; a block of tiles stays in the
 //! second-level cache from the first transform to the last.
 //!
-//! The transforms add at most four numbers at a time in the order written in [`steps`]; sums over
+//! The transforms add at most four numbers at a time in the order written in [`transform`]; sums over
 //! channels run in blocks as in [`super::super::order`]. What is used where depends on the extents
 //! of a convolution alone, so bits depend on nothing else, but a value that is not finite reaches
 //! all outputs of its tiles.
 
+mod product;
 mod run;
 pub(crate) mod steps;
 mod tiles;
+mod transform;
 mod weights;
 
 pub(super) use weights::WeightTiles;

@@ -1,7 +1,8 @@
 //! The cut into tasks, transformed weights, and the work of a task.
 
-use super::steps::{Outputs, Product};
+use super::product::Product;
 use super::tiles::{GAP, Panel, padded, panels};
+use super::transform::Outputs;
 use super::{POINTS, Winograd};
 use crate::kernel::bounds;
 use crate::kernel::order::BLOCK;
@@ -15,6 +16,7 @@ const BLOCK_BYTES: usize = 640 << 10;
 const MOST_TILES: usize = 48;
 /// Channels whose weights a task transforms.
 const CHANNELS: usize = 16;
+
 /// How the work is cut for a pool.
 struct Cut {
     /// Tiles of a block, and blocks of a task.

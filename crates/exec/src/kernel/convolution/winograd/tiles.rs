@@ -1,6 +1,8 @@
 //! Images cut into tiles, and output channels into panels.
 
-use super::steps::{Kernel, Pixels, Steps};
+use super::product::Kernel;
+use super::steps::Steps;
+use super::transform::Pixels;
 use crate::kernel::bounds;
 use crate::kernel::simd::Float;
 use std::ops::Range;

@@ -5,7 +5,7 @@
 //! blocks are added in order, and parts joined by the tree of [`super::super::super::order`].
 
 use super::super::Convolution;
-use super::steps::Product;
+use super::product::Product;
 use super::tiles::{GAP, Grid, padded, panels};
 use super::{POINTS, grid, is_minimal, pays};
 use crate::kernel::pack::{align, join_range};
