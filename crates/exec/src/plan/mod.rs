@@ -48,7 +48,7 @@ pub(crate) enum Pass {
 pub(crate) enum Kernel {
     Loop(Box<Loop>),
     Product {
-        prepared: Prepared,
+        prepared: Box<Prepared>,
         dtype: DType,
         a: BufferId,
         a_offset: isize,

@@ -383,10 +383,10 @@ impl<'g> Units<'g> {
                 let c = self.place(value);
                 let dtype = node.types[0].dtype;
                 let kernel = Kernel::Product {
-                    prepared: match dtype {
+                    prepared: Box::new(match dtype {
                         DType::F64 => product.prepare::<f64>(pool),
                         _ => product.prepare::<f32>(pool),
-                    },
+                    }),
                     dtype,
                     a: a.buffer,
                     a_offset: a.offset,
