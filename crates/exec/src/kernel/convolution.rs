@@ -11,7 +11,7 @@
 //! | gradient by the input | the taps that reach the input pixel, in decreasing `kh`, `kw`; output channels of the group |
 //! | gradient by the weights | images, output rows, output columns |
 //!
-//! Kernels of three by three at stride one with more than eight channels go through [`winograd`]
+//! Kernels of three by three at stride one with more than eight channels go through `winograd`
 //! instead, where the sums run over channels, or over tiles of 2x2 outputs, between transforms.
 //!
 //! Padding takes part as zeros. So a weight that is not finite gives NaN at pixels whose patch
