@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use thalweg_bench::peak::{measure_peak, seconds};
 use thalweg_exec::kernel::math::{Unary, map, map_pow};
-use thalweg_exec::kernel::{Batch, Convolution, Isa, Pool, Product};
+use thalweg_exec::kernel::{Batch, Convolution, Isa, Pass, Pool, Product};
 
 struct Bench<'a> {
     pool: &'a Pool,
@@ -56,13 +56,14 @@ impl Bench<'_> {
         let a = vec![0.5f32; m * k * members];
         let b = vec![0.25f32; k * n * members];
         let mut c = vec![0.0f32; m * n * members];
-        let mut scratch = vec![0u8; product.scratch_bytes::<f32>(self.pool)];
+        let prepared = product.prepare::<f32>(self.pool);
+        let mut scratch = vec![0u8; prepared.scratch_bytes::<f32>(self.pool)];
         let operations = (2 * m * n * k * members) as f64;
         let flips = [if flip[0] { "^T" } else { "" }, if flip[1] { "^T" } else { "" }];
         let name = format!("dot {name} {members}x [{m},{k}]{} [{k},{n}]{}", flips[0], flips[1]);
         // SAFETY: the operands have the sizes that the strides describe.
         self.report(&name, operations, || unsafe {
-            product.run(self.pool, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), scratch.as_mut_ptr());
+            prepared.run(self.pool, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), scratch.as_mut_ptr());
         });
     }
 
@@ -76,28 +77,25 @@ impl Bench<'_> {
             vec![0.0f32; it.population * it.n * (it.h * it.w * it.cin).max(oh * ow * it.cout)];
         let mut dw = weights.clone();
         let pool = self.pool;
-        let bytes = it
-            .forward_scratch_bytes::<f32>(pool, x_shared)
-            .max(it.input_gradient_scratch_bytes::<f32>(pool, false))
-            .max(it.weight_gradient_scratch_bytes::<f32>(pool, x_shared));
-        let mut scratch = vec![0u8; bytes];
         let operations = 2.0 * it.multiplications() as f64;
         let (x, weights, y) = (x.as_ptr(), weights.as_ptr(), y.as_ptr());
-        let (out, dw, scratch) = (out.as_mut_ptr(), dw.as_mut_ptr(), scratch.as_mut_ptr());
-        self.report(&format!("forward {name}"), operations, || {
-            // SAFETY: the operands have the sizes of the shapes.
-            unsafe { it.forward(pool, x, x_shared, weights, false, out, scratch) }
-        });
-        if !x_shared {
-            self.report(&format!("input gradient {name}"), operations, || {
-                // SAFETY: as above.
-                unsafe { it.input_gradient(pool, y, false, weights, false, out, scratch) }
+        let (out, dw) = (out.as_mut_ptr(), dw.as_mut_ptr());
+        let passes = [
+            ("forward", Pass::Forward, [x, weights], [x_shared, false], out),
+            ("input gradient", Pass::InputGradient, [y, weights], [false; 2], out),
+            ("weight gradient", Pass::WeightGradient, [x, y], [x_shared, false], dw),
+        ];
+        for (what, pass, operands, shared, result) in passes {
+            if x_shared && pass == Pass::InputGradient {
+                continue;
+            }
+            let mut scratch = vec![0u8; it.scratch_bytes::<f32>(pass, pool, shared)];
+            let scratch = scratch.as_mut_ptr();
+            self.report(&format!("{what} {name}"), operations, || {
+                // SAFETY: the operands have the sizes of the shapes.
+                unsafe { it.run(pass, pool, operands, shared, result, scratch) }
             });
         }
-        self.report(&format!("weight gradient {name}"), operations, || {
-            // SAFETY: as above.
-            unsafe { it.weight_gradient(pool, x, x_shared, y, false, dw, scratch) }
-        });
     }
 }
 

@@ -4,7 +4,7 @@ use crate::error::ExecError;
 use crate::kernel::{Float, Pool};
 use crate::plain::{self, Slot};
 use crate::plan::view::BufferId;
-use crate::plan::{Home, Kernel, Loops, Pass, Plan, Step, WhileLoop};
+use crate::plan::{Home, Kernel, Loops, Plan, Step, WhileLoop};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -324,27 +324,14 @@ impl Bound<'_> {
     }
 
     unsafe fn convolution<T: Float>(&self, step: &Step, scratch: *mut u8) {
-        let Kernel::Convolution {
-            pass, convolution, lhs, lhs_shared, rhs, rhs_shared, out, ..
-        } = &step.kernel
+        let Kernel::Convolution { pass, convolution, operands, shared, out, .. } = &step.kernel
         else {
             return;
         };
-        let (a, b) = (self.address(*lhs).cast::<T>(), self.address(*rhs).cast::<T>());
-        let (pool, out) = (self.pool, self.address(*out).cast::<T>());
-        let (left, right) = (*lhs_shared, *rhs_shared);
+        let operands = operands.map(|buffer| self.address(buffer).cast::<T>().cast_const());
+        let out = self.address(*out).cast();
         // SAFETY: dense operands of the shapes that the plan was made from.
-        unsafe {
-            match pass {
-                Pass::Forward => convolution.forward(pool, a, left, b, right, out, scratch),
-                Pass::InputGradient => {
-                    convolution.input_gradient(pool, a, left, b, right, out, scratch);
-                }
-                Pass::WeightGradient => {
-                    convolution.weight_gradient(pool, a, left, b, right, out, scratch);
-                }
-            }
-        }
+        unsafe { convolution.run(*pass, self.pool, operands, *shared, out, scratch) };
     }
 
     unsafe fn scan(&self, loops: &Loops, scratch: *mut u8) -> Result<(), ExecError> {

@@ -80,145 +80,58 @@ impl Convolution {
         self.population * self.n * oh * ow * patch * self.cout
     }
 
-    /// Bytes of scratch that [`Convolution::forward`] needs on this pool.
-    pub fn forward_scratch_bytes<T: Float>(&self, pool: &Pool, x_shared: bool) -> usize {
-        if let Some(it) = Winograd::forward(self, x_shared, false) {
-            return it.scratch_bytes::<T>(pool);
-        }
-        Correlation::forward(self, x_shared, false).map_or(0, |it| it.scratch_bytes::<T>(pool))
+    /// Bytes of scratch that [`Convolution::run`] needs on this pool; `shared` says of the left and
+    /// the right operand whether all members share it.
+    pub fn scratch_bytes<T: Float>(&self, pass: Pass, pool: &Pool, shared: [bool; 2]) -> usize {
+        self.way(pass, shared).map_or(0, |way| way.scratch_bytes::<T>(pool))
     }
 
-    /// `y` \[P, n, oh, ow, cout\] from `x` and `weights`.
+    /// The result of a pass from its left and its right operand.
     ///
     /// # Safety
     /// Every operand has the elements of its shape, nothing overlaps the output or the scratch,
-    /// and `scratch` has [`Convolution::forward_scratch_bytes`] bytes.
+    /// and `scratch` has [`Convolution::scratch_bytes`] bytes.
     #[allow(clippy::too_many_arguments)]
-    pub unsafe fn forward<T: Float>(
+    pub unsafe fn run<T: Float>(
         &self,
+        pass: Pass,
         pool: &Pool,
-        x: *const T,
-        x_shared: bool,
-        weights: *const T,
-        weights_shared: bool,
-        y: *mut T,
+        [left, right]: [*const T; 2],
+        shared: [bool; 2],
+        output: *mut T,
         scratch: *mut u8,
     ) {
-        let kernel = || {
-            if let Some(it) = Winograd::forward(self, x_shared, weights_shared) {
-                // SAFETY: passed on from the caller.
-                unsafe { it.run(pool, x, weights, y, scratch) }
-            } else if let Some(it) = Correlation::forward(self, x_shared, weights_shared) {
-                // SAFETY: as above.
-                unsafe { it.run(pool, x, weights, y, scratch) }
-            }
-        };
+        let Some(way) = self.way(pass, shared) else { return };
+        let [of_left, of_right, of_output] = pass.parts();
         let operands = || {
             vec![
-                Operand::dense(x, self.elements(Part::Input, x_shared), false),
-                Operand::dense(weights, self.elements(Part::Weights, weights_shared), false),
-                Operand::dense(y, self.elements(Part::Output, false), true),
-                Operand::dense(scratch, self.forward_scratch_bytes::<T>(pool, x_shared), true),
+                Operand::dense(left, self.elements(of_left, shared[0]), false),
+                Operand::dense(right, self.elements(of_right, shared[1]), false),
+                Operand::dense(output, self.elements(of_output, false), true),
+                Operand::dense(scratch, way.scratch_bytes::<T>(pool), true),
             ]
         };
-        bounds::within(operands, kernel);
+        // SAFETY: passed on from the caller.
+        bounds::within(operands, || unsafe { way.run(pool, left, right, output, scratch) });
     }
 
-    /// Bytes of scratch that [`Convolution::input_gradient`] needs on this pool.
-    pub fn input_gradient_scratch_bytes<T: Float>(&self, pool: &Pool, dy_shared: bool) -> usize {
-        if let Some(it) = Winograd::input_gradient(self, dy_shared, false) {
-            return it.scratch_bytes::<T>(pool);
+    /// How a pass is done; nothing if there is nothing to do. Of this value and the pass alone
+    /// depends in which order is summed.
+    fn way(&self, pass: Pass, [left, right]: [bool; 2]) -> Option<Way<'_>> {
+        match pass {
+            Pass::Forward => match Winograd::forward(self, left, right) {
+                Some(it) => Some(Way::Tiles(it)),
+                None => Correlation::forward(self, left, right).map(Way::Correlation),
+            },
+            Pass::InputGradient => match Winograd::input_gradient(self, left, right) {
+                Some(it) => Some(Way::Tiles(it)),
+                None => Correlation::input_gradient(self, left, right).map(Way::Correlation),
+            },
+            Pass::WeightGradient => match WeightTiles::new(self, left, right) {
+                Some(it) => Some(Way::WeightTiles(it)),
+                None => WeightGradient::new(self, left, right).map(Way::WeightGradient),
+            },
         }
-        Correlation::input_gradient(self, dy_shared, false)
-            .map_or(0, |it| it.scratch_bytes::<T>(pool))
-    }
-
-    /// `dx` \[P, n, h, w, cin\] from `dy` and `weights`.
-    ///
-    /// # Safety
-    /// As for [`Convolution::forward`], with
-    /// [`Convolution::input_gradient_scratch_bytes`].
-    #[allow(clippy::too_many_arguments)]
-    pub unsafe fn input_gradient<T: Float>(
-        &self,
-        pool: &Pool,
-        dy: *const T,
-        dy_shared: bool,
-        weights: *const T,
-        weights_shared: bool,
-        dx: *mut T,
-        scratch: *mut u8,
-    ) {
-        let kernel = || {
-            if let Some(it) = Winograd::input_gradient(self, dy_shared, weights_shared) {
-                // SAFETY: passed on from the caller.
-                unsafe { it.run(pool, dy, weights, dx, scratch) }
-            } else if let Some(it) = Correlation::input_gradient(self, dy_shared, weights_shared) {
-                // SAFETY: as above.
-                unsafe { it.run(pool, dy, weights, dx, scratch) }
-            }
-        };
-        let operands = || {
-            vec![
-                Operand::dense(dy, self.elements(Part::Output, dy_shared), false),
-                Operand::dense(weights, self.elements(Part::Weights, weights_shared), false),
-                Operand::dense(dx, self.elements(Part::Input, false), true),
-                Operand::dense(
-                    scratch,
-                    self.input_gradient_scratch_bytes::<T>(pool, dy_shared),
-                    true,
-                ),
-            ]
-        };
-        bounds::within(operands, kernel);
-    }
-
-    /// Bytes of scratch that [`Convolution::weight_gradient`] needs on this pool.
-    pub fn weight_gradient_scratch_bytes<T: Float>(&self, pool: &Pool, x_shared: bool) -> usize {
-        if let Some(it) = WeightTiles::new(self, x_shared, false) {
-            return it.scratch_bytes::<T>(pool);
-        }
-        WeightGradient::new(self, x_shared, false).map_or(0, |it| it.scratch_bytes::<T>(pool))
-    }
-
-    /// `dw` \[P, kh, kw, cin / groups, cout\] from `x` and `dy`.
-    ///
-    /// # Safety
-    /// As for [`Convolution::forward`], with
-    /// [`Convolution::weight_gradient_scratch_bytes`].
-    #[allow(clippy::too_many_arguments)]
-    pub unsafe fn weight_gradient<T: Float>(
-        &self,
-        pool: &Pool,
-        x: *const T,
-        x_shared: bool,
-        dy: *const T,
-        dy_shared: bool,
-        dw: *mut T,
-        scratch: *mut u8,
-    ) {
-        let kernel = || {
-            if let Some(it) = WeightTiles::new(self, x_shared, dy_shared) {
-                // SAFETY: passed on from the caller.
-                unsafe { it.run(pool, x, dy, dw, scratch) }
-            } else if let Some(it) = WeightGradient::new(self, x_shared, dy_shared) {
-                // SAFETY: as above.
-                unsafe { it.run(pool, x, dy, dw, scratch) }
-            }
-        };
-        let operands = || {
-            vec![
-                Operand::dense(x, self.elements(Part::Input, x_shared), false),
-                Operand::dense(dy, self.elements(Part::Output, dy_shared), false),
-                Operand::dense(dw, self.elements(Part::Weights, false), true),
-                Operand::dense(
-                    scratch,
-                    self.weight_gradient_scratch_bytes::<T>(pool, x_shared),
-                    true,
-                ),
-            ]
-        };
-        bounds::within(operands, kernel);
     }
 
     /// Elements of an operand, of one member if it is shared by all.
@@ -255,12 +168,77 @@ impl Convolution {
     }
 }
 
-/// An operand of a convolution.
+/// One of the three convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// `x` and `weights` -> `y`.
+    Forward,
+    /// `dy` and `weights` -> `dx`.
+    InputGradient,
+    /// `x` and `dy` -> `dw`.
+    WeightGradient,
+}
+
+impl Pass {
+    /// All of them.
+    pub const ALL: [Pass; 3] = [Pass::Forward, Pass::InputGradient, Pass::WeightGradient];
+
+    /// What the left operand, the right one and the result are.
+    fn parts(self) -> [Part; 3] {
+        match self {
+            Pass::Forward => [Part::Input, Part::Weights, Part::Output],
+            Pass::InputGradient => [Part::Output, Part::Weights, Part::Input],
+            Pass::WeightGradient => [Part::Input, Part::Output, Part::Weights],
+        }
+    }
+}
+
+/// What has the shape of an operand of the forward convolution, or of its result.
 #[derive(Clone, Copy)]
 enum Part {
     Input,
     Weights,
     Output,
+}
+
+/// How a pass is done.
+enum Way<'a> {
+    Tiles(Winograd),
+    Correlation(Correlation),
+    WeightTiles(WeightTiles),
+    WeightGradient(WeightGradient<'a>),
+}
+
+impl Way<'_> {
+    fn scratch_bytes<T: Float>(&self, pool: &Pool) -> usize {
+        match self {
+            Way::Tiles(it) => it.scratch_bytes::<T>(pool),
+            Way::Correlation(it) => it.scratch_bytes::<T>(pool),
+            Way::WeightTiles(it) => it.scratch_bytes::<T>(pool),
+            Way::WeightGradient(it) => it.scratch_bytes::<T>(pool),
+        }
+    }
+
+    /// # Safety
+    /// As for [`Convolution::run`].
+    unsafe fn run<T: Float>(
+        &self,
+        pool: &Pool,
+        left: *const T,
+        right: *const T,
+        output: *mut T,
+        scratch: *mut u8,
+    ) {
+        // SAFETY: passed on from the caller.
+        unsafe {
+            match self {
+                Way::Tiles(it) => it.run(pool, left, right, output, scratch),
+                Way::Correlation(it) => it.run(pool, left, right, output, scratch),
+                Way::WeightTiles(it) => it.run(pool, left, right, output, scratch),
+                Way::WeightGradient(it) => it.run(pool, left, right, output, scratch),
+            }
+        }
+    }
 }
 
 #[cfg(test)]

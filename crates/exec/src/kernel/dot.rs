@@ -51,29 +51,6 @@ impl Product {
         Prepared { product: self.clone(), plan }
     }
 
-    /// Bytes of scratch that [`Product::run`] needs on this pool.
-    pub fn scratch_bytes<T: Float>(&self, pool: &Pool) -> usize {
-        self.prepare::<T>(pool).scratch_bytes::<T>(pool)
-    }
-
-    /// Computes the products.
-    ///
-    /// # Safety
-    /// Every element that the extents and strides reach is inside its operand; outputs do not
-    /// overlap each other or an input; `scratch` has [`Product::scratch_bytes`] bytes that nothing
-    /// else uses.
-    pub unsafe fn run<T: Float>(
-        &self,
-        pool: &Pool,
-        a: *const T,
-        b: *const T,
-        c: *mut T,
-        scratch: *mut u8,
-    ) {
-        // SAFETY: passed on from the caller.
-        unsafe { self.prepare::<T>(pool).run(pool, a, b, c, scratch) }
-    }
-
     fn is_empty(&self) -> bool {
         self.m == 0 || self.n == 0 || self.batch.iter().any(|d| d.extent == 0)
     }
@@ -99,7 +76,9 @@ impl Prepared {
     /// Computes the products, of the type and on the pool that they were prepared for.
     ///
     /// # Safety
-    /// As for [`Product::run`].
+    /// Every element that the extents and strides reach is inside its operand; outputs do not
+    /// overlap each other or an input; `scratch` has [`Prepared::scratch_bytes`] bytes that nothing
+    /// else uses.
     pub unsafe fn run<T: Float>(
         &self,
         pool: &Pool,

@@ -18,7 +18,7 @@ mod team;
 #[cfg(test)]
 mod testing;
 
-pub use convolution::Convolution;
+pub use convolution::{Convolution, Pass};
 pub use dot::{Batch, Prepared, Product};
 pub use math::Math;
 pub use pool::Pool;

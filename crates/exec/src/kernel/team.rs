@@ -145,6 +145,8 @@ impl Region<'_> {
 impl Drop for Region<'_> {
     fn drop(&mut self) {
         self.end();
+        // The leader's own panic tells enough.
+        self.0.panicked.store(false, Ordering::SeqCst);
         self.0.led.store(false, Ordering::Release);
     }
 }

@@ -231,7 +231,6 @@ fn join_all<T: Copy>(lanes: &mut [T], columns: usize, combine: impl Fn(T, T) -> 
 
 /// Reduces `count` runs of `rows x columns` elements, each one block at most, to `columns` results
 /// each. `lanes` has room for the lanes of every column.
-#[allow(clippy::too_many_arguments)]
 #[inline(always)]
 pub(super) unsafe fn runs(
     from: *const u8,
@@ -239,9 +238,7 @@ pub(super) unsafe fn runs(
     lanes: *mut u8,
     dtype: DType,
     kind: Reduction,
-    count: usize,
-    rows: usize,
-    columns: usize,
+    [count, rows, columns]: [usize; 3],
 ) {
     with_storage!(dtype, T => {
         let run = rows * columns;
@@ -272,7 +269,7 @@ pub(super) unsafe fn runs(
 
 /// A row reduced in registers.
 #[inline(always)]
-fn row<T: Copy>(from: &[T], identity: T, combine: impl Fn(T, T) -> T) -> T {
+fn row<T: Copy>(from: &[T], identity: T, combine: impl Fn(T, T) -> T + Copy) -> T {
     let mut lanes = [identity; LANES];
     let mut whole = from.chunks_exact(LANES);
     for chunk in &mut whole {
@@ -283,13 +280,7 @@ fn row<T: Copy>(from: &[T], identity: T, combine: impl Fn(T, T) -> T) -> T {
     for (lane, &x) in lanes.iter_mut().zip(whole.remainder()) {
         *lane = combine(*lane, x);
     }
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] = combine(lanes[i], lanes[i + half]);
-        }
-        half /= 2;
-    }
+    join_all(&mut lanes, 1, combine);
     lanes[0]
 }
 

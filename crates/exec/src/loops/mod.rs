@@ -10,8 +10,11 @@
 //! are joined pairwise (distance 8, 4, 2, 1), and the blocks by [`crate::kernel::order::join`].
 //! Nothing else (kept extents, tiles, threads, fusion) enters.
 
+mod bodies;
 mod build;
 mod fold;
+mod partition;
+mod region;
 mod run;
 mod tile;
 

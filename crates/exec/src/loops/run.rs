@@ -1,18 +1,15 @@
 //! Walks the iteration space of a loop, tile by tile and task by task.
 
-use super::build::fold_columns;
+use super::bodies::Bodies;
 use super::fold::{self, with_storage};
-use super::{FOLD_BLOCK, Instruction, LANES, Loop, Source, TileOp, Walk, tile};
+use super::partition::Partition;
+use super::region::{Region, gather, scatter};
+use super::{FOLD_BLOCK, LANES, Loop, Source, TileOp};
+use crate::kernel::Pool;
 use crate::kernel::order;
 use crate::kernel::pool::Shared;
-use crate::kernel::{Isa, Pool};
 use crate::plan::view::BufferId;
-use thalweg_graph::{DType, Reduction};
-
-/// Elements that are worth a task of their own.
-const TASK_ELEMENTS: usize = 16 * 1024;
-/// Operations on single elements below which a task is not worth a thread's attention.
-const TASK_WORK: usize = 16 * 1024;
+use thalweg_graph::DType;
 
 /// Where a loop's working memory lies, from its plan.
 #[derive(Clone, Copy, Debug)]
@@ -43,18 +40,12 @@ impl Loop {
     /// How many whole reductions a tile holds.
     fn runs(&self) -> usize {
         let whole = !self.folds.is_empty() && self.n_blocks() == 1 && self.r_outer.is_empty();
-        if whole { self.tile / (self.reduced() * self.columns()).max(1) } else { 0 }
+        let elements = self.reduced() * self.columns();
+        if whole && elements > 0 { self.tile / elements } else { 0 }
     }
 
     fn lane_bytes(&self, dtype: DType) -> usize {
         (LANES * self.columns() * dtype.size()).next_multiple_of(64)
-    }
-
-    /// Columns of a region: along `i`.
-    fn columns(&self) -> usize {
-        let most =
-            if self.folds.is_empty() { TASK_ELEMENTS } else { fold_columns(self.folds.len()) };
-        self.i.min(most).max(1)
     }
 
     /// Runs the loop.
@@ -105,45 +96,6 @@ impl Loop {
     }
 }
 
-/// The tasks of a loop: a grid over outer axes, runs of `o`, runs of `i`, and blocks of `r`.
-struct Partition {
-    outer: usize,
-    o_step: usize,
-    o_tasks: usize,
-    i_step: usize,
-    i_tasks: usize,
-    r_tasks: usize,
-}
-
-impl Partition {
-    fn of(body: &Loop, threads: usize) -> Partition {
-        let r_tasks = body.n_blocks();
-        let reduced = if body.folds.is_empty() { 1 } else { body.reduced().max(1) };
-        // Small loops are cut for all threads, but not into tasks of less than their worth.
-        let work = body.loads.len() + body.code.len() + body.folds.len();
-        let least = (TASK_WORK / work).min(TASK_ELEMENTS);
-        let task = (body.kept() * reduced / (4 * threads)).clamp(least, TASK_ELEMENTS);
-        let i_step = match body.folds.is_empty() {
-            true => body.columns().min(task.next_multiple_of(LANES)),
-            false => body.columns(),
-        };
-        let row = i_step * reduced;
-        let o_step = if r_tasks > 1 { 1 } else { (task / row).clamp(1, body.o.max(1)) };
-        Partition {
-            outer: body.outer.iter().product(),
-            o_step,
-            o_tasks: body.o.div_ceil(o_step),
-            i_step,
-            i_tasks: body.i.div_ceil(i_step),
-            r_tasks,
-        }
-    }
-
-    fn tasks(&self) -> usize {
-        self.outer * self.o_tasks * self.i_tasks * self.r_tasks
-    }
-}
-
 /// A loop with the addresses of its buffers.
 struct Run<'a> {
     body: &'a Loop,
@@ -156,115 +108,8 @@ struct Run<'a> {
     partial: *mut u8,
 }
 
-/// The inner loops, compiled for one instruction set.
-struct Bodies {
-    run: unsafe fn(&Instruction, &[*mut u8], usize),
-    add: unsafe fn(*mut u8, *const u8, DType, Reduction, usize, usize, usize),
-    join: unsafe fn(*mut u8, DType, Reduction, usize, usize),
-    runs: unsafe fn(*const u8, *mut u8, *mut u8, DType, Reduction, [usize; 3]),
-}
-
-impl Bodies {
-    fn of(isa: Isa) -> Bodies {
-        match isa {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => Bodies {
-                run: avx512::run,
-                add: avx512::add,
-                join: avx512::join,
-                runs: avx512::runs,
-            },
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => {
-                Bodies { run: avx2::run, add: avx2::add, join: avx2::join, runs: avx2::runs }
-            }
-            _ => Bodies {
-                run: portable::run,
-                add: portable::add,
-                join: portable::join,
-                runs: portable::runs,
-            },
-        }
-    }
-}
-
-macro_rules! bodies {
-    ($name:ident, $($attribute:meta),*) => {
-        mod $name {
-            use super::{DType, Instruction, Reduction, fold, tile};
-
-            $(#[$attribute])*
-            pub(super) unsafe fn run(instruction: &Instruction, registers: &[*mut u8], n: usize) {
-                // SAFETY: the caller's promise.
-                unsafe { tile::run(instruction, registers, n) }
-            }
-
-            $(#[$attribute])*
-            pub(super) unsafe fn add(
-                lanes: *mut u8,
-                from: *const u8,
-                dtype: DType,
-                kind: Reduction,
-                first: usize,
-                rows: usize,
-                columns: usize,
-            ) {
-                // SAFETY: the caller's promise.
-                unsafe { fold::add(lanes, from, dtype, kind, first, rows, columns) }
-            }
-
-            $(#[$attribute])*
-            pub(super) unsafe fn join(
-                lanes: *mut u8,
-                dtype: DType,
-                kind: Reduction,
-                live: usize,
-                columns: usize,
-            ) {
-                // SAFETY: the caller's promise.
-                unsafe { fold::join_lanes(lanes, dtype, kind, live, columns) }
-            }
-
-            $(#[$attribute])*
-            pub(super) unsafe fn runs(
-                from: *const u8,
-                to: *mut u8,
-                lanes: *mut u8,
-                dtype: DType,
-                kind: Reduction,
-                [count, rows, columns]: [usize; 3],
-            ) {
-                // SAFETY: the caller's promise.
-                unsafe { fold::runs(from, to, lanes, dtype, kind, count, rows, columns) }
-            }
-        }
-    };
-}
-
-bodies!(
-    avx512,
-    cfg(target_arch = "x86_64"),
-    target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,bmi2")
-);
-bodies!(avx2, cfg(target_arch = "x86_64"), target_feature(enable = "avx2,fma,bmi2"));
-bodies!(portable,);
-
 // SAFETY: the addresses are only dereferenced by tasks, whose writes are disjoint.
 unsafe impl Sync for Run<'_> {}
-
-/// A box of the space: starts and extents along `o`, the innermost `r`, and `i`, and the
-/// coordinates of the axes outside.
-#[derive(Clone, Copy)]
-struct Region {
-    outer: usize,
-    r_outer: usize,
-    o: usize,
-    r: usize,
-    i: usize,
-    no: usize,
-    nr: usize,
-    ni: usize,
-}
 
 impl Run<'_> {
     unsafe fn task(&self, partition: &Partition, index: usize, private: *mut u8) {
@@ -339,10 +184,7 @@ impl Run<'_> {
         let last = (first + FOLD_BLOCK).min(reduced);
         // A reduction of nothing is the identity.
         let live = (last - first).clamp(1, LANES);
-        let several = match reduced {
-            0 => 0,
-            _ => body.runs(),
-        };
+        let several = body.runs();
         let rows = (body.tile / columns).max(1);
         let rows = if rows >= LANES { rows / LANES * LANES } else { rows };
         for o in (o..o_end).step_by(several.max(1)) {
@@ -596,140 +438,6 @@ impl Run<'_> {
                 }
             }
             partial = partial.wrapping_add(row * body.n_blocks());
-        }
-    }
-}
-
-impl Loop {
-    /// Elements from the start of a buffer to the first element of a region.
-    #[inline(always)]
-    fn offset(&self, walk: &Walk, region: &Region) -> isize {
-        let mut offset = walk.offset
-            + walk.o * region.o as isize
-            + walk.r * region.r as isize
-            + walk.i * region.i as isize;
-        let mut rest = region.outer;
-        for (&extent, &stride) in self.outer.iter().zip(&walk.outer).rev() {
-            offset += (rest % extent) as isize * stride;
-            rest /= extent;
-        }
-        let mut rest = region.r_outer;
-        for (&extent, &stride) in self.r_outer.iter().zip(&walk.r_outer).rev() {
-            offset += (rest % extent) as isize * stride;
-            rest /= extent;
-        }
-        offset
-    }
-}
-
-impl Region {
-    #[inline(always)]
-    fn elements(&self) -> usize {
-        self.no * self.nr * self.ni
-    }
-
-    /// Whether the elements of a walk lie one after another in the order of a tile.
-    #[inline(always)]
-    fn is_dense(&self, walk: &Walk) -> bool {
-        (self.ni == 1 || walk.i == 1)
-            && (self.nr == 1 || walk.r == self.ni as isize)
-            && (self.no == 1 || walk.o == (self.nr * self.ni) as isize)
-    }
-
-    /// Extents and strides of a walk in the order of a tile, the innermost of more than one
-    /// element last.
-    #[inline(always)]
-    fn nested(&self, walk: &Walk) -> [(usize, isize); 3] {
-        let one = (1, 0);
-        let (o, r, i) = ((self.no, walk.o), (self.nr, walk.r), (self.ni, walk.i));
-        match (self.nr, self.ni) {
-            (1, 1) => [one, one, o],
-            (_, 1) => [one, o, r],
-            (1, _) => [one, o, i],
-            _ => [o, r, i],
-        }
-    }
-
-    /// Calls `f(position in the tile, offset in the walk)` for every element.
-    #[inline(always)]
-    fn each(&self, walk: &Walk, mut f: impl FnMut(usize, isize)) {
-        let mut k = 0;
-        for o in 0..self.no as isize {
-            for r in 0..self.nr as isize {
-                let row = o * walk.o + r * walk.r;
-                for i in 0..self.ni as isize {
-                    f(k, row + i * walk.i);
-                    k += 1;
-                }
-            }
-        }
-    }
-}
-
-/// Copies a region of a walk into a tile.
-unsafe fn gather<T: Copy>(from: *const u8, to: *mut u8, walk: &Walk, region: &Region) {
-    let (from, to) = (from.cast::<T>(), to.cast::<T>());
-    // SAFETY: the caller gives a source that holds the walk and a tile with room for the region.
-    unsafe {
-        let (still_o, still_r) = (region.no == 1 || walk.o == 0, region.nr == 1 || walk.r == 0);
-        if still_o && still_r && (region.ni == 1 || walk.i == 0) {
-            let n = region.no * region.nr * region.ni;
-            return std::slice::from_raw_parts_mut(to, n).fill(*from);
-        }
-        if still_o && still_r && walk.i == 1 {
-            // One row again and again: what is filled doubles, so the copies are few and long.
-            let n = region.no * region.nr * region.ni;
-            std::ptr::copy_nonoverlapping(from, to, region.ni);
-            let mut filled = region.ni;
-            while filled < n {
-                let more = filled.min(n - filled);
-                std::ptr::copy_nonoverlapping(to, to.add(filled), more);
-                filled += more;
-            }
-            return;
-        }
-        let [outer, (rows, row), (n, step)] = region.nested(walk);
-        let mut to = to;
-        for o in 0..outer.0 as isize {
-            for r in 0..rows as isize {
-                let from = from.offset(o * outer.1 + r * row);
-                match step {
-                    1 => std::ptr::copy_nonoverlapping(from, to, n),
-                    0 => std::slice::from_raw_parts_mut(to, n).fill(*from),
-                    _ => {
-                        for i in 0..n {
-                            *to.add(i) = *from.offset(i as isize * step);
-                        }
-                    }
-                }
-                to = to.add(n);
-            }
-        }
-    }
-}
-
-/// Copies a tile to a region of a walk.
-unsafe fn scatter<T: Copy>(from: *const u8, to: *mut u8, walk: &Walk, region: &Region) {
-    let (mut from, to) = (from.cast::<T>(), to.cast::<T>());
-    // SAFETY: the caller gives a tile that holds the region and a target that holds the walk.
-    unsafe {
-        if region.is_dense(walk) {
-            let n = region.no * region.nr * region.ni;
-            return std::ptr::copy_nonoverlapping(from, to, n);
-        }
-        let [outer, (rows, row), (n, step)] = region.nested(walk);
-        for o in 0..outer.0 as isize {
-            for r in 0..rows as isize {
-                let to = to.offset(o * outer.1 + r * row);
-                if step == 1 {
-                    std::ptr::copy_nonoverlapping(from, to, n);
-                } else {
-                    for i in 0..n {
-                        *to.offset(i as isize * step) = *from.add(i);
-                    }
-                }
-                from = from.add(n);
-            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a step does, in one line, for profiles.
 
-use super::{Kernel, Pass, Step};
+use super::{Kernel, Step};
+use crate::kernel::Pass;
 use std::fmt::{Display, Formatter, Result};
 
 impl Display for Step {
@@ -33,7 +34,7 @@ impl Display for Step {
                     false => write!(f, ", batch {}", batch.join("x")),
                 }
             }
-            Kernel::Convolution { pass, convolution: c, lhs_shared, rhs_shared, .. } => {
+            Kernel::Convolution { pass, convolution: c, shared, .. } => {
                 let name = match pass {
                     Pass::Forward => "convolution",
                     Pass::InputGradient => "convolution, input gradient",
@@ -50,7 +51,7 @@ impl Display for Step {
                 if c.population > 1 {
                     let whose = |shared: &bool| if *shared { "shared" } else { "own" };
                     write!(f, ", {} members", c.population)?;
-                    write!(f, " ({} and {})", whose(lhs_shared), whose(rhs_shared))?;
+                    write!(f, " ({} and {})", whose(&shared[0]), whose(&shared[1]))?;
                 }
                 Ok(())
             }

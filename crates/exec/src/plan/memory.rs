@@ -2,7 +2,7 @@
 
 use super::units::{Origin, Root, Units, Work};
 use super::view::BufferId;
-use super::{Buffer, Home, Kernel, Pass, Plan, Step};
+use super::{Buffer, Home, Kernel, Plan, Step};
 use crate::kernel::{Float, Pool};
 use crate::loops::{Loop, LoopBuilder, Source};
 use crate::plain;
@@ -139,14 +139,8 @@ fn scratch(kernel: &Kernel, pool: &Pool) -> usize {
         if dtype == DType::F64 { f64() } else { f32() }
     }
     fn convolution<T: Float>(kernel: &Kernel, pool: &Pool) -> usize {
-        let Kernel::Convolution { pass, convolution, lhs_shared, .. } = kernel else { return 0 };
-        match pass {
-            Pass::Forward => convolution.forward_scratch_bytes::<T>(pool, *lhs_shared),
-            Pass::InputGradient => convolution.input_gradient_scratch_bytes::<T>(pool, *lhs_shared),
-            Pass::WeightGradient => {
-                convolution.weight_gradient_scratch_bytes::<T>(pool, *lhs_shared)
-            }
-        }
+        let Kernel::Convolution { pass, convolution, shared, .. } = kernel else { return 0 };
+        convolution.scratch_bytes::<T>(*pass, pool, *shared)
     }
     match kernel {
         Kernel::Loop(body) => {

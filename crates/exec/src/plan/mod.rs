@@ -14,7 +14,7 @@ mod product;
 mod units;
 pub(crate) mod view;
 
-use crate::kernel::{Convolution, Pool, Prepared};
+use crate::kernel::{Convolution, Pass, Pool, Prepared};
 use crate::loops::Loop;
 use std::sync::Arc;
 use thalweg_graph::{Array, DType, Graph, Op, Scan, TensorType, While};
@@ -36,14 +36,6 @@ pub(crate) struct Buffer {
     pub home: Home,
 }
 
-/// One of the three convolutions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pass {
-    Forward,
-    InputGradient,
-    WeightGradient,
-}
-
 #[derive(Clone, Debug)]
 pub(crate) enum Kernel {
     Loop(Box<Loop>),
@@ -60,10 +52,9 @@ pub(crate) enum Kernel {
         pass: Pass,
         convolution: Box<Convolution>,
         dtype: DType,
-        lhs: BufferId,
-        lhs_shared: bool,
-        rhs: BufferId,
-        rhs_shared: bool,
+        operands: [BufferId; 2],
+        /// Whether all members share an operand.
+        shared: [bool; 2],
         out: BufferId,
     },
     /// An operation on dense buffers with a kernel of its own.

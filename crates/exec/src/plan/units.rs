@@ -4,8 +4,8 @@ use super::demand::{self, Role, role};
 use super::index_map::IndexMap;
 use super::product::product;
 use super::view::{BufferId, View};
-use super::{Kernel, Loops, Pass, Plain, Plan, WhileLoop};
-use crate::kernel::{Convolution, Pool};
+use super::{Kernel, Loops, Plain, Plan, WhileLoop};
+use crate::kernel::{Convolution, Pass, Pool};
 use crate::loops::{LoopBuilder, TileOp};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -472,10 +472,8 @@ impl<'g> Units<'g> {
             pass,
             convolution: Box::new(convolution),
             dtype: node.types[0].dtype,
-            lhs,
-            lhs_shared: !window.lhs_population,
-            rhs,
-            rhs_shared: !window.rhs_population,
+            operands: [lhs, rhs],
+            shared: [!window.lhs_population, !window.rhs_population],
             out,
         };
         self.push_kernel(kernel, vec![lhs, rhs], vec![out], index);

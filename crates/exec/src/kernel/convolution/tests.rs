@@ -2,14 +2,6 @@ use super::*;
 use crate::kernel::simd::Isa;
 use crate::kernel::testing::{Draws, assert_close, bits, pools};
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
-    Forward,
-    Input,
-    Weight,
-}
-const KINDS: [Kind; 3] = [Kind::Forward, Kind::Input, Kind::Weight];
-
 /// Elements of one member of `x`, `weights` and `y`.
 fn sizes(it: &Convolution) -> [usize; 3] {
     let [oh, ow] = it.output_extent();
@@ -21,18 +13,18 @@ fn sizes(it: &Convolution) -> [usize; 3] {
 }
 
 /// Sizes of left operand, right operand and output of a kernel.
-fn operands(it: &Convolution, kind: Kind) -> [usize; 3] {
+fn operands(it: &Convolution, kind: Pass) -> [usize; 3] {
     let [x, w, y] = sizes(it);
     match kind {
-        Kind::Forward => [x, w, y],
-        Kind::Input => [y, w, x],
-        Kind::Weight => [x, y, w],
+        Pass::Forward => [x, w, y],
+        Pass::InputGradient => [y, w, x],
+        Pass::WeightGradient => [x, y, w],
     }
 }
 
 fn run<T: Float>(
     it: &Convolution,
-    kind: Kind,
+    kind: Pass,
     pool: &Pool,
     (left, left_shared): (&[T], bool),
     (right, right_shared): (&[T], bool),
@@ -42,22 +34,13 @@ fn run<T: Float>(
     assert_eq!(left.len(), sizes[0] * copies(left_shared));
     assert_eq!(right.len(), sizes[1] * copies(right_shared));
     let mut out = vec![T::from_f64(f64::NAN); sizes[2] * it.population];
-    let bytes = match kind {
-        Kind::Forward => it.forward_scratch_bytes::<T>(pool, left_shared),
-        Kind::Input => it.input_gradient_scratch_bytes::<T>(pool, left_shared),
-        Kind::Weight => it.weight_gradient_scratch_bytes::<T>(pool, left_shared),
-    };
+    let shared = [left_shared, right_shared];
+    let bytes = it.scratch_bytes::<T>(kind, pool, shared);
     // A guard behind the scratch shows writes past it.
     let mut scratch = vec![0xFFu8; bytes + 4096];
-    let (l, r, o, s) = (left.as_ptr(), right.as_ptr(), out.as_mut_ptr(), scratch.as_mut_ptr());
+    let operands = [left.as_ptr(), right.as_ptr()];
     // SAFETY: the slices have the sizes that were asserted.
-    unsafe {
-        match kind {
-            Kind::Forward => it.forward(pool, l, left_shared, r, right_shared, o, s),
-            Kind::Input => it.input_gradient(pool, l, left_shared, r, right_shared, o, s),
-            Kind::Weight => it.weight_gradient(pool, l, left_shared, r, right_shared, o, s),
-        }
-    }
+    unsafe { it.run(kind, pool, operands, shared, out.as_mut_ptr(), scratch.as_mut_ptr()) };
     assert!(scratch[bytes..].iter().all(|&byte| byte == 0xFF), "{it:?} wrote past its scratch");
     out
 }
@@ -90,7 +73,7 @@ fn each_product(it: &Convolution, mut visit: impl FnMut(usize, usize, usize)) {
 
 fn naive<T: Float>(
     it: &Convolution,
-    kind: Kind,
+    kind: Pass,
     (left, left_shared): (&[T], bool),
     (right, right_shared): (&[T], bool),
 ) -> Vec<f64> {
@@ -102,9 +85,9 @@ fn naive<T: Float>(
             (&left[at(left_shared, sizes[0])..], &right[at(right_shared, sizes[1])..]);
         each_product(it, |x, w, y| {
             let (l, r, o) = match kind {
-                Kind::Forward => (x, w, y),
-                Kind::Input => (y, w, x),
-                Kind::Weight => (x, y, w),
+                Pass::Forward => (x, w, y),
+                Pass::InputGradient => (y, w, x),
+                Pass::WeightGradient => (x, y, w),
             };
             out[o] += left[l].to_f64() * right[r].to_f64();
         });
@@ -112,17 +95,17 @@ fn naive<T: Float>(
     out
 }
 
-fn terms(it: &Convolution, kind: Kind) -> usize {
+fn terms(it: &Convolution, kind: Pass) -> usize {
     let [oh, ow] = it.output_extent();
     match kind {
-        Kind::Forward => it.kh * it.kw * it.cin / it.groups,
-        Kind::Input => it.kh * it.kw * it.cout / it.groups,
-        Kind::Weight => it.n * oh * ow,
+        Pass::Forward => it.kh * it.kw * it.cin / it.groups,
+        Pass::InputGradient => it.kh * it.kw * it.cout / it.groups,
+        Pass::WeightGradient => it.n * oh * ow,
     }
 }
 
 fn check<T: Float>(it: &Convolution, draws: &mut Draws, pools: &[Pool]) {
-    for kind in KINDS {
+    for kind in Pass::ALL {
         let sizes = operands(it, kind);
         let shared = [draws.below(2) == 0, draws.below(2) == 0];
         let copies = |i: usize| if shared[i] { 1 } else { it.population };
@@ -267,14 +250,14 @@ fn an_image_keeps_its_bits_in_any_batch() {
         let [x, w, y] = sizes(&one);
         let (image, weights) = (draws.numbers::<f32>(13 * x), draws.numbers::<f32>(w));
         let gradient = draws.numbers::<f32>(13 * y);
-        let forward = run(&all, Kind::Forward, &pool, (&image, true), (&weights, true));
-        let back = run(&all, Kind::Input, &pool, (&gradient, true), (&weights, true));
+        let forward = run(&all, Pass::Forward, &pool, (&image, true), (&weights, true));
+        let back = run(&all, Pass::InputGradient, &pool, (&gradient, true), (&weights, true));
         for n in 0..13 {
             let input = (&image[n * x..][..x], true);
-            let alone = run(&one, Kind::Forward, &pool, input, (&weights, true));
+            let alone = run(&one, Pass::Forward, &pool, input, (&weights, true));
             assert!(bits(&alone) == bits(&forward[n * y..][..y]));
             let input = (&gradient[n * y..][..y], true);
-            let alone = run(&one, Kind::Input, &pool, input, (&weights, true));
+            let alone = run(&one, Pass::InputGradient, &pool, input, (&weights, true));
             assert!(bits(&alone) == bits(&back[n * x..][..x]));
         }
     }

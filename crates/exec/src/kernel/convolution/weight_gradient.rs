@@ -160,7 +160,7 @@ impl<'a> WeightGradient<'a> {
     }
 
     /// # Safety
-    /// As for [`Convolution::weight_gradient`].
+    /// As for [`Convolution::run`].
     pub(super) unsafe fn run<T: Float>(
         &self,
         pool: &Pool,

@@ -5,9 +5,10 @@ use crate::kernel::testing::{Draws, assert_close, bits, pools};
 /// Runs a product on operands whose elements are all used, output filled with NaN before.
 fn run<T: Float>(product: &Product, pool: &Pool, a: &[T], b: &[T], c_length: usize) -> Vec<T> {
     let mut c = vec![T::from_f64(f64::NAN); c_length];
-    let mut scratch = vec![0xFFu8; product.scratch_bytes::<T>(pool)];
+    let prepared = product.prepare::<T>(pool);
+    let mut scratch = vec![0xFFu8; prepared.scratch_bytes::<T>(pool)];
     // SAFETY: the callers below build strides that stay inside the slices.
-    unsafe { product.run(pool, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), scratch.as_mut_ptr()) }
+    unsafe { prepared.run(pool, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), scratch.as_mut_ptr()) }
     c
 }
 

@@ -122,7 +122,7 @@ impl Correlation {
     }
 
     /// # Safety
-    /// As for [`Convolution::forward`].
+    /// As for [`Convolution::run`].
     pub(in super::super) unsafe fn run<T: Float>(
         &self,
         pool: &Pool,

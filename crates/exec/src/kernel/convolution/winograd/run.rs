@@ -77,7 +77,7 @@ impl Winograd {
     }
 
     /// # Safety
-    /// As for [`super::super::Convolution::forward`].
+    /// As for [`super::super::Convolution::run`].
     pub(in super::super) unsafe fn run<T: Float>(
         &self,
         pool: &Pool,

@@ -95,7 +95,7 @@ impl WeightTiles {
     }
 
     /// # Safety
-    /// As for [`Convolution::weight_gradient`].
+    /// As for [`Convolution::run`].
     pub(in super::super) unsafe fn run<T: Float>(
         &self,
         pool: &Pool,
