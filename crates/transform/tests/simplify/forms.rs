@@ -1,7 +1,9 @@
 //! Each form that is made simpler, and its neighbours that are not.
 
-use crate::left;
+use crate::{Function, left, trace};
+use thalweg_exec::reference;
 use thalweg_graph::{Array, Builder, DType, Op, Reduction, Tensor};
+use thalweg_transform::simplify;
 
 const NOTHING: [&str; 0] = [];
 
@@ -81,6 +83,64 @@ fn reductions() {
         left(x, &|_, x| vec![x[1].broadcast_to(&[3]).sum(&[0])]),
         ["broadcast", "reduce_sum"]
     );
+}
+
+/// A row again and again.
+fn rows(x: Tensor<'_>) -> Tensor<'_> {
+    x.broadcast_in(&[4, 3], &[1])
+}
+
+#[test]
+fn factors_of_sums() {
+    let x: &[&[usize]] = &[&[4, 3], &[4, 3], &[3]];
+    let one: Function<'_> = &|_, x| vec![(x[0] * rows(x[2])).sum(&[0])];
+    assert_eq!(left(x, one), ["reduce_sum", "multiply"]);
+    let negative: Function<'_> = &|_, x| vec![(-x[0]).sum(&[0, 1])];
+    assert_eq!(left(x, negative), ["reduce_sum", "negate"]);
+    assert_eq!(
+        left(x, &|_, x| vec![(x[0] * rows(x[2]) - rows(x[2]) * x[1]).sum(&[0])]),
+        ["reduce_sum", "multiply", "reduce_sum", "multiply", "subtract"]
+    );
+    // Along the summed axis the factor varies; a term without a factor would cancel otherwise than
+    // before; nothing times infinity is no zero; and each term costs a sum.
+    let stays: [Function<'_>; 4] = [
+        &|_, x| vec![(x[0] * rows(x[2])).sum(&[1])],
+        &|_, x| vec![(x[0] - x[1] * rows(x[2])).sum(&[0])],
+        &|_, x| vec![x[0].slice(0, 0, 0).sum(&[0])],
+        &|_, x| {
+            let s = rows(x[2]);
+            let term = |n: f64| (x[0] + n).exp() * s;
+            vec![(((term(1.0) + term(2.0)) + (term(3.0) + term(4.0))) + term(5.0)).sum(&[0])]
+        },
+    ];
+    for f in stays {
+        let names = left(x, f);
+        assert_eq!(names.iter().filter(|name| **name == "reduce_sum").count(), 1, "{names:?}");
+        assert_eq!(names.last(), Some(&"reduce_sum"), "{names:?}");
+    }
+}
+
+#[test]
+fn sums_of_products_keep_their_values() {
+    let graph = trace(&[&[5, 4, 3], &[5, 4, 3], &[4]], &|_, x| {
+        let s = x[2].broadcast_in(&[5, 4, 3], &[1]);
+        let t = x[2].exp().broadcast_in(&[5, 4, 3], &[1]);
+        vec![(-(x[0] * s - (t * x[1] + s * (x[0] * x[1])))).sum(&[0, 2])]
+    });
+    let simple = simplify(&graph);
+    assert!(simple.nodes().iter().filter(|node| node.op.name() == "reduce_sum").count() == 3);
+    let numbers = |n: usize, seed: f64| -> Vec<f32> {
+        (0..n).map(|i| ((i as f64 + seed) * 0.7).sin() as f32).collect()
+    };
+    let arrays = [
+        Array::from_slice(&[5, 4, 3], &numbers(60, 0.1)).unwrap(),
+        Array::from_slice(&[5, 4, 3], &numbers(60, 9.7)).unwrap(),
+        Array::from_slice(&[4], &numbers(4, 3.3)).unwrap(),
+    ];
+    let of = |graph| reference::evaluate_f64(graph, &arrays).unwrap()[0].to_f64_vec();
+    for (a, b) in of(&simple).into_iter().zip(of(&graph)) {
+        assert!((a - b).abs() < 1e-12, "{a} and {b}");
+    }
 }
 
 fn two(b: &Builder) -> [Tensor<'_>; 2] {
