@@ -312,8 +312,11 @@ fn what_cannot_be_asked_is_refused() {
         let centre = pole.point(&[at, 0.0]).unwrap();
         adaptive_surface(&ctx, &pole as &dyn Objective, &centre, &line, x, y, tolerance)
     };
-    assert!(run(&[0.0, 1.0], &[0.0], 1.0).is_ok());
-    assert!(run(&[1.0, 0.5, 0.0], &[0.0], 1.0).is_ok());
+    for x in [vec![0.0, 1.0], vec![1.0, 0.5, 0.0]] {
+        let found = run(&x, &[0.0], 1.0).unwrap();
+        let exact: Vec<f64> = x.iter().map(|x| (1.0 + x).ln()).collect();
+        assert_eq!((found.surface.loss, found.samples), (exact, vec![1; x.len()]));
+    }
     let told = |found: Result<AdaptiveSurface, MethodError>| found.unwrap_err().to_string();
     assert!(told(run(&[0.0, 1.0], &[0.0], 0.0)).contains("centre"));
     assert!(told(run(&[0.0, 1.0, 0.5], &[0.0], 1.0)).contains("rising"));

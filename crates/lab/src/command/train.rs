@@ -131,8 +131,8 @@ fn explanations(data: &PreparedData) -> Vec<Explanation> {
         explain(
             "Loss",
             format!(
-                "Mean over all {} training examples at the end, with running batch-norm \
-                 statistics and without augmentation. A member that diverged keeps the weights \
+                "Mean over all {} training examples at the end, without augmentation. Batch \
+                 normalisation, where there is any, uses the running statistics. A member that diverged keeps the weights \
                  before the step at which its loss or gradient was not finite.",
                 data.train.len()
             ),
