@@ -22,7 +22,7 @@ pub struct Window {
     pub dilation: Vec<usize>,
 }
 
-/// Axes of the two operands of [`Op::Dot`].
+/// Axes of the two operands of [`Op::Dot`](super::Op::Dot).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct DotAxes {
     /// Batch axes of the left operand.
