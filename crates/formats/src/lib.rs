@@ -12,6 +12,7 @@ pub mod idx;
 mod inflate;
 mod npy;
 pub mod npz;
+pub mod onnx;
 pub mod safetensors;
 
 pub use element::{ElementKind, RawArray};
