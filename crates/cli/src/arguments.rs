@@ -138,7 +138,7 @@ pub struct TrainingArguments {
     /// Weight decay, in place of the optimizer's.
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub weight_decay: Option<f64>,
-    /// Loss: cross-entropy, mse, half-squared-error or bce, with options as
+    /// Loss: cross-entropy, nll, mse, half-squared-error, bce, mae or huber, with options as
     /// "cross-entropy smoothing=0.1" [default: cross-entropy for classes, mse for values].
     #[arg(long, value_name = "TEXT")]
     pub loss: Option<String>,
@@ -195,9 +195,10 @@ fn rates(text: &str) -> Result<Rates, String> {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Objective")]
 pub struct ObjectiveArguments {
-    /// The part of the data: train or test.
-    #[arg(long, value_name = "PART", default_value = "train")]
-    pub split: String,
+    /// The part of the data: train, test or all [default: train; all for a model that was trained
+    /// elsewhere, on data that bring no parts].
+    #[arg(long, value_name = "PART")]
+    pub split: Option<String>,
     /// Examples, stratified by class, or all.
     #[arg(long, value_name = "N", default_value = "all", value_parser = samples)]
     pub samples: Samples,
@@ -355,15 +356,17 @@ pub struct SpectrumArguments {
     pub bottom: usize,
     /// Random probes of the trace, or a share as 5%: as many as its standard error needs to be that
     /// small; 0: no trace; exact: one product for each parameter.
-    #[arg(long, value_name = "PROBES", default_value = "32", value_parser = trace)]
+    #[arg(long, value_name = "PROBES", default_value = "32", value_parser = trace,
+          num_args = 0..=1, default_missing_value = "32")]
     pub trace: Trace,
     /// Random probes of the density of eigenvalues; 0: no density.
     #[arg(long, value_name = "PROBES", num_args = 0..=1, default_value_t = 0,
           default_missing_value = "8")]
     pub density: usize,
-    /// Largest residual of an eigenvalue, as a share of the largest.
-    #[arg(long, value_name = "X", default_value_t = 1e-3, allow_negative_numbers = true)]
-    pub tolerance: f64,
+    /// Largest residual of an eigenvalue, as a share of the largest [default: 1e-3; with
+    /// --precision f64 1e-6].
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub tolerance: Option<f64>,
     /// How the loss is evaluated.
     #[command(flatten)]
     pub objective: ObjectiveArguments,

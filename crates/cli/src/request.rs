@@ -10,7 +10,8 @@ use thalweg_lab::command::{
     TrainRequest,
 };
 use thalweg_lab::{
-    Budget, DataOptions, ObjectiveChoice, Output, Result, Session, TrainOptions, Verbosity,
+    Budget, DataOptions, ObjectiveChoice, Output, Precision, Result, Session, TrainOptions,
+    Verbosity,
 };
 
 /// The session of a command.
@@ -57,7 +58,7 @@ fn data(arguments: &DataArguments) -> DataOptions {
 /// On what a loss is evaluated.
 fn objective(arguments: &ObjectiveArguments) -> ObjectiveChoice {
     ObjectiveChoice {
-        split: arguments.split.clone(),
+        split: arguments.split.clone().unwrap_or_default(),
         samples: arguments.samples.0.unwrap_or(0),
         batch: arguments.batch,
         batch_norm: arguments.batch_norm.clone(),
@@ -163,7 +164,10 @@ pub fn spectrum(arguments: &SpectrumArguments, everywhere: &Everywhere) -> Spect
         settings: SpectrumSettings {
             top: 0,
             bottom: arguments.bottom,
-            tolerance: arguments.tolerance,
+            tolerance: arguments.tolerance.unwrap_or(match everywhere.precision {
+                Precision::F32 => 1e-3,
+                Precision::F64 => 1e-6,
+            }),
             trace_probes,
             trace_tolerance,
             trace_exact,

@@ -19,7 +19,7 @@ use thalweg_array::{Array, DType};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalization {
-    /// Mean of each channel or feature; none of tokens.
+    /// Mean of each channel or feature; none of tokens and of inputs that stay as they are.
     pub mean: Vec<f64>,
     /// What each is divided by: its standard deviation, or 1 where it is constant.
     pub divisor: Vec<f64>,
@@ -29,6 +29,11 @@ pub struct Normalization {
 }
 
 impl Normalization {
+    /// That which leaves inputs as they are.
+    pub fn identity() -> Normalization {
+        Normalization { mean: Vec::new(), divisor: Vec::new(), constant: Vec::new() }
+    }
+
     /// The moments of a training part.
     ///
     /// # Errors
@@ -40,8 +45,7 @@ impl Normalization {
             return Err(DataError::Empty { what: "the training inputs", shape });
         }
         if inputs.dtype() == DType::I32 {
-            let (mean, divisor, constant) = (Vec::new(), Vec::new(), Vec::new());
-            return Ok(Normalization { mean, divisor, constant });
+            return Ok(Normalization::identity());
         }
         let width = inputs.shape().last().copied().unwrap_or(1);
         let values = inputs.as_slice::<f32>()?;
@@ -64,14 +68,14 @@ impl Normalization {
         Ok(Normalization { mean, divisor, constant })
     }
 
-    /// The normalised inputs as `f32`; any number of axes, channels or features last. That of
-    /// tokens gives them back.
+    /// The normalised inputs as `f32`; any number of axes, channels or features last. The identity
+    /// gives them back.
     ///
     /// # Errors
     /// A last axis of another length than that of the training part.
     pub fn apply(&self, inputs: &Array) -> Result<Array, DataError> {
         let width = self.mean.len();
-        if width == 0 && inputs.dtype() == DType::I32 {
+        if width == 0 {
             return Ok(inputs.clone());
         }
         if inputs.shape().last() != Some(&width) {

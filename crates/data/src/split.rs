@@ -165,6 +165,13 @@ impl Split {
             test: Test(of(2)),
         })
     }
+
+    /// Every example in both parts: for a model that was trained elsewhere, which saw none of them
+    /// here.
+    pub fn whole(dataset: Arc<Dataset>) -> Split {
+        let all = Subset::all(dataset);
+        Split { train: Train(all.clone()), validation: None, test: Test(all) }
+    }
 }
 
 /// Marks a share of the rows that are still marked 0: stratified, or the last ones of sequences,

@@ -128,7 +128,8 @@ impl PreparedData {
     /// digits.
     ///
     /// A model's data are those that it was trained on: its test part stays a test part whatever
-    /// `seed` is now, and its training part is the one that it saw.
+    /// `seed` is now, and its training part is the one that it saw. Data for models that do not say
+    /// what they were trained on are not split, unless they bring parts or it is asked for.
     ///
     /// # Errors
     /// `Format` if there are no such data, `Input` if they are of no use.
@@ -151,17 +152,27 @@ impl PreparedData {
         let fingerprint = dataset.fingerprint();
         let trained = of_models.find(|data| data.fingerprint == fingerprint).cloned();
         let known = trained.unwrap_or_else(|| DataChoice::new(name.clone(), seed));
+        let foreign = !models.is_empty() && models.iter().all(WeightsFile::is_foreign);
+        let whole = foreign
+            && dataset.fixed_test().is_empty()
+            && (options.test_fraction, options.subsample, options.label_noise)
+                == (None, None, None);
+        let test_fraction = if whole { 0.0 } else { known.test_fraction };
         let choice = DataChoice {
             name,
             fingerprint: fingerprint.to_owned(),
-            test_fraction: options.test_fraction.unwrap_or(known.test_fraction),
+            test_fraction: options.test_fraction.unwrap_or(test_fraction),
             subsample: options.subsample.unwrap_or(known.subsample),
             label_noise: options.label_noise.unwrap_or(known.label_noise),
             seed: known.seed,
             context: dataset.is_tokens().then_some(context),
         };
-        let prepared = PreparedData::new(dataset, &choice)
-            .map_err(|error| LabError::Input(format!("{}: {error}", choice.name)))?;
+        let prepared = match whole {
+            true => PreparedData::whole(dataset),
+            false => PreparedData::new(dataset, &choice),
+        };
+        let prepared =
+            prepared.map_err(|error| LabError::Input(format!("{}: {error}", choice.name)))?;
         Ok((choice, prepared))
     }
 
@@ -187,6 +198,17 @@ impl PreparedData {
             train = train.with_label_noise(choice.label_noise, &stream)?;
         }
         Ok(PreparedData { dataset, train, test: split.test, normalization })
+    }
+
+    /// Takes the data as they are, every example in each part.
+    fn whole(dataset: Arc<Dataset>) -> std::result::Result<PreparedData, DataError> {
+        let Split { train, test, .. } = Split::whole(dataset.clone());
+        Ok(PreparedData { dataset, train, test, normalization: Normalization::identity() })
+    }
+
+    /// Whether no example is held out.
+    pub fn is_whole(&self) -> bool {
+        self.test.len() == self.dataset.len()
     }
 
     /// Refuses a loss that the targets do not have.
@@ -250,15 +272,19 @@ impl PreparedData {
         }
     }
 
-    /// The part of a name: `train` or `test`.
+    /// The part of a name: `train`, `test` or `all`.
     ///
     /// # Errors
     /// `Usage` for another name.
-    pub fn part(&self, name: &str) -> Result<&Subset> {
+    pub fn part(&self, name: &str) -> Result<Subset> {
         match name {
-            "train" => Ok(&self.train),
-            "test" => Ok(&self.test),
-            other => Err(LabError::Usage(format!("--split {other}: expected train or test"))),
+            "train" => Ok((*self.train).clone()),
+            "test" => Ok((*self.test).clone()),
+            "all" => Ok(Subset::all(self.dataset.clone())),
+            other => {
+                let text = format!("--split {other}: expected train, test or all");
+                Err(LabError::Usage(text))
+            }
         }
     }
 }

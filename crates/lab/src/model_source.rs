@@ -204,6 +204,11 @@ impl WeightsFile {
         data.model(&architecture)
     }
 
+    /// Whether it was not trained here: nothing says which data it saw, and how they were scaled.
+    pub fn is_foreign(&self) -> bool {
+        self.info.data.is_none()
+    }
+
     /// The weights, under the model's names.
     ///
     /// # Errors

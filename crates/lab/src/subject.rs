@@ -6,6 +6,7 @@ use crate::model_source::WeightsFile;
 use crate::session::Session;
 use crate::study::default_loss;
 use serde::{Deserialize, Serialize};
+use thalweg_data::Normalization;
 use thalweg_methods::{BatchNorm, Context, ModelObjective, ObjectiveConfig, Progress};
 use thalweg_nn::{Loss, Model, Weights};
 use thalweg_train::{Evaluator, Examples};
@@ -13,7 +14,7 @@ use thalweg_train::{Evaluator, Examples};
 /// On what the loss is evaluated, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ObjectiveChoice {
-    /// `train` or `test`.
+    /// `train`, `test` or `all`; empty until it is known whether the model was trained on a part.
     pub split: String,
     /// Examples, stratified by class; 0: all.
     pub samples: usize,
@@ -31,8 +32,8 @@ impl ObjectiveChoice {
     /// # Errors
     /// `Usage` with the option.
     pub fn check(&self) -> Result<()> {
-        if !matches!(self.split.as_str(), "train" | "test") {
-            let text = format!("--split {}: expected train or test", self.split);
+        if !matches!(self.split.as_str(), "" | "train" | "test" | "all") {
+            let text = format!("--split {}: expected train, test or all", self.split);
             return Err(LabError::Usage(text));
         }
         if self.batch == 0 {
@@ -77,16 +78,18 @@ impl Subject {
         let weights = file.weights(&model, session.precision.dtype())?;
         let mut data = data.clone();
         if let Some(known) = &file.info.normalization {
-            if known.mean.len() != data.normalization.mean.len() {
+            let channels = data.dataset.example_shape().last().copied().unwrap_or(1);
+            if known.mean.len() != channels {
                 return Err(LabError::Input(format!(
-                    "{}: it was trained on inputs of {} channels, the data have {}",
+                    "{}: it was trained on inputs of {} channels, the data have {channels}",
                     file.path.display(),
                     known.mean.len(),
-                    data.normalization.mean.len()
                 )));
             }
-            data.normalization = known.clone();
         }
+        // How inputs of a model from elsewhere were scaled is not known: they are taken as they are.
+        data.normalization =
+            file.info.normalization.clone().unwrap_or_else(Normalization::identity);
         let fingerprint = data.dataset.fingerprint();
         if let Some(trained) = &file.info.data
             && trained.fingerprint != fingerprint
@@ -104,6 +107,18 @@ impl Subject {
         Ok(Subject { name: file.name.clone(), model, weights, loss, data })
     }
 
+    /// The choice with what was left open: the part of the data that the model was trained on, or
+    /// all of them if it is not known, and the loss that it was trained with.
+    pub fn complete(&self, mut choice: ObjectiveChoice) -> ObjectiveChoice {
+        if choice.split.is_empty() {
+            choice.split = if self.data.is_whole() { "all" } else { "train" }.to_owned();
+        }
+        if choice.loss.is_empty() {
+            choice.loss = self.loss.to_string();
+        }
+        choice
+    }
+
     /// The loss around the model.
     ///
     /// # Errors
@@ -118,7 +133,7 @@ impl Subject {
         };
         let part = self.data.part(&choice.split)?;
         let normalization = Some(&self.data.normalization);
-        Ok(ModelObjective::new(ctx, &self.model, loss, part, normalization, &config)?)
+        Ok(ModelObjective::new(ctx, &self.model, loss, &part, normalization, &config)?)
     }
 
     /// The share of all test examples that are classified correctly, with running statistics.

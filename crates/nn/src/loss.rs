@@ -37,6 +37,9 @@ pub enum Loss {
         /// Share of the target spread evenly over the classes.
         smoothing: f64,
     },
+    /// `l = - sum over k of t_k z_k`: the outputs are logarithms of probabilities, as those of
+    /// `torch.nn.NLLLoss`.
+    NegativeLogLikelihood,
     /// `l = 1/K sum over k of (z_k - t_k)^2`: the mean over all elements, as
     /// `torch.nn.MSELoss`. Labels stand for their one-hot vectors.
     MeanSquaredError,
@@ -45,6 +48,16 @@ pub enum Loss {
     /// `l = 1/K sum over k of softplus(z_k) - t_k z_k`, as `torch.nn.BCEWithLogitsLoss`. Labels
     /// stand for their one-hot vectors, or, with one output, for 0 and 1.
     BinaryCrossEntropy,
+    /// `l = 1/K sum over k of |z_k - t_k|`, as `torch.nn.L1Loss`. Labels stand for their one-hot
+    /// vectors.
+    MeanAbsoluteError,
+    /// `l = 1/K sum over k of h(z_k - t_k)` with `h(r) = r^2 / 2` up to `|r| = delta` and
+    /// `delta (|r| - delta / 2)` beyond, as `torch.nn.HuberLoss`. Labels stand for their one-hot
+    /// vectors.
+    Huber {
+        /// Where the parabola goes over into lines.
+        delta: f64,
+    },
 }
 
 impl Default for Loss {
@@ -55,20 +68,26 @@ impl Default for Loss {
 
 impl Loss {
     /// Every loss with default options.
-    pub const ALL: [Loss; 4] = [
+    pub const ALL: [Loss; 7] = [
         Loss::CrossEntropy { smoothing: 0.0 },
+        Loss::NegativeLogLikelihood,
         Loss::MeanSquaredError,
         Loss::HalfSquaredError,
         Loss::BinaryCrossEntropy,
+        Loss::MeanAbsoluteError,
+        Loss::Huber { delta: 1.0 },
     ];
 
     /// The name.
     pub fn name(&self) -> &'static str {
         match self {
             Loss::CrossEntropy { .. } => "cross-entropy",
+            Loss::NegativeLogLikelihood => "nll",
             Loss::MeanSquaredError => "mse",
             Loss::HalfSquaredError => "half-squared-error",
             Loss::BinaryCrossEntropy => "bce",
+            Loss::MeanAbsoluteError => "mae",
+            Loss::Huber { .. } => "huber",
         }
     }
 
@@ -81,8 +100,14 @@ impl Loss {
             let n = output.shape().first().copied();
             return output.builder().scalar(0.0).broadcast_in(n.as_slice(), &[]);
         };
-        if let Loss::CrossEntropy { smoothing } = *self {
-            return over_positions(cross_entropy(output, target, smoothing));
+        match *self {
+            Loss::CrossEntropy { smoothing } => {
+                return over_positions(cross_entropy(output, target, smoothing));
+            }
+            Loss::NegativeLogLikelihood => {
+                return over_positions(-chosen(self.name(), output, target));
+            }
+            _ => {}
         }
         let target = match (are_labels(output, target), count) {
             (true, 1) if *self == Loss::BinaryCrossEntropy => {
@@ -91,9 +116,16 @@ impl Loss {
             (true, _) => target.one_hot(count, output.dtype()),
             (false, _) => same_type(self.name(), output, target),
         };
-        over_positions(match self {
-            Loss::CrossEntropy { .. } | Loss::MeanSquaredError => {
+        over_positions(match *self {
+            Loss::CrossEntropy { .. } | Loss::NegativeLogLikelihood | Loss::MeanSquaredError => {
                 (output - target).square().mean(&[axis])
+            }
+            Loss::MeanAbsoluteError => (output - target).abs().mean(&[axis]),
+            Loss::Huber { delta } => {
+                let distance = (output - target).abs();
+                let line = (distance - 0.5 * delta) * delta;
+                let near = distance.less_equal(delta);
+                near.select(distance.square() * 0.5, line).mean(&[axis])
             }
             Loss::HalfSquaredError => (output - target).square().sum(&[axis]) * 0.5,
             Loss::BinaryCrossEntropy => (output.softplus() - target * output).mean(&[axis]),
@@ -192,15 +224,27 @@ fn cross_entropy<'b>(output: Tensor<'b>, target: Tensor<'b>, smoothing: f64) -> 
         share => chosen * (1.0 - share) + output.mean(&[axis]) * share,
     };
     let normalizer = output.logsumexp(&[axis]);
+    let chosen = smooth(chosen("cross-entropy", output, target));
+    if are_labels(output, target) {
+        return normalizer - chosen;
+    }
+    // Targets need not sum to one.
+    let target = same_type("cross-entropy", output, target);
+    let mass = target.sum(&[axis]) * (1.0 - smoothing) + smoothing;
+    mass * normalizer - chosen
+}
+
+/// `sum over k of t_k z_k` at each position: the output at the label.
+#[track_caller]
+fn chosen<'b>(what: &str, output: Tensor<'b>, target: Tensor<'b>) -> Tensor<'b> {
+    let shape = output.shape();
+    let axis = shape.len() - 1;
     if are_labels(output, target) {
         // A select, because zero times an infinite logit would be NaN.
         let hot = target.one_hot(shape[axis], DType::Bool);
-        return normalizer - smooth(hot.select(output, output.zeros_like()).sum(&[axis]));
+        return hot.select(output, output.zeros_like()).sum(&[axis]);
     }
-    let target = same_type("cross-entropy", output, target);
-    // Targets need not sum to one.
-    let mass = target.sum(&[axis]) * (1.0 - smoothing) + smoothing;
-    mass * normalizer - smooth((target * output).sum(&[axis]))
+    (same_type(what, output, target) * output).sum(&[axis])
 }
 
 #[track_caller]
@@ -220,7 +264,12 @@ impl Options for Loss {
     fn fields(&mut self, visit: &mut dyn FnMut(&'static str, &mut dyn Field)) {
         match self {
             Loss::CrossEntropy { smoothing } => visit("smoothing", smoothing),
-            Loss::MeanSquaredError | Loss::HalfSquaredError | Loss::BinaryCrossEntropy => {}
+            Loss::Huber { delta } => visit("delta", delta),
+            Loss::NegativeLogLikelihood
+            | Loss::MeanSquaredError
+            | Loss::HalfSquaredError
+            | Loss::BinaryCrossEntropy
+            | Loss::MeanAbsoluteError => {}
         }
     }
 }
@@ -241,14 +290,18 @@ impl FromStr for Loss {
             known: Loss::ALL.iter().map(|loss| loss.name().to_owned()).collect(),
         })?;
         options::parse(name, &mut loss, &words[1..])?;
+        let bad = |option: &str, expected: &str, got: f64| NnError::BadOption {
+            owner: name.to_owned(),
+            option: option.to_owned(),
+            expected: expected.to_owned(),
+            got: got.to_string(),
+        };
         match loss {
             Loss::CrossEntropy { smoothing } if !(0.0..=1.0).contains(&smoothing) => {
-                Err(NnError::BadOption {
-                    owner: name.to_owned(),
-                    option: "smoothing".to_owned(),
-                    expected: "a share from 0 to 1".to_owned(),
-                    got: smoothing.to_string(),
-                })
+                Err(bad("smoothing", "a share from 0 to 1", smoothing))
+            }
+            Loss::Huber { delta } if !(delta > 0.0 && delta.is_finite()) => {
+                Err(bad("delta", "a number above 0", delta))
             }
             loss => Ok(loss),
         }

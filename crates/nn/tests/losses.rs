@@ -40,6 +40,15 @@ fn losses_have_the_values_derived_by_hand() {
     near(evaluate_loss(Loss::HalfSquaredError, &output, &labels, None), squares / 4.0);
     let binary = second + first + (1.0 + (-1f64).exp()).ln() + (1.0 + 1f64.exp()).ln();
     near(evaluate_loss(Loss::BinaryCrossEntropy, &output, &labels, None), binary / 4.0);
+    let likelihood = -(log_three + 1.0) / 2.0;
+    near(evaluate_loss(Loss::NegativeLogLikelihood, &output, &labels, None), likelihood);
+    let shares = Array::from_slice(&[2, 2], &[0.25f64, 0.75, 0.5, 0.5]).unwrap();
+    let likelihood = -(0.75 * log_three + 1.0) / 2.0;
+    near(evaluate_loss(Loss::NegativeLogLikelihood, &output, &shares, None), likelihood);
+    let values = Array::from_slice(&[2, 2], &[3.0f64, log_three, 1.5, 1.0]).unwrap();
+    near(evaluate_loss(Loss::MeanAbsoluteError, &output, &values, None), 3.5 / 4.0);
+    let huber = (2.0 * (3.0 - 1.0) + 0.5 * 0.25) / 4.0;
+    near(evaluate_loss(Loss::Huber { delta: 2.0 }, &output, &values, None), huber);
 }
 
 #[test]
@@ -130,11 +139,16 @@ fn loss_names_round_trip_and_wrong_ones_get_one_sentence() {
     let message = |text: &str| text.parse::<Loss>().unwrap_err().to_string();
     assert_eq!(
         message("hinge"),
-        "unknown loss \"hinge\"; expected one of cross-entropy, mse, half-squared-error, bce"
+        "unknown loss \"hinge\"; expected one of cross-entropy, nll, mse, half-squared-error, bce, \
+         mae, huber"
     );
     assert_eq!(
         message("cross-entropy smoothing=2"),
         "option smoothing of cross-entropy: expected a share from 0 to 1, got \"2\""
+    );
+    assert_eq!(
+        message("huber delta=0"),
+        "option delta of huber: expected a number above 0, got \"0\""
     );
     assert_eq!(message("mse x=1"), "mse has no option \"x\"; it has none");
 }

@@ -63,8 +63,12 @@ pub(crate) fn note(panels: &[Panel], maps: bool) -> String {
             true => format!("{} of {}", attributes.samples, attributes.available),
             false => format!("all {}", attributes.samples),
         };
-        let split = if attributes.split == "train" { "training" } else { &attributes.split };
-        parts.push(format!("{of} {split} examples"));
+        let split = match attributes.split.as_str() {
+            "train" => "training ",
+            "test" => "test ",
+            _ => "",
+        };
+        parts.push(format!("{of} {split}examples"));
     }
     if !attributes.batch_norm.is_empty() {
         parts.push(format!("{} batch-norm statistics", attributes.batch_norm));

@@ -46,7 +46,7 @@ pub struct SurfaceAttributes {
     pub batch_norm: String,
     /// Where the directions came from: `random`, `checkpoints`, `eigenvectors`, `pca` or `file`.
     pub directions: String,
-    /// The split of the data: `train` or `test`.
+    /// The part of the data: `train`, `test` or `all`.
     pub split: String,
     /// Examples on which each point was evaluated.
     pub samples: u64,

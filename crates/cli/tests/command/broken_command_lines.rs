@@ -22,7 +22,7 @@ const FAULTS: [(&str, &[&str]); 58] = [
     ("surface m --directions trajectory --normalize filter", &["trajectory", "give none"]),
     ("surface m --directions trajectory --line", &["--line", "plane"]),
     ("surface m --batch-norm thawed", &["--batch-norm", "frozen, batch or recalibrated"]),
-    ("surface m --split validation", &["--split validation", "train or test"]),
+    ("surface m --split validation", &["--split validation", "train, test or all"]),
     ("surface m --samples 0", &["--samples", "at least 1"]),
     ("surface m --batch 0", &["--batch 0", "at least 1"]),
     ("surface m --loss hinge", &["--loss", "hinge", "cross-entropy"]),

@@ -73,18 +73,26 @@ fn given_networks_are_mapped_and_not_trained() {
 fn a_bare_file_needs_its_architecture() {
     let bench = Bench::new("map-bare");
     let weights = bench.mlp("m");
-    let read = thalweg_formats::safetensors::read(&bench.read(&weights)).unwrap().tensors;
-    let named: Vec<(&str, &Array)> = read.iter().map(|(name, a)| (name.as_str(), a)).collect();
-    let mut bytes = Vec::new();
-    thalweg_formats::safetensors::write(&mut bytes, &named, &Default::default()).unwrap();
-    bench.write("bare.safetensors", bytes);
-    let with = r#"map bare.safetensors --arch "mlp hidden=8" --subsample 64"#;
-    let object = bench.json(&format!("{with} {SMALL} --out a"));
-    let own = bench.json(&format!("map {weights} {SMALL} --out b"));
-    assert_eq!(names(&object), ["bare"]);
-    for key in ["loss", "test_accuracy", "parameters", "sharpness"] {
-        assert_eq!(object["models"][0][key], own["models"][0][key], "{key}");
+    let mut read = thalweg_formats::safetensors::read(&bench.read(&weights)).unwrap();
+    let named: Vec<(&str, &Array)> =
+        read.tensors.iter().map(|(name, a)| (name.as_str(), a)).collect();
+    read.metadata.remove("architecture");
+    for (name, metadata) in [("bare", &Default::default()), ("data", &read.metadata)] {
+        let mut bytes = Vec::new();
+        thalweg_formats::safetensors::write(&mut bytes, &named, metadata).unwrap();
+        bench.write(&format!("{name}.safetensors"), bytes);
     }
+    let with = |name: &str| {
+        bench.json(&format!(r#"map {name}.safetensors --arch "mlp hidden=8" {SMALL} --out {name}"#))
+    };
+    let (bare, data) = (with("bare"), with("data"));
+    let own = bench.json(&format!("map {weights} {SMALL} --out own"));
+    assert_eq!(names(&data), ["data"]);
+    for key in ["loss", "test_accuracy", "parameters", "sharpness"] {
+        assert_eq!(data["models"][0][key], own["models"][0][key], "{key}");
+    }
+    // How its inputs were scaled is not known: they are taken as they are.
+    assert_ne!(bare["models"][0]["loss"], own["models"][0]["loss"]);
 }
 
 /// 60 examples of three features; labels of two classes, or values.

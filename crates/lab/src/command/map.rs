@@ -139,7 +139,7 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
         // The architecture is that of each network.
         train: train.map(|settings| TrainSettings { architecture: String::new(), ..settings }),
         objective: ObjectiveChoice {
-            split: "train".into(),
+            split: if data.is_whole() { "all" } else { "train" }.into(),
             samples: map.samples.unwrap_or(0),
             batch: BATCH,
             batch_norm: "frozen".into(),

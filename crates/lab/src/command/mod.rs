@@ -71,6 +71,9 @@ pub(crate) fn loss_name(text: &str) -> String {
         Ok(Loss::CrossEntropy { smoothing }) => {
             format!("cross-entropy, labels smoothed by {smoothing} (nats)")
         }
+        Ok(Loss::NegativeLogLikelihood) => "negative log-likelihood (nats)".to_owned(),
+        Ok(Loss::MeanAbsoluteError) => "mean absolute error".to_owned(),
+        Ok(Loss::Huber { delta }) => format!("Huber loss of delta {delta}"),
         Ok(Loss::MeanSquaredError) => "mean squared error".to_owned(),
         Ok(Loss::HalfSquaredError) => "half squared error".to_owned(),
         Ok(Loss::BinaryCrossEntropy) => "binary cross-entropy (nats)".to_owned(),
@@ -122,13 +125,14 @@ pub(crate) fn explain(quantity: &str, how: impl Into<String>) -> Explanation {
 
 fn explain_loss(objective: &ObjectiveChoice, (samples, available): (usize, usize)) -> Explanation {
     let part = match objective.split.as_str() {
-        "test" => "test",
-        _ => "training",
+        "test" => "test ",
+        "all" => "",
+        _ => "training ",
     };
     let examples = match samples == available {
-        true => format!("all {available} {part} examples"),
+        true => format!("all {available} {part}examples"),
         false => format!(
-            "{samples} of the {available} {part} examples, stratified by class where each has \
+            "{samples} of the {available} {part}examples, stratified by class where each has \
              one; its standard error covers the choice of the sample and knows that the population is finite"
         ),
     };

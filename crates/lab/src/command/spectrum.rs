@@ -108,10 +108,7 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
         )));
     }
     settings.top = request.top.unwrap_or(TOP.min(n - settings.bottom));
-    let mut objective_choice = request.objective;
-    if objective_choice.loss.is_empty() {
-        objective_choice.loss = subject.loss.to_string();
-    }
+    let objective_choice = subject.complete(request.objective);
     let study = SpectrumStudy {
         common: Common::new("spectrum", session),
         model: subject.model.architecture().map(ToString::to_string).unwrap_or_default(),

@@ -176,10 +176,7 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
     let (choice, data) = PreparedData::choose(&request.data, &files, session.seed)?;
     let architecture = request.architecture.as_deref();
     let subject = Subject::new(session, &files[0], architecture, &data)?;
-    let mut objective_choice = request.objective;
-    if objective_choice.loss.is_empty() {
-        objective_choice.loss = subject.loss.to_string();
-    }
+    let objective_choice = subject.complete(request.objective);
     let study = SurfaceStudy {
         common: Common::new("surface", session),
         model: subject.model.architecture().map(ToString::to_string).unwrap_or_default(),
