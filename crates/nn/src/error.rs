@@ -50,6 +50,14 @@ pub enum NnError {
         /// What was given.
         got: String,
     },
+    /// Examples that a model cannot take, whatever their layout.
+    #[error("the model takes examples of {expected}, got {got}")]
+    Examples {
+        /// What it takes.
+        expected: String,
+        /// What was given.
+        got: String,
+    },
     /// A model whose parameters no machine could hold.
     #[error("the model is too large to be addressed: {name} alone would be {shape:?}")]
     TooLarge {

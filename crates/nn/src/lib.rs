@@ -6,6 +6,7 @@
 //! the model and applies it.
 
 pub mod architecture;
+mod adapt;
 mod count;
 mod error;
 mod initialize;

@@ -171,6 +171,10 @@ impl Model {
         })
     }
 
+    pub(crate) fn network(&self) -> Arc<dyn Network> {
+        self.network.clone()
+    }
+
     pub(crate) fn of_architecture(mut self, architecture: Architecture) -> Model {
         self.architecture = Some(architecture);
         self
