@@ -101,7 +101,9 @@ fn view(wanted: &[usize], example: &[usize]) -> Result<Option<View>, NnError> {
         return Ok(None);
     }
     for permutation in [CHANNELS_FIRST, CHANNELS_LAST] {
-        if wanted.len() == 3 && example.len() == 3 && permutation.map(|axis| example[axis]) == wanted
+        if wanted.len() == 3
+            && example.len() == 3
+            && permutation.map(|axis| example[axis]) == wanted
         {
             return Ok(Some(View::Permuted(permutation.to_vec())));
         }
@@ -112,7 +114,8 @@ fn view(wanted: &[usize], example: &[usize]) -> Result<Option<View>, NnError> {
     let count = |shape: &[usize]| shape.iter().try_fold(1usize, |n, &e| n.checked_mul(e));
     let (a, b) = (large(wanted), large(example));
     // Flattened channels come first in some frameworks and last in others.
-    let flat = count(wanted) == count(example) && a.len().min(b.len()) == 1 && a.len().max(b.len()) == 2;
+    let flat =
+        count(wanted) == count(example) && a.len().min(b.len()) == 1 && a.len().max(b.len()) == 2;
     if a == b || flat {
         return Ok(Some(View::Reshaped(wanted.to_vec())));
     }

@@ -5,8 +5,8 @@
 //! makes one too. Layers ask their [`Scope`] for parameters, and that one function both declares
 //! the model and applies it.
 
-pub mod architecture;
 mod adapt;
+pub mod architecture;
 mod count;
 mod error;
 mod initialize;

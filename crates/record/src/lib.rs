@@ -18,6 +18,7 @@
 mod adaptive;
 mod curve;
 mod estimate;
+mod inspection;
 pub mod number;
 mod parquet;
 pub mod reply;
@@ -33,6 +34,7 @@ pub mod zarr;
 pub use adaptive::{AdaptiveErrors, AdaptiveSummary};
 pub use curve::{CurveColumn, Line, TrainingCurve};
 pub use estimate::{Estimate, Quantity};
+pub use inspection::{Extent, InspectedArray, InspectedOperation, InspectedPort, Inspection};
 pub use report::{Explanation, ModelReport, Provenance, Report};
 pub use spectrum::{Density, Eigenvalue, Products, Spectrum};
 pub use surface::{

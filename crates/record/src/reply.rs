@@ -4,7 +4,9 @@
 //! A number that is not finite is `null`, and the innermost object that holds it then has
 //! `"status": "not finite"`. [`Reply::to_json`] sets it; nobody else needs to.
 
-use crate::{AdaptiveSummary, Density, Eigenvalue, GridPoint, Products, Quantity, number};
+use crate::{
+    AdaptiveSummary, Density, Eigenvalue, GridPoint, Inspection, Products, Quantity, number,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -32,6 +34,8 @@ pub enum Body {
     Surface(SurfaceBody),
     /// `thalweg spectrum`.
     Spectrum(SpectrumBody),
+    /// `thalweg inspect`.
+    Inspect(Inspection),
     /// `thalweg data`.
     Data(DataBody),
     /// `thalweg export`.
@@ -318,6 +322,7 @@ impl Body {
             Body::Train(_) => "train",
             Body::Surface(_) => "surface",
             Body::Spectrum(_) => "spectrum",
+            Body::Inspect(_) => "inspect",
             Body::Data(_) => "data",
             Body::Export(_) => "export",
             Body::Completions(_) => "completions",
@@ -332,6 +337,7 @@ impl Body {
             Body::Train(body) => serde_json::to_value(body),
             Body::Surface(body) => serde_json::to_value(body),
             Body::Spectrum(body) => serde_json::to_value(body),
+            Body::Inspect(body) => serde_json::to_value(body),
             Body::Data(body) => serde_json::to_value(body),
             Body::Export(body) => serde_json::to_value(body),
             Body::Completions(body) => serde_json::to_value(body),

@@ -3,7 +3,8 @@
 use serde_json::Value;
 use thalweg_record::reply::*;
 use thalweg_record::{
-    AdaptiveSummary, Density, Eigenvalue, Estimate, GridPoint, Products, Quantity, schema,
+    AdaptiveSummary, Density, Eigenvalue, Estimate, Extent, GridPoint, InspectedArray,
+    InspectedOperation, InspectedPort, Inspection, Products, Quantity, schema,
 };
 
 fn reply(body: Body) -> Reply {
@@ -24,6 +25,35 @@ fn adaptive() -> AdaptiveSummary {
         sampling: 0.8,
         interpolation: 0.4,
     }
+}
+
+fn inspect() -> Reply {
+    let array = |name: &str, role: &str, axes: &[&str]| InspectedArray {
+        name: name.into(),
+        shape: vec![3, 4],
+        role: role.into(),
+        axes: axes.iter().map(|&axis| axis.to_owned()).collect(),
+    };
+    let port = |name: &str| InspectedPort {
+        name: name.into(),
+        shape: vec![Extent::Free("batch".into()), Extent::Fixed(4)],
+        element: "f32".into(),
+    };
+    reply(Body::Inspect(Inspection {
+        path: "m.onnx".into(),
+        format: "onnx".into(),
+        producer: Some("pytorch 2.15.0".into()),
+        opset: Some(18),
+        architecture: None,
+        inputs: vec![port("x")],
+        outputs: vec![port("logits")],
+        parameter_count: 12,
+        flops: Some(24),
+        parameters: vec![array("fc.weight", "weight", &["output", "input"])],
+        buffers: vec![array("norm.running_mean", "mean", &["other"])],
+        operations: vec![InspectedOperation { name: "Gemm".into(), count: 1, supported: true }],
+        notes: vec!["it ends in a softmax".into()],
+    }))
 }
 
 fn map(loss: f64) -> Reply {
@@ -133,6 +163,7 @@ fn all() -> Vec<Reply> {
         spectrum(Some(Quantity::Exact(3.0)), Some(density(1.0))),
         spectrum(Some(estimate(f64::NAN)), Some(density(f64::NAN))),
         Reply { run: None, ..completions() },
+        Reply { run: None, ..inspect() },
         papers(),
         reproduce(),
     ]
