@@ -63,6 +63,8 @@ pub enum Command {
     Surface(SurfaceArguments),
     /// Eigenvalues, trace and density of the Hessian.
     Spectrum(SpectrumArguments),
+    /// What a model takes, gives and consists of, before anything runs.
+    Inspect(InspectArguments),
     /// The data sets: what they are, where they come from, where they were looked for.
     Data,
     /// Write the arrays of a run as CSV files or as .npz.
@@ -82,6 +84,7 @@ impl Command {
             Command::Train(_) => "train",
             Command::Surface(_) => "surface",
             Command::Spectrum(_) => "spectrum",
+            Command::Inspect(_) => "inspect",
             Command::Data => "data",
             Command::Export(_) => "export",
             Command::Completions { .. } => "completions",
@@ -153,6 +156,10 @@ pub struct TrainingArguments {
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 pub struct TrainArguments {
+    /// A run directory or .safetensors file: every member starts from its weights, and a seed draws
+    /// the order of the data alone [default: each seed draws its own weights].
+    #[arg(value_name = "MODEL")]
+    pub model: Option<PathBuf>,
     /// Architecture: linear, mlp, deep-linear, convnet, resnet, vit or gpt, with options as
     /// "resnet depth=20 width=16 skip=false" [default: resnet depth=20 width=16 for images, mlp
     /// for features, gpt for text].
@@ -402,6 +409,18 @@ fn trace(text: &str) -> Result<Trace, String> {
         Ok(1) | Err(_) => Err(fault.to_owned()),
         Ok(number) => Ok(Trace::Probes(number)),
     }
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArguments {
+    /// A run directory or .safetensors file.
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Architecture of a file of weights that does not say it, with input and outputs, as
+    /// "mlp input=8x8x1 outputs=10".
+    #[arg(long, value_name = "TEXT")]
+    pub arch: Option<String>,
 }
 
 /// Arguments of `export`.

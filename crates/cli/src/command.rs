@@ -38,6 +38,7 @@ pub fn run(arguments: &Arguments) -> Result<Done> {
             let request = request::spectrum(own, everywhere);
             finish(command::spectrum(&request::session(everywhere)?, request)?)
         }
+        Command::Inspect(own) => Ok(plain(command::inspect(&request::inspect(own))?)),
         Command::Data => Ok(plain(Body::Data(DataBody { data: list_data() }))),
         Command::Export(own) => {
             let format = request::export_format(own);

@@ -1,13 +1,13 @@
 //! From arguments to what the laboratory is asked.
 
 use crate::arguments::{
-    DataArguments, Everywhere, ExportArguments, MapArguments, ObjectiveArguments,
+    DataArguments, Everywhere, ExportArguments, InspectArguments, MapArguments, ObjectiveArguments,
     SpectrumArguments, SurfaceArguments, Trace, TrainArguments, TrainingArguments,
 };
 use std::env;
 use thalweg_lab::command::{
-    ExportFormat, MapRequest, MapSettings, SpectrumRequest, SpectrumSettings, SurfaceRequest,
-    TrainRequest,
+    ExportFormat, InspectRequest, MapRequest, MapSettings, SpectrumRequest, SpectrumSettings,
+    SurfaceRequest, TrainRequest,
 };
 use thalweg_lab::{
     Budget, DataOptions, ObjectiveChoice, Output, Precision, Result, Session, TrainOptions,
@@ -85,6 +85,7 @@ fn training(arguments: &TrainingArguments) -> TrainOptions {
 /// What `train` was asked.
 pub fn train(arguments: &TrainArguments, everywhere: &Everywhere) -> TrainRequest {
     TrainRequest {
+        model: arguments.model.clone(),
         data: data(&arguments.data),
         options: TrainOptions {
             architecture: arguments.arch.clone(),
@@ -175,6 +176,11 @@ pub fn spectrum(arguments: &SpectrumArguments, everywhere: &Everywhere) -> Spect
         },
         output: output(everywhere),
     }
+}
+
+/// What `inspect` was asked.
+pub fn inspect(arguments: &InspectArguments) -> InspectRequest {
+    InspectRequest { model: arguments.model.clone(), architecture: arguments.arch.clone() }
 }
 
 /// What a run is exported as.

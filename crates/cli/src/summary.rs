@@ -1,7 +1,7 @@
 //! What a person reads on the terminal.
 
-use thalweg_record::Quantity;
 use thalweg_record::reply::{Body, MemberStatus, Reply};
+use thalweg_record::{Extent, InspectedArray, InspectedPort, Inspection, Quantity};
 
 /// The reply as text.
 pub fn text(reply: &Reply) -> String {
@@ -120,6 +120,7 @@ pub fn text(reply: &Reply) -> String {
             rows.extend(frobenius.map(|q| pair("Frobenius norm squared", quantity(q))));
             table(&["", ""], &rows)
         }
+        Body::Inspect(body) => inspection(body),
         Body::Data(body) => {
             let mut text = String::new();
             for entry in &body.data {
@@ -146,6 +147,49 @@ pub fn text(reply: &Reply) -> String {
     if let Some(run) = &reply.run {
         text += &format!("\n{:.1} s, report: {run}/report.html\n", reply.seconds);
     }
+    text
+}
+
+fn inspection(found: &Inspection) -> String {
+    let joined = |shape: &[Extent]| {
+        let extents: Vec<String> = shape.iter().map(Extent::to_string).collect();
+        format!("[{}]", extents.join(", "))
+    };
+    let port =
+        |port: &InspectedPort| format!("{} {}{}", port.name, port.element, joined(&port.shape));
+    let mut rows = vec![pair("file", found.path.clone())];
+    rows.extend(found.producer.clone().map(|text| pair("written by", text)));
+    rows.extend(found.opset.map(|version| pair("operator set", version.to_string())));
+    rows.extend(found.architecture.clone().map(|text| pair("architecture", text)));
+    rows.extend(found.inputs.iter().map(|input| pair("input", port(input))));
+    rows.extend(found.outputs.iter().map(|output| pair("output", port(output))));
+    rows.push(pair("parameters", found.parameter_count.to_string()));
+    let flops = found.flops.map(|flops| pair("operations an example", number(flops as f64)));
+    rows.extend(flops);
+    let mut text = table(&["", ""], &rows);
+    let array = |array: &InspectedArray| {
+        let extents: Vec<String> = array.shape.iter().map(u64::to_string).collect();
+        let shape = format!("[{}]", extents.join(", "));
+        vec![array.name.clone(), shape, array.role.clone(), array.axes.join(" ")]
+    };
+    let arrays: Vec<Vec<String>> =
+        found.parameters.iter().chain(&found.buffers).map(array).collect();
+    if !arrays.is_empty() {
+        text += "\n";
+        text += &left_table(&["name", "shape", "role", "axes"], &arrays);
+    }
+    if !found.operations.is_empty() {
+        let operations: Vec<String> = found
+            .operations
+            .iter()
+            .map(|operation| match operation.supported {
+                true => format!("{} {}", operation.count, operation.name),
+                false => format!("{} {} (not supported)", operation.count, operation.name),
+            })
+            .collect();
+        text += &format!("\noperations: {}\n", operations.join(", "));
+    }
+    found.notes.iter().for_each(|note| text += &format!("\nnote: {note}\n"));
     text
 }
 
@@ -178,8 +222,18 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-/// Columns as wide as they need, the first to the left.
+/// Columns as wide as they need, the first to the left and the others, being numbers, to the right;
+/// one column of values beside their names to the left.
 fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
+    aligned(heads, rows, heads.len() == 2)
+}
+
+/// Columns of texts.
+fn left_table(heads: &[&str], rows: &[Vec<String>]) -> String {
+    aligned(heads, rows, true)
+}
+
+fn aligned(heads: &[&str], rows: &[Vec<String>], texts: bool) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain([heads[column].chars().count()]).max().unwrap_or(0)
@@ -187,11 +241,7 @@ fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..heads.len()).map(width).collect();
     let line = |cells: &[String]| {
         let padded = cells.iter().zip(&widths).enumerate().map(|(i, (cell, &width))| {
-            if i == 0 || i + 1 == heads.len() && heads.len() == 2 {
-                format!("{cell:<width$}")
-            } else {
-                format!("{cell:>width$}")
-            }
+            if i == 0 || texts { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
         });
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };

@@ -107,6 +107,11 @@ impl Subject {
         Ok(Subject { name: file.name.clone(), model, weights, loss, data })
     }
 
+    /// The text of the architecture.
+    pub fn architecture(&self) -> String {
+        self.model.architecture().map(ToString::to_string).unwrap_or_default()
+    }
+
     /// The choice with what was left open: the part of the data that the model was trained on, or
     /// all of them if it is not known, and the loss that it was trained with.
     pub fn complete(&self, mut choice: ObjectiveChoice) -> ObjectiveChoice {

@@ -48,6 +48,8 @@ pub struct Training<'a> {
     pub model: &'a Model,
     /// How.
     pub settings: &'a TrainSettings,
+    /// The weights that every member starts from; none: each draws its own.
+    pub start: Option<&'a Weights>,
 }
 
 /// A member at the end of its training.
@@ -248,7 +250,12 @@ impl Watcher<'_> {
         let path = self.folder.join("state.safetensors");
         let saved = files::read_if_there(&path).map_err(crate::error::at(&path))?;
         let Some(bytes) = saved else {
-            let state = self.trainer.start(members)?;
+            let state = match self.training.start {
+                Some(weights) => {
+                    self.trainer.start_from(members, &vec![weights.clone(); members.len()])?
+                }
+                None => self.trainer.start(members)?,
+            };
             self.keep_trajectory(&state)?;
             return Ok(state);
         };

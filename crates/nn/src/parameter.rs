@@ -139,6 +139,38 @@ impl Parameter {
         self.axes.iter().position(|&axis| axis == Axis::Output)
     }
 
+    /// What each axis of PyTorch's array runs over.
+    pub fn torch_axes(&self) -> Vec<Axis> {
+        // Each axis of `split` is one of the engine's, or a part of one.
+        let mut of_split = Vec::with_capacity(self.torch.split.len());
+        let mut extents = self.torch.split.iter().peekable();
+        let mut left = self.shape.len();
+        for (&whole, &axis) in self.shape.iter().zip(&self.axes) {
+            let mut part = 1;
+            left -= 1;
+            while let Some(&extent) = extents.next() {
+                part *= extent;
+                of_split.push(axis);
+                // A one at the border belongs here if those to come have axes enough.
+                let more = extents.peek() == Some(&&1) && extents.len() > left;
+                if part >= whole && !more {
+                    break;
+                }
+            }
+        }
+        let of = |at: &usize| of_split.get(*at).copied().unwrap_or(Axis::Other);
+        let mut permuted = self.torch.permutation.iter();
+        let merge = |&whole: &usize| {
+            let first = permuted.next()?;
+            let mut part = self.torch.split.get(*first).copied().unwrap_or(1);
+            while part < whole {
+                part *= self.torch.split.get(*permuted.next()?).copied().unwrap_or(1).max(1);
+            }
+            Some(of(first))
+        };
+        self.torch.shape.iter().map_while(merge).collect()
+    }
+
     /// Inputs of one output unit: the product of input and spatial extents.
     pub fn fan_in(&self) -> usize {
         self.fan(Axis::Input)

@@ -225,6 +225,15 @@ mod tests {
         let ours = first + ((h * 3 + w) * 5 + c) * 3 + unit;
         assert_eq!(dense.to_f64_vec()[unit * 30 + (c * 2 + h) * 3 + w], ours as f64);
         assert_eq!(find("norm1.num_batches_tracked"), &Array::scalar(0i64));
+        let axes =
+            |name: &str| model.parameters().iter().find(|p| p.name == name).unwrap().torch_axes();
+        use crate::Axis::{Input, Output, Spatial};
+        assert_eq!(axes("conv1.weight"), [Output, Input, Spatial, Spatial]);
+        assert_eq!(axes("fc.weight"), [Output, Input]);
+        assert_eq!(axes("fc.bias"), [Output]);
+        let flattened = "mlp hidden=4".parse::<Architecture>().unwrap();
+        let flattened = flattened.build(&[8, 8, 1], 3).unwrap();
+        assert_eq!(flattened.parameters()[0].torch_axes(), [Output, Input]);
     }
 
     #[test]

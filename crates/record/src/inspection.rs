@@ -7,7 +7,7 @@ use serde::Serialize;
 pub struct Inspection {
     /// The file, or the run directory.
     pub path: String,
-    /// Its format: `onnx`, or that of a file of weights.
+    /// The extension of its file.
     pub format: String,
     /// What wrote it, if it says so.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,10 +65,10 @@ pub struct InspectedArray {
     pub name: String,
     /// Its extents in the file.
     pub shape: Vec<u64>,
-    /// What it is for: `weight`, `bias`, `norm-scale`, `norm-shift`, `embedding`, `mean` or
-    /// `variance`.
+    /// What it is for: `weight`, `bias`, `norm-scale`, `norm-shift`, `embedding`, `mean`,
+    /// `variance`, `counter` or `unknown`.
     pub role: String,
-    /// What each axis runs over, in the engine's order: `input`, `output`, `spatial` or `other`.
+    /// What each axis runs over: `input`, `output`, `spatial` or `other`.
     pub axes: Vec<String>,
 }
 

@@ -61,3 +61,21 @@ fn a_member_that_diverges_leaves_the_others_alone() {
         assert!(weights(members, of_three) == weights(two, of_two));
     }
 }
+
+#[test]
+fn training_goes_on_from_given_weights() {
+    let bench = Bench::new("from-weights");
+    bench.mlp("m");
+    // A rate of zero leaves them where they are, whatever the seed.
+    let still = bench.json("train m --lr 0 --weight-decay 0 --steps 2 --seeds 3..5 --out still");
+    let [first, second] = [0, 1].map(|i| still["members"][i]["train_loss"].clone());
+    assert_eq!(first, second);
+    let own = bench.json("spectrum m --top 0 --trace 0 --out own");
+    let near = |a: &Value, b: &Value| (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-6;
+    assert!(near(&own["loss"], &first), "{} {first}", own["loss"]);
+    let on = bench.json("train m --lr 0.01 --steps 200 --out on");
+    assert!(on["members"][0]["train_loss"].as_f64() < first.as_f64());
+    let inspected = bench.json("inspect on");
+    assert_eq!(inspected["architecture"], bench.json("inspect m")["architecture"]);
+    assert_eq!(inspected["parameters"][0]["axes"], Value::from(vec!["output", "input"]));
+}

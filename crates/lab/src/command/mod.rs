@@ -1,6 +1,7 @@
 //! The commands: what was asked to what is left behind.
 
 mod export;
+mod inspect;
 mod map;
 mod networks;
 mod spectrum;
@@ -8,6 +9,7 @@ mod surface;
 mod train;
 
 pub use export::{ExportFormat, export};
+pub use inspect::{InspectRequest, inspect};
 pub use map::{MapRequest, MapSettings, map};
 pub use spectrum::{SpectrumRequest, SpectrumSettings, spectrum};
 pub use surface::{SurfaceRequest, SurfaceSettings, surface};

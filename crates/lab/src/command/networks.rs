@@ -126,7 +126,7 @@ impl Origin {
             Origin::Train { model, settings } => (model, settings),
         };
         let slug = slug(name);
-        let training = Training { name: &slug, data, choice, model, settings };
+        let training = Training { name: &slug, data, choice, model, settings, start: None };
         let mut trained = crate::train::train(session, run, &training)?;
         let subject = Subject {
             name: name.to_owned(),

@@ -111,7 +111,7 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
     let objective_choice = subject.complete(request.objective);
     let study = SpectrumStudy {
         common: Common::new("spectrum", session),
-        model: subject.model.architecture().map(ToString::to_string).unwrap_or_default(),
+        model: subject.architecture(),
         weights_fingerprint: file.fingerprint(),
         data: choice.clone(),
         objective: objective_choice,

@@ -179,7 +179,7 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
     let objective_choice = subject.complete(request.objective);
     let study = SurfaceStudy {
         common: Common::new("surface", session),
-        model: subject.model.architecture().map(ToString::to_string).unwrap_or_default(),
+        model: subject.architecture(),
         weights_fingerprints: files.iter().map(WeightsFile::fingerprint).collect(),
         data: choice.clone(),
         objective: objective_choice,

@@ -3,18 +3,23 @@
 use super::{Outcome, explain, loss_name, provenance, within};
 use crate::data_source::{DataChoice, DataOptions, InputKind, PreparedData};
 use crate::error::Result;
+use crate::model_source::{WeightsFile, open_model};
 use crate::run_directory::{Output, RunDirectory};
 use crate::session::Session;
 use crate::study::{BudgetSection, Common, TrainOptions, TrainSettings};
+use crate::subject::Subject;
 use crate::train::{Trained, Training};
 use crate::words;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use thalweg_record::reply::{Body, Member, MemberStatus, TrainBody};
 use thalweg_record::{Explanation, ModelReport, Report};
 
 /// What `train` was asked.
 #[derive(Debug, Clone)]
 pub struct TrainRequest {
+    /// The model whose weights the members start from; none: each draws its own.
+    pub model: Option<PathBuf>,
     /// Which data.
     pub data: DataOptions,
     /// How.
@@ -28,6 +33,9 @@ pub struct TrainRequest {
 struct TrainStudy {
     #[serde(flatten)]
     common: Common,
+    /// SHA-256 of the weights that the members start from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    weights_fingerprint: Option<String>,
     data: DataChoice,
     train: TrainSettings,
     budget: BudgetSection,
@@ -48,11 +56,27 @@ fn default_architecture(kind: InputKind) -> &'static str {
 /// Options that do not parse or fit the data; a directory that cannot be written; `Interrupted`.
 pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
     request.data.check()?;
-    let settings = request.options.settings(session.seed)?;
-    let (choice, data) = PreparedData::choose(&request.data, &[], session.seed)?;
+    let mut settings = request.options.settings(session.seed)?;
+    let file = request.model.as_deref().map(open_model).transpose()?;
+    // Data that a model from elsewhere never saw are split as for any training.
+    let seen = file.as_slice().iter().filter(|file| !file.is_foreign()).cloned();
+    let seen: Vec<WeightsFile> = seen.collect();
+    let (choice, mut data) = PreparedData::choose(&request.data, &seen, session.seed)?;
+    let mut start = None;
+    if let Some(file) = &file {
+        let architecture = request.options.architecture.as_deref();
+        let subject = Subject::new(session, file, architecture, &data)?;
+        settings.architecture = subject.architecture();
+        if settings.loss.is_empty() {
+            settings.loss = subject.loss.to_string();
+        }
+        data = subject.data;
+        start = Some(subject.weights);
+    }
     let (settings, model) = settings.for_data(&data, default_architecture)?;
     let study = TrainStudy {
         common: Common::new("train", session),
+        weights_fingerprint: file.as_ref().map(WeightsFile::fingerprint),
         data: choice.clone(),
         train: settings,
         budget: BudgetSection::new(session),
@@ -60,7 +84,8 @@ pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
     let settings = &study.train;
     let run = RunDirectory::open("train", &request.output, &study)?;
     let (run, trained) = within(run, |run| {
-        let training = Training { name: "", data: &data, choice: &choice, model: &model, settings };
+        let (choice, model, start) = (&choice, &model, start.as_ref());
+        let training = Training { name: "", data: &data, choice, model, settings, start };
         crate::train::train(session, run, &training)
     })?;
     session.console.finish();
@@ -68,7 +93,9 @@ pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
         Report::new("Training", loss_name(&settings.loss), provenance(session, &choice));
     let network = model.architecture().map(words::architecture).unwrap_or_default();
     let (seeds, rates) = (settings.seeds.len(), settings.lr.len());
-    let how = format!("{network}, trained for {}.", words::training(settings));
+    let from = file.map(|file| format!(" from the weights of {}", file.path.display()));
+    let from = from.unwrap_or_default();
+    let how = format!("{network}, trained{from} for {}.", words::training(settings));
     report.summary = match (seeds, rates) {
         (1, 1) => format!("A {how}"),
         (n, 1) => format!("{n} members, one for each seed. Each is a {how}"),
