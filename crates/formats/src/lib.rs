@@ -15,7 +15,10 @@ mod npy;
 pub mod npz;
 pub mod onnx;
 pub mod safetensors;
+pub mod sharded;
 pub mod torch;
+mod weights;
 
 pub use element::{ElementKind, RawArray};
 pub use error::FormatError;
+pub use weights::WeightsFormat;
