@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use thalweg_array::{Array, DType};
 use thalweg_data::{Normalization, Sha256};
 use thalweg_formats::safetensors;
-use thalweg_nn::{Architecture, Model, Weights, from_torch, to_torch};
+use thalweg_nn::{Architecture, Model, NnError, Weights, from_torch, to_torch, wrapping_prefix};
 
 /// Keys of the metadata that a file of weights carries.
 mod key {
@@ -212,10 +212,22 @@ impl WeightsFile {
     /// The weights, under the model's names.
     ///
     /// # Errors
-    /// `Input` with the path and every name that is missing, not expected, or of another shape.
+    /// `Weights` with the path and every name that is missing, not expected, or of another shape.
     pub fn weights(&self, model: &Model, float: DType) -> Result<Weights> {
-        from_torch(model, &self.tensors, float)
-            .map_err(|error| LabError::Input(format!("{}: {error}", self.path.display())))
+        from_torch(model, &self.tensors, float).map_err(|error| match error {
+            NnError::Weights(faults) => {
+                let path = self.path.display();
+                let what = format!("{path}: the weights are not those of the model");
+                LabError::Weights { what, faults }
+            }
+            other => LabError::Input(format!("{}: {other}", self.path.display())),
+        })
+    }
+
+    /// What [`WeightsFile::weights`] takes off every name, if a wrapper of the model left anything
+    /// there.
+    pub(crate) fn prefix(&self, model: &Model) -> Option<&str> {
+        Some(wrapping_prefix(model, &self.tensors)).filter(|prefix| !prefix.is_empty())
     }
 
     /// SHA-256 of names and tensors, in hexadecimal.
