@@ -81,11 +81,10 @@ fn sentence(text: &str) -> String {
 }
 
 fn failed(command: &Command, everywhere: &Everywhere, error: &LabError) -> ExitCode {
-    let sentence = error.sentence();
     if everywhere.json {
-        print_error(command.name(), &sentence);
+        print_error(command.name(), &error.sentence());
     }
-    let _ = writeln!(stderr(), "thalweg: {sentence}");
+    let _ = writeln!(stderr(), "thalweg: {}", error.text());
     ExitCode::from(error.exit_code())
 }
 

@@ -218,35 +218,45 @@ impl<'a> RawArray<'a> {
     }
 }
 
-/// Reorders the bytes of a column-major array to row-major.
-pub(crate) fn from_fortran(
-    size: usize,
-    shape: &[usize],
-    bytes: &[u8],
-) -> Result<Vec<u8>, std::collections::TryReserveError> {
-    let mut out = Vec::new();
-    out.try_reserve_exact(bytes.len())?;
+/// Reorders the bytes of a column-major array to row-major; none if there is no room.
+pub(crate) fn from_fortran(size: usize, shape: &[usize], bytes: &[u8]) -> Option<Vec<u8>> {
     let mut strides = Vec::with_capacity(shape.len());
-    let mut stride = size;
+    let mut stride = 1usize;
     for &extent in shape {
         strides.push(stride);
         stride = stride.saturating_mul(extent);
     }
+    gather(size, shape, &strides, 0, bytes)
+}
+
+/// The bytes of a strided view in row-major order; none if it leaves `bytes` or there is no room.
+/// Strides and offset count elements of `size` bytes.
+pub(crate) fn gather(
+    size: usize,
+    shape: &[usize],
+    strides: &[usize],
+    offset: usize,
+    bytes: &[u8],
+) -> Option<Vec<u8>> {
+    let count = element_count(shape)?;
+    let mut out = Vec::new();
+    out.try_reserve_exact(count.checked_mul(size)?).ok()?;
     let mut index = vec![0usize; shape.len()];
-    let mut from = 0;
-    while out.len() < bytes.len() {
-        out.extend_from_slice(&bytes[from..from + size]);
+    let mut from = offset;
+    for _ in 0..count {
+        let start = from.checked_mul(size)?;
+        out.extend_from_slice(bytes.get(start..start.checked_add(size)?)?);
         for axis in (0..shape.len()).rev() {
             index[axis] += 1;
-            from += strides[axis];
+            from = from.wrapping_add(strides[axis]);
             if index[axis] < shape[axis] {
                 break;
             }
-            from -= strides[axis] * shape[axis];
+            from = from.wrapping_sub(strides[axis].wrapping_mul(shape[axis]));
             index[axis] = 0;
         }
     }
-    Ok(out)
+    Some(out)
 }
 
 /// The value of the bits of a binary16.
@@ -334,5 +344,16 @@ mod tests {
         assert_eq!(from_fortran(2, &[2, 1], &[1, 1, 2, 2]).unwrap(), [1, 1, 2, 2]);
         assert_eq!(from_fortran(1, &[], &[9]).unwrap(), [9]);
         assert!(from_fortran(4, &[3, 0, 2], &[]).unwrap().is_empty());
+        assert_eq!(from_fortran(4, &[3, 2], &[0; 20]), None);
+    }
+
+    #[test]
+    fn strided_views_are_gathered() {
+        let bytes: Vec<u8> = (0..12).collect();
+        // Every other row of the last two columns of a [4, 3] matrix, and one row twice.
+        assert_eq!(gather(1, &[2, 2], &[6, 1], 1, &bytes).unwrap(), [1, 2, 7, 8]);
+        assert_eq!(gather(2, &[2, 2], &[0, 1], 3, &bytes).unwrap(), [6, 7, 8, 9, 6, 7, 8, 9]);
+        assert_eq!(gather(1, &[2], &[12], 0, &bytes), None);
+        assert_eq!(gather(1, &[1 << 40, 1 << 40], &[0, 0], 0, &bytes), None);
     }
 }

@@ -68,6 +68,21 @@ pub enum FormatError {
     Io(#[from] std::io::Error),
 }
 
+impl FormatError {
+    /// The same fault of a part of a file of another format.
+    pub(crate) fn within(self, format: &'static str, part: &str) -> FormatError {
+        match self {
+            FormatError::Invalid { reason, .. } => {
+                FormatError::Invalid { format, reason: format!("{part}: {reason}") }
+            }
+            FormatError::Unsupported { what, .. } => {
+                FormatError::Unsupported { format, what: format!("{part}: {what}") }
+            }
+            other => other,
+        }
+    }
+}
+
 fn list(names: &[String]) -> String {
     if names.is_empty() {
         return "nothing".into();

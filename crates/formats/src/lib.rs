@@ -5,6 +5,7 @@
 //! that are there before memory is asked for, and compressed data are inflated no further than the
 //! claim.
 
+mod archive;
 pub mod dataset;
 mod element;
 mod error;
@@ -14,6 +15,10 @@ mod npy;
 pub mod npz;
 pub mod onnx;
 pub mod safetensors;
+pub mod sharded;
+pub mod torch;
+mod weights;
 
 pub use element::{ElementKind, RawArray};
 pub use error::FormatError;
+pub use weights::WeightsFormat;

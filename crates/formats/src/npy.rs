@@ -52,7 +52,7 @@ pub(crate) fn read(reader: &mut impl Read, size: u64) -> Result<RawArray<'static
     expect_end(reader, FORMAT)?;
     if header.fortran_order {
         bytes = from_fortran(kind.size(), &header.shape, &bytes)
-            .map_err(|_| invalid(format!("no room for {claimed} bytes")))?;
+            .ok_or_else(|| invalid(format!("no room for {claimed} bytes")))?;
     }
     RawArray::new(kind, big_endian, header.shape, Cow::Owned(bytes))
         .ok_or_else(|| invalid("the data do not fill the shape"))

@@ -1,16 +1,13 @@
 //! NumPy's `.npz`: arrays by name in a zip archive.
 
-use crate::{FormatError, RawArray, inflate, npy};
-use std::io::{Cursor, Write};
+use crate::archive::Archive;
+use crate::{FormatError, RawArray, npy};
+use std::io::Write;
 use thalweg_array::Array;
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipArchive, ZipWriter};
+use zip::{CompressionMethod, ZipWriter};
 
 const FORMAT: &str = "npz";
-
-fn invalid(reason: impl Into<String>) -> FormatError {
-    FormatError::Invalid { format: FORMAT, reason: reason.into() }
-}
 
 /// An archive whose arrays are read when they are asked for.
 ///
@@ -25,48 +22,29 @@ fn invalid(reason: impl Into<String>) -> FormatError {
 /// # Ok::<(), thalweg_formats::FormatError>(())
 /// ```
 pub struct Npz<'a> {
-    archive: ZipArchive<Cursor<&'a [u8]>>,
-    members: Vec<Member>,
-}
-
-struct Member {
-    name: String,
-    index: usize,
+    archive: Archive<'a>,
+    /// Names of arrays, with the places of their members.
+    arrays: Vec<(String, usize)>,
 }
 
 impl<'a> Npz<'a> {
     /// Opens an archive; members that are not called `*.npy` are left aside.
     ///
     /// # Errors
-    /// Bytes that are no zip archive, or members that together claim more compressed bytes than
-    /// the file has.
+    /// Bytes that are no zip archive, a name that comes twice, or members that together claim more
+    /// compressed bytes than the file has.
     pub fn new(bytes: &'a [u8]) -> Result<Npz<'a>, FormatError> {
-        let mut archive = ZipArchive::new(Cursor::new(bytes))
-            .map_err(|error| invalid(format!("it is no zip archive: {error}")))?;
-        let mut members = Vec::new();
-        let mut total = 0u64;
-        for index in 0..archive.len() {
-            let member = archive
-                .by_index_raw(index)
-                .map_err(|error| invalid(format!("member {index} cannot be found: {error}")))?;
-            total = total.saturating_add(member.compressed_size());
-            let name = member
-                .name()
-                .map_err(|error| invalid(format!("the name of member {index}: {error}")))?;
-            if let Some(name) = name.strip_suffix(".npy") {
-                members.push(Member { name: name.to_string(), index });
-            }
-        }
-        if total > bytes.len() as u64 {
-            let got = bytes.len();
-            return Err(invalid(format!("its members claim {total} bytes of a file of {got}")));
-        }
-        Ok(Npz { archive, members })
+        let archive = Archive::open(bytes, FORMAT)?;
+        let arrays = archive.members().iter().enumerate().filter_map(|(index, member)| {
+            Some((member.name.strip_suffix(".npy")?.to_string(), index))
+        });
+        let arrays = arrays.collect();
+        Ok(Npz { archive, arrays })
     }
 
     /// The names of the arrays, in the order of the file, without `.npy`.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.members.iter().map(|member| member.name.as_str())
+        self.arrays.iter().map(|(name, _)| name.as_str())
     }
 
     /// Reads one array.
@@ -74,33 +52,14 @@ impl<'a> Npz<'a> {
     /// # Errors
     /// No such name, a header that lies, elements of a type that is not read, damaged data.
     pub fn get(&mut self, name: &str) -> Result<RawArray<'static>, FormatError> {
-        let index = self.members.iter().find(|member| member.name == name).map(|m| m.index);
+        let index = self.arrays.iter().find(|(known, _)| known == name).map(|&(_, index)| index);
         let index = index.ok_or_else(|| FormatError::Missing {
             name: name.to_string(),
             known: self.names().map(String::from).collect(),
         })?;
-        let mut member = self
-            .archive
-            .by_index(index)
-            .map_err(|error| invalid(format!("array `{name}` cannot be read: {error}")))?;
-        let (size, compressed) = (member.size(), member.compressed_size());
-        let possible = match member.compression() {
-            CompressionMethod::Stored => size == compressed,
-            _ => inflate::is_possible(compressed, size),
-        };
-        if !possible {
-            return Err(invalid(format!(
-                "array `{name}` claims {size} bytes, more than {compressed} compressed bytes can \
-                 hold"
-            )));
-        }
-        npy::read(&mut member, size).map_err(|error| match error {
-            FormatError::Invalid { reason, .. } => invalid(format!("array `{name}`: {reason}")),
-            FormatError::Unsupported { what, .. } => {
-                FormatError::Unsupported { format: FORMAT, what: format!("array `{name}`: {what}") }
-            }
-            other => other,
-        })
+        let what = format!("array `{name}`");
+        let (mut member, size) = self.archive.reader(index, &what)?;
+        npy::read(&mut member, size).map_err(|error| error.within(FORMAT, &what))
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use thalweg_array::{Array, DType};
 use thalweg_data::{Provenance, Stream};
-use thalweg_formats::{dataset, idx, npz, safetensors};
+use thalweg_formats::{dataset, idx, npz, safetensors, torch};
 
 /// Counts what each thread holds.
 struct Counting;
@@ -41,6 +41,7 @@ static ALLOCATOR: Counting = Counting;
 fn read_all(bytes: &[u8]) -> bool {
     let mut any = safetensors::read(bytes).is_ok();
     any |= npz::read(bytes).is_ok();
+    any |= torch::read(bytes).is_ok();
     any |= idx::read(bytes).and_then(|raw| raw.to_array()).is_ok();
     any |= dataset::read_npz("data", bytes, Provenance::default()).is_ok();
     any
@@ -140,6 +141,14 @@ fn safetensors_files() {
     attack("safetensors", &bytes, 1, 20_000);
 }
 
+/// Files that PyTorch wrote.
+#[test]
+fn torch_files() {
+    attack("torch", include_bytes!("fixtures/torch/zip.pt"), 1, 3_000);
+    attack("torch old", include_bytes!("fixtures/torch/old.pt"), 1, 5_000);
+    attack("torch checkpoint", include_bytes!("fixtures/torch/lightning.ckpt"), 1, 3_000);
+}
+
 #[test]
 fn npz_files() {
     let [images, labels, mask] = &arrays();
@@ -173,6 +182,48 @@ fn arrays_with_a_valid_check_sum() {
     }
     // Changes of the data and of the padding do no harm, most others do.
     assert!((100..9_000).contains(&read), "{read}");
+}
+
+/// And so with the pickle of PyTorch's archives.
+#[test]
+fn pickles_with_a_valid_check_sum() {
+    let file = include_bytes!("fixtures/torch/lightning.ckpt");
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(file)).expect("an archive");
+    let mut members = Vec::new();
+    for index in 0..archive.len() {
+        let mut member = archive.by_index(index).expect("a member");
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut member, &mut bytes).expect("whole");
+        members.push((member.name().expect("text").into_owned(), bytes));
+    }
+    let place = members.iter().position(|(name, _)| name.ends_with("data.pkl")).expect("there");
+    let pickle = members[place].1.clone();
+    let stream = Stream::new(0, "pickle");
+    let mut read = 0;
+    for round in 0..5_000 {
+        members[place].1 = mutate(&pickle, &stream.at(round));
+        let named: Vec<(&str, &[u8])> =
+            members.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        let bytes = zipped(&named);
+        read_bounded(&bytes, 1);
+        read += usize::from(torch::read(&bytes).is_ok());
+    }
+    // Most changes break a pickle, and some are of what is no weight.
+    assert!((50..4_500).contains(&read), "{read}");
+}
+
+/// The most that one byte of a pickle can make is a list.
+#[test]
+fn pickles_of_nothing_but_objects_take_little_memory() {
+    for operation in [b']', b'}', b')', b'N', b'(', b'2', 0x8f] {
+        let pickle = [&b"\x80\x02}"[..], &[operation].repeat(1 << 18), b"."].concat();
+        let bytes = zipped(&[("a/data.pkl", &pickle)]);
+        let before = HELD.get();
+        PEAK.set(before);
+        assert!(torch::read(&bytes).is_err());
+        let most = PEAK.get() - before;
+        assert!(most <= 160 * bytes.len(), "{most} bytes for {}", bytes.len());
+    }
 }
 
 #[test]

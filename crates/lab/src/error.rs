@@ -8,7 +8,7 @@ use thalweg_exec::ExecError;
 use thalweg_formats::FormatError;
 use thalweg_graph::GraphError;
 use thalweg_methods::MethodError;
-use thalweg_nn::NnError;
+use thalweg_nn::{NnError, WeightsFaults};
 use thalweg_record::RecordError;
 use thalweg_train::TrainError;
 
@@ -64,6 +64,14 @@ pub enum LabError {
     /// Data are wrong.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// Named arrays that should be the weights of a model are others.
+    #[error("{what}: {faults}")]
+    Weights {
+        /// The file, and what its arrays should have been.
+        what: String,
+        /// Where they differ.
+        faults: Box<WeightsFaults>,
+    },
     /// A model, its options or its weights are wrong.
     #[error(transparent)]
     Nn(#[from] NnError),
@@ -123,6 +131,17 @@ impl LabError {
     /// The message in one line.
     pub fn sentence(&self) -> String {
         self.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// The message for a terminal: one line, and a table below it where several things differ.
+    pub fn text(&self) -> String {
+        match self {
+            LabError::Weights { what, faults } if faults.count() > 1 => {
+                let places = faults.count();
+                format!("{what}, in {places} places:\n{}", faults.table().trim_end())
+            }
+            other => other.sentence(),
+        }
     }
 }
 

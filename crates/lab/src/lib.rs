@@ -29,6 +29,7 @@ mod study;
 mod subject;
 mod train;
 mod units;
+mod weights_reader;
 mod words;
 
 pub use budget::{Budget, Bytes};

@@ -1,16 +1,16 @@
-//! `MODEL`: a run directory, or a safetensors file.
+//! `MODEL`: a run directory, or a file of weights.
 
 use crate::data_source::{DataChoice, PreparedData};
 use crate::error::{LabError, Result};
-use crate::files;
 use crate::run_directory::{STUDY, read_study};
+use crate::weights_reader::{in_folder, read_weights, short_name};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use thalweg_array::{Array, DType};
 use thalweg_data::{Normalization, Sha256};
-use thalweg_formats::{FormatError, safetensors};
-use thalweg_nn::{Architecture, Model, Weights, from_torch, to_torch};
+use thalweg_formats::safetensors;
+use thalweg_nn::{Architecture, Model, NnError, Weights, from_torch, to_torch, wrapping_prefix};
 
 /// Keys of the metadata that a file of weights carries.
 mod key {
@@ -70,6 +70,9 @@ pub fn open_models(model: &Path) -> Result<Vec<WeightsFile>> {
         return Ok(vec![WeightsFile::read(model)?]);
     }
     let folder = model.join("weights");
+    if let Some(path) = in_folder(model).filter(|_| !folder.is_dir()) {
+        return Ok(vec![WeightsFile::read(&path)?]);
+    }
     let mut paths = Vec::new();
     if folder.is_dir() {
         for entry in fs::read_dir(&folder).map_err(crate::error::at(&folder))? {
@@ -82,7 +85,8 @@ pub fn open_models(model: &Path) -> Result<Vec<WeightsFile>> {
     if paths.is_empty() {
         return Err(LabError::Input(format!(
             "{} holds no weights/*.safetensors: expected the directory of a finished run of train, \
-             or of map if it trained",
+             or of map if it trained, or a folder with model.safetensors or \
+             model.safetensors.index.json",
             model.display()
         )));
     }
@@ -131,7 +135,8 @@ pub fn open_model(model: &Path) -> Result<WeightsFile> {
 }
 
 impl WeightsFile {
-    /// Reads a safetensors file.
+    /// Reads a file of weights: safetensors, also in shards by their index, what `torch.save`
+    /// writes, or `.npz`.
     ///
     /// # Errors
     /// `File` or `Format` with its path.
@@ -139,15 +144,11 @@ impl WeightsFile {
         if path.symlink_metadata().is_err() {
             return Err(LabError::Input(format!(
                 "{}: there is no such file or directory: expected a run directory, or a \
-                 .safetensors file",
+                 file of weights: .safetensors, .pt or .npz",
                 path.display()
             )));
         }
-        let bytes = files::read(path)?;
-        let read = safetensors::read(&bytes).map_err(|source| FormatError::File {
-            path: path.to_path_buf(),
-            source: Box::new(source),
-        })?;
+        let read = read_weights(path)?;
         let text = |key: &str| read.metadata.get(key).cloned();
         let numbers = |key: &str| -> Option<Vec<f64>> {
             read.metadata.get(key)?.split(' ').map(|number| number.parse().ok()).collect()
@@ -173,10 +174,9 @@ impl WeightsFile {
                 ..plain
             }
         });
-        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         Ok(WeightsFile {
             path: path.to_path_buf(),
-            name: name.unwrap_or_default(),
+            name: short_name(path),
             info: WeightsInfo {
                 architecture: text(key::ARCHITECTURE),
                 data,
@@ -212,10 +212,22 @@ impl WeightsFile {
     /// The weights, under the model's names.
     ///
     /// # Errors
-    /// `Input` with the path and every name that is missing, not expected, or of another shape.
+    /// `Weights` with the path and every name that is missing, not expected, or of another shape.
     pub fn weights(&self, model: &Model, float: DType) -> Result<Weights> {
-        from_torch(model, &self.tensors, float)
-            .map_err(|error| LabError::Input(format!("{}: {error}", self.path.display())))
+        from_torch(model, &self.tensors, float).map_err(|error| match error {
+            NnError::Weights(faults) => {
+                let path = self.path.display();
+                let what = format!("{path}: the weights are not those of the model");
+                LabError::Weights { what, faults }
+            }
+            other => LabError::Input(format!("{}: {other}", self.path.display())),
+        })
+    }
+
+    /// What [`WeightsFile::weights`] takes off every name, if a wrapper of the model left anything
+    /// there.
+    pub(crate) fn prefix(&self, model: &Model) -> Option<&str> {
+        Some(wrapping_prefix(model, &self.tensors)).filter(|prefix| !prefix.is_empty())
     }
 
     /// SHA-256 of names and tensors, in hexadecimal.
@@ -311,6 +323,7 @@ pub(crate) fn natural(text: &str) -> Vec<(u64, char)> {
 mod tests {
     use super::*;
     use crate::data_source::DataOptions;
+    use crate::files;
     use crate::scratch::Scratch;
 
     struct Zero;

@@ -76,6 +76,12 @@ impl Subject {
     ) -> Result<Subject> {
         let model = file.model(architecture, data)?;
         let weights = file.weights(&model, session.precision.dtype())?;
+        if let Some(prefix) = file.prefix(&model) {
+            session.console.message(&format!(
+                "{}: `{prefix}` was taken off every name of its weights",
+                file.path.display()
+            ));
+        }
         let mut data = data.clone();
         if let Some(known) = &file.info.normalization {
             let channels = data.dataset.example_shape().last().copied().unwrap_or(1);

@@ -1,5 +1,6 @@
 //! What can be wrong with a model, its options or its weights.
 
+use crate::faults::WeightsFaults;
 use thalweg_array::{ArrayError, DType};
 use thalweg_graph::GraphError;
 
@@ -70,8 +71,8 @@ pub enum NnError {
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// Named arrays that are not those of the model.
-    #[error("the weights are not those of the model: {}", .0.join("; "))]
-    Weights(Vec<String>),
+    #[error("the weights are not those of the model: {0}")]
+    Weights(Box<WeightsFaults>),
     /// Two parameter sets that should be of one structure.
     #[error("parameters of one structure are needed: expected {expected}, got {got}")]
     Structure {
@@ -114,7 +115,7 @@ pub(crate) fn nearest<'a>(
 }
 
 /// Insertions, deletions and substitutions that turn one text into the other (Levenshtein).
-fn edit_distance(a: &str, b: &str) -> usize {
+pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, from) in a.chars().enumerate() {

@@ -1,9 +1,11 @@
 //! Weights under PyTorch's names and in its layout.
 
-use crate::error::{NnError, nearest};
+use crate::error::NnError;
+use crate::faults::{Named, WeightsFaults, Wrong};
 use crate::model::Model;
 use crate::parameter::{Statistic, TorchLayout};
 use crate::parameters::Weights;
+use std::collections::{BTreeMap, BTreeSet};
 use thalweg_array::{Array, DType};
 
 /// What PyTorch's batch normalisation keeps beside its two statistics.
@@ -33,10 +35,39 @@ pub fn to_torch(model: &Model, weights: &Weights) -> Result<Vec<(String, Array)>
     Ok(entries)
 }
 
+/// What wrappers put before every name of a model: `DataParallel`, `torch.compile`, Lightning.
+const WRAPPERS: [&str; 4] = ["module.", "_orig_mod.", "model.", "net."];
+
+/// What is to be taken off every name of a `state_dict`, because a wrapper of the model put it
+/// there: `module.`, `_orig_mod.`, `model.`, `net.`, or several of these. Nothing, if any name is
+/// one of the model's as it is.
+pub fn wrapping_prefix<'e>(model: &Model, entries: &'e [(String, Array)]) -> &'e str {
+    let Some((first, _)) = entries.first() else { return "" };
+    let wanted: BTreeSet<&str> = names(model).collect();
+    let mut length = 0;
+    while !entries.iter().any(|(name, _)| wanted.contains(&name[length..])) {
+        let wrapper = WRAPPERS.iter().find(|wrapper| {
+            entries.iter().all(|(name, _)| {
+                name[length..].strip_prefix(**wrapper).is_some_and(|rest| !rest.is_empty())
+            })
+        });
+        match wrapper {
+            Some(wrapper) => length += wrapper.len(),
+            None => break,
+        }
+    }
+    &first[..length]
+}
+
+/// The names of parameters and buffers.
+fn names(model: &Model) -> impl Iterator<Item = &str> {
+    let parameters = model.parameters().iter().map(|parameter| parameter.name.as_str());
+    parameters.chain(model.buffers().iter().map(|buffer| buffer.name.as_str()))
+}
+
 /// The weights in a `state_dict`, converted to `float`.
 ///
-/// A prefix `module.` of every name, as `DataParallel` leaves it, is taken off;
-/// `num_batches_tracked` may be there or not.
+/// The [`wrapping_prefix`] of every name is taken off; `num_batches_tracked` may be there or not.
 ///
 /// # Errors
 /// `Weights` with every name that is missing (and the nearest that is there), not expected, or of
@@ -46,53 +77,47 @@ pub fn from_torch(
     entries: &[(String, Array)],
     float: DType,
 ) -> Result<Weights, NnError> {
-    const PREFIX: &str = "module.";
-    let prefixed = entries.iter().all(|(name, _)| name.starts_with(PREFIX));
-    let start = if prefixed { PREFIX.len() } else { 0 };
-    let given: Vec<(&str, &Array)> =
-        entries.iter().map(|(name, array)| (&name[start..], array)).collect();
-
+    let start = wrapping_prefix(model, entries).len();
+    let mut given: BTreeMap<&str, Vec<&Array>> = BTreeMap::new();
+    for (name, array) in entries {
+        given.entry(&name[start..]).or_default().push(array);
+    }
     let mut wanted: Vec<(&str, TorchLayout)> = Vec::new();
     wanted.extend(model.parameters().iter().map(|p| (p.name.as_str(), p.torch.clone())));
     wanted.extend(model.buffers().iter().map(|b| (b.name.as_str(), TorchLayout::same(&b.shape))));
-    let optional: Vec<String> = model
+    let optional: BTreeSet<String> = model
         .buffers()
         .iter()
         .filter(|b| b.statistic == Statistic::Variance)
         .map(|b| batches_name(&b.name))
         .collect();
-    let extra: Vec<&str> = given
-        .iter()
-        .map(|&(name, _)| name)
-        .filter(|name| !wanted.iter().any(|(known, _)| known == name))
-        .filter(|name| !optional.iter().any(|known| known == name))
-        .collect();
 
     let mut faults = Vec::new();
     let mut arrays = Vec::new();
     for (name, layout) in &wanted {
-        let mut found = given.iter().filter(|(known, _)| known == name);
-        match (found.next(), found.next()) {
-            (None, _) => faults.push(match nearest(name, extra.iter().copied()) {
-                Some(near) => format!("{name} is missing (there is {near})"),
-                None => format!("{name} is missing"),
-            }),
-            (Some(_), Some(_)) => faults.push(format!("{name} comes twice")),
-            (Some((_, array)), None) => {
-                if array.shape() != layout.shape {
-                    let (expected, got) = (&layout.shape, array.shape());
-                    faults.push(format!("{name} should be {expected:?}, got {got:?}"));
-                } else if !array.dtype().is_float() {
-                    faults.push(format!("{name} should be f32 or f64, got {}", array.dtype()));
-                } else {
-                    arrays.push(array.convert(float));
-                }
+        let named = |shape: &[usize]| Named { name: (*name).to_owned(), shape: shape.to_vec() };
+        let (file, wrong) = match given.get(name).map(Vec::as_slice) {
+            None | Some([]) => (None, Wrong::Missing),
+            Some([array]) if array.shape() != layout.shape => (Some(array), Wrong::Shape),
+            Some([array]) if !array.dtype().is_float() => (Some(array), Wrong::Type(array.dtype())),
+            Some([array]) => {
+                arrays.push(array.convert(float));
+                continue;
             }
-        }
+            Some([array, ..]) => (Some(array), Wrong::Twice),
+        };
+        faults.push((named(&layout.shape), file.map(|array| named(array.shape())), wrong));
     }
-    faults.extend(extra.iter().map(|name| format!("{name} is not expected")));
+    let known: BTreeSet<&str> = names(model).collect();
+    // In the order of the file.
+    let extra = entries.iter().map(|(name, array)| (&name[start..], array));
+    let extra = extra.filter(|(name, _)| !known.contains(name) && !optional.contains(*name));
+    let extra = extra
+        .map(|(name, array)| Named { name: name.to_owned(), shape: array.shape().to_vec() })
+        .collect();
+    let faults = WeightsFaults::new(faults, extra);
     if !faults.is_empty() {
-        return Err(NnError::Weights(shortened(faults)));
+        return Err(NnError::Weights(Box::new(faults)));
     }
     let buffers = arrays.split_off(model.parameters().len());
     let inward = model.parameters().iter().zip(&arrays).map(|(p, array)| {
@@ -118,17 +143,6 @@ fn outward(layout: &TorchLayout, array: &Array) -> Result<Array, NnError> {
 fn batches_name(variance: &str) -> String {
     let prefix = variance.rsplit_once('.').map(|(prefix, _)| format!("{prefix}."));
     format!("{}{BATCHES}", prefix.unwrap_or_default())
-}
-
-/// The first faults and the number of the others.
-fn shortened(mut faults: Vec<String>) -> Vec<String> {
-    const SHOWN: usize = 8;
-    if faults.len() > SHOWN + 1 {
-        let rest = faults.len() - SHOWN;
-        faults.truncate(SHOWN);
-        faults.push(format!("and {rest} more"));
-    }
-    faults
 }
 
 /// Result axis `i` is axis `permutation[i]`.
@@ -252,8 +266,31 @@ mod tests {
             error.to_string(),
             "the weights are not those of the model: fc1.weight should be [4, 5], got [5, 4]; \
              fc1.bias is missing (there is fc1.biases); fc2.weight should be f32 or f64, got i32; \
-             fc1.biases is not expected; head.weight is not expected"
+             head.weight is not expected"
         );
+    }
+
+    #[test]
+    fn prefixes_of_wrappers_are_taken_off_unless_the_model_has_them() {
+        let model = model("mlp hidden=4", &[5]);
+        let entries = to_torch(&model, &counted(&model)).unwrap();
+        let prefixed = |prefix: &str| -> Vec<(String, Array)> {
+            entries.iter().map(|(name, array)| (format!("{prefix}{name}"), array.clone())).collect()
+        };
+        for prefix in ["", "module.", "model.", "net.", "_orig_mod.module.", "model._orig_mod."] {
+            let entries = prefixed(prefix);
+            assert_eq!(wrapping_prefix(&model, &entries), prefix);
+            assert!(from_torch(&model, &entries, DType::F32).is_ok(), "{prefix}");
+        }
+        // Another wrapper is not guessed, and one name without it keeps it for all.
+        assert_eq!(wrapping_prefix(&model, &prefixed("encoder.")), "");
+        let mut mixed = prefixed("model.");
+        mixed.push(("loss.weight".into(), Array::scalar(1.0)));
+        assert_eq!(wrapping_prefix(&model, &mixed), "");
+        let mut own = prefixed("module.");
+        own[0].0 = "fc1.weight".into();
+        assert_eq!(wrapping_prefix(&model, &own), "");
+        assert_eq!(wrapping_prefix(&model, &[]), "");
     }
 
     #[test]

@@ -45,10 +45,25 @@ fn models_that_are_none() {
         fails("folder", &["no weights", "finished run"]);
         fails("bare.safetensors", &["--arch", "mlp"]);
     }
-    let other = r#"surface bare.safetensors --arch "mlp hidden=9""#;
-    fails(&bench, other, &["bare.safetensors", "fc1.weight", "should be"]);
-    let other = r#"spectrum bare.safetensors --arch "resnet depth=8""#;
-    fails(&bench, other, &["bare.safetensors", "is missing"]);
+    let done = bench.run(r#"surface bare.safetensors --arch "mlp hidden=9" --out o --json"#);
+    let expected = "bare.safetensors: the weights are not those of the model";
+    assert_eq!(done.sentence(), format!("{expected}, in 3 places:"));
+    assert_eq!(
+        done.stderr.lines().skip(1).collect::<Vec<_>>(),
+        [
+            "  the model has        the file has",
+            "  fc1.weight [9, 64]   fc1.weight [8, 64]   another shape",
+            "  fc1.bias [9]         fc1.bias [8]         another shape",
+            "  fc2.weight [10, 9]   fc2.weight [10, 8]   another shape",
+        ]
+    );
+    let error = done.json()["error"].as_str().unwrap().to_owned();
+    assert!(error.starts_with(&format!("{expected}: fc1.weight should be [9, 64], got [8, 64]")));
+    let done = bench.run(r#"spectrum bare.safetensors --arch "resnet depth=8" --out o"#);
+    assert!(done.sentence().starts_with(expected), "{done:?}");
+    assert_eq!(done.stderr.lines().count(), 15, "{done:?}");
+    assert!(done.stderr.contains(" missing") && done.stderr.contains("  and "), "{done:?}");
+    assert!(!bench.exists("o"));
     bench.ok(r#"surface bare.safetensors --arch "mlp hidden=8" --line --x 0:1:2 --out fits"#);
 }
 
@@ -59,7 +74,8 @@ fn models_that_do_not_fit_the_request() {
     bench.resnet("r");
     bench.ok(r#"train --arch "mlp hidden=4" --steps 2 --seeds 0..2 --subsample 32 --out many"#);
     fails(&bench, "surface many", &["2 models", "many/weights/seed-0.safetensors"]);
-    fails(&bench, "surface m r", &["r/weights/seed-0.safetensors", "not those of the model"]);
+    let done = bench.run("surface m r --out o");
+    assert!(done.sentence().starts_with("r/weights/seed-0.safetensors: the weights are not"));
     fails(&bench, "surface m --directions trajectory", &["no trajectory", "--checkpoints"]);
     bench.write("d.safetensors", bench.read("m/weights/seed-0.safetensors"));
     fails(&bench, "surface m --directions d.safetensors", &["d.safetensors", "x.PARAMETER"]);

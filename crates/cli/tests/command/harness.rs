@@ -124,10 +124,13 @@ impl Done {
         serde_json::from_str(&self.stdout).unwrap()
     }
 
-    /// The sentence of a failure: the last line of stderr, under the command's name.
+    /// The sentence of a failure: the line of stderr under the command's name; nothing follows but
+    /// the lines of a table, which are indented.
     pub fn sentence(&self) -> &str {
-        let line = self.stderr.lines().last().unwrap_or_default();
-        line.strip_prefix("thalweg: ").unwrap_or_else(|| panic!("no sentence in {self:?}"))
+        let mut lines = self.stderr.lines().skip_while(|line| !line.starts_with("thalweg: "));
+        let line = lines.next().and_then(|line| line.strip_prefix("thalweg: "));
+        assert!(lines.all(|line| line.starts_with("  ")), "{self:?}");
+        line.unwrap_or_else(|| panic!("no sentence in {self:?}"))
     }
 }
 
