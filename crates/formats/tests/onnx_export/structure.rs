@@ -67,7 +67,7 @@ pub fn check(file: &ModelProto) -> Result<(), String> {
     }
     for tensor in &graph.initializer {
         let count: i64 = tensor.dims.iter().product();
-        let size = match tensor.data_type() as i32 {
+        let size = match tensor.data_type() {
             1 | 6 | 12 => 4,
             7 | 11 => 8,
             9 => 1,

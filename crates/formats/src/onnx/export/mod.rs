@@ -12,9 +12,12 @@ mod extent;
 mod file;
 mod held;
 mod index;
+mod ports;
 mod print;
 mod product;
 mod recognise;
+mod reduction;
+mod regroup;
 mod structure;
 mod window;
 

@@ -1,17 +1,17 @@
 //! From the nodes of a traced graph to those of a file.
 
-use super::extent::{Extent, Traced};
-use super::file::{File, Typed, data_type, value_info};
-use super::held::{Held, Shuffle};
+use super::extent::Traced;
+use super::file::{File, data_type, value_info};
+use super::held::Held;
+use super::ports::is_image;
 use super::recognise::Meaning;
-use super::{ExportInfo, ImageLayout, unsupported};
+use super::{ExportInfo, unsupported};
 use crate::FormatError;
 use crate::onnx::proto::ValueInfoProto;
-use crate::onnx::proto::tensor_proto::DataType;
 use std::collections::BTreeMap;
 use thalweg_array::Array;
 use thalweg_graph::{Node, Op, Value};
-use thalweg_nn::{Model, ModelPort, Parameter, PortType, Weights, to_torch};
+use thalweg_nn::{Model, PortType, Weights, to_torch};
 
 /// All that a printed model is.
 pub(super) struct Printed {
@@ -28,11 +28,11 @@ pub(super) struct Printed {
 pub(super) struct Printer<'m> {
     pub(super) file: File,
     pub(super) traced: &'m Traced,
-    model: &'m Model,
-    info: &'m ExportInfo,
-    arrays: BTreeMap<String, Array>,
+    pub(super) model: &'m Model,
+    pub(super) info: &'m ExportInfo,
+    pub(super) arrays: BTreeMap<String, Array>,
     held: Vec<Vec<Held>>,
-    scopes: Vec<Scope>,
+    scopes: Vec<Option<Scope>>,
 }
 
 /// The part of the model that a node belongs to.
@@ -75,10 +75,10 @@ impl<'m> Printer<'m> {
         }
         for (index, node) in nodes.iter().enumerate() {
             let (held, scope) = match live[index] {
-                false => (Vec::new(), Scope::default()),
+                false => (Vec::new(), None),
                 true => {
                     let scope = self.scope(&meanings[index].operands(&node.inputs));
-                    self.file.scope.clone_from(&scope.name);
+                    self.file.scope = scope.as_ref().map_or_else(String::new, |s| s.name.clone());
                     (self.node(Value::first(index as u32), node, &meanings[index])?, scope)
                 }
             };
@@ -205,161 +205,34 @@ impl<'m> Printer<'m> {
         self.solid(value, &order)
     }
 
-    /// The part of the model that reads operands: that of a parameter among them, or what is
-    /// common to those that they come from.
-    fn scope(&self, operands: &[Value]) -> Scope {
+    /// The part of the model that reads operands: that of a parameter among them, or that of the
+    /// one computed last; constants and what is made of them belong nowhere.
+    fn scope(&self, operands: &[Value]) -> Option<Scope> {
         let graph = &self.traced.graph;
-        let mut common: Option<Scope> = None;
+        let mut above: Vec<(u32, String)> = Vec::new();
         for value in operands {
             let scope = match graph.nodes()[value.node as usize].op {
                 Op::Input { index } => match self.parameter_name(index as usize) {
                     Some(name) => {
-                        let name = name.rsplit_once('.').map_or("", |(scope, _)| scope).to_owned();
-                        return Scope { name, leaf: true };
+                        let name = parent(name).to_owned();
+                        return Some(Scope { name, leaf: true });
                     }
-                    None => Scope::default(),
+                    None => Some(Scope::default()),
                 },
-                Op::Constant(_) | Op::Iota { .. } => continue,
                 _ => self.scopes[value.node as usize].clone(),
             };
-            let above = match scope.leaf {
-                true => parent(&scope.name).to_owned(),
-                false => scope.name,
-            };
-            common = Some(match common {
-                None => Scope { name: above, leaf: false },
-                Some(known) => Scope { name: shared(&known.name, &above), leaf: false },
-            });
-        }
-        common.unwrap_or_default()
-    }
-
-    fn parameter_name(&self, index: usize) -> Option<&str> {
-        let parameters = self.model.parameters();
-        match index.checked_sub(parameters.len()) {
-            None => Some(&parameters[index].name),
-            Some(index) => self.model.buffers().get(index).map(|buffer| buffer.name.as_str()),
-        }
-    }
-
-    /// A parameter, a buffer or an input of the model.
-    fn input(&mut self, index: usize) -> Result<Held, FormatError> {
-        let model = self.model;
-        if let Some(name) = self.parameter_name(index).map(str::to_owned) {
-            let array = self.arrays.remove(&name);
-            let array = array.ok_or_else(|| unsupported(format!("no array for {name}")))?;
-            let value = self.file.initializer(&name, &array)?;
-            return match model.parameters().get(index) {
-                Some(parameter) => self.parameter(parameter, value),
-                None => Ok(Held::plain(value)),
-            };
-        }
-        let port = &model.inputs()[index - model.parameters().len() - model.buffers().len()];
-        let (value, axes) = self.port(port);
-        let held = Held { value, axes, shuffle: None };
-        self.normalised(port, held)
-    }
-
-    /// How PyTorch's array of a parameter lies, seen from the engine.
-    fn parameter(&mut self, parameter: &Parameter, value: Typed) -> Result<Held, FormatError> {
-        let layout = &parameter.torch;
-        // The parts of each axis of the engine.
-        let mut parts: Vec<Vec<usize>> = Vec::new();
-        let mut next = 0;
-        for &extent in &parameter.shape {
-            let mut own = Vec::new();
-            let mut size = 1usize;
-            while next < layout.split.len() && (own.is_empty() || size < extent) {
-                size = size.saturating_mul(layout.split[next]);
-                own.push(next);
-                next += 1;
+            if let Some(Scope { name, leaf }) = scope {
+                let name = if leaf { parent(&name).to_owned() } else { name };
+                above.push((value.node, name));
             }
-            parts.push(own);
         }
-        // PyTorch's axes, each of which must be one of the engine's, its parts in any order.
-        let mut axes = Vec::new();
-        let mut shuffle = None;
-        let mut rest = layout.permutation.as_slice();
-        while let Some(first) = rest.first() {
-            let Some(axis) = parts.iter().position(|own| own.contains(first)) else { break };
-            let own = &parts[axis];
-            let (taken, after) = rest.split_at(own.len().min(rest.len()));
-            if !taken.iter().all(|part| own.contains(part))
-                || (shuffle.is_some() && !taken.is_sorted())
-            {
-                break;
-            }
-            if !taken.is_sorted() {
-                shuffle = Some(Shuffle {
-                    axis,
-                    split: own.iter().map(|&part| layout.split[part]).collect(),
-                    permutation: taken.iter().map(|&part| part - own[0]).collect(),
-                });
-            }
-            axes.push(axis);
-            rest = after;
-        }
-        if rest.is_empty() && next == layout.split.len() && axes.len() == value.extents.len() {
-            return Ok(Held { value, axes, shuffle });
-        }
-        // Anything else is brought back step by step.
-        let fixed =
-            |extents: Vec<usize>| extents.into_iter().map(Extent::Fixed).collect::<Vec<_>>();
-        let apart = fixed(layout.permutation.iter().map(|&axis| layout.split[axis]).collect());
-        let apart = self.file.reshape(&value, &apart)?;
-        let mut inverse = vec![0; layout.permutation.len()];
-        layout.permutation.iter().enumerate().for_each(|(to, &from)| inverse[from] = to);
-        let turned = self.file.transpose(&apart, &inverse);
-        Ok(Held::plain(self.file.reshape(&turned, &fixed(parameter.shape.clone()))?))
-    }
-
-    /// An input of the file and the engine's axis of each of its axes.
-    fn port(&self, port: &ModelPort) -> (Typed, Vec<usize>) {
-        let dtype = match port.ty {
-            PortType::Float => data_type(self.info.float),
-            PortType::Index => DataType::Int64,
-        };
-        let mut extents = vec![Extent::Batch(1)];
-        extents.extend(port.shape.iter().map(|&extent| Extent::Fixed(extent)));
-        let axes = self.order(port);
-        let extents = axes.iter().map(|&axis| extents[axis]).collect();
-        (Typed { name: port.name.clone(), dtype, extents }, axes)
-    }
-
-    /// The order of the axes of an input or output.
-    fn order(&self, port: &ModelPort) -> Vec<usize> {
-        match self.info.layout {
-            ImageLayout::ChannelsFirst if is_image(port) => vec![0, 3, 1, 2],
-            _ => (0..=port.shape.len()).collect(),
-        }
-    }
-
-    /// The input as the network reads it.
-    fn normalised(&mut self, port: &ModelPort, held: Held) -> Result<Held, FormatError> {
-        let Some(normalization) = &self.info.normalization else { return Ok(held) };
-        if port.ty == PortType::Index || normalization.mean.is_empty() {
-            return Ok(held);
-        }
-        let width = port.shape.last().copied().unwrap_or(1);
-        let parts = [&normalization.mean, &normalization.divisor];
-        if parts.iter().any(|part| part.len() != width) {
-            return Err(unsupported(format!(
-                "a normalisation of {} channels or features before inputs of {width}",
-                normalization.mean.len()
-            )));
-        }
-        let rank = held.axes.len();
-        let mut held = held;
-        let names = ["normalization.mean", "normalization.divisor"];
-        for ((name, part), op) in names.iter().zip(parts).zip(["Sub", "Div"]) {
-            self.file.scope = "normalization".to_owned();
-            let array = Array::vector(part.as_slice()).convert(self.info.float);
-            let value = self.file.initializer(name, &array)?;
-            let part = Held { value, axes: vec![rank - 1], shuffle: None };
-            let dtype = held.dtype;
-            held = self.elementwise(op, &[held, part], dtype, rank)?;
-        }
-        Ok(held)
+        above.sort();
+        let (_, last) = above.pop()?;
+        // What joins a part with a part of its own belongs to the outer one.
+        let outer = parent(&last);
+        let joins = !outer.is_empty() && above.iter().any(|(_, name)| name == outer);
+        let name = if joins { outer.to_owned() } else { last };
+        Some(Scope { name, leaf: false })
     }
 
     fn finish(mut self) -> Result<Printed, FormatError> {
@@ -404,17 +277,7 @@ impl<'m> Printer<'m> {
     }
 }
 
-fn is_image(port: &ModelPort) -> bool {
-    port.ty == PortType::Float && port.shape.len() == 3
-}
-
 /// The part of the model around a part.
 fn parent(scope: &str) -> &str {
     scope.rsplit_once('.').map_or("", |(parent, _)| parent)
-}
-
-/// The innermost part that holds both.
-fn shared(a: &str, b: &str) -> String {
-    let both = a.split('.').zip(b.split('.')).take_while(|(a, b)| a == b);
-    both.map(|(part, _)| part).collect::<Vec<_>>().join(".")
 }
