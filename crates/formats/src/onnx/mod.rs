@@ -1,3 +1,4 @@
 //! Models in ONNX files.
 
+pub mod export;
 pub mod proto;
