@@ -1,4 +1,165 @@
 //! Models in ONNX files.
+//!
+//! [`OnnxModel::read`] decodes a file, checks that its graph can be evaluated in the order in
+//! which it stands, and puts local functions in their places. [`OnnxModel::model`] makes a
+//! [`Model`] of it: a network that interprets the graph node by node while it is traced, with the
+//! shapes of the data at hand. What a node computes from constants and shapes alone is computed
+//! at once ([`host`]), so that no shape ever reaches the engine's graph; float initialisers that
+//! feed a computation are parameters ([`roles`]), under the file's names and in its layout.
+//!
+//! Images lie channels first in the file and channels last in the engine: a value carries its
+//! order ([`value`]), and it is changed only where an operation needs the other one.
 
+mod attribute;
+mod batch;
+mod call;
 pub mod export;
+mod external;
+mod graph;
+mod host;
+mod inline;
+mod inspect;
+mod network;
+mod ops;
 pub mod proto;
+mod rewrite;
+mod roles;
+mod stored;
+mod tracer;
+mod value;
+mod wire;
+
+pub use external::ExternalData;
+pub use inspect::{InspectedOp, InspectedParameter, InspectedPort, Inspection};
+
+use crate::FormatError;
+use crate::error::at;
+use graph::Source;
+use prost::Message;
+use prost::bytes::Bytes;
+use std::path::Path;
+use std::sync::Arc;
+use thalweg_array::{Array, DType};
+use thalweg_graph::{Builder, Tensor};
+use thalweg_nn::{Model, Weights};
+
+const FORMAT: &str = "ONNX";
+
+fn invalid(reason: impl Into<String>) -> FormatError {
+    FormatError::Invalid { format: FORMAT, reason: reason.into() }
+}
+
+fn unsupported(what: impl Into<String>) -> FormatError {
+    FormatError::Unsupported { format: FORMAT, what: what.into() }
+}
+
+/// The name and the elements of a tensor in a file of its own, as ONNX's test data are.
+///
+/// Halves are given as `f32` and integers below 32 bits as `i32`.
+///
+/// # Errors
+/// Bytes that are no such file; an element type that the engine has no array for.
+pub fn read_tensor(bytes: &[u8]) -> Result<(String, Array), FormatError> {
+    let proto = proto::TensorProto::decode(bytes).map_err(|error| invalid(error.to_string()))?;
+    let name = proto.name().to_owned();
+    let stored = stored::Stored::read(&proto, &name, &mut |data| {
+        Err(unsupported(format!("tensor `{name}` lies in `{}`", data.location)))
+    })?;
+    let array = stored.array().map_err(unsupported)?;
+    Ok((name, array))
+}
+
+/// A model read from an ONNX file.
+///
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct OnnxModel {
+    source: Arc<Source>,
+}
+
+impl std::fmt::Debug for OnnxModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OnnxModel")
+            .field("producer", &self.source.producer)
+            .field("nodes", &self.source.graph.nodes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl OnnxModel {
+    /// Reads a file's bytes; `external` gives the bytes of tensors that lie in other files.
+    ///
+    /// # Errors
+    /// Bytes that are no such file; a graph with a cycle, an undefined or a twice defined name;
+    /// tensors whose bytes do not fill their shape.
+    pub fn read(
+        bytes: &[u8],
+        external: &mut dyn FnMut(&ExternalData) -> Result<Vec<u8>, FormatError>,
+    ) -> Result<OnnxModel, FormatError> {
+        wire::check(bytes)?;
+        let proto = proto::ModelProto::decode(Bytes::copy_from_slice(bytes))
+            .map_err(|error| invalid(error.to_string()))?;
+        Ok(OnnxModel { source: Arc::new(Source::read(proto, external)?) })
+    }
+
+    /// Reads a file, and the files beside it that hold its tensors.
+    ///
+    /// # Errors
+    /// As [`OnnxModel::read`]; tensors in a file outside the folder.
+    pub fn load(path: &Path) -> Result<OnnxModel, FormatError> {
+        let read = || {
+            let bytes = std::fs::read(path)?;
+            let folder = path.parent().unwrap_or(Path::new(""));
+            OnnxModel::read(&bytes, &mut |data| external::from_folder(folder, data))
+        };
+        read().map_err(at(path))
+    }
+
+    /// What is in the file, before anything is traced.
+    pub fn inspect(&self) -> Inspection {
+        inspect::inspect(&self.source)
+    }
+
+    /// The model for examples of these shapes, one for each input and without the batch axis;
+    /// free extents of the file become those of the data. `outputs` names those wanted, the first
+    /// one being what a loss sees; none means all of the file's.
+    ///
+    /// # Errors
+    /// Shapes that are not the file's, an operation that is not supported, an output without a
+    /// batch axis, a batch size that the file has fixed in a way that cannot be undone.
+    pub fn model(&self, examples: &[Vec<usize>], outputs: &[String]) -> Result<Model, FormatError> {
+        network::model(&self.source, examples, outputs)
+    }
+
+    /// The file's weights for a model of it.
+    ///
+    /// # Errors
+    /// A parameter that is not in the file.
+    pub fn weights(&self, model: &Model, float: DType) -> Result<Weights, FormatError> {
+        network::weights(&self.source, model, float)
+    }
+
+    /// Traces the graph on named inputs, without any assumption about a batch axis and with the
+    /// file's weights as constants.
+    ///
+    /// # Errors
+    /// An input that is missing or not the file's; an operation that is not supported.
+    pub fn trace<'b>(
+        &self,
+        builder: &'b Builder,
+        inputs: &[(String, Tensor<'b>)],
+    ) -> Result<Vec<(String, Tensor<'b>)>, FormatError> {
+        network::trace(&self.source, builder, inputs)
+    }
+
+    /// The file's bytes with other weights in it and everything else as it was.
+    ///
+    /// Tensors from other files are written into this one.
+    ///
+    /// # Errors
+    /// Weights that are not in the file or of another shape; a file past 2 GiB, which the format
+    /// cannot hold.
+    pub fn with_weights(&self, weights: &Weights) -> Result<Vec<u8>, FormatError> {
+        rewrite::with_weights(&self.source, weights)
+    }
+}

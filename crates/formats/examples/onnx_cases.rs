@@ -1,0 +1,104 @@
+//! Runs test cases of the ONNX project's form and prints one line of JSON for each.
+//!
+//! `onnx_cases FOLDER [f64]`: each folder in FOLDER holds `model.onnx` and folders
+//! `test_data_set_N` with `input_I.pb` and `output_I.pb`. A case passes if every output is within
+//! `1e-7 + 1e-3 |expected|`, as the ONNX project's own runner has it.
+
+use std::path::{Path, PathBuf};
+use thalweg_array::{Array, DType};
+use thalweg_exec::Executor;
+use thalweg_formats::onnx::{self, OnnxModel};
+use thalweg_graph::{Builder, TensorType};
+
+type Failure = (&'static str, String);
+
+fn tensors(folder: &Path, kind: &str) -> Result<Vec<(String, Array)>, Failure> {
+    let mut found = Vec::new();
+    for i in 0.. {
+        let path = folder.join(format!("{kind}_{i}.pb"));
+        let Ok(bytes) = std::fs::read(&path) else { break };
+        found.push(onnx::read_tensor(&bytes).map_err(|error| ("data", error.to_string()))?);
+    }
+    Ok(found)
+}
+
+fn compare(name: &str, got: &Array, expected: &Array) -> Result<(), Failure> {
+    let wrong = |what: String| Err(("wrong", format!("output `{name}`: {what}")));
+    if got.shape() != expected.shape() {
+        return wrong(format!("shape {:?}, expected {:?}", got.shape(), expected.shape()));
+    }
+    let pairs = got.to_f64_vec().into_iter().zip(expected.to_f64_vec());
+    for (at, (got, expected)) in pairs.enumerate() {
+        let near = (got - expected).abs() <= 1e-7 + 1e-3 * expected.abs();
+        if !(near || got == expected || got.is_nan() && expected.is_nan()) {
+            return wrong(format!("{got} at {at}, expected {expected}"));
+        }
+    }
+    if got.dtype().is_float() != expected.dtype().is_float() {
+        return wrong(format!("type {}, expected {}", got.dtype(), expected.dtype()));
+    }
+    Ok(())
+}
+
+fn case(folder: &Path, float: DType, executor: &Executor) -> Result<(), Failure> {
+    let model =
+        OnnxModel::load(&folder.join("model.onnx")).map_err(|error| ("read", error.to_string()))?;
+    for set in 0.. {
+        let data = folder.join(format!("test_data_set_{set}"));
+        if !data.exists() {
+            return if set == 0 { Err(("data", "no data".into())) } else { Ok(()) };
+        }
+        let inputs = tensors(&data, "input")?;
+        let expected = tensors(&data, "output")?;
+        let engine = |array: &Array| match array.dtype().is_float() {
+            true => array.convert(float),
+            false => array.clone(),
+        };
+        let builder = Builder::new(float);
+        let arrays: Vec<Array> = inputs.iter().map(|(_, array)| engine(array)).collect();
+        let named: Vec<_> = inputs
+            .iter()
+            .zip(&arrays)
+            .map(|((name, _), array)| {
+                let ty = TensorType::new(array.dtype(), array.shape());
+                (name.clone(), builder.input(name, ty))
+            })
+            .collect();
+        let outputs =
+            model.trace(&builder, &named).map_err(|error| ("trace", error.to_string()))?;
+        let listed: Vec<_> = outputs.iter().map(|(name, x)| (name.as_str(), *x)).collect();
+        let graph = builder.finish(&listed).map_err(|error| ("graph", error.to_string()))?;
+        let program = executor.compile(&graph).map_err(|error| ("plan", error.to_string()))?;
+        let results = program.run(arrays).map_err(|error| ("run", error.to_string()))?;
+        for (i, (name, expected)) in expected.iter().enumerate() {
+            let at = outputs.iter().position(|(known, _)| known == name).unwrap_or(i);
+            let got = results.get(at).ok_or(("wrong", format!("no output `{name}`")))?;
+            compare(name, got, expected)?;
+        }
+    }
+    Ok(())
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let folder = PathBuf::from(arguments.next().expect("a folder of cases"));
+    let float = if arguments.next().as_deref() == Some("f64") { DType::F64 } else { DType::F32 };
+    let executor = Executor::new(1);
+    let mut cases: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .expect("a folder")
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.is_dir())
+        .collect();
+    cases.sort();
+    std::panic::set_hook(Box::new(|_| {}));
+    for path in cases {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let attempt = std::panic::AssertUnwindSafe(|| case(&path, float, &executor));
+        let result = std::panic::catch_unwind(attempt).unwrap_or(Err(("panic", String::new())));
+        let (status, why) = match result {
+            Ok(()) => ("pass", String::new()),
+            Err(failure) => failure,
+        };
+        println!("{}", serde_json::json!({ "case": name, "status": status, "why": why }));
+    }
+}
