@@ -67,7 +67,12 @@ pub enum Command {
     Inspect(InspectArguments),
     /// The data sets: what they are, where they come from, where they were looked for.
     Data,
-    /// Write the arrays of a run as CSV files or as .npz.
+    /// Write models as ONNX or safetensors files, or the arrays of a run as CSV or .npz.
+    ///
+    /// Models go to RUN/export, or beside the file of weights; --out is a folder, or with the
+    /// extension .onnx or .safetensors the file of one model. What exists is not written over. An
+    /// ONNX file takes raw data in batches of any size and begins with the normalisation that the
+    /// model was trained with; --precision is the float type of the file.
     Export(ExportArguments),
     /// Print a completion script for a shell.
     Completions {
@@ -425,15 +430,32 @@ pub struct InspectArguments {
 
 /// Arguments of `export`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("format").required(true).args(["csv", "npz"]))]
+#[command(group = ArgGroup::new("format").required(true)
+    .args(["onnx", "safetensors", "csv", "npz"]))]
 pub struct ExportArguments {
-    /// The run directory.
-    #[arg(value_name = "RUN")]
-    pub run: PathBuf,
+    /// A run directory; for --onnx and --safetensors a file of weights too.
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Write one ONNX file a model (opset 18).
+    #[arg(long)]
+    pub onnx: bool,
+    /// Write the weights of each model under PyTorch's names and in its layout.
+    #[arg(long)]
+    pub safetensors: bool,
     /// Write CSV files.
     #[arg(long)]
     pub csv: bool,
     /// Write one .npz file.
     #[arg(long)]
     pub npz: bool,
+    /// Architecture of a file that does not say it, with input and outputs.
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["csv", "npz"])]
+    pub arch: Option<String>,
+    /// Images as [batch, height, width, channels], as Thalweg has them, not with channels first
+    /// as PyTorch.
+    #[arg(long, requires = "onnx")]
+    pub channels_last: bool,
+    /// Leave the normalisation out: the file takes what the network reads.
+    #[arg(long, requires = "onnx")]
+    pub no_normalization: bool,
 }

@@ -1,6 +1,7 @@
 //! Each command: request, outcome, report.
 
 use crate::arguments::{Arguments, Command};
+use crate::request::Export;
 use crate::{figures, request};
 use clap::CommandFactory;
 use thalweg_lab::command::{self, Outcome};
@@ -41,8 +42,13 @@ pub fn run(arguments: &Arguments) -> Result<Done> {
         Command::Inspect(own) => Ok(plain(command::inspect(&request::inspect(own))?)),
         Command::Data => Ok(plain(Body::Data(DataBody { data: list_data() }))),
         Command::Export(own) => {
-            let format = request::export_format(own);
-            Ok(plain(command::export(&own.run, format, everywhere.out.as_deref())?))
+            let body = match request::export(own, everywhere) {
+                Export::Tables(format) => {
+                    command::export(&own.model, format, everywhere.out.as_deref())?
+                }
+                Export::Models(request) => command::export_model(&request)?,
+            };
+            Ok(plain(body))
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -6,8 +6,8 @@ use crate::arguments::{
 };
 use std::env;
 use thalweg_lab::command::{
-    ExportFormat, InspectRequest, MapRequest, MapSettings, SpectrumRequest, SpectrumSettings,
-    SurfaceRequest, TrainRequest,
+    ExportFormat, ExportModelRequest, ImageLayout, InspectRequest, MapRequest, MapSettings,
+    ModelFormat, SpectrumRequest, SpectrumSettings, SurfaceRequest, TrainRequest,
 };
 use thalweg_lab::{
     Budget, DataOptions, ObjectiveChoice, Output, Precision, Result, Session, TrainOptions,
@@ -183,10 +183,33 @@ pub fn inspect(arguments: &InspectArguments) -> InspectRequest {
     InspectRequest { model: arguments.model.clone(), architecture: arguments.arch.clone() }
 }
 
-/// What a run is exported as.
-pub fn export_format(arguments: &ExportArguments) -> ExportFormat {
-    match arguments.npz {
-        true => ExportFormat::Npz,
-        false => ExportFormat::Csv,
-    }
+/// What `export` was asked.
+pub enum Export {
+    /// The arrays of a run.
+    Tables(ExportFormat),
+    /// Models.
+    Models(ExportModelRequest),
+}
+
+/// What is exported, and as what.
+pub fn export(arguments: &ExportArguments, everywhere: &Everywhere) -> Export {
+    let format = match (arguments.onnx, arguments.safetensors, arguments.npz) {
+        (true, _, _) => ModelFormat::Onnx {
+            layout: match arguments.channels_last {
+                true => ImageLayout::ChannelsLast,
+                false => ImageLayout::ChannelsFirst,
+            },
+            normalise: !arguments.no_normalization,
+        },
+        (_, true, _) => ModelFormat::Safetensors,
+        (_, _, true) => return Export::Tables(ExportFormat::Npz),
+        _ => return Export::Tables(ExportFormat::Csv),
+    };
+    Export::Models(ExportModelRequest {
+        model: arguments.model.clone(),
+        architecture: arguments.arch.clone(),
+        format,
+        precision: everywhere.precision,
+        out: everywhere.out.clone(),
+    })
 }

@@ -1,4 +1,4 @@
-//! `export`: every kind of run as CSV and as arrays.
+//! `export`: every kind of run as CSV and as arrays, models as ONNX and safetensors.
 
 use crate::harness::Bench;
 use std::collections::BTreeMap;
@@ -100,4 +100,43 @@ fn every_kind_of_run_is_exported_both_ways() {
             }
         }
     }
+}
+
+#[test]
+fn models_are_exported_for_other_tools() {
+    let bench = Bench::new("export-models");
+    bench.ok(r#"train --arch "mlp hidden=4" --steps 4 --subsample 64 --seeds 0,1 --out run"#);
+    let object = bench.json("export run --onnx");
+    assert_eq!(
+        object["files"],
+        serde_json::json!(["run/export/seed-0.onnx", "run/export/seed-1.onnx"])
+    );
+    assert_eq!((&object["format"], &object["run"]), (&"onnx".into(), &serde_json::Value::Null));
+    let model = &object["models"][1];
+    assert_eq!((&model["name"], &model["parameters"]), (&"seed-1".into(), &310.into()));
+    let file = bench.read("run/export/seed-1.onnx");
+    let text = String::from_utf8_lossy(&file);
+    for word in ["fc1.weight", "BatchNormalization", "Gemm", "normalization.mean", "thalweg"] {
+        assert_eq!(text.contains(word), word != "BatchNormalization", "{word}");
+    }
+    // The same model without what the network does not do itself.
+    let member = "run/weights/seed-1.safetensors";
+    bench.ok(&format!("export {member} --onnx --no-normalization --channels-last --out a/b.onnx"));
+    let plain = bench.read("a/b.onnx");
+    assert!(!String::from_utf8_lossy(&plain).contains("normalization.mean"));
+    let weights = bench.json(&format!("export {member} --safetensors --out c"));
+    assert_eq!(weights["files"][0], "c/seed-1.safetensors");
+    // Written again the weights are the same, to the last byte.
+    assert_eq!(bench.read("c/seed-1.safetensors"), bench.read(member));
+    let refused = |line: &str, code, words: &[&str]| {
+        let done = bench.run(line);
+        assert_eq!(done.code, Some(code), "{line}: {}", done.stderr);
+        words.iter().for_each(|word| assert!(done.sentence().contains(word), "{done:?}"));
+    };
+    refused("export run --onnx", 1, &["seed-0.onnx exists already"]);
+    refused("export run --onnx --out one.onnx", 1, &["holds 2 models"]);
+    refused("export nowhere --onnx", 1, &["nowhere", "no such file"]);
+    refused(&format!("export {member} --onnx --out d --arch linear"), 1, &["fc.weight is missing"]);
+    refused("export run --csv --channels-last", 2, &["--onnx"]);
+    assert!(!bench.exists("d") && !bench.exists("one.onnx"));
 }

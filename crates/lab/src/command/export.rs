@@ -22,6 +22,15 @@ pub enum ExportFormat {
     Npz,
 }
 
+impl ExportFormat {
+    fn name(self) -> &'static str {
+        match self {
+            ExportFormat::Csv => "csv",
+            ExportFormat::Npz => "npz",
+        }
+    }
+}
+
 /// Writes the tables of a run into a folder: `metrics`, and the arrays of `results.zarr`, those of
 /// each group that share their dimensions as one table with a row for each place.
 ///
@@ -61,7 +70,7 @@ pub fn export(run: &Path, format: ExportFormat, out: Option<&Path>) -> Result<Bo
         return Err(error);
     }
     let files = written.iter().map(|path| path.display().to_string()).collect();
-    Ok(Body::Export(ExportBody { files }))
+    Ok(Body::Export(ExportBody { files, format: format.name().to_owned(), models: None }))
 }
 
 /// # Errors

@@ -1,6 +1,7 @@
 //! The commands: what was asked to what is left behind.
 
 mod export;
+mod export_model;
 mod inspect;
 mod map;
 mod networks;
@@ -9,10 +10,12 @@ mod surface;
 mod train;
 
 pub use export::{ExportFormat, export};
+pub use export_model::{ExportModelRequest, ModelFormat, export_model};
 pub use inspect::{InspectRequest, inspect};
 pub use map::{MapRequest, MapSettings, map};
 pub use spectrum::{SpectrumRequest, SpectrumSettings, spectrum};
 pub use surface::{SurfaceRequest, SurfaceSettings, surface};
+pub use thalweg_formats::onnx::export::ImageLayout;
 pub use train::{TrainRequest, train};
 
 use crate::error::{Result, usage};
