@@ -4,9 +4,10 @@ use crate::arrays::copied;
 use crate::failure::{Failure, Result};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use std::path::PathBuf;
 use thalweg_array::Array;
 use thalweg_data::{Subset, Targets};
-use thalweg_lab::{DataOptions, PreparedData};
+use thalweg_lab::{DataOptions, PreparedData, WeightsFile};
 
 /// Training and test part of data by name, as the command line splits them, in their raw scale.
 #[pyfunction]
@@ -32,6 +33,16 @@ pub fn dataset<'py>(
     let normalization = (data.normalization.mean, data.normalization.divisor);
     parts.set_item("normalization", normalization)?;
     Ok(parts)
+}
+
+/// The tensors of a safetensors file, by name.
+#[pyfunction]
+pub fn read_safetensors<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
+    let file = WeightsFile::read(&path).map_err(Failure::from)?;
+    file.tensors().iter().map(|(name, array)| Ok((name.clone(), copied(py, array)?))).collect()
 }
 
 fn part<'py>(py: Python<'py>, subset: &Subset) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {

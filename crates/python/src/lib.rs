@@ -6,6 +6,7 @@
 mod arrays;
 mod data;
 mod failure;
+mod figure;
 mod job;
 mod layout;
 mod model;
@@ -28,7 +29,11 @@ fn _thalweg(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(model::build, module)?)?;
     module.add_function(wrap_pyfunction!(model::load, module)?)?;
     module.add_function(wrap_pyfunction!(model::architectures, module)?)?;
+    module.add_function(wrap_pyfunction!(model::from_parts, module)?)?;
     module.add_function(wrap_pyfunction!(data::dataset, module)?)?;
+    module.add_function(wrap_pyfunction!(data::read_safetensors, module)?)?;
+    module.add_function(wrap_pyfunction!(figure::surface_svg, module)?)?;
+    module.add_function(wrap_pyfunction!(figure::density_svg, module)?)?;
     module.add_function(wrap_pyfunction!(surface::axis, module)?)?;
     module.add_function(wrap_pyfunction!(surface::planes, module)?)?;
     module.add_function(wrap_pyfunction!(surface::surface, module)?)?;

@@ -11,6 +11,7 @@ use pyo3::types::{PyDict, PyList};
 use std::path::PathBuf;
 use std::sync::Arc;
 use thalweg_array::{Array, DType};
+use thalweg_data::Normalization;
 use thalweg_lab::{WeightsFile, WeightsInfo, atomic_write_bytes, open_models, weights_bytes};
 use thalweg_methods::common::LinearOperator;
 use thalweg_methods::curvature::Hessian;
@@ -157,6 +158,31 @@ impl Model {
         let float = if wide { DType::F64 } else { DType::F32 };
         let weights = from_torch(self.model(), &entries, float).map_err(Failure::from)?;
         Ok(self.with_weights(name, weights))
+    }
+
+    /// The same model as one that was trained with a loss.
+    fn with_loss(&self, loss: Option<&str>) -> PyResult<Model> {
+        let Some(loss) = loss else { return Ok(self.clone()) };
+        let loss: Loss = loss.parse().map_err(Failure::from)?;
+        Ok(self.trained(&self.inner.name, self.weights().clone(), loss))
+    }
+
+    /// All that `from_parts` makes the model of again.
+    fn to_parts<'py>(&self, py: Python<'py>) -> PyResult<Parts<'py>> {
+        let Inner { name, model, info, .. } = &*self.inner;
+        let architecture = model.architecture().ok_or_else(|| {
+            Failure::new(Kind::Internal, "a model that is none of an architecture cannot be sent")
+        })?;
+        let arrays = self.arrays(py)?.into_any().unbind();
+        let normalization = info.normalization.as_ref();
+        let normalization = normalization.map(|n| (n.mean.clone(), n.divisor.clone()));
+        Ok((
+            architecture.to_string(),
+            name.clone(),
+            info.loss.clone(),
+            normalization,
+            arrays.into_bound(py),
+        ))
     }
 
     /// All parameters as one vector, `float64`.
@@ -321,6 +347,31 @@ fn evaluation_graph(
     let names: Vec<String> = (0..applied.outputs.len()).map(|i| format!("output{i}")).collect();
     let named = names.iter().map(String::as_str).zip(applied.outputs).collect::<Vec<_>>();
     Ok(builder.finish(&named)?)
+}
+
+/// What a model is made of: its architecture, its name, its loss, its normalisation, its arrays.
+type Parts<'py> = (String, String, Option<String>, Option<(Vec<f64>, Vec<f64>)>, Bound<'py, PyAny>);
+
+/// The model that was taken apart by `to_parts`.
+#[pyfunction]
+pub fn from_parts(
+    architecture: &str,
+    name: &str,
+    loss: Option<String>,
+    normalization: Option<(Vec<f64>, Vec<f64>)>,
+    arrays: std::collections::BTreeMap<String, Bound<'_, PyUntypedArray>>,
+) -> PyResult<Model> {
+    let model = of_architecture(architecture, None, None)?;
+    let normalization =
+        normalization.map(|(mean, divisor)| Normalization { mean, divisor, constant: Vec::new() });
+    let info = WeightsInfo {
+        architecture: Some(architecture.to_owned()),
+        loss,
+        normalization,
+        ..WeightsInfo::default()
+    };
+    let weights = thalweg_train::initialize(&model, 0, DType::F32).map_err(Failure::from)?;
+    Model::new(name, model, weights, info)?.with_arrays(name, arrays.into_iter().collect())
 }
 
 /// A new model of an architecture, with the initial weights of a seed.

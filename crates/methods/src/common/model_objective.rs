@@ -2,8 +2,8 @@
 
 use super::objective::{BatchNorm, Examples, Objective, Sampling};
 use crate::{Context, MethodError};
-use thalweg_array::{Array, DType};
 use std::sync::Arc;
+use thalweg_array::{Array, DType};
 use thalweg_data::{DataError, Dataset, Normalization, Provenance, Subset, Targets};
 use thalweg_graph::{Builder, Tensor};
 use thalweg_nn::{Buffer, Loss, Mode, Model, Parameter};
