@@ -1,7 +1,8 @@
 //! Host arrays: a shape, an element type, and 64-byte aligned storage shared by cheap views.
 //!
 //! An [`Array`] is dense and row-major. Cloning shares the storage; writing through
-//! [`Array::as_mut_slice`] copies first if the storage is shared or is a view of a larger one.
+//! [`Array::as_mut_slice`] copies first if the storage is shared, is a view of a larger one, or
+//! belongs to someone else ([`Array::borrow_foreign`]).
 //! Nothing here computes: arithmetic belongs to the engine.
 
 mod dtype;
@@ -9,8 +10,10 @@ mod storage;
 
 pub use dtype::{DType, Element};
 
+use std::any::Any;
 use std::fmt;
 use std::ops::Range;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use storage::Storage;
 
@@ -42,6 +45,14 @@ pub enum ArrayError {
         shape: Vec<usize>,
         /// Its element type.
         dtype: DType,
+    },
+    /// Foreign memory that does not start where an element may.
+    #[error("{dtype} elements at address {address:#x}, which is no multiple of their size")]
+    Unaligned {
+        /// The element type.
+        dtype: DType,
+        /// Where the memory starts.
+        address: usize,
     },
     /// A range along the leading axis leaves the array.
     #[error("rows {start}..{end} of an array of shape {shape:?}")]
@@ -112,6 +123,34 @@ impl Array {
         Ok(array)
     }
 
+    /// An array over memory of someone else's, without a copy. It is never written: whoever writes
+    /// the array writes a copy.
+    ///
+    /// # Errors
+    /// A shape larger than the address space, or a start that is not a multiple of an element's
+    /// size.
+    ///
+    /// # Safety
+    /// `start` is that of all elements of the shape, in row-major order; each is a valid value of
+    /// its type; nobody writes them while `owner` lives.
+    pub unsafe fn borrow_foreign(
+        dtype: DType,
+        shape: &[usize],
+        start: NonNull<u8>,
+        owner: Box<dyn Any + Send + Sync>,
+    ) -> Result<Array, ArrayError> {
+        let bytes = element_count(shape).and_then(|n| n.checked_mul(dtype.size()));
+        let bytes = bytes.filter(|&n| isize::try_from(n).is_ok());
+        let bytes = bytes.ok_or_else(|| ArrayError::TooLarge { shape: shape.to_vec(), dtype })?;
+        let address = start.as_ptr() as usize;
+        if !address.is_multiple_of(dtype.size()) {
+            return Err(ArrayError::Unaligned { dtype, address });
+        }
+        // SAFETY: the caller's promise.
+        let storage = unsafe { Storage::foreign(start, bytes, owner) };
+        Ok(Array { dtype, shape: shape.to_vec(), storage: Arc::new(storage), offset: 0 })
+    }
+
     /// A one-dimensional array.
     pub fn vector<T: Element>(elements: &[T]) -> Array {
         Array::from_slice(&[elements.len()], elements).expect("a slice fills its own length")
@@ -165,8 +204,8 @@ impl Array {
             return Err(ArrayError::DType { expected: T::DTYPE, got: self.dtype });
         }
         // SAFETY: `offset` and `len` lie within the storage by construction, `offset` is a whole
-        // number of elements from a 64-byte boundary, and every `Element` was written as such or
-        // is zero, which is a valid value of each of them.
+        // number of elements from a boundary of elements, and every `Element` was written as such,
+        // is zero, which is a valid value of each of them, or was promised to be one.
         Ok(unsafe { std::slice::from_raw_parts(self.as_ptr().cast(), self.len()) })
     }
 
@@ -195,7 +234,7 @@ impl Array {
     ///
     /// Whoever writes through it must keep elements valid: a boolean is the byte 0 or 1.
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
-        if self.offset != 0 || Arc::get_mut(&mut self.storage).is_none() {
+        if !self.is_unique() {
             let mut own = Storage::zeroed(self.size_in_bytes()).expect("room for a copy");
             own.as_mut_bytes()[..self.size_in_bytes()].copy_from_slice(self.as_bytes());
             self.storage = Arc::new(own);
@@ -204,9 +243,10 @@ impl Array {
         Arc::get_mut(&mut self.storage).expect("made unique above").as_mut_ptr()
     }
 
-    /// Whether no other array shares the storage, so that writing needs no copy.
+    /// Whether the storage is this array's alone, so that writing needs no copy.
     pub fn is_unique(&mut self) -> bool {
-        self.offset == 0 && Arc::get_mut(&mut self.storage).is_some()
+        let own = Arc::get_mut(&mut self.storage);
+        self.offset == 0 && own.is_some_and(|storage| !storage.is_foreign())
     }
 
     /// The same elements under another shape.
@@ -333,6 +373,24 @@ mod tests {
         assert_eq!(base.to_f64_vec(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         assert_eq!(view.to_f64_vec(), [-1.0, 4.0, 5.0, 6.0]);
         assert_eq!(base.row(2).unwrap().shape(), [2]);
+    }
+
+    #[test]
+    fn foreign_memory_is_read_in_place_kept_alive_and_never_written() {
+        let owner: Arc<Vec<f32>> = Arc::new(vec![1.0, 2.0, 3.0, 4.0]);
+        let start = NonNull::from(&owner[1]).cast::<u8>();
+        // SAFETY: three elements from the second on, which the second handle keeps.
+        let borrow = |dtype, start| unsafe {
+            Array::borrow_foreign(dtype, &[3, 1], start, Box::new(owner.clone()))
+        };
+        let mut array = borrow(DType::F32, start).unwrap();
+        assert_eq!((array.as_ptr(), array.is_unique()), (start.as_ptr().cast_const(), false));
+        assert_eq!((Arc::strong_count(&owner), array.to_f64_vec()), (2, vec![2.0, 3.0, 4.0]));
+        array.as_mut_slice::<f32>().unwrap()[0] = -1.0;
+        assert_eq!((array.to_f64_vec(), owner[1]), (vec![-1.0, 3.0, 4.0], 2.0));
+        assert_eq!(Arc::strong_count(&owner), 1, "the copy needs it no more");
+        let odd = NonNull::new(start.as_ptr().wrapping_add(2)).unwrap();
+        assert!(borrow(DType::F32, odd).unwrap_err().to_string().contains("no multiple"));
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl PreparedData {
     ///
     /// # Errors
     /// `Format` if there are no such data, `Input` if they are of no use.
-    pub(crate) fn choose(
+    pub fn choose(
         options: &DataOptions,
         models: &[WeightsFile],
         seed: u64,

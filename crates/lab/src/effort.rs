@@ -6,7 +6,7 @@ use std::fmt;
 use thalweg_methods::surface::{
     AdaptiveSurface, Plane, Surface as Found, Tolerance, adaptive_surface, point_flops, surface,
 };
-use thalweg_methods::{Context, ModelObjective};
+use thalweg_methods::{Context, Objective};
 use thalweg_nn::Weights;
 use thalweg_record::{AdaptiveErrors, AdaptiveSummary, Explanation, Surface, SurfaceAttributes};
 
@@ -50,10 +50,10 @@ impl Effort {
     ///
     /// # Errors
     /// Those of the methods.
-    pub(crate) fn take(
+    pub fn take(
         self,
         ctx: &Context<'_>,
-        objective: &ModelObjective,
+        objective: &dyn Objective,
         centre: &Weights,
         planes: &[Plane],
         x: &[f64],
@@ -83,7 +83,7 @@ impl Effort {
             operations(whole)
         ));
         let found = adaptive_surface(ctx, objective, centre, planes, x, y, tolerance)?;
-        let examples = (objective.subset().len() as u64).max(1);
+        let examples = (objective.examples() as u64).max(1);
         let spent = u128::from(each) * u128::from(found.evaluations) / u128::from(examples);
         say(format!(
             "{} of {points} points evaluated, {:.1} % of the losses of an exact surface: {}",
@@ -107,8 +107,9 @@ impl fmt::Display for Effort {
 }
 
 /// A surface that was taken, and what there is beyond if it is to a tolerance.
-pub(crate) struct Taken {
-    pub(crate) surface: Found,
+pub struct Taken {
+    /// Its values.
+    pub surface: Found,
     adaptive: Option<(f64, AdaptiveSurface)>,
 }
 
@@ -117,7 +118,7 @@ impl Taken {
     ///
     /// # Errors
     /// None for what a method gives.
-    pub(crate) fn record(&self, mut attributes: SurfaceAttributes) -> Result<Surface> {
+    pub fn record(&self, mut attributes: SurfaceAttributes) -> Result<Surface> {
         attributes.tolerance = self.adaptive.as_ref().map(|(tolerance, _)| *tolerance);
         let mut record = measure::surface(&self.surface, attributes)?;
         record.adaptive = self.adaptive.as_ref().map(|(_, found)| AdaptiveErrors {
@@ -130,7 +131,7 @@ impl Taken {
     }
 
     /// How it came about, if it is to a tolerance.
-    pub(crate) fn summary(&self, record: &Surface) -> Option<AdaptiveSummary> {
+    pub fn summary(&self, record: &Surface) -> Option<AdaptiveSummary> {
         let (tolerance, found) = self.adaptive.as_ref()?;
         let centre = self.surface.centre.loss;
         let [sampling, interpolation] = record.errors_in_tolerances(centre, *tolerance)?;

@@ -15,7 +15,7 @@ use thalweg_record::{
 };
 
 /// An estimate as a record has it.
-pub(crate) fn estimate(found: &thalweg_stats::Estimate) -> Estimate {
+pub fn estimate(found: &thalweg_stats::Estimate) -> Estimate {
     Estimate {
         value: found.value,
         standard_error: found.standard_error,
@@ -24,7 +24,7 @@ pub(crate) fn estimate(found: &thalweg_stats::Estimate) -> Estimate {
 }
 
 /// A loss: with its standard error where it was taken on a sample.
-pub(crate) fn loss(found: &Evaluation) -> Quantity {
+pub fn loss(found: &Evaluation) -> Quantity {
     match found.standard_error {
         Some(standard_error) => {
             let samples = found.examples as u64;
@@ -35,7 +35,7 @@ pub(crate) fn loss(found: &Evaluation) -> Quantity {
 }
 
 /// What every surface of an objective says of itself.
-pub(crate) fn attributes(
+pub fn attributes(
     objective: &ModelObjective,
     choice: &ObjectiveChoice,
     seed: u64,
@@ -43,7 +43,7 @@ pub(crate) fn attributes(
     SurfaceAttributes {
         batch_norm: choice.batch_norm.clone(),
         split: choice.split.clone(),
-        samples: objective.subset().len() as u64,
+        samples: objective.examples() as u64,
         available: objective.available() as u64,
         batch: objective.batch() as u64,
         loss_name: crate::command::loss_name(&objective.loss().to_string()),
@@ -53,7 +53,10 @@ pub(crate) fn attributes(
 }
 
 /// A surface as a record has it: a leading dimension only for several pairs of directions.
-pub(crate) fn surface(found: &Found, attributes: SurfaceAttributes) -> Result<Surface> {
+///
+/// # Errors
+/// None for what a method gives.
+pub fn surface(found: &Found, attributes: SurfaceAttributes) -> Result<Surface> {
     let pairs = (found.pairs > 1).then_some(found.pairs);
     let mut record = Surface::new(found.x.clone(), found.y.clone(), pairs, attributes)?;
     record.loss = found.loss.clone();
@@ -73,7 +76,7 @@ pub(crate) fn surface(found: &Found, attributes: SurfaceAttributes) -> Result<Su
 }
 
 /// A surface of one direction as a line.
-pub(crate) fn line(name: &str, found: &Found) -> Line {
+pub fn line(name: &str, found: &Found) -> Line {
     Line {
         name: name.to_owned(),
         at: found.x.clone(),
@@ -84,9 +87,12 @@ pub(crate) fn line(name: &str, found: &Found) -> Line {
 
 /// Which parts of a spectrum are wanted.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct SpectrumConfig {
+pub struct SpectrumConfig {
+    /// How many of the largest eigenvalues.
     pub top: usize,
+    /// How many of the smallest.
     pub bottom: usize,
+    /// Largest residual, as a share of the largest eigenvalue.
     pub tolerance: f64,
     /// Probes of the trace, at most; 0: none.
     pub trace: usize,
@@ -99,14 +105,30 @@ pub(crate) struct SpectrumConfig {
 }
 
 /// The spectrum of the Hessian at a point, as far as it is asked for.
-pub(crate) fn spectrum(
+///
+/// # Errors
+/// Those of the methods.
+pub fn spectrum(
     ctx: &Context<'_>,
-    objective: &ModelObjective,
+    objective: &dyn Objective,
     point: &Weights,
     config: &SpectrumConfig,
 ) -> Result<Spectrum> {
+    Ok(spectrum_with_vectors(ctx, objective, point, config)?.0)
+}
+
+/// [`spectrum`], and the eigenpairs of both ends with their vectors: the largest, then the smallest.
+///
+/// # Errors
+/// Those of the methods.
+pub fn spectrum_with_vectors(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    point: &Weights,
+    config: &SpectrumConfig,
+) -> Result<(Spectrum, Vec<Eigenpair>)> {
     let hessian = Hessian::new(ctx, objective, point)?;
-    let dimension = (objective as &dyn Objective).dimension();
+    let dimension = objective.dimension();
     let (mut products, mut known) = (Products::default(), Vec::new());
     let mut spectrum = Spectrum {
         operator: "hessian".into(),
@@ -157,5 +179,5 @@ pub(crate) fn spectrum(
             standard_errors: found.standard_errors,
         });
     }
-    Ok(Spectrum { products, ..spectrum })
+    Ok((Spectrum { products, ..spectrum }, known))
 }

@@ -14,6 +14,7 @@ use crate::error::{LabError, Result, at};
 use crate::files;
 use crate::lock::{LOCK, Lock};
 use crate::store::DirectoryStore;
+use crate::units::Units;
 use serde::Serialize;
 use std::fs;
 use std::io;
@@ -109,6 +110,11 @@ impl RunDirectory {
     /// Its results.
     pub fn results(&self) -> DirectoryStore {
         DirectoryStore::new(self.join(RESULTS))
+    }
+
+    /// The finished pieces of its work.
+    pub fn units(&self) -> Units {
+        Units::new(self.join(UNITS))
     }
 
     /// Writes a file in it, whole or not at all.

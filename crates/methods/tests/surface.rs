@@ -242,14 +242,14 @@ fn the_standard_error_is_that_of_a_stratified_sample_without_replacement() {
     let objective = ModelObjective::new(&ctx, &model, loss, &split.train, data, &config).unwrap();
     let found = evaluate(&ctx, &objective, &point).unwrap();
 
-    let examples = Examples::new(objective.subset(), data, DType::F64).unwrap();
+    let examples = Examples::new(objective.subset().unwrap(), data, DType::F64).unwrap();
     let other = Arc::new(Executor::new(1));
     let evaluator = thalweg_train::Evaluator::new(other, model, loss, examples, 900).unwrap();
     let each = evaluator.evaluate(&[point], &Resources::default()).unwrap().remove(0);
     assert!((each.loss - found.loss).abs() < 1e-12);
     assert_eq!(each.accuracy, found.accuracy);
     // sum over classes of (N_c / N)^2 (1 - n_c / N_c) s_c^2 / n_c
-    let labels = objective.subset().labels().unwrap();
+    let labels = objective.subset().unwrap().labels().unwrap();
     let total: usize = sizes.iter().sum();
     let mut variance = 0.0;
     for (class, &size) in sizes.iter().enumerate() {

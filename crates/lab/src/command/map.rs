@@ -323,7 +323,7 @@ fn measure_one(
         lines,
         curves,
     };
-    let samples = (objective.subset().len(), objective.available());
+    let samples = (objective.examples(), objective.available());
     let [x, y] = [line_surfaces.remove(0), line_surfaces.remove(0)];
     Ok(Mapped { slug, report, reply, surface: record, lines: [x, y], samples })
 }

@@ -137,7 +137,7 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
         };
         let found = measure::spectrum(&ctx, &objective, &subject.weights, &wanted)?;
         found.write_zarr(&run.results())?;
-        Ok((at, found, (objective.subset().len(), objective.available()), test_accuracy))
+        Ok((at, found, (objective.examples(), objective.available()), test_accuracy))
     })?;
     session.console.finish();
     let body = SpectrumBody {

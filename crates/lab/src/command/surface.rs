@@ -208,7 +208,7 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
         let mut record = found.record(attributes)?;
         record.trajectory = made.trajectory;
         record.write_zarr(&run.results())?;
-        Ok((found, record, (objective.subset().len(), objective.available()), test_accuracy))
+        Ok((found, record, (objective.examples(), objective.available()), test_accuracy))
     })?;
     session.console.finish();
     let (adaptive, found) = (found.summary(&record), found.surface);

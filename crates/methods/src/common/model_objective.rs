@@ -2,8 +2,9 @@
 
 use super::objective::{BatchNorm, Examples, Objective, Sampling};
 use crate::{Context, MethodError};
+use std::sync::Arc;
 use thalweg_array::{Array, DType};
-use thalweg_data::{Normalization, Subset, Targets};
+use thalweg_data::{DataError, Dataset, Normalization, Provenance, Subset, Targets};
 use thalweg_graph::{Builder, Tensor};
 use thalweg_nn::{Buffer, Loss, Mode, Model, Parameter};
 
@@ -55,12 +56,13 @@ pub struct ModelObjective {
     loss: Loss,
     float: DType,
     batch_norm: BatchNorm,
-    data: Subset,
+    subset: Option<Subset>,
     available: usize,
     sampling: Sampling,
     batches: Vec<usize>,
     batch: usize,
-    inputs: Array,
+    /// One array for each of the model's inputs.
+    inputs: Vec<Array>,
     targets: Array,
     classes: bool,
 }
@@ -79,9 +81,6 @@ impl ModelObjective {
         normalization: Option<&Normalization>,
         config: &ObjectiveConfig,
     ) -> Result<ModelObjective, MethodError> {
-        if config.batch == 0 {
-            return Err(MethodError::config("batch size", "at least 1", 0));
-        }
         if data.is_empty() {
             return Err(MethodError::config("data of the objective", "at least 1 example", 0));
         }
@@ -94,7 +93,6 @@ impl ModelObjective {
             true => strata(data, &chosen),
             false => Sampling::All,
         };
-        let float = ctx.precision();
         let raw = chosen.inputs()?;
         let inputs = match normalization {
             Some(normalization) => normalization.apply(&raw)?,
@@ -102,31 +100,102 @@ impl ModelObjective {
         };
         let (targets, classes) = match chosen.targets()? {
             Targets::Classes { labels, .. } | Targets::Sequences { labels, .. } => (labels, true),
-            Targets::Values(values) => (values.convert(float), false),
+            Targets::Values(values) => (values, false),
         };
-        let batches: Vec<usize> = (0..chosen.len())
-            .step_by(config.batch)
-            .map(|start| config.batch.min(chosen.len() - start))
-            .collect();
         let objective = ModelObjective {
+            subset: Some(chosen),
+            available,
+            sampling,
+            ..ModelObjective::unverified(ctx, model, loss, vec![inputs], targets, classes, config)?
+        };
+        objective.verify()?;
+        Ok(objective)
+    }
+
+    /// The loss of `model` on arrays as they are, in the context's precision: one array for each of
+    /// the model's inputs, `[n, ..]` of floats or `i32`; targets are labels `i32 [n, ..]` (`classes`)
+    /// or values. Arrays of the context's own precision are shared, not copied.
+    ///
+    /// A sample is stratified by class where each example has one label.
+    ///
+    /// # Errors
+    /// Arrays that do not fit each other, the model or the loss; a value that is not finite; a label
+    /// that is none of the model's classes; a batch of zero.
+    pub fn from_arrays(
+        ctx: &Context<'_>,
+        model: &Model,
+        loss: Loss,
+        inputs: Vec<Array>,
+        targets: Array,
+        classes: bool,
+        config: &ObjectiveConfig,
+    ) -> Result<ModelObjective, MethodError> {
+        let n = targets.shape().first().copied().unwrap_or(0);
+        if n == 0 {
+            return Err(MethodError::config("data of the objective", "at least 1 example", 0));
+        }
+        if classes {
+            check_labels(model, &targets)?;
+        }
+        for array in inputs.iter() {
+            let rows = array.shape().first().copied().unwrap_or(0);
+            if rows != n {
+                return Err(DataError::Count { inputs: rows, targets: n }.into());
+            }
+            finite("inputs", array)?;
+        }
+        finite("targets", &targets)?;
+        let sample = config.samples.map(|wanted| sample(ctx, &targets, classes, wanted));
+        let (inputs, targets, sampling) = match sample.transpose()? {
+            Some((rows, sampling)) => {
+                let inputs = inputs.iter().map(|array| gather(array, &rows));
+                (inputs.collect::<Result<_, _>>()?, gather(&targets, &rows)?, sampling)
+            }
+            None => (inputs, targets, Sampling::All),
+        };
+        let objective = ModelObjective {
+            available: n,
+            sampling,
+            ..ModelObjective::unverified(ctx, model, loss, inputs, targets, classes, config)?
+        };
+        objective.verify()?;
+        Ok(objective)
+    }
+
+    fn unverified(
+        ctx: &Context<'_>,
+        model: &Model,
+        loss: Loss,
+        inputs: Vec<Array>,
+        targets: Array,
+        classes: bool,
+        config: &ObjectiveConfig,
+    ) -> Result<ModelObjective, MethodError> {
+        if config.batch == 0 {
+            return Err(MethodError::config("batch size", "at least 1", 0));
+        }
+        let float = ctx.precision();
+        let n = targets.shape().first().copied().unwrap_or(0);
+        let batches: Vec<usize> =
+            (0..n).step_by(config.batch).map(|start| config.batch.min(n - start)).collect();
+        let as_float = |array: Array| match array.dtype() {
+            DType::I32 => array,
+            _ => array.convert(float),
+        };
+        Ok(ModelObjective {
             model: model.clone(),
             loss,
             float,
             batch_norm: config.batch_norm,
-            data: chosen,
-            available,
-            sampling,
+            subset: None,
+            available: n,
+            sampling: Sampling::All,
             batches,
             batch: config.batch,
-            inputs: match inputs.dtype() {
-                DType::I32 => inputs,
-                _ => inputs.convert(float),
-            },
-            targets,
+            inputs: inputs.into_iter().map(as_float).collect(),
+            targets: if classes { targets } else { targets.convert(float) },
             classes,
-        };
-        objective.verify()?;
-        Ok(objective)
+        })
     }
 
     /// Traces one batch of each size, so that what does not fit is said here.
@@ -135,12 +204,9 @@ impl ModelObjective {
         for (_, batch) in objective.sizes() {
             let builder = Builder::new(self.float);
             let (parameters, buffers) = self.model.declare(&builder);
-            let types = objective.data_types(batch)?;
-            let data: Vec<_> = types
-                .into_iter()
-                .zip(["data.inputs", "data.targets"])
-                .map(|(ty, name)| builder.input(name, ty))
-                .collect();
+            let types = objective.data_types(batch)?.into_iter().enumerate();
+            let data: Vec<_> =
+                types.map(|(i, ty)| builder.input(&format!("data.{i}"), ty)).collect();
             let own = self.batch_norm != BatchNorm::Frozen;
             let traced = self.trace(&builder, &parameters, &buffers, &data, own);
             builder.finish(&[("losses", traced.losses)])?;
@@ -158,9 +224,14 @@ impl ModelObjective {
         self.loss
     }
 
-    /// The examples taken.
-    pub fn subset(&self) -> &Subset {
-        &self.data
+    /// The examples taken, where they are those of a data set.
+    pub fn subset(&self) -> Option<&Subset> {
+        self.subset.as_ref()
+    }
+
+    /// How many examples are taken.
+    pub fn examples(&self) -> usize {
+        self.batches.iter().sum()
     }
 
     /// How many examples there were to take from.
@@ -172,6 +243,69 @@ impl ModelObjective {
     pub fn batch(&self) -> usize {
         self.batch
     }
+}
+
+/// Refuses labels that are none of the classes that a model tells apart.
+fn check_labels(model: &Model, labels: &Array) -> Result<(), MethodError> {
+    let outputs = model.outputs().first().and_then(|port| port.shape.last().copied());
+    // One output tells two classes apart.
+    let n_classes = outputs.unwrap_or(1).max(2);
+    let values = match labels.dtype() {
+        DType::I32 => labels.as_slice::<i32>()?,
+        got => return Err(DataError::LabelType { got }.into()),
+    };
+    let length = (values.len() / labels.shape()[0].max(1)).max(1);
+    let outside = |&label: &i32| usize::try_from(label).map_or(true, |label| label >= n_classes);
+    match values.iter().position(outside) {
+        None => Ok(()),
+        Some(at) => {
+            let (row, label) = (at / length, i64::from(values[at]));
+            Err(DataError::Label { row, label, n_classes }.into())
+        }
+    }
+}
+
+/// Rows of a sample, and which strata they are of.
+fn sample(
+    ctx: &Context<'_>,
+    targets: &Array,
+    classes: bool,
+    wanted: usize,
+) -> Result<(Vec<usize>, Sampling), MethodError> {
+    let n = targets.shape()[0];
+    // A data set of nothing but targets draws as one with inputs does.
+    let (inputs, terms) = (Array::zeros(DType::F32, &[n, 1]), Provenance::default());
+    let dataset = match classes && targets.len() == n {
+        true => {
+            let labels = targets.reshape(&[n])?;
+            let largest = labels.as_slice::<i32>()?.iter().copied().max().unwrap_or(0);
+            let n_classes = usize::try_from(largest).unwrap_or(0) + 1;
+            Dataset::classification("targets", &inputs, &labels, Some(n_classes), terms)?
+        }
+        false => Dataset::regression("targets", &inputs, &Array::zeros(DType::F32, &[n]), terms)?,
+    };
+    let all = Subset::all(Arc::new(dataset));
+    let chosen = all.stratified(wanted, &ctx.stream("objective/sample"))?;
+    let sampling = if chosen.len() < n { strata(&all, &chosen) } else { Sampling::All };
+    Ok((chosen.rows().to_vec(), sampling))
+}
+
+fn gather(array: &Array, rows: &[usize]) -> Result<Array, MethodError> {
+    let each: Vec<Array> = rows.iter().map(|&row| array.row(row)).collect::<Result<_, _>>()?;
+    Ok(Array::stack(&each)?)
+}
+
+/// Refuses numbers that are not finite, by their row.
+fn finite(what: &'static str, array: &Array) -> Result<(), MethodError> {
+    let bad = match array.dtype() {
+        DType::F32 => array.as_slice::<f32>()?.iter().position(|value| !value.is_finite()),
+        DType::F64 => array.as_slice::<f64>()?.iter().position(|value| !value.is_finite()),
+        _ => None,
+    };
+    let Some(at) = bad else { return Ok(()) };
+    let length = (array.len() / array.shape()[0].max(1)).max(1);
+    let value = array.reshape(&[array.len()])?.row(at)?.item().unwrap_or(f64::NAN).to_string();
+    Err(DataError::NotFinite { what, row: at / length, element: at % length, value }.into())
 }
 
 /// Which positions of a sample are of which class, and the sizes of the classes.
@@ -211,7 +345,8 @@ impl Objective for ModelObjective {
     fn data(&self, batch: usize) -> Result<Vec<Array>, MethodError> {
         let start = batch.saturating_mul(self.batch);
         let end = start + self.batches.get(batch).copied().unwrap_or(usize::MAX - start);
-        Ok(vec![self.inputs.rows(start..end)?, self.targets.rows(start..end)?])
+        let arrays = self.inputs.iter().chain([&self.targets]);
+        Ok(arrays.map(|array| array.rows(start..end)).collect::<Result<_, _>>()?)
     }
 
     fn sampling(&self) -> &Sampling {
@@ -227,8 +362,8 @@ impl Objective for ModelObjective {
         batch_statistics: bool,
     ) -> Examples<'b> {
         let mode = if batch_statistics { Mode::BATCH } else { Mode::EVALUATE };
-        let (inputs, targets) = (data[0], data[1]);
-        let applied = self.model.apply(builder, parameters, buffers, inputs, &mode);
+        let (inputs, targets) = (&data[..data.len() - 1], data[data.len() - 1]);
+        let applied = self.model.apply_to_all(builder, parameters, buffers, inputs, &mode);
         Examples {
             losses: self.loss.per_example(applied.output, targets),
             correct: self.classes.then(|| Loss::correct(applied.output, targets)),

@@ -1,0 +1,43 @@
+//! The native module of the Python package `thalweg`: arrays and plain values in, arrays and plain
+//! values out. The classes that a person meets are written in Python, over this.
+//!
+//! Nothing here may panic on what a user supplies: Python would see a `PanicException`.
+
+mod arrays;
+mod data;
+mod failure;
+mod figure;
+mod job;
+mod layout;
+mod model;
+mod objective;
+mod operator;
+mod run;
+mod spectrum;
+mod surface;
+mod train;
+
+use pyo3::prelude::*;
+
+/// The native module of `thalweg`.
+#[pymodule]
+fn _thalweg(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", thalweg_lab::VERSION)?;
+    module.add_class::<model::Model>()?;
+    module.add_class::<operator::Operator>()?;
+    module.add_class::<run::Run>()?;
+    module.add_function(wrap_pyfunction!(model::build, module)?)?;
+    module.add_function(wrap_pyfunction!(model::load, module)?)?;
+    module.add_function(wrap_pyfunction!(model::architectures, module)?)?;
+    module.add_function(wrap_pyfunction!(model::from_parts, module)?)?;
+    module.add_function(wrap_pyfunction!(data::dataset, module)?)?;
+    module.add_function(wrap_pyfunction!(data::read_safetensors, module)?)?;
+    module.add_function(wrap_pyfunction!(figure::surface_svg, module)?)?;
+    module.add_function(wrap_pyfunction!(figure::density_svg, module)?)?;
+    module.add_function(wrap_pyfunction!(surface::axis, module)?)?;
+    module.add_function(wrap_pyfunction!(surface::planes, module)?)?;
+    module.add_function(wrap_pyfunction!(surface::surface, module)?)?;
+    module.add_function(wrap_pyfunction!(spectrum::spectrum, module)?)?;
+    module.add_function(wrap_pyfunction!(train::train, module)?)?;
+    Ok(())
+}

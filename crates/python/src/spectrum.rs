@@ -1,0 +1,106 @@
+//! Spectra.
+
+use crate::arrays::to_numpy;
+use crate::failure::Failure;
+use crate::job;
+use crate::model::{Model, evaluation};
+use crate::objective::{Data, Options, Setup};
+use crate::run::Run;
+use numpy::PyUntypedArray;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use thalweg_lab::measure::{SpectrumConfig, spectrum_with_vectors};
+use thalweg_methods::{UnitStore, common};
+use thalweg_record::{Eigenvalue, Quantity};
+
+/// What of the spectrum.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct Wanted {
+    top: usize,
+    bottom: usize,
+    tolerance: f64,
+    trace_probes: usize,
+    trace_tolerance: f64,
+    trace_exact: bool,
+    density_probes: usize,
+}
+
+/// Eigenvalues with vectors, trace and density of the Hessian.
+#[pyfunction]
+pub fn spectrum<'py>(
+    py: Python<'py>,
+    model: &Bound<'py, Model>,
+    x: Vec<Bound<'py, PyUntypedArray>>,
+    y: Bound<'py, PyUntypedArray>,
+    wanted: Wanted,
+    options: Options,
+    run: Option<Bound<'py, Run>>,
+    reporter: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let model = model.get();
+    let n = model.layout().len();
+    if wanted.top.saturating_add(wanted.bottom) > n {
+        let expected = format!("at most {n} eigenvalues, as the model has parameters");
+        let got = wanted.top.saturating_add(wanted.bottom);
+        return Err(Failure::config("top and bottom", &expected, got).into());
+    }
+    let setup = Setup::new(model, &options, Data::new(&x, &y)?)?;
+    let directory = run.map(|run| run.get().directory()).transpose()?;
+    let (record, pairs, at) = job::run(py, reporter.as_ref(), move |job| {
+        let units = directory.as_ref().map(|directory| directory.units());
+        let ctx = setup.context(job, units.as_ref().map(|units| units as &dyn UnitStore))?;
+        let objective = setup.objective(&ctx)?;
+        let weights = setup.weights();
+        let at = common::gradient(&ctx, &objective, &weights)?;
+        let config = SpectrumConfig {
+            top: wanted.top,
+            bottom: wanted.bottom,
+            tolerance: wanted.tolerance,
+            trace: wanted.trace_probes,
+            trace_tolerance: wanted.trace_tolerance,
+            exact: wanted.trace_exact,
+            density: wanted.density_probes,
+        };
+        let (record, pairs) = spectrum_with_vectors(&ctx, &objective, &weights, &config)?;
+        if let Some(directory) = &directory {
+            record.write_zarr(&directory.results())?;
+        }
+        let layout = setup.model().layout();
+        let outward = pairs.into_iter().flat_map(|pair| layout.outward(pair.vector));
+        Ok((record, outward.collect::<Vec<f64>>(), at))
+    })?;
+    let values = PyDict::new(py);
+    values.set_item("at", evaluation(py, &at.at)?)?;
+    values.set_item("gradient_norm", at.norm())?;
+    values.set_item("dimension", record.dimension)?;
+    let split = |pairs: &[Eigenvalue]| -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let of = |f: fn(&Eigenvalue) -> f64| {
+            to_numpy(py, pairs.iter().map(f).collect::<Vec<f64>>(), &[pairs.len()])
+        };
+        Ok((of(|p| p.value)?, of(|p| p.residual)?))
+    };
+    values.set_item("top", split(&record.top)?)?;
+    values.set_item("bottom", split(&record.bottom)?)?;
+    let found = record.top.len() + record.bottom.len();
+    values.set_item("vectors", to_numpy(py, pairs, &[found, n])?)?;
+    values.set_item("trace", record.trace.map(|q| quantity(&q)))?;
+    values.set_item("frobenius_squared", record.frobenius_squared.map(|q| quantity(&q)))?;
+    if let Some(density) = record.density {
+        let n = density.centres.len();
+        let of = |values: Vec<f64>| to_numpy(py, values, &[n]);
+        let density = (of(density.centres)?, of(density.values)?, of(density.standard_errors)?);
+        values.set_item("density", density)?;
+    }
+    let p = record.products;
+    values.set_item("products", (p.eigenvalues, p.trace, p.density))?;
+    Ok(values)
+}
+
+/// Value, standard error and samples; without the last two where it is exact.
+fn quantity(quantity: &Quantity) -> (f64, Option<f64>, Option<u64>) {
+    match quantity {
+        Quantity::Exact(value) => (*value, None, None),
+        Quantity::Estimate(e) => (e.value, Some(e.standard_error), Some(e.samples)),
+    }
+}
