@@ -4,7 +4,7 @@ use crate::arguments::{Arguments, Command};
 use crate::{figures, request};
 use clap::CommandFactory;
 use thalweg_lab::command::{self, Outcome};
-use thalweg_lab::{Result, list_data};
+use thalweg_lab::{Result, describe_data, list_data};
 use thalweg_record::reply::{Body, CompletionsBody, DataBody, MapBody};
 
 /// What there is to tell when a command is done, in words or as one JSON object.
@@ -39,7 +39,14 @@ pub fn run(arguments: &Arguments) -> Result<Done> {
             finish(command::spectrum(&request::session(everywhere)?, request)?)
         }
         Command::Inspect(own) => Ok(plain(command::inspect(&request::inspect(own))?)),
-        Command::Data => Ok(plain(Body::Data(DataBody { data: list_data() }))),
+        Command::Data(own) => {
+            let described = match own.data {
+                Some(_) => Some(describe_data(&request::described(own))?),
+                None => None,
+            };
+            let data = if described.is_some() { Vec::new() } else { list_data() };
+            Ok(plain(Body::Data(DataBody { data, described })))
+        }
         Command::Export(own) => {
             let format = request::export_format(own);
             Ok(plain(command::export(&own.run, format, everywhere.out.as_deref())?))

@@ -136,6 +136,12 @@ fn source(path: &Path) -> String {
     format!("read from {}", path.display())
 }
 
+/// The name of the data of a file: its own without the ending.
+fn stem_of(path: &Path) -> String {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    stem.unwrap_or_else(|| "data".into())
+}
+
 /// The name of the data of a path.
 fn name_of(path: &Path) -> String {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());

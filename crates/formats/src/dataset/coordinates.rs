@@ -1,7 +1,7 @@
 //! One picture as a function: from a place in it to the colour there.
 
 use super::config::DataConfig;
-use super::{Provenance, name_of, picture, read_file, source};
+use super::{Provenance, picture, read_file, source, stem_of};
 use crate::FormatError;
 use crate::error::at;
 use std::path::Path;
@@ -14,7 +14,7 @@ use thalweg_data::Dataset;
 /// As [`read_coordinates`], with the path.
 pub fn load_coordinates(path: &Path, config: &DataConfig) -> Result<Dataset, FormatError> {
     let provenance = Provenance { source: source(path), ..Provenance::default() };
-    read_coordinates(&name_of(path), &read_file(path)?, config, provenance).map_err(at(path))
+    read_coordinates(&stem_of(path), &read_file(path)?, config, provenance).map_err(at(path))
 }
 
 /// A data set with one example a pixel of a PNG or JPEG picture.

@@ -2,7 +2,7 @@
 
 use super::config::DataConfig;
 use super::table::{Column, Table, Values, find_targets, is_target_name, short, text_in_feature};
-use super::{Provenance, name_of, read_file};
+use super::{Provenance, read_file, stem_of};
 use crate::FormatError;
 use crate::error::at;
 use csv::{ByteRecord, Reader, ReaderBuilder};
@@ -25,7 +25,7 @@ fn refused(what: String) -> FormatError {
 /// As [`read_csv`], with the path.
 pub fn load_csv(path: &Path, config: &DataConfig) -> Result<Dataset, FormatError> {
     let provenance = Provenance { source: super::source(path), ..Provenance::default() };
-    read(&name_of(path), &read_file(path)?, config, provenance).map_err(at(path))
+    read(&stem_of(path), &read_file(path)?, config, provenance).map_err(at(path))
 }
 
 /// A data set from the bytes of a CSV file.

@@ -1,7 +1,7 @@
 //! Data sets of an `.npz` file.
 
 use super::config::DataConfig;
-use super::{Part, Role, join, read_file, source};
+use super::{Part, Role, join, read_file, source, stem_of};
 use crate::FormatError;
 use crate::error::at;
 use crate::npz::Npz;
@@ -17,10 +17,8 @@ const TARGETS: [&str; 5] = ["y", "labels", "label", "targets", "target"];
 /// # Errors
 /// As [`read_npz`], with the path.
 pub fn load_npz(path: &Path, config: &DataConfig) -> Result<Dataset, FormatError> {
-    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let provenance = Provenance { source: source(path), ..Provenance::default() };
-    read_npz(&name.unwrap_or_else(|| "data".into()), &read_file(path)?, config, provenance)
-        .map_err(at(path))
+    read_npz(&stem_of(path), &read_file(path)?, config, provenance).map_err(at(path))
 }
 
 /// A data set from the bytes of an `.npz` file.

@@ -1,7 +1,7 @@
 //! Texts, token by token.
 
 use super::config::DataConfig;
-use super::{CONTEXT, name_of, read_file, source, tokenizer};
+use super::{CONTEXT, read_file, source, stem_of, tokenizer};
 use crate::FormatError;
 use crate::error::at;
 use std::collections::BTreeSet;
@@ -31,8 +31,7 @@ pub fn load_text(path: &Path, config: &DataConfig) -> Result<Dataset, FormatErro
     let provenance = Provenance { source: source(path), ..Provenance::default() };
     let context = config.context.unwrap_or(CONTEXT);
     let bytes = read_file(path)?;
-    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let name = name.unwrap_or_else(|| name_of(path));
+    let name = stem_of(path);
     match config.tokens.as_deref() {
         None | Some("characters") => {
             read_text(&name, &bytes, Tokens::Characters, context, provenance).map_err(at(path))
