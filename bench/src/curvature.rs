@@ -44,7 +44,7 @@ fn model() -> Result<Model, Failure> {
 /// # Errors
 /// Fashion-MNIST is not installed.
 pub fn prepare(threads: usize) -> Result<Vec<(String, Array)>, Failure> {
-    let all = dataset::load("fashion-mnist", &[], 1)?;
+    let all = dataset::load("fashion-mnist", &[], &dataset::DataConfig::default())?;
     let split = Split::new(all, &SplitConfig::default())?;
     let train = split.train.subsample(IMAGES, &Stream::new(SEED, "images"))?;
     let normalization = Normalization::fit(&train)?;

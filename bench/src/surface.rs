@@ -49,7 +49,7 @@ impl SurfaceWork {
     }
 
     fn make(&self, ctx: &Context<'_>) -> Result<Made, Failure> {
-        let data = dataset::load("fashion-mnist", &[], 1)?;
+        let data = dataset::load("fashion-mnist", &[], &dataset::DataConfig::default())?;
         let train = Split::new(data, &SplitConfig::default())?.train;
         let normalization = Normalization::fit(&train)?;
         let text = format!("resnet depth=20 width={}", self.width);

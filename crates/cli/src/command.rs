@@ -5,7 +5,7 @@ use crate::request::Export;
 use crate::{figures, request};
 use clap::CommandFactory;
 use thalweg_lab::command::{self, Outcome};
-use thalweg_lab::{Result, list_data};
+use thalweg_lab::{Result, describe_data, list_data};
 use thalweg_record::reply::{Body, CompletionsBody, DataBody, MapBody};
 
 /// What there is to tell when a command is done, in words or as one JSON object.
@@ -40,7 +40,14 @@ pub fn run(arguments: &Arguments) -> Result<Done> {
             finish(command::spectrum(&request::session(everywhere)?, request)?)
         }
         Command::Inspect(own) => Ok(plain(command::inspect(&request::inspect(own))?)),
-        Command::Data => Ok(plain(Body::Data(DataBody { data: list_data() }))),
+        Command::Data(own) => {
+            let described = match own.data {
+                Some(_) => Some(describe_data(&request::described(own))?),
+                None => None,
+            };
+            let data = if described.is_some() { Vec::new() } else { list_data() };
+            Ok(plain(Body::Data(DataBody { data, described })))
+        }
         Command::Export(own) => {
             let body = match request::export(own, everywhere) {
                 Export::Tables(format) => {

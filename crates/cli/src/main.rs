@@ -2,6 +2,7 @@
 
 mod arguments;
 mod command;
+mod describe;
 mod figures;
 mod request;
 mod summary;

@@ -1,8 +1,9 @@
 //! From arguments to what the laboratory is asked.
 
 use crate::arguments::{
-    DataArguments, Everywhere, ExportArguments, InspectArguments, MapArguments, ObjectiveArguments,
-    SpectrumArguments, SurfaceArguments, Trace, TrainArguments, TrainingArguments,
+    DataArguments, DescribeArguments, Everywhere, ExportArguments, InspectArguments, MapArguments,
+    ObjectiveArguments, ReadingArguments, SpectrumArguments, SurfaceArguments, Trace,
+    TrainArguments, TrainingArguments,
 };
 use std::env;
 use thalweg_lab::command::{
@@ -10,8 +11,8 @@ use thalweg_lab::command::{
     ModelFormat, SpectrumRequest, SpectrumSettings, SurfaceRequest, TrainRequest,
 };
 use thalweg_lab::{
-    Budget, DataOptions, ObjectiveChoice, Output, Precision, Result, Session, TrainOptions,
-    Verbosity,
+    Budget, DataConfig, DataOptions, ObjectiveChoice, Output, Precision, Result, Session,
+    TrainOptions, Verbosity,
 };
 
 /// The session of a command.
@@ -51,8 +52,34 @@ fn data(arguments: &DataArguments) -> DataOptions {
         test_fraction: arguments.test_fraction,
         subsample: arguments.subsample,
         label_noise: arguments.label_noise,
-        context: arguments.context,
+        ..reading(&arguments.reading)
     }
+}
+
+/// How data are read, as far as it was given.
+fn reading(arguments: &ReadingArguments) -> DataOptions {
+    DataOptions {
+        context: arguments.context,
+        config: DataConfig {
+            task: arguments.task,
+            target: arguments.target.clone(),
+            leave_out: arguments.leave_out.clone(),
+            header: arguments.header,
+            delimiter: arguments.delimiter,
+            resize: arguments.resize,
+            channels: arguments.channels,
+            scale: arguments.scale.clone(),
+            tokens: arguments.tokens.clone(),
+            reading: arguments.reading,
+            ..DataConfig::default()
+        },
+        ..DataOptions::default()
+    }
+}
+
+/// Which data are to be described.
+pub fn described(arguments: &DescribeArguments) -> DataOptions {
+    DataOptions { name: arguments.data.clone(), ..reading(&arguments.reading) }
 }
 
 /// On what a loss is evaluated.

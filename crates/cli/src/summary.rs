@@ -1,5 +1,6 @@
 //! What a person reads on the terminal.
 
+use crate::describe;
 use thalweg_record::reply::{Body, MemberStatus, Reply};
 use thalweg_record::{Extent, InspectedArray, InspectedPort, Inspection, Quantity};
 
@@ -122,7 +123,7 @@ pub fn text(reply: &Reply) -> String {
         }
         Body::Inspect(body) => inspection(body),
         Body::Data(body) => {
-            let mut text = String::new();
+            let mut text = body.described.as_ref().map(describe::text).unwrap_or_default();
             for entry in &body.data {
                 text += &format!("{}\n  {}\n", entry.name, entry.summary);
                 text += &format!("  source    {}\n", entry.source);
@@ -193,12 +194,12 @@ fn inspection(found: &Inspection) -> String {
     text
 }
 
-fn pair(name: &str, value: String) -> Vec<String> {
+pub(crate) fn pair(name: &str, value: String) -> Vec<String> {
     vec![name.to_owned(), value]
 }
 
 /// Four significant digits.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() || value == 0.0 {
         return value.to_string();
     }
@@ -224,7 +225,7 @@ fn percent(share: f64) -> String {
 
 /// Columns as wide as they need, the first to the left and the others, being numbers, to the right;
 /// one column of values beside their names to the left.
-fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     aligned(heads, rows, heads.len() == 2)
 }
 

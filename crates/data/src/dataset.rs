@@ -74,6 +74,8 @@ pub struct Dataset {
     provenance: Provenance,
     fixed_validation: Vec<usize>,
     fixed_test: Vec<usize>,
+    class_names: Vec<String>,
+    notes: Vec<String>,
     fingerprint: OnceLock<String>,
 }
 
@@ -148,8 +150,35 @@ impl Dataset {
             provenance,
             fixed_validation: Vec::new(),
             fixed_test: Vec::new(),
+            class_names: Vec::new(),
+            notes: Vec::new(),
             fingerprint: OnceLock::new(),
         }
+    }
+
+    /// The same data with the names of the classes, in the order of the labels.
+    ///
+    /// # Errors
+    /// Names that are not one for each class.
+    pub fn with_class_names(mut self, names: Vec<String>) -> Result<Dataset, DataError> {
+        if self.n_classes() != Some(names.len()) {
+            return Err(DataError::Mismatch {
+                what: "the list of class names",
+                expected: match self.n_classes() {
+                    Some(n) => format!("one for each of {n} classes"),
+                    None => "none, since there are no classes".into(),
+                },
+                got: vec![names.len()],
+            });
+        }
+        self.class_names = names;
+        Ok(self)
+    }
+
+    /// The same data with a sentence about them that whoever uses them should know.
+    pub fn with_note(mut self, note: impl Into<String>) -> Dataset {
+        self.notes.push(note.into());
+        self
     }
 
     /// The same data with the rows of its own validation and test parts (either may be empty).
@@ -235,6 +264,16 @@ impl Dataset {
         &self.provenance
     }
 
+    /// The names of the classes, in the order of the labels; empty if they have none.
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    /// What was noticed when the data were read, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// Rows of the data set's own validation part.
     pub fn fixed_validation(&self) -> &[usize] {
         &self.fixed_validation
@@ -294,7 +333,9 @@ fn finite_f32(what: &'static str, array: &Array) -> Result<Array, DataError> {
             _ => f64::from(values[at]),
         };
         let (row, element) = (at / row_length, at % row_length);
-        return Err(DataError::NotFinite { what, row, element, value: original.to_string() });
+        let faulty = (at..values.len()).filter(|&at| !values[at].is_finite());
+        let (rows, value) = (faulty.map(|at| at / row_length).collect(), original.to_string());
+        return Err(DataError::NotFinite { what, row, rows, element, value });
     }
     Ok(converted)
 }
@@ -304,13 +345,18 @@ fn check_labels(labels: &[i64], n_classes: Option<usize>) -> Result<usize, DataE
     if let Some(n_classes) = n_classes {
         // Labels are stored as `i32`.
         let limit = n_classes.min(1 << 31) as u64;
-        return match labels.iter().position(|&l| l < 0 || l as u64 >= limit) {
-            Some(row) => Err(DataError::Label { row, label: labels[row], n_classes }),
+        let outside = |label: i64| label < 0 || label as u64 >= limit;
+        return match labels.iter().position(|&label| outside(label)) {
+            Some(row) => {
+                let rows = (row..labels.len()).filter(|&row| outside(labels[row])).collect();
+                Err(DataError::Label { row, rows, label: labels[row], n_classes })
+            }
             None => Ok(n_classes),
         };
     }
-    if let Some(row) = labels.iter().position(|&l| l < 0) {
-        return Err(DataError::NegativeLabel { row, label: labels[row] });
+    if let Some(row) = labels.iter().position(|&label| label < 0) {
+        let rows = (row..labels.len()).filter(|&row| labels[row] < 0).collect();
+        return Err(DataError::NegativeLabel { row, rows, label: labels[row] });
     }
     // Every class occurs, so there are at most as many classes as labels.
     let mut seen = vec![false; labels.len()];
@@ -346,6 +392,14 @@ mod tests {
         assert_eq!(
             message(&Array::vector(&[0i64, 12, 1]), Some(10)),
             "labels: row 1 is 12, expected a whole number from 0 to 9"
+        );
+        assert_eq!(
+            message(&Array::vector(&[10i64, 12, 1]), Some(10)),
+            "labels: row 0 is 10, expected a whole number from 0 to 9 (also row 1)"
+        );
+        assert_eq!(
+            message(&Array::vector(&[-3i32, 1, -1]), None),
+            "labels: row 0 is -3, expected whole numbers counted from 0 (also row 2)"
         );
         assert_eq!(
             message(&Array::vector(&[0i32, 1, -1]), None),
@@ -385,10 +439,30 @@ mod tests {
             make(&[0.0, 0.0, 1e300, 0.0, 0.0, 0.0]).unwrap_err().to_string(),
             format!("inputs: row 0 holds {} at element 2, expected finite numbers", 1e300)
         );
+        let bad = make(&[f64::NAN, 0.0, f64::NAN, f64::INFINITY, 0.0, 0.0]).unwrap_err();
+        assert_eq!(
+            bad.to_string(),
+            "inputs: row 0 holds NaN at element 0, expected finite numbers (also row 1)"
+        );
         let inputs = Array::zeros(DType::F32, &[2, 2]);
         let values = Array::vector(&[1f32, f32::INFINITY]);
         let bad = Dataset::regression("bad", &inputs, &values, Provenance::default());
         assert!(matches!(bad, Err(DataError::NotFinite { what: "targets", row: 1, .. })));
+    }
+
+    #[test]
+    fn classes_have_names_or_none() {
+        let data = tiny(&Array::vector(&[0i32, 1, 1]), None).unwrap();
+        assert!(data.class_names().is_empty());
+        let names = |n: usize| (0..n).map(|i| format!("class {i}")).collect::<Vec<_>>();
+        let named = data.clone().with_class_names(names(2)).unwrap();
+        assert_eq!(named.class_names(), names(2));
+        assert_eq!(named.fingerprint(), data.fingerprint());
+        assert!(data.with_class_names(names(3)).is_err());
+        let inputs = Array::zeros(DType::F32, &[2, 2]);
+        let values = Array::zeros(DType::F32, &[2]);
+        let values = Dataset::regression("r", &inputs, &values, Provenance::default()).unwrap();
+        assert!(values.with_class_names(names(2)).is_err());
     }
 
     #[test]

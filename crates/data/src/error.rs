@@ -1,5 +1,6 @@
 //! What can be wrong with data.
 
+use crate::Rows;
 use thalweg_array::{ArrayError, DType};
 
 /// What can be wrong with data or with a request about them.
@@ -36,32 +37,38 @@ pub enum DataError {
         shape: Vec<usize>,
     },
     /// A value is NaN or infinite.
-    #[error("{what}: row {row} holds {value} at element {element}, expected finite numbers")]
+    #[error("{what}: row {row} holds {value} at element {element}, expected finite numbers{}", .rows.also())]
     NotFinite {
         /// Which array.
         what: &'static str,
-        /// Row, counted from 0.
+        /// The first such row, counted from 0.
         row: usize,
+        /// All such rows.
+        rows: Rows,
         /// Element within the row, counted from 0.
         element: usize,
         /// The value as text.
         value: String,
     },
     /// A label is outside the classes.
-    #[error("labels: row {row} is {label}, expected a whole number from 0 to {}", .n_classes.saturating_sub(1))]
+    #[error("labels: row {row} is {label}, expected a whole number from 0 to {}{}", .n_classes.saturating_sub(1), .rows.also())]
     Label {
-        /// Row, counted from 0.
+        /// The first such row, counted from 0.
         row: usize,
+        /// All such rows.
+        rows: Rows,
         /// The label.
         label: i64,
         /// Number of classes.
         n_classes: usize,
     },
     /// A label is below zero and the number of classes is not known yet.
-    #[error("labels: row {row} is {label}, expected whole numbers counted from 0")]
+    #[error("labels: row {row} is {label}, expected whole numbers counted from 0{}", .rows.also())]
     NegativeLabel {
-        /// Row, counted from 0.
+        /// The first such row, counted from 0.
         row: usize,
+        /// All such rows.
+        rows: Rows,
         /// The label.
         label: i64,
     },

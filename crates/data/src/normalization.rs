@@ -34,12 +34,49 @@ impl Normalization {
         Normalization { mean: Vec::new(), divisor: Vec::new(), constant: Vec::new() }
     }
 
+    /// That by means and standard deviations that are given: one for each of the channels or
+    /// features, or one for all.
+    ///
+    /// # Errors
+    /// Another number of them, or a standard deviation that is not positive.
+    pub fn given(
+        mean: &[f64],
+        standard_deviation: &[f64],
+        channels: usize,
+    ) -> Result<Normalization, DataError> {
+        let n = mean.len();
+        if n != standard_deviation.len() || n == 0 || (n != 1 && n != channels) {
+            return Err(DataError::Mismatch {
+                what: "the list of given means and standard deviations",
+                expected: format!("one, or one for each of {channels} channels or features"),
+                got: vec![n, standard_deviation.len()],
+            });
+        }
+        let usable = |(m, s): (&f64, &f64)| m.is_finite() && s.is_finite() && *s > 0.0;
+        if !mean.iter().zip(standard_deviation).all(usable) {
+            return Err(DataError::Range {
+                what: "a given mean or standard deviation",
+                expected: "finite means and positive finite standard deviations".into(),
+                got: format!("{mean:?} and {standard_deviation:?}"),
+            });
+        }
+        let each = |values: &[f64]| (0..channels).map(|c| values[c % n]).collect();
+        Ok(Normalization { mean: each(mean), divisor: each(standard_deviation), constant: vec![] })
+    }
+
     /// The moments of a training part.
     ///
     /// # Errors
     /// An empty part.
     pub fn fit(train: &Train) -> Result<Normalization, DataError> {
-        let inputs = train.inputs()?;
+        Normalization::of(&train.inputs()?)
+    }
+
+    /// The moments of inputs, channels or features last.
+    ///
+    /// # Errors
+    /// No inputs.
+    pub fn of(inputs: &Array) -> Result<Normalization, DataError> {
         if inputs.is_empty() {
             let shape = inputs.shape().to_vec();
             return Err(DataError::Empty { what: "the training inputs", shape });
@@ -139,6 +176,19 @@ mod tests {
         let expected = ((8.0 - 3.5) / spread) as f32;
         assert_eq!(test.as_slice::<f32>().unwrap()[..3], [expected, expected, 0.0]);
         assert!(normalization.apply(&Array::zeros(DType::F32, &[2, 2])).is_err());
+    }
+
+    #[test]
+    fn given_moments_are_for_each_channel_or_for_all() {
+        let one = Normalization::given(&[0.5], &[2.0], 3).unwrap();
+        assert_eq!((one.mean, one.divisor), (vec![0.5; 3], vec![2.0; 3]));
+        let each = Normalization::given(&[1.0, 2.0], &[2.0, 4.0], 2).unwrap();
+        let inputs = Array::from_slice(&[1, 2], &[5f32, 6.0]).unwrap();
+        assert_eq!(each.apply(&inputs).unwrap().to_f64_vec(), [2.0, 1.0]);
+        let message = Normalization::given(&[1.0, 2.0], &[2.0, 4.0], 3).unwrap_err().to_string();
+        assert!(message.contains("[2, 2]") && message.contains("3 channels"), "{message}");
+        assert!(Normalization::given(&[1.0], &[0.0], 1).is_err());
+        assert!(Normalization::given(&[], &[], 0).is_err());
     }
 
     #[test]

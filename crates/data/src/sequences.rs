@@ -45,7 +45,9 @@ impl Dataset {
         let known = |token: i32| usize::try_from(token).is_ok_and(|token| token < n_tokens);
         if let Some(at) = tokens.iter().position(|&token| !known(token)) {
             let (row, label) = (at / length, i64::from(tokens[at]));
-            return Err(DataError::Label { row, label, n_classes: n_tokens });
+            let faulty = (at..tokens.len()).filter(|&at| !known(tokens[at]));
+            let rows = faulty.map(|at| at / length).collect();
+            return Err(DataError::Label { row, rows, label, n_classes: n_tokens });
         }
         let part = |skip: usize| -> Result<Array, DataError> {
             let rows = tokens.chunks_exact(length);

@@ -1,22 +1,79 @@
 //! Data sets from files: by name or by path.
 
+mod config;
+mod config_file;
+mod coordinates;
+mod csv_file;
 mod idx_files;
+mod image_folder;
 mod npz_file;
+mod picture;
+mod table;
+mod targets;
 mod text_file;
+mod tokenizer;
 
 use crate::error::at;
 use crate::{FormatError, RawArray};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use targets::Settled;
 use thalweg_array::{Array, DType};
 use thalweg_data::{Dataset, Provenance, catalogue, digits, find};
 
+pub use config::{
+    BadValue, DataConfig, DataKind, ImageSize, Reading, Scale, Task, channels, delimiter,
+};
+pub use config_file::{CONFIG_FILE, find_config, read_config};
+pub use coordinates::{load_coordinates, read_coordinates};
+pub use csv_file::{load_csv, read_csv};
 pub use idx_files::{load_folder, load_pair};
+pub use image_folder::load_images;
 pub use npz_file::{load_npz, read_npz};
-pub use text_file::{load_text, read_text};
+pub use text_file::{Tokens, load_text, read_text};
 
-/// Characters in the input of an example of a text, unless others are asked for.
+/// Tokens in the input of an example of a text, unless others are asked for.
 pub const CONTEXT: usize = 64;
+
+/// What a name or path holds, by its name and by what a folder contains.
+///
+/// # Errors
+/// Neither a known name nor a path that is there; a file of a kind that is not read.
+pub fn kind_of(name_or_path: &str, config: &DataConfig) -> Result<DataKind, FormatError> {
+    if find(name_or_path).is_some() {
+        return Ok(DataKind::Named);
+    }
+    let path = Path::new(name_or_path);
+    if path.is_dir() {
+        let idx = idx_files::is_folder(path);
+        return Ok(if idx { DataKind::Idx } else { DataKind::Images });
+    }
+    if !path.exists() {
+        return Err(FormatError::UnknownData {
+            name: name_or_path.to_string(),
+            known: catalogue().iter().map(|entry| entry.name.to_string()).collect(),
+        });
+    }
+    let ends_in = |name: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(name));
+    if ends_in("npz") {
+        return Ok(DataKind::Npz);
+    }
+    if ends_in("csv") || ends_in("tsv") {
+        return Ok(DataKind::Csv);
+    }
+    if ends_in("txt") {
+        return Ok(DataKind::Text);
+    }
+    if image_folder::is_picture(path) {
+        if config.reading == Some(Reading::Coordinates) {
+            return Ok(DataKind::Coordinates);
+        }
+        let what = "one picture is a data set only as a function of the place in it: say --as \
+                    coordinates, or name a folder of folders of images";
+        return Err(at(path)(FormatError::Unsupported { format: "image", what: what.into() }));
+    }
+    Ok(DataKind::Idx)
+}
 
 /// Loads a data set.
 ///
@@ -24,9 +81,14 @@ pub const CONTEXT: usize = 64;
 ///   (in `folder/name` or `folder` itself) or where a system package puts them; the SHA-256 of the
 ///   contents must be the known one.
 /// - The path of an `.npz` file, see [`read_npz`].
-/// - The path of a `.txt` file, read in examples of `context` characters, see [`read_text`].
+/// - The path of a `.csv` or `.tsv` file, see [`read_csv`].
+/// - The path of a `.txt` file, see [`read_text`].
+/// - The path of a PNG or JPEG picture to be read as coordinates, see [`read_coordinates`].
 /// - A folder with the four IDX files of MNIST's names, see [`load_folder`].
+/// - A folder with a folder of images for each class, see [`load_images`].
 /// - An IDX file of images whose labels lie beside it, see [`load_pair`].
+///
+/// A TOML file is not looked for here, see [`find_config`].
 ///
 /// # Errors
 /// Nothing found (the message says where it looked), files that cannot be read or are damaged,
@@ -34,7 +96,7 @@ pub const CONTEXT: usize = 64;
 pub fn load(
     name_or_path: &str,
     search: &[PathBuf],
-    context: usize,
+    config: &DataConfig,
 ) -> Result<Arc<Dataset>, FormatError> {
     if let Some(entry) = find(name_or_path) {
         if entry.is_embedded() {
@@ -55,23 +117,36 @@ pub fn load(
         });
     }
     let path = Path::new(name_or_path);
-    if path.is_dir() {
-        return load_folder(path).map(Arc::new);
-    }
-    if !path.exists() {
-        return Err(FormatError::UnknownData {
-            name: name_or_path.to_string(),
-            known: catalogue().iter().map(|entry| entry.name.to_string()).collect(),
-        });
-    }
-    let ends_in = |name: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(name));
-    if ends_in("npz") {
-        return load_npz(path).map(Arc::new);
-    }
-    if ends_in("txt") {
-        return load_text(path, context).map(Arc::new);
-    }
-    load_pair(path, &idx_files::labels_beside(path)?).map(Arc::new)
+    let data = match kind_of(name_or_path, config)? {
+        DataKind::Npz => load_npz(path, config),
+        DataKind::Csv | DataKind::Parquet => load_csv(path, config),
+        DataKind::Text => load_text(path, config),
+        DataKind::Coordinates => load_coordinates(path, config),
+        DataKind::Images => load_images(path, config),
+        DataKind::Idx if path.is_dir() => load_folder(path, config),
+        DataKind::Idx | DataKind::Named => {
+            load_pair(path, &idx_files::labels_beside(path)?, config)
+        }
+    };
+    data.map(Arc::new)
+}
+
+/// What a file is read from, as provenance says it.
+fn source(path: &Path) -> String {
+    format!("read from {}", path.display())
+}
+
+/// The name of the data of a file: its own without the ending.
+fn stem_of(path: &Path) -> String {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    stem.unwrap_or_else(|| "data".into())
+}
+
+/// The name of the data of a path.
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = name.unwrap_or_else(|| "data".into());
+    name.strip_suffix(".gz").unwrap_or(&name).to_string()
 }
 
 /// The bytes of a regular file.
@@ -104,7 +179,7 @@ enum Role {
 fn join(
     name: &str,
     parts: &[(Role, Part<'_>)],
-    n_classes: Option<usize>,
+    config: &DataConfig,
     mut provenance: Provenance,
 ) -> Result<Dataset, FormatError> {
     let mismatch = |what: String| FormatError::Unsupported { format: "data", what };
@@ -153,12 +228,31 @@ fn join(
         provenance.scale = format!("as in the file ({})", first.inputs.kind());
     }
     let targets = concatenate(parts)?;
-    let dataset = if targets.dtype().is_float() {
-        Dataset::regression(name, &inputs, &targets, provenance)?
-    } else {
-        Dataset::classification(name, &inputs, &targets, n_classes, provenance)?
+    let origin = targets::Origin { name: "labels", row: &|row| row, unnamed: false };
+    let dataset = match targets::settle(&targets, config, &origin)? {
+        Settled::Values(values) => Dataset::regression(name, &inputs, &values, provenance)?,
+        Settled::Classes { labels, n_classes, names } => {
+            classes(name, &inputs, &labels, n_classes, names, provenance)?
+        }
     };
     Ok(dataset.with_fixed_parts(validation, test)?)
+}
+
+/// A data set of classes with their names, if they have any, and a note on those without examples.
+fn classes(
+    name: &str,
+    inputs: &Array,
+    labels: &Array,
+    n_classes: usize,
+    names: Vec<String>,
+    provenance: Provenance,
+) -> Result<Dataset, FormatError> {
+    let mut data = Dataset::classification(name, inputs, labels, Some(n_classes), provenance)?;
+    if !names.is_empty() {
+        data = data.with_class_names(names)?;
+    }
+    let note = data.labels().and_then(|labels| targets::absent(labels, n_classes));
+    Ok(note.into_iter().fold(data, Dataset::with_note))
 }
 
 /// The targets of all parts: integers as `i64`, floats as `f64`.

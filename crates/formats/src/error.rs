@@ -32,7 +32,7 @@ pub enum FormatError {
         known: Vec<String>,
     },
     /// A data set was found neither by name nor as a file.
-    #[error("no data `{name}`: expected {}, or the path of an .npz file, an IDX file or a folder of IDX files", list(.known))]
+    #[error("no data `{name}`: expected {}, or the path of an .npz, CSV, Parquet, text or IDX file, a folder of images or IDX files, or a TOML file that names one", list(.known))]
     UnknownData {
         /// What was asked for.
         name: String,

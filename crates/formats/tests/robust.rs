@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use thalweg_array::{Array, DType};
 use thalweg_data::{Provenance, Stream};
+use thalweg_formats::dataset::{DataConfig, Tokens};
 use thalweg_formats::{dataset, idx, npz, safetensors, torch};
 
 /// Counts what each thread holds.
@@ -43,7 +44,7 @@ fn read_all(bytes: &[u8]) -> bool {
     any |= npz::read(bytes).is_ok();
     any |= torch::read(bytes).is_ok();
     any |= idx::read(bytes).and_then(|raw| raw.to_array()).is_ok();
-    any |= dataset::read_npz("data", bytes, Provenance::default()).is_ok();
+    any |= dataset::read_npz("data", bytes, &DataConfig::default(), Provenance::default()).is_ok();
     any
 }
 
@@ -298,7 +299,8 @@ fn texts() {
         let context = 1 + (round % 80) as usize;
         let before = HELD.get();
         PEAK.set(before);
-        let data = dataset::read_text("text", &bytes, context, Provenance::default());
+        let data =
+            dataset::read_text("text", &bytes, Tokens::Characters, context, Provenance::default());
         let most = PEAK.get() - before;
         assert!(most <= 64 * bytes.len() + (1 << 12), "{most} bytes for {}", bytes.len());
         match data {

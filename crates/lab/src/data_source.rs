@@ -2,14 +2,17 @@
 
 use crate::error::{LabError, Result};
 use crate::model_source::WeightsFile;
+use crate::session::Session;
 use serde::{Deserialize, Serialize};
 use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
 use thalweg_data::{
-    DataError, Dataset, Normalization, Split, SplitConfig, Stream, Subset, Targets, Test, Train,
+    DataError, Dataset, Normalization, Rows, Split, SplitConfig, Stream, Subset, Targets, Test,
+    Train,
 };
-use thalweg_formats::dataset;
+use thalweg_formats::dataset::{self, DataConfig, DataKind, Reading, Scale};
+use thalweg_methods::Progress;
 use thalweg_nn::{Architecture, Loss, Model, PortType};
 
 /// What is asked of the data. What is not asked for is as it was when the model was trained, or a
@@ -24,8 +27,10 @@ pub struct DataOptions {
     pub subsample: Option<usize>,
     /// Share of the training labels that get another class.
     pub label_noise: Option<f64>,
-    /// Characters in the input of an example of a text.
+    /// Tokens in the input of an example of a text.
     pub context: Option<usize>,
+    /// How the data are read. A caller that knows the number of classes says it here.
+    pub config: DataConfig,
 }
 
 impl DataOptions {
@@ -46,7 +51,7 @@ impl DataOptions {
                 fault("--subsample 0: expected at least 1 example".into())
             }
             DataOptions { context: Some(0), .. } => {
-                fault("--context 0: expected at least 1 character".into())
+                fault("--context 0: expected at least 1 token".into())
             }
             _ => Ok(()),
         }
@@ -68,9 +73,16 @@ pub struct DataChoice {
     pub subsample: usize,
     /// Share of the training labels that get another class.
     pub label_noise: f64,
-    /// Characters in the input of an example, of a text.
+    /// Tokens in the input of an example, of a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<usize>,
+    /// How the data are read.
+    #[serde(default, skip_serializing_if = "is_plain")]
+    pub reading: DataConfig,
+}
+
+fn is_plain(config: &DataConfig) -> bool {
+    *config == DataConfig::default()
 }
 
 impl DataChoice {
@@ -84,6 +96,7 @@ impl DataChoice {
             subsample: 0,
             label_noise: 0.0,
             context: None,
+            reading: DataConfig::default(),
         }
     }
 }
@@ -108,8 +121,22 @@ pub struct PreparedData {
     pub train: Train,
     /// For the final measurement.
     pub test: Test,
-    /// Mean and spread of the training part.
+    /// Mean and spread of the training part, or what else was said.
     pub normalization: Normalization,
+    /// Who said how inputs are scaled.
+    pub(crate) scale: ScaleSaid,
+}
+
+/// Who says how inputs are scaled: an option goes before what a model was trained with, and that
+/// before a file beside the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ScaleSaid {
+    /// Nobody.
+    Nowhere,
+    /// A file, or the record of a run.
+    Beside,
+    /// The command.
+    Asked,
 }
 
 /// Folders in which data sets are looked for before those of system packages: `$THALWEG_DATA`,
@@ -121,6 +148,101 @@ pub fn search_folders() -> Vec<PathBuf> {
     folders.push(PathBuf::from("data"));
     folders.extend(user.map(|folder| folder.join("thalweg")));
     folders
+}
+
+/// How inputs are scaled: by what was said; else by the moments of the examples that are trained
+/// on, and of them alone. Places in a picture are what they are.
+fn normalization(
+    train: &Train,
+    choice: &DataChoice,
+) -> std::result::Result<Normalization, DataError> {
+    match &choice.reading.scale {
+        Some(Scale::None) => Ok(Normalization::identity()),
+        Some(Scale::Given { mean, std }) => {
+            let channels = train.dataset().example_shape().last().copied().unwrap_or(1);
+            Normalization::given(mean, std, channels)
+        }
+        None if choice.reading.reading == Some(Reading::Coordinates) => {
+            Ok(Normalization::identity())
+        }
+        None | Some(Scale::Fitted) => Normalization::fit(train),
+    }
+}
+
+fn said(choice: &DataChoice) -> ScaleSaid {
+    match choice.reading.scale {
+        Some(_) => ScaleSaid::Beside,
+        None => ScaleSaid::Nowhere,
+    }
+}
+
+/// The number of classes that the models tell, as their architectures say.
+fn classes_of(models: &[WeightsFile]) -> Option<usize> {
+    let text = models.iter().find_map(|model| model.info.architecture.as_deref())?;
+    let outputs = text.parse::<Architecture>().ok()?.outputs;
+    (outputs > 0).then_some(outputs.max(2))
+}
+
+/// Data that are read, as they are.
+pub(crate) struct Read {
+    /// A built-in name, or the path that was named or that a TOML file names.
+    pub name: String,
+    pub kind: DataKind,
+    pub dataset: Arc<Dataset>,
+    /// How they were read: as the options say, else a TOML file beside the data, else the record
+    /// of the models.
+    pub config: DataConfig,
+}
+
+impl Read {
+    /// Reads the data that are asked for, or those of the models, or the digits.
+    pub fn new(options: &DataOptions, models: &[WeightsFile], search: &[PathBuf]) -> Result<Read> {
+        let first = models.iter().find_map(|model| model.info.data.as_ref());
+        let named = first.map(|data| data.name.clone());
+        let name = options.name.clone().or(named).unwrap_or_else(|| "digits".to_owned());
+        let (name, beside) = dataset::find_config(&name)?;
+        let trained = first.map(|data| data.reading.clone()).unwrap_or_default();
+        let said = options.config.clone().or(beside.clone());
+        let kind = dataset::kind_of(&name, &said.clone().or(trained.clone()))?;
+        check_place(&name, kind, options, &beside)?;
+        let mut config = said.or(trained.for_kind(kind));
+        config.n_classes = config.n_classes.or_else(|| classes_of(models));
+        let context = options.context.or(beside.context).or(first.and_then(|data| data.context));
+        let context = context.unwrap_or(dataset::CONTEXT);
+        config.context = (kind == DataKind::Text).then_some(context);
+        let dataset = dataset::load(&name, search, &config)?;
+        Ok(Read { name, kind, dataset, config })
+    }
+}
+
+/// Refuses what is said of the data and is nothing that data of this kind have.
+fn check_place(
+    name: &str,
+    kind: DataKind,
+    options: &DataOptions,
+    beside: &DataConfig,
+) -> Result<()> {
+    if let Some(context) = options.context
+        && kind != DataKind::Text
+    {
+        let text = format!("--context {context}: {name} is no text, which alone has windows");
+        return Err(LabError::Input(text));
+    }
+    let asked = options
+        .config
+        .misplaced(kind)
+        .map(|(key, kinds)| (format!("--{}", key.replace('_', "-")), kinds));
+    let said = || {
+        let found = beside.misplaced(kind);
+        found.map(|(key, kinds)| (format!("the key `{key}` of its TOML file"), kinds))
+    };
+    let Some((what, kinds)) = asked.or_else(said) else { return Ok(()) };
+    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.describe()).collect();
+    Err(LabError::Input(format!(
+        "{what}: {name} is {}, and it is for {}",
+        kind.describe(),
+        kinds.join(" or ")
+    )))
 }
 
 impl PreparedData {
@@ -138,17 +260,8 @@ impl PreparedData {
         models: &[WeightsFile],
         seed: u64,
     ) -> Result<(DataChoice, PreparedData)> {
+        let Read { name, dataset, config, .. } = Read::new(options, models, &search_folders())?;
         let mut of_models = models.iter().filter_map(|model| model.info.data.as_ref());
-        let first = of_models.clone().next();
-        let named = first.map(|data| data.name.clone());
-        let name = options.name.clone().or(named).unwrap_or_else(|| "digits".to_owned());
-        let context = options.context.or(first.and_then(|data| data.context));
-        let context = context.unwrap_or(dataset::CONTEXT);
-        let dataset = dataset::load(&name, &search_folders(), context)?;
-        if options.context.is_some() && !dataset.is_tokens() {
-            let text = format!("--context {context}: {name} is no text, which alone has windows");
-            return Err(LabError::Input(text));
-        }
         let fingerprint = dataset.fingerprint();
         let trained = of_models.find(|data| data.fingerprint == fingerprint).cloned();
         let known = trained.unwrap_or_else(|| DataChoice::new(name.clone(), seed));
@@ -165,14 +278,24 @@ impl PreparedData {
             subsample: options.subsample.unwrap_or(known.subsample),
             label_noise: options.label_noise.unwrap_or(known.label_noise),
             seed: known.seed,
-            context: dataset.is_tokens().then_some(context),
+            context: config.context,
+            // Other data for the model are to have its classes, also where some do not occur.
+            reading: DataConfig {
+                classes: dataset.class_names().to_vec(),
+                context: None,
+                n_classes: None,
+                ..config
+            },
         };
         let prepared = match whole {
-            true => PreparedData::whole(dataset),
+            true => PreparedData::whole(dataset, &choice),
             false => PreparedData::new(dataset, &choice),
         };
-        let prepared =
+        let mut prepared =
             prepared.map_err(|error| LabError::Input(format!("{}: {error}", choice.name)))?;
+        if options.config.scale.is_some() {
+            prepared.scale = ScaleSaid::Asked;
+        }
         Ok((choice, prepared))
     }
 
@@ -191,19 +314,53 @@ impl PreparedData {
         if choice.subsample > 0 {
             train = train.subsample(choice.subsample, &Stream::new(seed, "data/subsample"))?;
         }
-        // Of the examples that are trained on, and of them alone.
-        let normalization = Normalization::fit(&train)?;
+        let normalization = normalization(&train, choice)?;
         if choice.label_noise != 0.0 {
             let stream = Stream::new(seed, "data/label-noise");
             train = train.with_label_noise(choice.label_noise, &stream)?;
         }
-        Ok(PreparedData { dataset, train, test: split.test, normalization })
+        let scale = said(choice);
+        Ok(PreparedData { dataset, train, test: split.test, normalization, scale })
     }
 
     /// Takes the data as they are, every example in each part.
-    fn whole(dataset: Arc<Dataset>) -> std::result::Result<PreparedData, DataError> {
+    fn whole(
+        dataset: Arc<Dataset>,
+        choice: &DataChoice,
+    ) -> std::result::Result<PreparedData, DataError> {
         let Split { train, test, .. } = Split::whole(dataset.clone());
-        Ok(PreparedData { dataset, train, test, normalization: Normalization::identity() })
+        let normalization = match choice.reading.scale {
+            None => Normalization::identity(),
+            Some(_) => normalization(&train, choice)?,
+        };
+        Ok(PreparedData { dataset, train, test, normalization, scale: said(choice) })
+    }
+
+    /// Tells what was noticed when the data were read.
+    pub(crate) fn tell(&self, session: &Session) {
+        for note in self.dataset.notes() {
+            session.console.message(&format!("{}: {note}", self.dataset.name()));
+        }
+    }
+
+    /// Refuses labels that a model with so many outputs cannot tell.
+    ///
+    /// # Errors
+    /// `Input` with the rows.
+    pub(crate) fn check_labels(&self, outputs: usize) -> Result<()> {
+        // One output tells two classes apart.
+        let classes = outputs.max(2);
+        let beyond = |label: i32| usize::try_from(label).is_ok_and(|label| label >= classes);
+        let labels = self.dataset.labels().unwrap_or_default();
+        let Some(first) = labels.iter().position(|&label| beyond(label)) else { return Ok(()) };
+        let rows: Rows = (first..labels.len()).filter(|&row| beyond(labels[row])).collect();
+        Err(LabError::Input(format!(
+            "{}: labels: example {first} has {}, and the model tells {classes} classes, 0 to {}{}",
+            self.dataset.name(),
+            labels[first],
+            classes - 1,
+            rows.also()
+        )))
     }
 
     /// Whether no example is held out.

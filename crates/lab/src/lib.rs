@@ -10,6 +10,7 @@ mod catalogue;
 pub mod command;
 mod console;
 mod data_source;
+mod describe;
 mod directions;
 mod effort;
 mod error;
@@ -36,6 +37,7 @@ pub use budget::{Budget, Bytes};
 pub use catalogue::list_data;
 pub use console::{Console, Verbosity};
 pub use data_source::{DataChoice, DataOptions, InputKind, PreparedData, search_folders};
+pub use describe::describe_data;
 pub use effort::{EXACT_UP_TO, Effort, Taken, USUAL};
 pub use error::{LabError, Result};
 pub use files::{atomic_write, atomic_write_bytes};
@@ -48,6 +50,9 @@ pub use session::{Precision, Session, device};
 pub use store::DirectoryStore;
 pub use study::{BudgetSection, Common, TrainOptions, TrainSettings, default_loss};
 pub use subject::{ObjectiveChoice, Subject};
+pub use thalweg_formats::dataset::{
+    BadValue, DataConfig, ImageSize, Reading, Scale, Task, channels, delimiter,
+};
 pub use train::{Trained, TrainedMember, Training, train};
 pub use units::Units;
 

@@ -22,6 +22,7 @@ mod key {
     pub const SUBSAMPLE: &str = "data_subsample";
     pub const LABEL_NOISE: &str = "data_label_noise";
     pub const CONTEXT: &str = "data_context";
+    pub const READING: &str = "data_reading";
     pub const LOSS: &str = "loss";
     pub const MEAN: &str = "normalization_mean";
     pub const DIVISOR: &str = "normalization_divisor";
@@ -171,6 +172,9 @@ impl WeightsFile {
                 subsample: text(key::SUBSAMPLE).and_then(|n| n.parse().ok()).unwrap_or(0),
                 label_noise: number(key::LABEL_NOISE).unwrap_or(plain.label_noise),
                 context: text(key::CONTEXT).and_then(|n| n.parse().ok()),
+                reading: text(key::READING)
+                    .and_then(|text| toml::from_str(&text).ok())
+                    .unwrap_or_default(),
                 ..plain
             }
         });
@@ -287,6 +291,9 @@ pub fn weights_bytes(model: &Model, weights: &Weights, info: &WeightsInfo) -> Re
         metadata.extend(texts.map(|(name, value)| (name.to_owned(), value)));
         let context = data.context.map(|context| (key::CONTEXT.to_owned(), context.to_string()));
         metadata.extend(context);
+        if let Some(text) = toml::to_string(&data.reading).ok().filter(|text| !text.is_empty()) {
+            metadata.insert(key::READING.to_owned(), text);
+        }
     }
     // That of tokens changes nothing.
     if let Some(normalization) = info.normalization.as_ref().filter(|n| !n.mean.is_empty()) {
@@ -325,6 +332,7 @@ mod tests {
     use crate::data_source::DataOptions;
     use crate::files;
     use crate::scratch::Scratch;
+    use thalweg_formats::dataset::{DataConfig, Task};
 
     struct Zero;
 
@@ -356,6 +364,14 @@ mod tests {
                 subsample: 1000,
                 label_noise: 0.125,
                 context: Some(12),
+                reading: DataConfig {
+                    target: vec!["a, \"b\"".into(), "c".into()],
+                    classes: vec!["1".into(), "x\ny".into()],
+                    scale: Some("mean=0.1:std=0.3".parse().unwrap()),
+                    resize: Some("3x4".parse().unwrap()),
+                    task: Some(Task::Classification),
+                    ..DataConfig::default()
+                },
                 ..choice
             }),
             loss: Some("cross-entropy".into()),
@@ -372,7 +388,9 @@ mod tests {
         let models = std::slice::from_ref(&file);
         let again = |options| PreparedData::choose(&options, models, 7).unwrap().0;
         // The digits are no text, whatever the file says.
-        let known = DataChoice { context: None, ..info.data.clone().unwrap() };
+        let known = info.data.clone().unwrap();
+        let reading = DataConfig { scale: known.reading.scale.clone(), ..DataConfig::default() };
+        let known = DataChoice { context: None, reading, ..known };
         assert_eq!(again(DataOptions::default()), known);
         let all = DataOptions { subsample: Some(5), ..DataOptions::default() };
         assert_eq!((again(all.clone()).subsample, again(all).seed), (5, u64::MAX));

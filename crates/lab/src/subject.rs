@@ -1,6 +1,6 @@
 //! A model with its weights, and the loss around it.
 
-use crate::data_source::PreparedData;
+use crate::data_source::{PreparedData, ScaleSaid};
 use crate::error::{LabError, Result, usage};
 use crate::model_source::WeightsFile;
 use crate::session::Session;
@@ -93,9 +93,17 @@ impl Subject {
                 )));
             }
         }
-        // How inputs of a model from elsewhere were scaled is not known: they are taken as they are.
-        data.normalization =
-            file.info.normalization.clone().unwrap_or_else(Normalization::identity);
+        data.check_labels(
+            model.outputs().first().map_or(1, |port| port.shape.last().copied().unwrap_or(1)),
+        )?;
+        // How inputs of a model from elsewhere were scaled is not known: they are taken as they
+        // are, unless it is said.
+        let known = file.info.normalization.clone();
+        data.normalization = match (data.scale, known) {
+            (ScaleSaid::Asked, _) | (ScaleSaid::Beside, None) => data.normalization,
+            (_, Some(known)) => known,
+            (ScaleSaid::Nowhere, None) => Normalization::identity(),
+        };
         let fingerprint = data.dataset.fingerprint();
         if let Some(trained) = &file.info.data
             && trained.fingerprint != fingerprint

@@ -17,6 +17,7 @@
 
 mod adaptive;
 mod curve;
+mod data_description;
 mod estimate;
 mod inspection;
 pub mod number;
@@ -33,6 +34,7 @@ pub mod zarr;
 
 pub use adaptive::{AdaptiveErrors, AdaptiveSummary};
 pub use curve::{CurveColumn, Line, TrainingCurve};
+pub use data_description::{ClassCount, DataDescription, ValueRange};
 pub use estimate::{Estimate, Quantity};
 pub use inspection::{Extent, InspectedArray, InspectedOperation, InspectedPort, Inspection};
 pub use report::{Explanation, ModelReport, Provenance, Report};

@@ -5,7 +5,8 @@
 //! `"status": "not finite"`. [`Reply::to_json`] sets it; nobody else needs to.
 
 use crate::{
-    AdaptiveSummary, Density, Eigenvalue, GridPoint, Inspection, Products, Quantity, number,
+    AdaptiveSummary, DataDescription, Density, Eigenvalue, GridPoint, Inspection, Products,
+    Quantity, number,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -185,8 +186,11 @@ pub struct SpectrumBody {
 /// The keys of `data`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DataBody {
-    /// One entry a data set.
+    /// One entry a built-in data set; none if one was to be described.
     pub data: Vec<DataEntry>,
+    /// The data set that was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub described: Option<DataDescription>,
 }
 
 /// A data set in the reply of `data`.

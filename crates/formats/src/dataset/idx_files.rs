@@ -1,6 +1,7 @@
 //! Data sets of IDX files.
 
-use super::{Part, Role, join, read_file};
+use super::config::DataConfig;
+use super::{Part, Role, join, name_of, read_file, source};
 use crate::error::at;
 use crate::{FormatError, idx};
 use std::path::{Path, PathBuf};
@@ -14,13 +15,18 @@ pub(super) fn find_file(folder: &Path, name: &str) -> Option<PathBuf> {
     [folder.join(name), folder.join(format!("{name}.gz"))].into_iter().find(|p| p.is_file())
 }
 
+/// Whether a folder holds any of the files of [`load_folder`].
+pub(super) fn is_folder(folder: &Path) -> bool {
+    [TRAIN, TEST].concat().iter().any(|name| find_file(folder, name).is_some())
+}
+
 /// Loads a folder with the four files `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
 /// `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`, each plain or with `.gz`. The last two
 /// become the test part.
 ///
 /// # Errors
 /// A missing file, or as [`load_pair`].
-pub fn load_folder(folder: &Path) -> Result<Dataset, FormatError> {
+pub fn load_folder(folder: &Path, config: &DataConfig) -> Result<Dataset, FormatError> {
     let find = |name: &str| {
         find_file(folder, name).ok_or_else(|| FormatError::File {
             path: folder.to_path_buf(),
@@ -38,6 +44,7 @@ pub fn load_folder(folder: &Path) -> Result<Dataset, FormatError> {
     load_four(
         &name_of(folder),
         &files,
+        config,
         Provenance { source: source(folder), ..Provenance::default() },
     )
 }
@@ -53,13 +60,14 @@ pub(super) fn load_catalogued(
         let bytes = read_file(&path)?;
         files.push((path, bytes, Some(file.sha256)));
     }
-    load_four(entry.name, &files, entry.provenance())
+    load_four(entry.name, &files, &DataConfig::default(), entry.provenance())
 }
 
 /// Training images, training labels, test images, test labels, each with the SHA-256 expected.
 fn load_four(
     name: &str,
     files: &[(PathBuf, Vec<u8>, Option<&str>)],
+    config: &DataConfig,
     provenance: Provenance,
 ) -> Result<Dataset, FormatError> {
     let mut arrays = Vec::new();
@@ -79,7 +87,7 @@ fn load_four(
             parts.push((role, Part { inputs, targets: labels.to_array().map_err(at(path))? }));
         }
     }
-    join(name, &parts, None, provenance)
+    join(name, &parts, config, provenance)
 }
 
 fn check(bytes: &[u8], expected: &str) -> Result<(), FormatError> {
@@ -97,12 +105,16 @@ fn check(bytes: &[u8], expected: &str) -> Result<(), FormatError> {
 ///
 /// # Errors
 /// Files that cannot be read or are damaged, unequal counts, labels that skip a class.
-pub fn load_pair(images: &Path, labels: &Path) -> Result<Dataset, FormatError> {
+pub fn load_pair(
+    images: &Path,
+    labels: &Path,
+    config: &DataConfig,
+) -> Result<Dataset, FormatError> {
     let (image_bytes, label_bytes) = (read_file(images)?, read_file(labels)?);
     let inputs = idx::read(&image_bytes).map_err(at(images))?;
     let targets = idx::read(&label_bytes).and_then(|raw| raw.to_array()).map_err(at(labels))?;
     let provenance = Provenance { source: source(images), ..Provenance::default() };
-    join(&name_of(images), &[(Role::Train, Part { inputs, targets })], None, provenance)
+    join(&name_of(images), &[(Role::Train, Part { inputs, targets })], config, provenance)
         .map_err(at(images))
 }
 
@@ -114,21 +126,12 @@ pub(super) fn labels_beside(images: &Path) -> Result<PathBuf, FormatError> {
     let name = name.strip_suffix(".gz").unwrap_or(name);
     if !name.contains("images") {
         return Err(error(
-            "expected an .npz file, or an IDX file with `images` in its name and its labels beside"
+            "expected an .npz, .csv, .tsv, .parquet or .txt file, or an IDX file with `images` in its \
+             name and its labels beside"
                 .into(),
         ));
     }
     let wanted = name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1");
     find_file(images.parent().unwrap_or(Path::new("")), &wanted)
         .ok_or_else(|| error(format!("its labels {wanted} or {wanted}.gz are not beside it")))
-}
-
-fn source(path: &Path) -> String {
-    format!("read from {}", path.display())
-}
-
-fn name_of(path: &Path) -> String {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let name = name.unwrap_or_else(|| "data".into());
-    name.strip_suffix(".gz").unwrap_or(&name).to_string()
 }

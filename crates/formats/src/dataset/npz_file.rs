@@ -1,6 +1,7 @@
 //! Data sets of an `.npz` file.
 
-use super::{Part, Role, join, read_file};
+use super::config::DataConfig;
+use super::{Part, Role, join, read_file, source, stem_of};
 use crate::FormatError;
 use crate::error::at;
 use crate::npz::Npz;
@@ -15,12 +16,9 @@ const TARGETS: [&str; 5] = ["y", "labels", "label", "targets", "target"];
 ///
 /// # Errors
 /// As [`read_npz`], with the path.
-pub fn load_npz(path: &Path) -> Result<Dataset, FormatError> {
-    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let provenance =
-        Provenance { source: format!("read from {}", path.display()), ..Provenance::default() };
-    read_npz(&name.unwrap_or_else(|| "data".into()), &read_file(path)?, provenance)
-        .map_err(at(path))
+pub fn load_npz(path: &Path, config: &DataConfig) -> Result<Dataset, FormatError> {
+    let provenance = Provenance { source: source(path), ..Provenance::default() };
+    read_npz(&stem_of(path), &read_file(path)?, config, provenance).map_err(at(path))
 }
 
 /// A data set from the bytes of an `.npz` file.
@@ -31,12 +29,18 @@ pub fn load_npz(path: &Path) -> Result<Dataset, FormatError> {
 /// become the fixed parts. Other arrays are left aside.
 ///
 /// Inputs are `[n, d]`, `[n, height, width]` or `[n, height, width, channels]`. Targets of an
-/// integer type are class labels, `[n]` or `[n, 1]`, every class from 0 occurring; floats are real
-/// values, `[n]` or `[n, k]`, and refused under the names `labels` and `label`.
+/// integer type are class labels, `[n]` or `[n, 1]`, every class from 0 occurring unless the
+/// configuration knows their number; floats are real values, `[n]` or `[n, k]`, and refused under
+/// the names `labels` and `label`. The configuration's task overrules the type.
 ///
 /// # Errors
 /// No inputs or targets or several, arrays that cannot be read, contents that are no usable data.
-pub fn read_npz(name: &str, bytes: &[u8], provenance: Provenance) -> Result<Dataset, FormatError> {
+pub fn read_npz(
+    name: &str,
+    bytes: &[u8],
+    config: &DataConfig,
+    provenance: Provenance,
+) -> Result<Dataset, FormatError> {
     let mut npz = Npz::new(bytes)?;
     let names: Vec<String> = npz.names().map(String::from).collect();
     let found = |role, kinds: &[&str]| find(&names, role, kinds);
@@ -66,7 +70,7 @@ pub fn read_npz(name: &str, bytes: &[u8], provenance: Provenance) -> Result<Data
         let targets = read_targets(&mut npz, targets)?;
         parts.push((role.unwrap_or(Role::Train), Part { inputs, targets }));
     }
-    join(name, &parts, None, provenance)
+    join(name, &parts, config, provenance)
 }
 
 fn read_targets(npz: &mut Npz<'_>, name: &str) -> Result<Array, FormatError> {
@@ -128,7 +132,8 @@ mod tests {
     fn load(arrays: &[(&str, &Array)]) -> Result<Dataset, String> {
         let mut bytes = Vec::new();
         write(&mut bytes, arrays, Compression::Deflated).unwrap();
-        read_npz("data", &bytes, Provenance::default()).map_err(|error| error.to_string())
+        let config = DataConfig::default();
+        read_npz("data", &bytes, &config, Provenance::default()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -181,9 +186,10 @@ mod tests {
             load(&[("x", &x), ("y", &Array::vector(&[0i32, 1]))]).unwrap_err(),
             "4 inputs but 2 targets: expected one target for each input"
         );
-        assert_eq!(
-            load(&[("x", &x), ("y", &Array::vector(&[0i32, 1, 3, 1]))]).unwrap_err(),
-            "labels run to 3 but no example has label 2: expected every class from 0"
+        assert!(
+            load(&[("x", &x), ("y", &Array::vector(&[0i32, 1, 3, 1]))]).unwrap_err().starts_with(
+                "data: labels run to 3 but no example has label 2: expected every class from 0"
+            )
         );
         let nan = Array::from_slice(&[4, 1], &[0.0f32, 0.0, f32::NAN, 0.0]).unwrap();
         assert_eq!(

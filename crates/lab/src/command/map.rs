@@ -116,6 +116,7 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
         request.models.iter().map(|model| open_models(model)).collect::<Result<Vec<_>>>()?.concat();
     let settings = request.training.settings(session.seed)?;
     let (choice, data) = PreparedData::choose(&request.data, &files, session.seed)?;
+    data.tell(session);
     let networks = match files.is_empty() {
         true => networks::to_train(&request.architectures, &settings, &data)?,
         false => networks::read(session, &files, request.architectures.first(), &data)?,

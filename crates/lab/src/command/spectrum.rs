@@ -99,6 +99,7 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
     let file = open_model(&request.model)?;
     let models = std::slice::from_ref(&file);
     let (choice, data) = PreparedData::choose(&request.data, models, session.seed)?;
+    data.tell(session);
     let subject = Subject::new(session, &file, request.architecture.as_deref(), &data)?;
     let n = subject.model.parameter_count();
     if asked > n {

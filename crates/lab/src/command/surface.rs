@@ -174,6 +174,7 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
     let files: Vec<WeightsFile> =
         request.models.iter().map(|model| open_model(model)).collect::<Result<_>>()?;
     let (choice, data) = PreparedData::choose(&request.data, &files, session.seed)?;
+    data.tell(session);
     let architecture = request.architecture.as_deref();
     let subject = Subject::new(session, &files[0], architecture, &data)?;
     let objective_choice = subject.complete(request.objective);

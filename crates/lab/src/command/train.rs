@@ -62,6 +62,7 @@ pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
     let seen = file.as_slice().iter().filter(|file| !file.is_foreign()).cloned();
     let seen: Vec<WeightsFile> = seen.collect();
     let (choice, mut data) = PreparedData::choose(&request.data, &seen, session.seed)?;
+    data.tell(session);
     let mut start = None;
     if let Some(file) = &file {
         let architecture = request.options.architecture.as_deref();

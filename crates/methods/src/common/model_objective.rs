@@ -256,11 +256,13 @@ fn check_labels(model: &Model, labels: &Array) -> Result<(), MethodError> {
     };
     let length = (values.len() / labels.shape()[0].max(1)).max(1);
     let outside = |&label: &i32| usize::try_from(label).map_or(true, |label| label >= n_classes);
-    match values.iter().position(outside) {
+    let faults = || (0..values.len()).filter(|&at| outside(&values[at]));
+    match faults().next() {
         None => Ok(()),
         Some(at) => {
             let (row, label) = (at / length, i64::from(values[at]));
-            Err(DataError::Label { row, label, n_classes }.into())
+            let rows = faults().map(|at| at / length).collect();
+            Err(DataError::Label { row, rows, label, n_classes }.into())
         }
     }
 }
@@ -297,15 +299,20 @@ fn gather(array: &Array, rows: &[usize]) -> Result<Array, MethodError> {
 
 /// Refuses numbers that are not finite, by their row.
 fn finite(what: &'static str, array: &Array) -> Result<(), MethodError> {
+    fn faults<T: Copy>(values: &[T], finite: impl Fn(T) -> bool) -> Vec<usize> {
+        (0..values.len()).filter(|&at| !finite(values[at])).collect()
+    }
     let bad = match array.dtype() {
-        DType::F32 => array.as_slice::<f32>()?.iter().position(|value| !value.is_finite()),
-        DType::F64 => array.as_slice::<f64>()?.iter().position(|value| !value.is_finite()),
-        _ => None,
+        DType::F32 => faults(array.as_slice::<f32>()?, f32::is_finite),
+        DType::F64 => faults(array.as_slice::<f64>()?, f64::is_finite),
+        _ => Vec::new(),
     };
-    let Some(at) = bad else { return Ok(()) };
+    let Some(&at) = bad.first() else { return Ok(()) };
     let length = (array.len() / array.shape()[0].max(1)).max(1);
     let value = array.reshape(&[array.len()])?.row(at)?.item().unwrap_or(f64::NAN).to_string();
-    Err(DataError::NotFinite { what, row: at / length, element: at % length, value }.into())
+    let (row, element) = (at / length, at % length);
+    let rows = bad.iter().map(|at| at / length).collect();
+    Err(DataError::NotFinite { what, row, rows, element, value }.into())
 }
 
 /// Which positions of a sample are of which class, and the sizes of the classes.
