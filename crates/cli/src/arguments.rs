@@ -294,9 +294,15 @@ pub struct ObjectiveArguments {
     /// What batch normalisation does: frozen, batch or recalibrated.
     #[arg(long, value_name = "MODE", default_value = "frozen")]
     pub batch_norm: String,
-    /// The loss, in place of the one that the model was trained with.
+    /// The loss, in place of the one that the model was trained with: cross-entropy, nll, mse,
+    /// half-squared-error, bce, mae or huber, with options as "cross-entropy smoothing=0.1"
+    /// [default: cross-entropy for classes, mse for values].
     #[arg(long, value_name = "TEXT")]
     pub loss: Option<String>,
+    /// The output of an ONNX file, or of one of its nodes, that the loss is of [default: the first;
+    /// for cross-entropy what a last softmax takes].
+    #[arg(long, value_name = "NAME")]
+    pub loss_on: Option<String>,
 }
 
 /// How many examples; none: all.

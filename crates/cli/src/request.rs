@@ -90,6 +90,7 @@ fn objective(arguments: &ObjectiveArguments) -> ObjectiveChoice {
         batch: arguments.batch,
         batch_norm: arguments.batch_norm.clone(),
         loss: arguments.loss.clone().unwrap_or_default(),
+        output: arguments.loss_on.clone(),
     }
 }
 

@@ -178,9 +178,8 @@ fn said(choice: &DataChoice) -> ScaleSaid {
 
 /// The number of classes that the models tell, as their architectures say.
 fn classes_of(models: &[WeightsFile]) -> Option<usize> {
-    let text = models.iter().find_map(|model| model.info.architecture.as_deref())?;
-    let outputs = text.parse::<Architecture>().ok()?.outputs;
-    (outputs > 0).then_some(outputs.max(2))
+    let design = |model: &WeightsFile| model.design(None).ok()?.outputs();
+    models.iter().find_map(design).map(|outputs| outputs.max(2))
 }
 
 /// Data that are read, as they are.

@@ -11,6 +11,7 @@ pub mod command;
 mod console;
 mod data_source;
 mod describe;
+mod design;
 mod directions;
 mod effort;
 mod error;
@@ -38,6 +39,7 @@ pub use catalogue::list_data;
 pub use console::{Console, Verbosity};
 pub use data_source::{DataChoice, DataOptions, InputKind, PreparedData, search_folders};
 pub use describe::describe_data;
+pub use design::{Design, Imported};
 pub use effort::{EXACT_UP_TO, Effort, Taken, USUAL};
 pub use error::{LabError, Result};
 pub use files::{atomic_write, atomic_write_bytes};
@@ -49,7 +51,7 @@ pub use run_directory::{Output, RunDirectory, STUDY, read_study};
 pub use session::{Precision, Session, device};
 pub use store::DirectoryStore;
 pub use study::{BudgetSection, Common, TrainOptions, TrainSettings, default_loss};
-pub use subject::{ObjectiveChoice, Subject};
+pub use subject::{ObjectiveChoice, Subject, Wanted};
 pub use thalweg_formats::dataset::{
     BadValue, DataConfig, ImageSize, Reading, Scale, Task, channels, delimiter,
 };

@@ -1,6 +1,7 @@
-//! `MODEL`: a run directory, or a file of weights.
+//! `MODEL`: a run directory, an ONNX file, or a file of weights.
 
-use crate::data_source::{DataChoice, PreparedData};
+use crate::data_source::DataChoice;
+use crate::design::{Design, Imported, is_onnx};
 use crate::error::{LabError, Result};
 use crate::run_directory::{STUDY, read_study};
 use crate::weights_reader::{in_folder, read_weights, short_name};
@@ -50,23 +51,17 @@ pub struct WeightsFile {
     pub name: String,
     /// What it says of itself.
     pub info: WeightsInfo,
+    /// The graph that the file brings with its weights.
+    graph: Option<Imported>,
     tensors: Vec<(String, Array)>,
 }
 
 /// The weights files that a `MODEL` names: itself, or all of a run directory.
 ///
 /// # Errors
-/// `Usage` for an ONNX file, which is not read yet; `Input` for a path that is neither a file of
-/// weights nor a run directory; `File` and `Format` for what cannot be read.
+/// `Input` for a path that is neither a file of weights nor a run directory; `File` and `Format` for
+/// what cannot be read.
 pub fn open_models(model: &Path) -> Result<Vec<WeightsFile>> {
-    let extension = model.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
-    if extension.as_deref() == Some("onnx") {
-        return Err(LabError::Usage(format!(
-            "{}: ONNX files are not read yet; give a run directory, or a .safetensors file with \
-             --arch",
-            model.display()
-        )));
-    }
     if !model.is_dir() {
         return Ok(vec![WeightsFile::read(model)?]);
     }
@@ -136,7 +131,7 @@ pub fn open_model(model: &Path) -> Result<WeightsFile> {
 }
 
 impl WeightsFile {
-    /// Reads a file of weights: safetensors, also in shards by their index, what `torch.save`
+    /// Reads a file of weights: ONNX, safetensors, also in shards by their index, what `torch.save`
     /// writes, or `.npz`.
     ///
     /// # Errors
@@ -144,10 +139,19 @@ impl WeightsFile {
     pub fn read(path: &Path) -> Result<WeightsFile> {
         if path.symlink_metadata().is_err() {
             return Err(LabError::Input(format!(
-                "{}: there is no such file or directory: expected a run directory, or a \
-                 file of weights: .safetensors, .pt or .npz",
+                "{}: there is no such file or directory: expected a run directory, an .onnx file, \
+                 or a file of weights: .safetensors, .pt or .npz",
                 path.display()
             )));
+        }
+        if is_onnx(path) {
+            return Ok(WeightsFile {
+                path: path.to_path_buf(),
+                name: short_name(path),
+                info: WeightsInfo::default(),
+                graph: Some(Imported::read(path)?),
+                tensors: Vec::new(),
+            });
         }
         let read = read_weights(path)?;
         let text = |key: &str| read.metadata.get(key).cloned();
@@ -187,25 +191,32 @@ impl WeightsFile {
                 loss: text(key::LOSS),
                 normalization,
             },
+            graph: None,
             tensors: read.tensors.into_iter().collect(),
         })
     }
 
-    /// The model for data of a kind: of the architecture asked for, or of the one that the file
-    /// names.
+    /// What makes its model: the architecture asked for, or the one that the file names or brings.
     ///
     /// # Errors
-    /// `Input` if neither says an architecture; `Nn` if it cannot take the data.
-    pub fn model(&self, architecture: Option<&str>, data: &PreparedData) -> Result<Model> {
-        let text = architecture.or(self.info.architecture.as_deref()).ok_or_else(|| {
-            LabError::Input(format!(
-                "{} does not say its architecture: give --arch, one of {}",
+    /// `Input` if neither says an architecture, `Usage` if the file brings a graph and another one
+    /// is asked for.
+    pub fn design(&self, architecture: Option<&str>) -> Result<Design> {
+        match (architecture, &self.graph, &self.info.architecture) {
+            (Some(text), Some(_), _) => Err(LabError::Usage(format!(
+                "--arch {text}: {} brings its own graph",
+                self.path.display()
+            ))),
+            (Some(text), None, _) => Design::open(text, None),
+            (None, Some(graph), _) => Ok(Design::Imported(graph.clone())),
+            (None, None, Some(text)) => Design::open(text, Some(&self.path)),
+            (None, None, None) => Err(LabError::Input(format!(
+                "{} does not say its architecture: give --arch, one of {}, or the .onnx file of \
+                 its graph",
                 self.path.display(),
                 Architecture::names().join(", ")
-            ))
-        })?;
-        let architecture: Architecture = text.parse()?;
-        data.model(&architecture)
+            ))),
+        }
     }
 
     /// Whether it was not trained here: nothing says which data it saw, and how they were scaled.
@@ -218,6 +229,9 @@ impl WeightsFile {
     /// # Errors
     /// `Weights` with the path and every name that is missing, not expected, or of another shape.
     pub fn weights(&self, model: &Model, float: DType) -> Result<Weights> {
+        if let Some(graph) = &self.graph {
+            return graph.weights(model, float);
+        }
         from_torch(model, &self.tensors, float).map_err(|error| match error {
             NnError::Weights(faults) => {
                 let path = self.path.display();
@@ -231,11 +245,17 @@ impl WeightsFile {
     /// What [`WeightsFile::weights`] takes off every name, if a wrapper of the model left anything
     /// there.
     pub(crate) fn prefix(&self, model: &Model) -> Option<&str> {
+        if self.graph.is_some() {
+            return None;
+        }
         Some(wrapping_prefix(model, &self.tensors)).filter(|prefix| !prefix.is_empty())
     }
 
-    /// SHA-256 of names and tensors, in hexadecimal.
+    /// SHA-256 of names and tensors, or of an ONNX file, in hexadecimal.
     pub fn fingerprint(&self) -> String {
+        if let Some(graph) = &self.graph {
+            return graph.fingerprint().to_owned();
+        }
         let mut hash = Sha256::new();
         for (name, array) in &self.tensors {
             hash.update_sizes(&[name.len()]);
@@ -254,7 +274,12 @@ impl WeightsFile {
         }
     }
 
-    /// The tensors as they are in the file.
+    /// The graph that the file brings.
+    pub fn graph(&self) -> Option<&Imported> {
+        self.graph.as_ref()
+    }
+
+    /// The tensors as they are in a file of weights.
     pub fn tensors(&self) -> &[(String, Array)] {
         &self.tensors
     }

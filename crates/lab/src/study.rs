@@ -1,11 +1,12 @@
 //! What was asked, with every default filled in: the contents of `study.toml`.
 
 use crate::data_source::InputKind;
+use crate::design::Design;
 use crate::error::{LabError, Result, usage};
 use crate::session::Session;
 use serde::{Deserialize, Serialize};
 use thalweg_data::{Augmentation, LastBatch};
-use thalweg_nn::{Architecture, Loss, NnError};
+use thalweg_nn::{Loss, NnError};
 use thalweg_train::{Base, Length, Optimizer, Schedule, TrainConfig};
 
 /// What every study says of itself.
@@ -138,7 +139,7 @@ impl TrainOptions {
             None => Schedule::one_cycle(),
         };
         if let Some(text) = &self.architecture {
-            text.parse::<Architecture>().map_err(|e| usage("--arch")(&e))?;
+            Design::open(text, None)?;
         }
         if let Some(text) = &self.loss {
             text.parse::<Loss>().map_err(|e| usage("--loss")(&e))?;
@@ -182,32 +183,31 @@ impl TrainSettings {
         mut self,
         data: &crate::PreparedData,
         default: impl Fn(InputKind) -> &'static str,
-    ) -> Result<(TrainSettings, thalweg_nn::Model)> {
+    ) -> Result<(TrainSettings, Design, thalweg_nn::Model)> {
         if self.loss.is_empty() {
             self.loss = default_loss(data).to_string();
         }
         if self.architecture.is_empty() {
             self.architecture = default(data.kind()).to_owned();
         }
-        data.check_loss(&self.loss.parse()?)?;
+        let loss: Loss = self.loss.parse()?;
+        data.check_loss(&loss)?;
         if (self.shift > 0 || self.flip) && data.kind() != InputKind::Images {
             return Err(LabError::Input(format!(
                 "--shift and --flip change images, and {} holds none",
                 data.dataset.name()
             )));
         }
-        let architecture: Architecture = self.architecture.parse()?;
-        let model = data.model(&architecture).map_err(|error| match error {
+        let design = Design::open(&self.architecture, None)?;
+        let model = design.model(data, Some(loss)).map_err(|error| match error {
             // A value that no data would make right.
             LabError::Nn(error @ NnError::BadOption { .. }) => usage("--arch")(&error),
             other => other,
         })?;
-        if let Some(filled) = model.architecture() {
-            self.architecture = filled.to_string();
-        }
+        self.architecture = design.text(&model);
         // Batches larger than the data would never be full.
         self.batch = self.batch.min(data.train.len());
-        Ok((self, model))
+        Ok((self, design, model))
     }
 
     /// The configuration of the trainer.

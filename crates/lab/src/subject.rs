@@ -1,6 +1,7 @@
 //! A model with its weights, and the loss around it.
 
 use crate::data_source::{PreparedData, ScaleSaid};
+use crate::design::Design;
 use crate::error::{LabError, Result, usage};
 use crate::model_source::WeightsFile;
 use crate::session::Session;
@@ -24,6 +25,9 @@ pub struct ObjectiveChoice {
     pub batch_norm: String,
     /// The loss; empty until it is known which one the model was trained with.
     pub loss: String,
+    /// The output that the loss is of; none: the one that it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
 }
 
 impl ObjectiveChoice {
@@ -47,11 +51,35 @@ impl ObjectiveChoice {
     }
 }
 
+/// What is asked of a model beside its file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// Its architecture, or the ONNX file of its graph.
+    pub architecture: Option<&'a str>,
+    /// The output that the loss is of.
+    pub output: Option<&'a str>,
+    /// The loss.
+    pub loss: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    /// What a command's options ask for.
+    pub fn new(architecture: Option<&'a str>, objective: &'a ObjectiveChoice) -> Wanted<'a> {
+        Wanted {
+            architecture,
+            output: objective.output.as_deref(),
+            loss: Some(objective.loss.as_str()).filter(|text| !text.is_empty()),
+        }
+    }
+}
+
 /// A model at a point of weight space, with the data that it is measured on.
 #[derive(Debug, Clone)]
 pub struct Subject {
     /// A short name.
     pub name: String,
+    /// What makes the model.
+    pub design: Design,
     /// The model.
     pub model: Model,
     /// The point.
@@ -71,10 +99,22 @@ impl Subject {
     pub fn new(
         session: &Session,
         file: &WeightsFile,
-        architecture: Option<&str>,
+        wanted: &Wanted<'_>,
         data: &PreparedData,
     ) -> Result<Subject> {
-        let model = file.model(architecture, data)?;
+        let mut design = file.design(wanted.architecture)?;
+        let loss = match (wanted.loss, &file.info.loss) {
+            (Some(text), _) => text.parse().map_err(|e| usage("--loss")(&e))?,
+            (None, Some(text)) => text.parse()?,
+            (None, None) => default_loss(data),
+        };
+        if let Some(output) = wanted.output {
+            design = design.with_output(output)?;
+        }
+        if let Some(said) = design.said(loss) {
+            session.console.message(&format!("{}: {said}", file.path.display()));
+        }
+        let model = design.model(data, Some(loss))?;
         let weights = file.weights(&model, session.precision.dtype())?;
         if let Some(prefix) = file.prefix(&model) {
             session.console.message(&format!(
@@ -114,16 +154,17 @@ impl Subject {
                 file.name, trained.name, trained.fingerprint
             ));
         }
-        let loss = match &file.info.loss {
-            Some(text) => text.parse()?,
-            None => default_loss(&data),
-        };
-        Ok(Subject { name: file.name.clone(), model, weights, loss, data })
+        Ok(Subject { name: file.name.clone(), design, model, weights, loss, data })
     }
 
     /// The text of the architecture.
     pub fn architecture(&self) -> String {
-        self.model.architecture().map(ToString::to_string).unwrap_or_default()
+        self.design.text(&self.model)
+    }
+
+    /// The network in words.
+    pub(crate) fn words(&self) -> String {
+        self.design.words(&self.model)
     }
 
     /// The choice with what was left open: the part of the data that the model was trained on, or

@@ -8,6 +8,7 @@
 //! ```
 
 use crate::data_source::{DataChoice, PreparedData};
+use crate::design::{Design, GRAPH};
 use crate::error::{LabError, Result};
 use crate::files;
 use crate::measurements::{Measurements, epoch_curves};
@@ -44,6 +45,8 @@ pub struct Training<'a> {
     pub data: &'a PreparedData,
     /// Which data they are.
     pub choice: &'a DataChoice,
+    /// What makes the model.
+    pub design: &'a Design,
     /// The model.
     pub model: &'a Model,
     /// How.
@@ -137,7 +140,7 @@ pub fn train(session: &Session, run: &RunDirectory, training: &Training<'_>) -> 
     let members = Member::product(&settings.seeds, &settings.lr);
     let names: Vec<String> = members.iter().map(|m| member_name(training, m)).collect();
     let info = WeightsInfo {
-        architecture: model.architecture().map(ToString::to_string),
+        architecture: Some(training.design.text_in_run(model)),
         data: Some(training.choice.clone()),
         loss: Some(config.loss.to_string()),
         normalization: Some(data.normalization.clone()),
@@ -146,6 +149,13 @@ pub fn train(session: &Session, run: &RunDirectory, training: &Training<'_>) -> 
         "" => run.join("training"),
         name => run.join("training").join(name),
     };
+    if let Design::Imported(graph) = training.design {
+        let path = run.join(GRAPH);
+        // A file with another's weights in it says nothing of where it is used.
+        if !path.is_file() {
+            files::atomic_write_bytes(&path, &graph.bytes(model)?)?;
+        }
+    }
     let mut watcher = Watcher {
         session,
         run,

@@ -1,5 +1,6 @@
 //! What is in a file, before anything is traced.
 
+use super::ending::{self, Ending};
 use super::graph::{Declared, Source};
 use super::network::extent_text;
 use super::stored::type_name;
@@ -151,27 +152,20 @@ fn notes(source: &Source, plan: &roles::Plan) -> Vec<String> {
             ));
         }
     }
-    let writer = |name: &str| graph.nodes.iter().find(|n| n.outputs.iter().any(|o| o == name));
     for output in &graph.outputs {
-        let mut node = writer(output);
-        // Through what only names or reshapes.
-        while let Some(inner) =
-            node.filter(|n| matches!(n.op.as_str(), "Identity" | "Cast" | "Reshape" | "Squeeze"))
-        {
-            node = inner.inputs.first().and_then(|name| writer(name));
-        }
-        match node.map(|node| node.op.as_str()) {
-            Some("Softmax") => notes.push(format!(
-                "output `{output}` ends in a softmax: it gives probabilities, so `nll` of their \
-                 logarithm fits it, not `cross-entropy`, which takes scores"
+        match ending::of(graph, output) {
+            Some(Ending::Softmax { scores }) => notes.push(format!(
+                "output `{output}` ends in a softmax: it gives probabilities, and `cross-entropy` \
+                 takes the scores before it, `{scores}`"
             )),
-            Some("LogSoftmax") => notes.push(format!(
+            Some(Ending::LogSoftmax) => notes.push(format!(
                 "output `{output}` ends in a log-softmax: `nll` fits it, and `cross-entropy` as well"
             )),
-            Some("Sigmoid") => notes.push(format!(
-                "output `{output}` ends in a sigmoid: it gives probabilities, where `bce` takes scores"
+            Some(Ending::Sigmoid { scores }) => notes.push(format!(
+                "output `{output}` ends in a sigmoid: it gives probabilities, and `bce` takes the \
+                 scores before it, `{scores}`"
             )),
-            _ => {}
+            None => {}
         }
     }
     let has = |op: &str| graph.nodes.iter().any(|node| node.op == op);

@@ -13,6 +13,7 @@
 mod attribute;
 mod batch;
 mod call;
+mod ending;
 pub mod export;
 mod external;
 mod graph;
@@ -29,6 +30,7 @@ mod tracer;
 mod value;
 mod wire;
 
+pub use ending::Ending;
 pub use external::ExternalData;
 pub use inspect::{InspectedOp, InspectedParameter, InspectedPort, Inspection};
 
@@ -120,9 +122,14 @@ impl OnnxModel {
         inspect::inspect(&self.source)
     }
 
+    /// The activation that an output ends in.
+    pub fn ending(&self, output: &str) -> Option<Ending> {
+        ending::of(&self.source.graph, output)
+    }
+
     /// The model for examples of these shapes, one for each input and without the batch axis;
-    /// free extents of the file become those of the data. `outputs` names those wanted, the first
-    /// one being what a loss sees; none means all of the file's.
+    /// free extents of the file become those of the data. `outputs` names those wanted, outputs of
+    /// the file or of its nodes, the first one being what a loss sees; none means all of the file's.
     ///
     /// # Errors
     /// Shapes that are not the file's, an operation that is not supported, an output without a

@@ -182,7 +182,8 @@ pub(super) fn model(
         fixed = fixed.or(batch);
     }
     for name in wanted {
-        if !graph.outputs.contains(name) {
+        let inner = || graph.nodes.iter().any(|node| node.outputs.contains(name));
+        if !graph.outputs.contains(name) && !inner() {
             let known: Vec<String> = graph.outputs.iter().map(|o| format!("`{o}`")).collect();
             return Err(unsupported(format!(
                 "the model has no output `{name}`; it has {}",

@@ -1,5 +1,6 @@
 //! `thalweg export --onnx` and `--safetensors`: models for other tools.
 
+use crate::design::Design;
 use crate::error::{LabError, Result};
 use crate::files;
 use crate::model_source::{WeightsFile, open_models, weights_bytes};
@@ -109,11 +110,17 @@ fn written(
     source: &WeightsFile,
     place: &Path,
 ) -> Result<ExportedModel> {
-    let model = model(request, source)?;
+    let design = source.design(request.architecture.as_deref())?;
+    let model = match &design {
+        Design::Named(architecture) => model(architecture.clone(), source)?,
+        Design::Imported(graph) => graph.own_model()?,
+    };
     let weights = source.weights(&model, request.precision.dtype())?;
-    let bytes = match request.format {
-        ModelFormat::Safetensors => weights_bytes(&model, &weights, &source.info)?,
-        ModelFormat::Onnx { .. } => onnx(request, source, &model, &weights)?,
+    let bytes = match (request.format, &design) {
+        (ModelFormat::Safetensors, _) => weights_bytes(&model, &weights, &source.info)?,
+        // The graph stays as it is, and so does the scale of what it takes.
+        (ModelFormat::Onnx { .. }, Design::Imported(graph)) => graph.with_weights(&weights)?,
+        (ModelFormat::Onnx { .. }, Design::Named(_)) => onnx(request, source, &model, &weights)?,
     };
     files::atomic_write_bytes(place, &bytes)?;
     Ok(ExportedModel {
@@ -125,16 +132,8 @@ fn written(
 }
 
 /// The model that a file of weights is of.
-fn model(request: &ExportModelRequest, source: &WeightsFile) -> Result<Model> {
+fn model(mut architecture: Architecture, source: &WeightsFile) -> Result<Model> {
     let own = source.info.architecture.as_deref();
-    let text = request.architecture.as_deref().or(own).ok_or_else(|| {
-        LabError::Input(format!(
-            "{} does not say its architecture: give --arch with input and outputs, as \"mlp \
-             input=8x8x1 outputs=10 hidden=64\"",
-            source.path.display()
-        ))
-    })?;
-    let mut architecture: Architecture = text.parse()?;
     // What was asked for in place of the file's own is for the same examples.
     if let Some(known) = own.and_then(|text| text.parse::<Architecture>().ok()) {
         if architecture.input.is_empty() {

@@ -1,12 +1,14 @@
 //! `thalweg inspect`.
 
+use crate::design::{Design, Imported};
 use crate::error::{LabError, Result};
 use crate::model_source::{WeightsFile, open_model};
 use std::path::PathBuf;
 use thalweg_array::DType;
-use thalweg_nn::{Architecture, Axis, Model, ModelPort, PortType, Role, Statistic, flops};
+use thalweg_formats::onnx;
+use thalweg_nn::{Axis, Model, ModelPort, Parameter, PortType, Role, Statistic, flops};
 use thalweg_record::reply::Body;
-use thalweg_record::{Extent, InspectedArray, InspectedPort, Inspection};
+use thalweg_record::{Extent, InspectedArray, InspectedOperation, InspectedPort, Inspection};
 
 /// What `inspect` was asked.
 #[derive(Debug, Clone)]
@@ -23,9 +25,13 @@ pub struct InspectRequest {
 /// A file that cannot be read, or that does not hold the architecture's weights.
 pub fn inspect(request: &InspectRequest) -> Result<Body> {
     let file = open_model(&request.model)?;
-    let text = request.architecture.as_deref().or(file.info.architecture.as_deref());
-    let mut found = match text.map(str::parse::<Architecture>).transpose()? {
-        Some(architecture) => {
+    let known = request.architecture.is_some()
+        || file.info.architecture.is_some()
+        || file.graph().is_some();
+    let design = known.then(|| file.design(request.architecture.as_deref())).transpose()?;
+    let mut found = match design {
+        Some(Design::Imported(graph)) => of_graph(&graph),
+        Some(Design::Named(architecture)) => {
             let model = architecture.rebuild().map_err(|error| {
                 LabError::Input(format!(
                     "{}: {error}, as --arch \"mlp input=8x8x1 outputs=10\"",
@@ -70,31 +76,82 @@ fn of_arrays(file: &WeightsFile) -> Inspection {
     }
 }
 
-/// A model.
-pub(super) fn of_model(model: &Model) -> Result<Inspection> {
-    let graph = model.evaluation_graph(DType::F32, 1)?;
-    let parameters = model.parameters().iter().map(|parameter| InspectedArray {
+/// The graph of an ONNX file. What it takes and gives is as in the file, whatever can be traced.
+fn of_graph(graph: &Imported) -> Inspection {
+    let held = graph.inspection();
+    let ports = |ports: &[onnx::InspectedPort]| {
+        let extent = |text: &String| match text.parse() {
+            Ok(extent) => Extent::Fixed(extent),
+            Err(_) => Extent::Free(text.clone()),
+        };
+        let port = |port: &onnx::InspectedPort| InspectedPort {
+            name: port.name.clone(),
+            shape: port.shape.iter().flatten().map(extent).collect(),
+            element: port.ty.clone(),
+        };
+        ports.iter().map(port).collect()
+    };
+    let parameters = held.parameters.iter().map(|found| parameter(&found.parameter)).collect();
+    let buffer = |(name, shape, of): &(String, Vec<usize>, Statistic)| buffer(name, shape, *of);
+    let operations = held.ops.iter().map(|op| InspectedOperation {
+        name: if op.domain.is_empty() { op.op.clone() } else { format!("{}.{}", op.domain, op.op) },
+        count: op.count as u64,
+        supported: op.supported,
+    });
+    let mut notes = held.notes.clone();
+    let graph = graph.own_model().and_then(|model| Ok(model.evaluation_graph(DType::F32, 1)?));
+    let flops = graph.map(|graph| flops(&graph).total()).map_err(|error| {
+        notes.push(format!("the operations of an example are not counted: {}", error.sentence()));
+    });
+    Inspection {
+        producer: Some(held.producer.clone()).filter(|by| !by.is_empty()),
+        opset: Some(held.opset),
+        inputs: ports(&held.inputs),
+        outputs: ports(&held.outputs),
+        parameter_count: held.parameter_count() as u64,
+        flops: flops.ok(),
+        parameters,
+        buffers: held.buffers.iter().map(buffer).collect(),
+        operations: operations.collect(),
+        notes,
+        ..Inspection::default()
+    }
+}
+
+fn parameter(parameter: &Parameter) -> InspectedArray {
+    InspectedArray {
         name: parameter.name.clone(),
         shape: extents(&parameter.torch.shape),
         role: role(parameter.role).to_owned(),
         axes: parameter.torch_axes().into_iter().map(|of| axis(of).to_owned()).collect(),
-    });
-    let buffers = model.buffers().iter().map(|buffer| InspectedArray {
-        name: buffer.name.clone(),
-        shape: extents(&buffer.shape),
-        role: match buffer.statistic {
-            Statistic::Mean => "mean".to_owned(),
-            Statistic::Variance => "variance".to_owned(),
-        },
-        axes: vec!["other".to_owned(); buffer.shape.len()],
-    });
+    }
+}
+
+fn buffer(name: &str, shape: &[usize], of: Statistic) -> InspectedArray {
+    let role = match of {
+        Statistic::Mean => "mean",
+        Statistic::Variance => "variance",
+    };
+    InspectedArray {
+        name: name.to_owned(),
+        shape: extents(shape),
+        role: role.to_owned(),
+        axes: vec!["other".to_owned(); shape.len()],
+    }
+}
+
+/// A model.
+fn of_model(model: &Model) -> Result<Inspection> {
+    let graph = model.evaluation_graph(DType::F32, 1)?;
+    let buffers =
+        model.buffers().iter().map(|held| buffer(&held.name, &held.shape, held.statistic));
     Ok(Inspection {
         architecture: model.architecture().map(ToString::to_string),
         inputs: model.inputs().iter().map(port).collect(),
         outputs: model.outputs().iter().map(port).collect(),
         parameter_count: model.parameter_count() as u64,
         flops: Some(flops(&graph).total()),
-        parameters: parameters.collect(),
+        parameters: model.parameters().iter().map(parameter).collect(),
         buffers: buffers.collect(),
         ..Inspection::default()
     })

@@ -3,6 +3,7 @@
 use super::networks::{self, Origin, Prepared, slug};
 use super::{Outcome, direction_config, explain, loss_name, provenance, within};
 use crate::data_source::{DataChoice, DataOptions, PreparedData};
+use crate::design::Design;
 use crate::effort::{self, Effort};
 use crate::error::{LabError, Result};
 use crate::measure::{self, SpectrumConfig};
@@ -20,7 +21,6 @@ use thalweg_methods::curvature::{SharpnessConfig, sam_sharpness};
 use thalweg_methods::surface::{
     DirectionConfig, Normalize, Plane, RoughnessConfig, random_planes, roughness_index,
 };
-use thalweg_nn::Architecture;
 use thalweg_record::reply::{Body, MapBody, MapModel};
 use thalweg_record::zarr::Group;
 use thalweg_record::{Column, Explanation, ModelReport, Quantity, Report, Surface, Table};
@@ -119,7 +119,10 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
     data.tell(session);
     let networks = match files.is_empty() {
         true => networks::to_train(&request.architectures, &settings, &data)?,
-        false => networks::read(session, &files, request.architectures.first(), &data)?,
+        false => {
+            let loss = request.training.loss.as_deref();
+            networks::read(session, &files, request.architectures.first(), loss, &data)?
+        }
     };
     let trains = files.is_empty();
     let loss = match &request.training.loss {
@@ -145,6 +148,7 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
             batch: BATCH,
             batch_norm: "frozen".into(),
             loss: loss.to_string(),
+            output: None,
         },
         map: MapSection {
             grid: map.grid.to_string(),
@@ -217,7 +221,7 @@ fn check(request: &MapRequest) -> Result<()> {
         return fault(format!("--rho {}: expected a positive number", settings.rho));
     }
     for text in &request.architectures {
-        text.parse::<Architecture>().map_err(|e| crate::error::usage("--arch")(&e))?;
+        Design::open(text, None)?;
     }
     if request.models.is_empty() {
         return Ok(());
@@ -313,7 +317,7 @@ fn measure_one(
     };
     let report = ModelReport {
         name: name.to_owned(),
-        description: subject.model.architecture().map(words::architecture).unwrap_or_default(),
+        description: subject.words(),
         parameters,
         test_accuracy,
         loss: Some(measure::loss(&found.centre)),

@@ -1,12 +1,13 @@
 //! The networks that `map` is about: trained here, or read.
 
 use crate::data_source::{DataChoice, InputKind, PreparedData};
+use crate::design::Design;
 use crate::error::Result;
 use crate::model_source::WeightsFile;
 use crate::run_directory::RunDirectory;
 use crate::session::Session;
 use crate::study::TrainSettings;
-use crate::subject::Subject;
+use crate::subject::{Subject, Wanted};
 use crate::train::Training;
 use thalweg_nn::{Loss, Model};
 use thalweg_record::{Table, TrainingCurve};
@@ -21,7 +22,7 @@ const TOKENS: [(&str, &str); 1] = [("transformer", "gpt")];
 
 /// A network that is mapped: trained here, or read.
 pub(super) enum Origin {
-    Train { model: Model, settings: Box<TrainSettings> },
+    Train { design: Design, model: Model, settings: Box<TrainSettings> },
     File(Box<Subject>),
 }
 
@@ -45,9 +46,9 @@ pub(super) fn to_train(
     let mut networks: Vec<(String, Origin)> = Vec::new();
     for (name, architecture) in wanted {
         let settings = TrainSettings { architecture, ..settings.clone() };
-        let (settings, model) = settings.for_data(data, |_| "")?;
+        let (settings, design, model) = settings.for_data(data, |_| "")?;
         let name = unique(name, &networks);
-        networks.push((name, Origin::Train { model, settings: Box::new(settings) }));
+        networks.push((name, Origin::Train { design, model, settings: Box::new(settings) }));
     }
     Ok(networks)
 }
@@ -57,11 +58,14 @@ pub(super) fn read(
     session: &Session,
     files: &[WeightsFile],
     architecture: Option<&String>,
+    loss: Option<&str>,
     data: &PreparedData,
 ) -> Result<Vec<(String, Origin)>> {
     let mut networks = Vec::new();
     for file in files {
-        let subject = Subject::new(session, file, architecture.map(String::as_str), data)?;
+        let architecture = architecture.map(String::as_str);
+        let wanted = Wanted { architecture, loss, output: None };
+        let subject = Subject::new(session, file, &wanted, data)?;
         // Members of several runs are told apart by their runs.
         let twice = files.iter().filter(|other| other.name == file.name).count() > 1;
         let name = if twice { file.long_name() } else { file.name.clone() };
@@ -95,11 +99,10 @@ pub(super) fn slug(name: &str) -> String {
 
 impl Origin {
     pub(super) fn architecture(&self) -> String {
-        let model = match self {
-            Origin::Train { model, .. } => model,
-            Origin::File(subject) => &subject.model,
-        };
-        model.architecture().map(ToString::to_string).unwrap_or_default()
+        match self {
+            Origin::Train { design, model, .. } => design.text(model),
+            Origin::File(subject) => subject.architecture(),
+        }
     }
 
     pub(super) fn loss(&self) -> Result<Loss> {
@@ -118,18 +121,19 @@ impl Origin {
         choice: &DataChoice,
         data: &PreparedData,
     ) -> Result<Prepared> {
-        let (model, settings) = match self {
+        let (design, model, settings) = match self {
             Origin::File(subject) => {
                 let subject = Subject { name: name.to_owned(), ..(**subject).clone() };
                 return Ok(Prepared { subject, curves: Vec::new(), metrics: None });
             }
-            Origin::Train { model, settings } => (model, settings),
+            Origin::Train { design, model, settings } => (design, model, settings),
         };
         let slug = slug(name);
-        let training = Training { name: &slug, data, choice, model, settings, start: None };
+        let training = Training { name: &slug, data, choice, design, model, settings, start: None };
         let mut trained = crate::train::train(session, run, &training)?;
         let subject = Subject {
             name: name.to_owned(),
+            design: design.clone(),
             model: model.clone(),
             weights: trained.members.remove(0).weights,
             loss: settings.loss.parse()?,

@@ -8,9 +8,8 @@ use crate::model_source::open_model;
 use crate::run_directory::{Output, RunDirectory, UNITS};
 use crate::session::Session;
 use crate::study::{BudgetSection, Common};
-use crate::subject::{ObjectiveChoice, Subject};
+use crate::subject::{ObjectiveChoice, Subject, Wanted};
 use crate::units::Units;
-use crate::words;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use thalweg_methods::common::gradient;
@@ -100,7 +99,8 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
     let models = std::slice::from_ref(&file);
     let (choice, data) = PreparedData::choose(&request.data, models, session.seed)?;
     data.tell(session);
-    let subject = Subject::new(session, &file, request.architecture.as_deref(), &data)?;
+    let wanted = Wanted::new(request.architecture.as_deref(), &request.objective);
+    let subject = Subject::new(session, &file, &wanted, &data)?;
     let n = subject.model.parameter_count();
     if asked > n {
         return Err(LabError::Input(format!(
@@ -156,12 +156,12 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
         loss_name(&objective_choice.loss),
         provenance(session, &choice),
     );
-    let network = subject.model.architecture().map(words::architecture);
-    report.summary = network.clone().map(|n| format!("Around a {n}.")).unwrap_or_default();
+    let network = subject.words();
+    report.summary = format!("Around a {network}.");
     report.explanations = explanations(settings, objective_choice, samples);
     report.models = vec![ModelReport {
         name: subject.name.clone(),
-        description: network.unwrap_or_default(),
+        description: network,
         parameters: subject.model.parameter_count() as u64,
         test_accuracy,
         loss: Some(measure::loss(&at.at)),

@@ -11,9 +11,8 @@ use crate::range::{Axis, MOST_POINTS};
 use crate::run_directory::{Output, RunDirectory, UNITS};
 use crate::session::Session;
 use crate::study::{BudgetSection, Common};
-use crate::subject::{ObjectiveChoice, Subject};
+use crate::subject::{ObjectiveChoice, Subject, Wanted};
 use crate::units::Units;
-use crate::words;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use thalweg_methods::surface::{DirectionConfig, Ignore, Normalize};
@@ -175,8 +174,8 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
         request.models.iter().map(|model| open_model(model)).collect::<Result<_>>()?;
     let (choice, data) = PreparedData::choose(&request.data, &files, session.seed)?;
     data.tell(session);
-    let architecture = request.architecture.as_deref();
-    let subject = Subject::new(session, &files[0], architecture, &data)?;
+    let wanted = Wanted::new(request.architecture.as_deref(), &request.objective);
+    let subject = Subject::new(session, &files[0], &wanted, &data)?;
     let objective_choice = subject.complete(request.objective);
     let study = SurfaceStudy {
         common: Common::new("surface", session),
@@ -231,14 +230,14 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
         loss_name(&objective_choice.loss),
         provenance(session, &choice),
     );
-    let network = subject.model.architecture().map(words::architecture);
-    report.summary = network.clone().map(|n| format!("Around a {n}.")).unwrap_or_default();
+    let network = subject.words();
+    report.summary = format!("Around a {network}.");
     report.explanations = explanations(&plan, objective_choice, samples);
     let points = record.points() as u64;
     report.explanations.extend(adaptive.map(|summary| effort::explanation(&summary, points)));
     report.models = vec![ModelReport {
         name: subject.name.clone(),
-        description: network.unwrap_or_default(),
+        description: network,
         parameters: subject.model.parameter_count() as u64,
         test_accuracy,
         loss: Some(measure::loss(&found.centre)),

@@ -7,7 +7,7 @@ use crate::model_source::{WeightsFile, open_model};
 use crate::run_directory::{Output, RunDirectory};
 use crate::session::Session;
 use crate::study::{BudgetSection, Common, TrainOptions, TrainSettings};
-use crate::subject::Subject;
+use crate::subject::{Subject, Wanted};
 use crate::train::{Trained, Training};
 use crate::words;
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,9 @@ pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
     let mut start = None;
     if let Some(file) = &file {
         let architecture = request.options.architecture.as_deref();
-        let subject = Subject::new(session, file, architecture, &data)?;
+        let loss = request.options.loss.as_deref();
+        let wanted = Wanted { architecture, loss, output: None };
+        let subject = Subject::new(session, file, &wanted, &data)?;
         settings.architecture = subject.architecture();
         if settings.loss.is_empty() {
             settings.loss = subject.loss.to_string();
@@ -74,7 +76,7 @@ pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
         data = subject.data;
         start = Some(subject.weights);
     }
-    let (settings, model) = settings.for_data(&data, default_architecture)?;
+    let (settings, design, model) = settings.for_data(&data, default_architecture)?;
     let study = TrainStudy {
         common: Common::new("train", session),
         weights_fingerprint: file.as_ref().map(WeightsFile::fingerprint),
@@ -85,14 +87,14 @@ pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
     let settings = &study.train;
     let run = RunDirectory::open("train", &request.output, &study)?;
     let (run, trained) = within(run, |run| {
-        let (choice, model, start) = (&choice, &model, start.as_ref());
-        let training = Training { name: "", data: &data, choice, model, settings, start };
+        let (choice, design, model, start) = (&choice, &design, &model, start.as_ref());
+        let training = Training { name: "", data: &data, choice, design, model, settings, start };
         crate::train::train(session, run, &training)
     })?;
     session.console.finish();
     let mut report =
         Report::new("Training", loss_name(&settings.loss), provenance(session, &choice));
-    let network = model.architecture().map(words::architecture).unwrap_or_default();
+    let network = design.words(&model);
     let (seeds, rates) = (settings.seeds.len(), settings.lr.len());
     let from = file.map(|file| format!(" from the weights of {}", file.path.display()));
     let from = from.unwrap_or_default();
