@@ -156,6 +156,14 @@ impl Dataset {
         }
     }
 
+    /// The same data with other inputs, one for each example.
+    pub(crate) fn with_inputs(mut self, inputs: Array) -> Dataset {
+        debug_assert_eq!(inputs.shape().first(), self.inputs.shape().first());
+        self.inputs = inputs;
+        self.fingerprint = OnceLock::new();
+        self
+    }
+
     /// The same data with the names of the classes, in the order of the labels.
     ///
     /// # Errors

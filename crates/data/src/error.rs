@@ -72,6 +72,16 @@ pub enum DataError {
         /// The label.
         label: i64,
     },
+    /// An input that should be a token is none.
+    #[error(
+        "inputs: row {row} holds {value}, expected whole numbers from 0 on, for the model looks tokens up"
+    )]
+    Token {
+        /// The first such row, counted from 0.
+        row: usize,
+        /// The value as text.
+        value: String,
+    },
     /// Labels are not whole numbers.
     #[error("labels are {got}, expected an integer type")]
     LabelType {

@@ -58,6 +58,26 @@ impl Dataset {
         Ok(Dataset::unchecked(name, part(0)?, targets, provenance))
     }
 
+    /// The same data with inputs that are tokens, for a model that looks them up.
+    ///
+    /// # Errors
+    /// An input that is no whole number from 0 on.
+    pub fn with_token_inputs(self) -> Result<Dataset, DataError> {
+        if self.is_tokens() {
+            return Ok(self);
+        }
+        let values = self.inputs().to_f64_vec();
+        let length = (values.len() / self.len().max(1)).max(1);
+        let whole =
+            |value: f64| (0.0..=f64::from(i32::MAX)).contains(&value) && value.fract() == 0.0;
+        if let Some(at) = values.iter().position(|&value| !whole(value)) {
+            return Err(DataError::Token { row: at / length, value: values[at].to_string() });
+        }
+        let tokens: Vec<i32> = values.iter().map(|&value| value as i32).collect();
+        let inputs = Array::from_slice(self.inputs().shape(), &tokens)?;
+        Ok(self.with_inputs(inputs))
+    }
+
     /// Whether inputs are tokens and not numbers.
     pub fn is_tokens(&self) -> bool {
         self.inputs().dtype() == DType::I32

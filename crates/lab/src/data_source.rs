@@ -209,7 +209,14 @@ impl Read {
         let context = options.context.or(beside.context).or(first.and_then(|data| data.context));
         let context = context.unwrap_or(dataset::CONTEXT);
         config.context = (kind == DataKind::Text).then_some(context);
-        let dataset = dataset::load(&name, search, &config)?;
+        let mut dataset = dataset::load(&name, search, &config)?;
+        let takes_tokens =
+            |model: &WeightsFile| model.design(None).is_ok_and(|design| design.takes_tokens());
+        if models.iter().any(takes_tokens) && !dataset.is_tokens() {
+            let whole = Arc::unwrap_or_clone(dataset).with_token_inputs();
+            let told = |error| LabError::Input(format!("{name}: {error}"));
+            dataset = Arc::new(whole.map_err(told)?);
+        }
         Ok(Read { name, kind, dataset, config })
     }
 }

@@ -110,6 +110,20 @@ impl Design {
         }
     }
 
+    /// Whether it takes tokens, which are looked up, and not numbers.
+    pub fn takes_tokens(&self) -> bool {
+        match self {
+            // Data for it are a text, or they are told to be none.
+            Design::Named(_) => false,
+            Design::Imported(graph) => {
+                let first = graph.inspection.inputs.first();
+                first.is_some_and(|input| {
+                    input.ty.starts_with("int") || input.ty.starts_with("uint")
+                })
+            }
+        }
+    }
+
     /// In words.
     pub(crate) fn words(&self, model: &Model) -> String {
         match self {
