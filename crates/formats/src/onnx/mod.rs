@@ -34,8 +34,8 @@ pub use ending::Ending;
 pub use external::ExternalData;
 pub use inspect::{InspectedOp, InspectedParameter, InspectedPort, Inspection};
 
-use crate::FormatError;
 use crate::error::at;
+use crate::{ElementKind, FormatError};
 use graph::Source;
 use prost::Message;
 use prost::bytes::Bytes;
@@ -55,20 +55,22 @@ fn unsupported(what: impl Into<String>) -> FormatError {
     FormatError::Unsupported { format: FORMAT, what: what.into() }
 }
 
-/// The name and the elements of a tensor in a file of its own, as ONNX's test data are.
+/// The name, the stored type and the elements of a tensor in a file of its own, as ONNX's test
+/// data are.
 ///
 /// Halves are given as `f32` and integers below 32 bits as `i32`.
 ///
 /// # Errors
 /// Bytes that are no such file; an element type that the engine has no array for.
-pub fn read_tensor(bytes: &[u8]) -> Result<(String, Array), FormatError> {
+pub fn read_tensor(bytes: &[u8]) -> Result<(String, ElementKind, Array), FormatError> {
     let proto = proto::TensorProto::decode(bytes).map_err(|error| invalid(error.to_string()))?;
     let name = proto.name().to_owned();
     let stored = stored::Stored::read(&proto, &name, &mut |data| {
         Err(unsupported(format!("tensor `{name}` lies in `{}`", data.location)))
     })?;
     let array = stored.array().map_err(unsupported)?;
-    Ok((name, array))
+    let kind = stored.kind.ok_or_else(|| invalid("a tensor without a type"))?;
+    Ok((name, kind, array))
 }
 
 /// A model read from an ONNX file.
@@ -150,13 +152,26 @@ impl OnnxModel {
     /// file's weights as constants.
     ///
     /// # Errors
-    /// An input that is missing or not the file's; an operation that is not supported.
+    /// An input that is missing; an operation that is not supported.
     pub fn trace<'b>(
         &self,
         builder: &'b Builder,
         inputs: &[(String, Tensor<'b>)],
     ) -> Result<Vec<(String, Tensor<'b>)>, FormatError> {
-        network::trace(&self.source, builder, inputs)
+        network::trace(&self.source, builder, inputs, &[])
+    }
+
+    /// [`OnnxModel::trace`] with some inputs known, as the axes of a reduction have to be.
+    ///
+    /// # Errors
+    /// As [`OnnxModel::trace`].
+    pub fn trace_with<'b>(
+        &self,
+        builder: &'b Builder,
+        inputs: &[(String, Tensor<'b>)],
+        known: &[(String, Array)],
+    ) -> Result<Vec<(String, Tensor<'b>)>, FormatError> {
+        network::trace(&self.source, builder, inputs, known)
     }
 
     /// The file's bytes with other weights in it and everything else as it was.

@@ -329,18 +329,20 @@ pub(super) fn trace<'b>(
     source: &Source,
     builder: &'b Builder,
     inputs: &[(String, Tensor<'b>)],
+    known: &[(String, Array)],
 ) -> Result<Vec<(String, Tensor<'b>)>, FormatError> {
     let graph = &source.graph;
     let plan = Plan { needed: vec![true; graph.nodes.len()], ..Plan::default() };
     let attempt = |careful: bool| -> Result<Vec<(String, Tensor<'b>)>, Fault> {
         let mut tracer = Tracer::new(builder, None, Batch::Unknown, careful);
         for input in &graph.inputs {
-            let given = inputs.iter().find(|(name, _)| *name == input.name);
-            // An optional input of an operation may be left out, which its name then says.
-            if let Some((name, tensor)) = given {
-                tracer.set(name, Value::Tensor(Laid::plain_of(*tensor)));
-            } else {
-                return Err(Fault(format!("input `{}` is missing", input.name)));
+            let name = &input.name;
+            let known = known.iter().find(|(own, _)| own == name);
+            let given = inputs.iter().find(|(own, _)| own == name);
+            match (known, given) {
+                (Some((_, array)), _) => tracer.set(name, array.clone().into()),
+                (None, Some((_, tensor))) => tracer.set(name, (*tensor).into()),
+                (None, None) => return Err(Fault(format!("input `{name}` is missing"))),
             }
         }
         for initializer in &graph.initializers {

@@ -421,6 +421,6 @@ pub fn split<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
 pub(super) fn host_list(value: &Value<'_>) -> Result<Vec<i64>, String> {
     match value {
         Value::Host(array) => integers(array),
-        _ => Err("it must be known before the data are".into()),
+        _ => Err("its list must be known before the data are".into()),
     }
 }
