@@ -7,6 +7,7 @@
 
 mod budget;
 mod catalogue;
+mod checkpoints;
 pub mod command;
 mod console;
 mod data_source;
@@ -15,6 +16,7 @@ mod directions;
 mod effort;
 mod error;
 mod files;
+mod given_directions;
 mod interrupt;
 mod lock;
 pub mod measure;
