@@ -235,7 +235,7 @@ pub struct TrainingArguments {
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 pub struct TrainArguments {
-    /// A run directory or .safetensors file: every member starts from its weights, and a seed draws
+    /// A run directory or a file of weights: every member starts from its weights, and a seed draws
     /// the order of the data alone [default: each seed draws its own weights].
     #[arg(value_name = "MODEL")]
     pub model: Option<PathBuf>,
@@ -322,10 +322,10 @@ fn samples(text: &str) -> Result<Samples, String> {
 /// Arguments of `map`.
 #[derive(Debug, Args)]
 pub struct MapArguments {
-    /// Run directories or .safetensors files; none: train the default pair.
+    /// Run directories, or files of weights (.safetensors, .pt, .npz); none: train the default pair.
     #[arg(value_name = "MODEL")]
     pub models: Vec<PathBuf>,
-    /// Architectures to train, or that of a .safetensors file that does not say it.
+    /// Architectures to train, or that of a file of weights that does not say it.
     #[arg(long, value_name = "TEXT")]
     pub arch: Vec<String>,
     /// Seed of the networks that are trained [default: that of --seed].
@@ -388,20 +388,25 @@ pub struct EffortArguments {
 /// Arguments of `surface`.
 #[derive(Debug, Args)]
 pub struct SurfaceArguments {
-    /// A run directory or .safetensors file: the centre. With --directions checkpoints one or two
-    /// more, at which the coordinates are one.
-    #[arg(value_name = "MODEL", required = true, num_args = 1..=3)]
+    /// A run directory or a file of weights (.safetensors, .pt, .npz): the centre. With
+    /// --directions checkpoints one or two more, at which the coordinates are one.
+    #[arg(value_name = "MODEL", required_unless_present = "checkpoints", num_args = 1..=3)]
     pub models: Vec<PathBuf>,
-    /// Architecture of a .safetensors file that does not say it.
+    /// Architecture of a file of weights that does not say it.
     #[arg(long, value_name = "TEXT")]
     pub arch: Option<String>,
     /// Where directions come from: random, checkpoints, eigenvectors, trajectory (of the run that
-    /// MODEL is in), or a .safetensors file of x.PARAMETER and y.PARAMETER [default: random;
-    /// checkpoints if there are several models].
+    /// MODEL is in, or of --checkpoints), or a .safetensors, .npz or .pt file of x.PARAMETER and
+    /// y.PARAMETER, or two files of one direction each, as X,Y; parameters that are left out stay
+    /// at the centre [default: random; checkpoints if there are several models].
     #[arg(long, value_name = "KIND")]
     pub directions: Option<String>,
+    /// The files of the trajectory, in the order of the numbers in their names: a folder, or a
+    /// pattern in quotes, as 'run/*.pt'. Without MODEL the last is the centre.
+    #[arg(long, value_name = "FOLDER")]
+    pub checkpoints: Option<String>,
     /// How directions are scaled to the weights: filter, layer or none [default: filter for
-    /// random directions, else none].
+    /// random directions and those of a file, else none].
     #[arg(long, value_name = "SCALE")]
     pub normalize: Option<String>,
     /// Roles of parameters held at the centre: bias, norm, or none [default: none].
@@ -434,10 +439,10 @@ pub struct SurfaceArguments {
 /// Arguments of `spectrum`.
 #[derive(Debug, Args)]
 pub struct SpectrumArguments {
-    /// A run directory or .safetensors file.
+    /// A run directory, or a file of weights: .safetensors (also in shards), .pt or .npz.
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
-    /// Architecture of a .safetensors file that does not say it.
+    /// Architecture of a file of weights that does not say it.
     #[arg(long, value_name = "TEXT")]
     pub arch: Option<String>,
     /// How many of the largest eigenvalues [default: 5, or as many as there are].
@@ -499,7 +504,7 @@ fn trace(text: &str) -> Result<Trace, String> {
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArguments {
-    /// A run directory or .safetensors file.
+    /// A run directory, or a file of weights: .safetensors (also in shards), .pt or .npz.
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
     /// Architecture of a file of weights that does not say it, with input and outputs, as

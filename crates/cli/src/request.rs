@@ -162,6 +162,7 @@ pub fn surface(arguments: &SurfaceArguments, everywhere: &Everywhere) -> Surface
         data: data(&arguments.data),
         objective: objective(&arguments.objective),
         directions: arguments.directions.clone(),
+        checkpoints: arguments.checkpoints.clone(),
         normalize: arguments.normalize.clone(),
         ignore: arguments.ignore.clone(),
         x: arguments.x,

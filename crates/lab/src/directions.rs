@@ -1,22 +1,24 @@
 //! Where the directions of a surface come from.
 
+use crate::checkpoints;
 use crate::error::{LabError, Result};
-use crate::files;
-use crate::model_source::{WeightsFile, natural};
+use crate::given_directions;
+use crate::model_source::WeightsFile;
 use crate::range::Axis;
+use crate::session::Session;
 use crate::subject::Subject;
+use crate::weights_reader::is_weights_file;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use thalweg_array::{Array, DType};
-use thalweg_formats::{FormatError, safetensors};
 use thalweg_methods::curvature::{Hessian, LanczosConfig, lanczos};
 use thalweg_methods::surface::{
     DirectionConfig, Plane, between, normalize, random_planes, trajectory_plane,
 };
-use thalweg_methods::{Context, MethodError, ModelObjective};
-use thalweg_nn::{Parameters, Weights, from_torch};
+use thalweg_methods::{Context, MethodError, ModelObjective, Progress};
+use thalweg_nn::Parameters;
 use thalweg_record::Trajectory;
 
 /// Where directions come from.
@@ -30,8 +32,8 @@ pub(crate) enum Kind {
     Eigenvectors,
     /// Principal components of the training trajectory.
     Trajectory,
-    /// A safetensors file of `x.<parameter>` and `y.<parameter>`.
-    File(PathBuf),
+    /// Given in a file, or in two, one each.
+    Files(Vec<PathBuf>),
 }
 
 impl Kind {
@@ -42,13 +44,13 @@ impl Kind {
             Kind::Checkpoints => "checkpoints",
             Kind::Eigenvectors => "eigenvectors",
             Kind::Trajectory => "pca",
-            Kind::File(_) => "file",
+            Kind::Files(_) => "file",
         }
     }
 
     /// Whether directions are scaled to the weights unless it is said otherwise.
     pub(crate) fn is_scaled(&self) -> bool {
-        matches!(self, Kind::Random | Kind::File(_))
+        matches!(self, Kind::Random | Kind::Files(_))
     }
 
     /// In a sentence.
@@ -70,7 +72,7 @@ impl Kind {
                  trajectory is projected onto the plane; a checkpoint's residual is its distance \
                  from it."
             }
-            Kind::File(_) => "Loss at W + x D + y E; D and E were given in a file.",
+            Kind::Files(_) => "Loss at W + x D + y E; D and E were given in a file.",
         }
     }
 }
@@ -79,7 +81,11 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Kind::Trajectory => f.write_str("trajectory"),
-            Kind::File(path) => write!(f, "{}", path.display()),
+            Kind::Files(paths) => {
+                let paths: Vec<String> =
+                    paths.iter().map(|path| path.display().to_string()).collect();
+                f.write_str(&paths.join(","))
+            }
             other => f.write_str(other.name()),
         }
     }
@@ -94,15 +100,28 @@ impl FromStr for Kind {
             "checkpoints" => Kind::Checkpoints,
             "eigenvectors" => Kind::Eigenvectors,
             "trajectory" => Kind::Trajectory,
-            path if path.ends_with(".safetensors") => Kind::File(path.into()),
-            other => {
-                return Err(format!(
-                    "--directions {other}: expected random, checkpoints, eigenvectors, \
-                     trajectory, or a .safetensors file"
-                ));
-            }
+            other => match files(other) {
+                Some(paths) => Kind::Files(paths),
+                None => {
+                    return Err(format!(
+                        "--directions {other}: expected random, checkpoints, eigenvectors, \
+                         trajectory, a .safetensors, .npz or .pt file, or two of them as X,Y"
+                    ));
+                }
+            },
         })
     }
+}
+
+/// The one or two files that a text names.
+fn files(text: &str) -> Option<Vec<PathBuf>> {
+    let all = |parts: Vec<&str>| -> Option<Vec<PathBuf>> {
+        let paths: Vec<PathBuf> = parts.into_iter().map(PathBuf::from).collect();
+        paths.iter().all(|path| is_weights_file(path)).then_some(paths)
+    };
+    // A comma may also be in a name.
+    let two = text.match_indices(',').find_map(|(at, _)| all(vec![&text[..at], &text[at + 1..]]));
+    two.or_else(|| all(vec![text]))
 }
 
 /// What directions are made from, read and checked.
@@ -113,6 +132,10 @@ pub(crate) struct Directions<'a> {
     given: Vec<Parameters>,
     /// Files of the trajectory's checkpoints, the first first.
     checkpoints: Vec<PathBuf>,
+    /// Which of them is the centre.
+    centre: usize,
+    /// Whether the centre, the last of them then, is no part of the trajectory.
+    apart: bool,
 }
 
 /// Planes, and a trajectory in them.
@@ -123,16 +146,21 @@ pub(crate) struct Made {
 }
 
 impl<'a> Directions<'a> {
-    /// Reads what the directions are made from.
+    /// Reads what the directions are made from; `named` are the files of a trajectory that is not
+    /// that of the run that the model is in.
     ///
     /// # Errors
     /// Files that cannot be read, or that hold other parameters than the model has.
     pub(crate) fn open(
+        session: &Session,
         kind: &'a Kind,
         subject: &'a Subject,
         files: &[WeightsFile],
+        named: Option<&[PathBuf]>,
+        two: bool,
     ) -> Result<Directions<'a>> {
-        let (mut given, mut checkpoints) = (Vec::new(), Vec::new());
+        let (mut given, mut checkpoints, mut apart) = (Vec::new(), Vec::new(), false);
+        let mut centre = 0;
         match kind {
             Kind::Random | Kind::Eigenvectors => {}
             Kind::Checkpoints => {
@@ -142,10 +170,32 @@ impl<'a> Directions<'a> {
                     given.push(file.weights(&subject.model, float)?.parameters);
                 }
             }
-            Kind::Trajectory => checkpoints = trajectory_files(&files[0].path)?,
-            Kind::File(path) => given = given_directions(path, subject)?,
+            Kind::Trajectory => {
+                checkpoints = match named {
+                    Some(named) => named.to_vec(),
+                    None => checkpoints::of_run(&files[0].path)?,
+                };
+                centre = checkpoints.len() - 1;
+                if named.is_some() {
+                    let place = checkpoints.iter().position(|path| is_same(path, &files[0].path));
+                    apart = place.is_none();
+                    centre = place.unwrap_or(checkpoints.len());
+                    checkpoints.extend(apart.then(|| files[0].path.clone()));
+                }
+            }
+            Kind::Files(paths) => {
+                let read = given_directions::read(paths, &subject.model)?;
+                read.notes.iter().for_each(|note| session.console.message(note));
+                given = read.directions;
+                if two && given.len() < 2 {
+                    return Err(LabError::Input(format!(
+                        "{kind} holds one direction: give --line for a line along it, a second file \
+                         as X,Y, or names as x.PARAMETER and y.PARAMETER"
+                    )));
+                }
+            }
         }
-        Ok(Directions { kind, subject, given, checkpoints })
+        Ok(Directions { kind, subject, given, checkpoints, centre, apart })
     }
 
     /// The planes.
@@ -178,15 +228,7 @@ impl<'a> Directions<'a> {
                 let y = self.given.get(1).map(to).transpose()?;
                 plane(&x, y.as_ref())
             }
-            Kind::File(path) => {
-                if two && self.given.len() < 2 {
-                    return Err(LabError::Input(format!(
-                        "{} holds no y.* parameters: give --line for the first direction alone",
-                        path.display()
-                    )));
-                }
-                plane(&self.given[0], self.given.get(1))
-            }
+            Kind::Files(_) => plane(&self.given[0], self.given.get(1)),
             Kind::Eigenvectors => {
                 let top = if two { 2 } else { 1 };
                 let wanted = LanczosConfig { top, ..LanczosConfig::default() };
@@ -200,7 +242,12 @@ impl<'a> Directions<'a> {
             Kind::Trajectory => {
                 let n = self.checkpoints.len();
                 let load = |index: usize| self.checkpoint(index);
-                let found = trajectory_plane(ctx, n, n - 1, load)?;
+                let mut found = trajectory_plane(ctx, n, self.centre, load)?;
+                if self.apart {
+                    for coordinates in [&mut found.x, &mut found.y, &mut found.residual] {
+                        coordinates.pop();
+                    }
+                }
                 Ok(Made {
                     planes: vec![found.plane],
                     trajectory: Some(Trajectory {
@@ -237,70 +284,10 @@ impl Made {
     }
 }
 
-/// The checkpoints of the member whose weights lie in `RUN/weights/MEMBER.safetensors`.
-fn trajectory_files(weights: &Path) -> Result<Vec<PathBuf>> {
-    let none = || {
-        LabError::Input(format!(
-            "{} has no trajectory beside it: expected the weights of a run of train --checkpoints, \
-             with at least 3 checkpoints",
-            weights.display()
-        ))
-    };
-    let member = weights.file_stem().ok_or_else(none)?;
-    let run = weights.parent().and_then(Path::parent).ok_or_else(none)?;
-    let folder = run.join("trajectory").join(member);
-    let entries = fs::read_dir(&folder).map_err(|_| none())?;
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(crate::error::at(&folder))?.path();
-        if path.extension().is_some_and(|extension| extension == "safetensors") {
-            paths.push(path);
-        }
-    }
-    if paths.len() < 3 {
-        return Err(none());
-    }
-    paths.sort_by_key(|path| natural(&path.to_string_lossy()));
-    Ok(paths)
-}
-
-/// The directions `x.<parameter>` and, if there are any, `y.<parameter>` of a file, under PyTorch's
-/// names and in its layout.
-fn given_directions(path: &Path, subject: &Subject) -> Result<Vec<Parameters>> {
-    let bytes = files::read(path)?;
-    let read = safetensors::read(&bytes).map_err(|source| FormatError::File {
-        path: path.to_path_buf(),
-        source: Box::new(source),
-    })?;
-    let stray = read.tensors.keys().find(|name| !name.starts_with("x.") && !name.starts_with("y."));
-    if let Some(stray) = stray {
-        return Err(LabError::Input(format!(
-            "{}: {stray}: expected names as x.PARAMETER and y.PARAMETER",
-            path.display()
-        )));
-    }
-    let mut found = Vec::new();
-    for prefix in ["x.", "y."] {
-        let mut entries: Vec<(String, Array)> = read
-            .tensors
-            .iter()
-            .filter_map(|(name, array)| {
-                Some((name.strip_prefix(prefix)?.to_owned(), array.clone()))
-            })
-            .collect();
-        if entries.is_empty() && prefix == "y." {
-            continue;
-        }
-        // A direction has no running statistics; the reader of weights asks for them.
-        let buffers = subject.model.initial_buffers(DType::F64);
-        entries.extend(buffers.iter().map(|(name, array)| (name.to_owned(), array.clone())));
-        let weights: Weights =
-            from_torch(&subject.model, &entries, DType::F64).map_err(|error| {
-                LabError::Input(format!("{}, direction {}: {error}", path.display(), &prefix[..1]))
-            })?;
-        found.push(weights.parameters);
-    }
-    Ok(found)
+/// Whether two paths lead to one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    one == other
+        || matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(a), Ok(b)) if a == b)
 }
 
 #[cfg(test)]
@@ -312,6 +299,12 @@ mod tests {
         for text in ["random", "checkpoints", "eigenvectors", "trajectory", "a/d.safetensors"] {
             assert_eq!(text.parse::<Kind>().unwrap().to_string(), text);
         }
+        let count = |text: &str| match text.parse::<Kind>() {
+            Ok(Kind::Files(paths)) => paths.len(),
+            _ => 0,
+        };
+        assert_eq!(count("x.npz,y.pt"), 2);
+        assert_eq!((count("a,b.npz"), count("a,b.npz,c.pth"), count("x.npz,y.zip")), (1, 2, 0));
         assert!("pca".parse::<Kind>().unwrap_err().contains("expected random"));
     }
 

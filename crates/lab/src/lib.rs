@@ -7,6 +7,7 @@
 
 mod budget;
 mod catalogue;
+mod checkpoints;
 pub mod command;
 mod console;
 mod data_source;
@@ -16,6 +17,7 @@ mod directions;
 mod effort;
 mod error;
 mod files;
+mod given_directions;
 mod interrupt;
 mod lock;
 pub mod measure;

@@ -48,28 +48,47 @@ impl WeightsFaults {
     /// The faults of `wanted` arrays in the model's order, those that are missing paired with the
     /// most similar of the `extra` ones.
     pub(crate) fn new(wanted: Vec<(Named, Option<Named>, Wrong)>, extra: Vec<Named>) -> Self {
-        let mut left: Vec<Option<Named>> = extra.into_iter().map(Some).collect();
-        let (mut rows, mut more) = (Vec::new(), 0);
-        for (model, mut file, wrong) in wanted {
-            if rows.len() == SHOWN {
-                more += 1;
-                continue;
-            }
-            if wrong == Wrong::Missing {
-                let candidates = left.iter().take(MOST_CANDIDATES).enumerate();
-                let candidates = candidates.filter_map(|(at, named)| Some((at, named.as_ref()?)));
-                file = most_similar(&model, candidates).and_then(|at| left[at].take());
-            }
-            rows.push(Row { model: Some(model), file, wrong });
+        let mut left = Left(extra.into_iter().map(Some).collect());
+        let mut faults = WeightsFaults { rows: Vec::new(), more: 0 };
+        for (model, file, wrong) in wanted {
+            faults.push(|| {
+                let file = if wrong == Wrong::Missing { left.take(&model) } else { file };
+                Row { model: Some(model), file, wrong }
+            });
         }
-        for file in left.into_iter().flatten() {
-            if rows.len() == SHOWN {
-                more += 1;
-                continue;
-            }
-            rows.push(Row { model: None, file: Some(file), wrong: Wrong::NotExpected });
+        for file in left.0.into_iter().flatten() {
+            faults.push(|| Row { model: None, file: Some(file), wrong: Wrong::NotExpected });
         }
-        WeightsFaults { rows, more }
+        faults
+    }
+
+    /// The faults of arrays some of which have names that the model does not know, each paired with
+    /// the most similar of the names that are `left`.
+    pub(crate) fn unknown(
+        others: Vec<(Named, Option<Named>, Wrong)>,
+        unknown: Vec<Named>,
+        left: Vec<Named>,
+    ) -> Self {
+        let mut left = Left(left.into_iter().map(Some).collect());
+        let mut faults = WeightsFaults { rows: Vec::new(), more: 0 };
+        for file in unknown {
+            faults.push(|| {
+                let model = left.take(&file);
+                Row { model, file: Some(file), wrong: Wrong::NotExpected }
+            });
+        }
+        for (model, file, wrong) in others {
+            faults.push(|| Row { model: Some(model), file, wrong });
+        }
+        faults
+    }
+
+    /// Keeps a row, or counts it if there are enough.
+    fn push(&mut self, row: impl FnOnce() -> Row) {
+        match self.rows.len() {
+            SHOWN => self.more += 1,
+            _ => self.rows.push(row()),
+        }
     }
 
     /// Whether there is none.
@@ -89,13 +108,14 @@ impl WeightsFaults {
         let mut lines =
             vec![["the model has".to_owned(), "the file has".to_owned(), String::new()]];
         for row in &self.rows {
-            let wrong = match (row.wrong, &row.file) {
-                (Wrong::Shape, _) => "another shape".to_owned(),
-                (Wrong::Type(got), _) => format!("{got}, not f32 or f64"),
-                (Wrong::Twice, _) => "comes twice".to_owned(),
-                (Wrong::Missing, Some(_)) => "missing; another name?".to_owned(),
-                (Wrong::Missing, None) => "missing".to_owned(),
-                (Wrong::NotExpected, _) => "not expected".to_owned(),
+            let wrong = match (row.wrong, &row.model, &row.file) {
+                (Wrong::Shape, ..) => "another shape".to_owned(),
+                (Wrong::Type(got), ..) => format!("{got}, not f32 or f64"),
+                (Wrong::Twice, ..) => "comes twice".to_owned(),
+                (Wrong::Missing, _, Some(_)) => "missing; another name?".to_owned(),
+                (Wrong::Missing, _, None) => "missing".to_owned(),
+                (Wrong::NotExpected, Some(_), _) => "not expected; another name?".to_owned(),
+                (Wrong::NotExpected, None, _) => "not expected".to_owned(),
             };
             lines.push([cell(&row.model), cell(&row.file), wrong]);
         }
@@ -113,6 +133,18 @@ impl WeightsFaults {
             text.push_str(&format!("  and {} more\n", self.more));
         }
         text
+    }
+}
+
+/// Arrays that nothing is paired with yet.
+struct Left(Vec<Option<Named>>);
+
+impl Left {
+    /// Takes the most similar one.
+    fn take(&mut self, wanted: &Named) -> Option<Named> {
+        let candidates = self.0.iter().take(MOST_CANDIDATES).enumerate();
+        let candidates = candidates.filter_map(|(at, named)| Some((at, named.as_ref()?)));
+        most_similar(wanted, candidates).and_then(|at| self.0[at].take())
     }
 }
 
@@ -153,7 +185,11 @@ impl fmt::Display for WeightsFaults {
             if i > 0 {
                 f.write_str("; ")?;
             }
-            let name = row.model.as_ref().or(row.file.as_ref()).map_or("", |named| &named.name);
+            let first = match row.wrong {
+                Wrong::NotExpected => &row.file,
+                _ => &row.model,
+            };
+            let name = first.as_ref().map_or("", |named| &named.name);
             write!(f, "{}", name.escape_debug())?;
             match (row.wrong, &row.model, &row.file) {
                 (Wrong::Shape, Some(model), Some(file)) => {
@@ -166,7 +202,10 @@ impl fmt::Display for WeightsFaults {
                     write!(f, " is missing (there is {})", file.name.escape_debug())?;
                 }
                 (Wrong::Missing, _, None) => f.write_str(" is missing")?,
-                (Wrong::NotExpected, ..) => f.write_str(" is not expected")?,
+                (Wrong::NotExpected, Some(model), _) => {
+                    write!(f, " is not expected (there is {})", model.name)?;
+                }
+                (Wrong::NotExpected, None, _) => f.write_str(" is not expected")?,
             }
         }
         match self.count() - said.min(self.rows.len()) {

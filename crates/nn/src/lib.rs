@@ -8,6 +8,7 @@
 mod adapt;
 pub mod architecture;
 mod count;
+mod direction;
 mod error;
 mod faults;
 mod initialize;
@@ -22,6 +23,7 @@ mod torch;
 
 pub use architecture::Architecture;
 pub use count::{Flops, flops};
+pub use direction::{Direction, direction_from_torch};
 pub use error::NnError;
 pub use faults::WeightsFaults;
 pub use initialize::{Draw, Fan, Initializer};

@@ -3,7 +3,7 @@
 use crate::error::NnError;
 use crate::faults::{Named, WeightsFaults, Wrong};
 use crate::model::Model;
-use crate::parameter::{Statistic, TorchLayout};
+use crate::parameter::{Parameter, Statistic, TorchLayout};
 use crate::parameters::Weights;
 use std::collections::{BTreeMap, BTreeSet};
 use thalweg_array::{Array, DType};
@@ -120,19 +120,23 @@ pub fn from_torch(
         return Err(NnError::Weights(Box::new(faults)));
     }
     let buffers = arrays.split_off(model.parameters().len());
-    let inward = model.parameters().iter().zip(&arrays).map(|(p, array)| {
-        let torch_split: Vec<usize> =
-            p.torch.permutation.iter().map(|&axis| p.torch.split[axis]).collect();
-        let mut inverse = vec![0; torch_split.len()];
-        for (to, &from) in p.torch.permutation.iter().enumerate() {
-            inverse[from] = to;
-        }
-        Ok(permute(&array.reshape(&torch_split)?, &inverse).reshape(&p.shape)?)
-    });
+    let inward = model.parameters().iter().zip(&arrays).map(|(p, array)| inward(p, array));
     Ok(Weights {
         parameters: model.parameter_tree(inward.collect::<Result<_, NnError>>()?)?,
         buffers: model.buffer_tree(buffers)?,
     })
+}
+
+/// One parameter in PyTorch's layout in that of the engine.
+pub(crate) fn inward(parameter: &Parameter, array: &Array) -> Result<Array, NnError> {
+    let layout = &parameter.torch;
+    let torch_split: Vec<usize> =
+        layout.permutation.iter().map(|&axis| layout.split[axis]).collect();
+    let mut inverse = vec![0; torch_split.len()];
+    for (to, &from) in layout.permutation.iter().enumerate() {
+        inverse[from] = to;
+    }
+    Ok(permute(&array.reshape(&torch_split)?, &inverse).reshape(&parameter.shape)?)
 }
 
 /// One parameter of the engine in PyTorch's layout.
@@ -140,7 +144,7 @@ fn outward(layout: &TorchLayout, array: &Array) -> Result<Array, NnError> {
     Ok(permute(&array.reshape(&layout.split)?, &layout.permutation).reshape(&layout.shape)?)
 }
 
-fn batches_name(variance: &str) -> String {
+pub(crate) fn batches_name(variance: &str) -> String {
     let prefix = variance.rsplit_once('.').map(|(prefix, _)| format!("{prefix}."));
     format!("{}{BATCHES}", prefix.unwrap_or_default())
 }
@@ -173,12 +177,12 @@ fn permute(array: &Array, permutation: &[usize]) -> Array {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Architecture;
     use crate::parameters::Parameters;
 
-    fn counted(model: &Model) -> Weights {
+    pub(crate) fn counted(model: &Model) -> Weights {
         let mut next = 0.0;
         let mut fill = |shape: &[usize]| {
             let n = shape.iter().product::<usize>();

@@ -51,10 +51,10 @@ fn models_that_are_none() {
     assert_eq!(
         done.stderr.lines().skip(1).collect::<Vec<_>>(),
         [
-            "  the model has        the file has",
-            "  fc1.weight [9, 64]   fc1.weight [8, 64]   another shape",
-            "  fc1.bias [9]         fc1.bias [8]         another shape",
-            "  fc2.weight [10, 9]   fc2.weight [10, 8]   another shape",
+            "  the model has       the file has",
+            "  fc1.weight [9, 64]  fc1.weight [8, 64]  another shape",
+            "  fc1.bias [9]        fc1.bias [8]        another shape",
+            "  fc2.weight [10, 9]  fc2.weight [10, 8]  another shape",
         ]
     );
     let error = done.json()["error"].as_str().unwrap().to_owned();

@@ -14,3 +14,4 @@ mod resume;
 mod spectra;
 mod surfaces;
 mod transformers;
+mod weights_files;

@@ -4,7 +4,7 @@ use crate::harness::{Bench, assert_same};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use thalweg_array::{Array, DType};
-use thalweg_formats::safetensors;
+use thalweg_formats::{npz, safetensors};
 
 /// The arrays of a surface, by name.
 fn arrays(bench: &Bench, run: &str) -> BTreeMap<String, Vec<f64>> {
@@ -188,11 +188,51 @@ fn directions_from_a_file_are_used_as_they_are_or_scaled() {
     assert_eq!((done.code, bench.exists("n")), (Some(1), false));
     assert!(done.sentence().contains("--line"), "{}", done.sentence());
     loss(&bench, &format!("{a} --directions x.safetensors --line --x 0:1:2"), "line");
-    tensors.remove(0);
+    let (left_out, _) = tensors.remove(0);
+    write("short.safetensors", &tensors);
+    let done = bench.ok(&format!("surface {a} --directions short.safetensors --line --out short"));
+    let said =
+        format!("1 of 4 parameters are not in it and stay at the centre: {}", &left_out[2..]);
+    assert!(done.stderr.contains(&said), "{}", done.stderr);
+    tensors[0].0 = "x.fc9.weigth".into();
     write("short.safetensors", &tensors);
     let done = bench.run(&format!("surface {a} --directions short.safetensors --line --out n"));
-    assert!(done.code == Some(1) && done.sentence().contains("direction x"), "{done:?}");
+    let part = "direction x: expected names as PARAMETER";
+    assert!(done.code == Some(1) && done.sentence().contains(part), "{done:?}");
+    assert!(done.sentence().ends_with("fc9.weigth is not expected (there is fc1.weight)"));
     assert!(!bench.exists("n"));
+}
+
+/// Plain names in a file for each direction, in other formats, are the same directions.
+#[test]
+fn directions_may_be_two_files_of_any_format() {
+    let bench = Bench::new("two-files");
+    let train = r#"train --arch "mlp hidden=8" --steps 9 --batch 32 --subsample 64 --seeds 0..2"#;
+    bench.ok(&format!("{train} --out m"));
+    let [a, b] = [0, 1].map(|seed| format!("m/weights/seed-{seed}.safetensors"));
+    let (mut tensors, mut plain) = (Vec::new(), Vec::new());
+    for (prefix, path) in [("x.", &a), ("y.", &b)] {
+        let read = safetensors::read(&bench.read(path)).unwrap().tensors;
+        tensors.extend(read.iter().map(|(name, array)| (format!("{prefix}{name}"), array.clone())));
+        plain.push(read);
+    }
+    let mut bytes = Vec::new();
+    let named: Vec<(&str, &Array)> = tensors.iter().map(|(n, a)| (n.as_str(), a)).collect();
+    safetensors::write(&mut bytes, &named, &BTreeMap::new()).unwrap();
+    bench.write("d.safetensors", bytes);
+    for (file, named) in ["x.npz", "y.npz"].iter().zip(&plain) {
+        let mut bytes = Vec::new();
+        let named: Vec<(&str, &Array)> = named.iter().map(|(n, a)| (n.as_str(), a)).collect();
+        npz::write(&mut bytes, &named, npz::Compression::Deflated).unwrap();
+        bench.write(file, bytes);
+    }
+    let grid = "--x 0:1:2 --y 0:2:3 --normalize none";
+    let one = loss(&bench, &format!("{a} --directions d.safetensors {grid}"), "one");
+    let two = loss(&bench, &format!("{a} --directions x.npz,y.npz {grid}"), "two");
+    let mixed = loss(&bench, &format!("{a} --directions {a},y.npz {grid}"), "mixed");
+    assert_eq!((&two, &mixed), (&one, &one));
+    let turned = loss(&bench, &format!("{a} --directions y.npz,x.npz {grid}"), "turned");
+    assert_ne!(turned, one);
 }
 
 #[test]

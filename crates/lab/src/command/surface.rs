@@ -1,6 +1,7 @@
 //! `thalweg surface`.
 
 use super::{Outcome, direction_config, explain, loss_name, provenance, within};
+use crate::checkpoints;
 use crate::data_source::{DataChoice, DataOptions, PreparedData};
 use crate::directions::{Directions, Kind};
 use crate::effort::{self, Effort};
@@ -30,8 +31,10 @@ pub struct SurfaceRequest {
     pub data: DataOptions,
     /// The loss.
     pub objective: ObjectiveChoice,
-    /// Where directions come from: a kind, or a file.
+    /// Where directions come from: a kind, or files.
     pub directions: Option<String>,
+    /// Files of the trajectory: a folder, or a pattern.
+    pub checkpoints: Option<String>,
     /// How they are scaled.
     pub normalize: Option<String>,
     /// Roles that stay at the centre.
@@ -55,8 +58,11 @@ pub struct SurfaceRequest {
 /// Which surface.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SurfaceSettings {
-    /// A kind, or a file.
+    /// A kind, or files.
     pub directions: String,
+    /// The folder or pattern of the trajectory's files, if they were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoints: Option<String>,
     /// `filter`, `layer` or `none`.
     pub normalize: String,
     /// Roles that stay at the centre.
@@ -104,10 +110,20 @@ fn plan(request: &SurfaceRequest) -> Result<Plan> {
     let fault = |text: String| Err(LabError::Usage(text));
     let kind = match &request.directions {
         Some(text) => text.parse::<Kind>().map_err(LabError::Usage)?,
+        None if request.checkpoints.is_some() => Kind::Trajectory,
         None if request.models.len() > 1 => Kind::Checkpoints,
         None => Kind::Random,
     };
+    if request.checkpoints.is_some() && kind != Kind::Trajectory {
+        return fault(format!("--checkpoints goes with --directions trajectory, not {kind}"));
+    }
     match (&kind, request.models.len()) {
+        (Kind::Trajectory, 0) if request.checkpoints.is_some() => {}
+        (Kind::Trajectory, n) if n > 1 && request.checkpoints.is_some() => {
+            return fault(format!(
+                "--checkpoints: expected one model at most, got {n}: a pattern is one word, in quotes"
+            ));
+        }
         (Kind::Checkpoints, 1) => {
             return fault("--directions checkpoints: expected two or three models".into());
         }
@@ -153,6 +169,7 @@ fn plan(request: &SurfaceRequest) -> Result<Plan> {
     let text = |axis: &Option<Axis>| axis.map_or(AUTO.to_owned(), |axis| axis.to_string());
     let settings = SurfaceSettings {
         directions: kind.to_string(),
+        checkpoints: request.checkpoints.clone(),
         normalize: config.normalize.to_string(),
         ignore: config.ignore.names().into_iter().map(str::to_owned).collect(),
         x: text(&x),
@@ -170,8 +187,11 @@ fn plan(request: &SurfaceRequest) -> Result<Plan> {
 /// do not fit; a directory that cannot be written; `Interrupted`.
 pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
     let plan = plan(&request)?;
+    let named = request.checkpoints.as_deref().map(checkpoints::named).transpose()?;
+    // Where no model is the centre, it is where the trajectory ends.
+    let end = named.as_ref().and_then(|named| named.last()).filter(|_| request.models.is_empty());
     let files: Vec<WeightsFile> =
-        request.models.iter().map(|model| open_model(model)).collect::<Result<_>>()?;
+        request.models.iter().chain(end).map(|model| open_model(model)).collect::<Result<_>>()?;
     let (choice, data) = PreparedData::choose(&request.data, &files, session.seed)?;
     data.tell(session);
     let wanted = Wanted::new(request.architecture.as_deref(), &request.objective);
@@ -188,7 +208,8 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
     };
     let objective_choice = &study.objective;
     // What the directions are made from is read before anything is written.
-    let directions = Directions::open(&plan.kind, &subject, &files)?;
+    let directions =
+        Directions::open(session, &plan.kind, &subject, &files, named.as_deref(), plan.two)?;
     let run = RunDirectory::open("surface", &request.output, &study)?;
     let (run, (found, record, samples, test_accuracy)) = within(run, |run| {
         let test_accuracy = subject.test_accuracy(session)?;
