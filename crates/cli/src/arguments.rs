@@ -116,8 +116,8 @@ pub struct DescribeArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub struct DataArguments {
-    /// A built-in name (see `thalweg data`), or the path of an .npz, .csv, .tsv or IDX
-    /// file, a folder of IDX files, a folder with a folder of images for each class, a .txt file,
+    /// A built-in name (see `thalweg data`), or the path of an .npz, .csv, .tsv,
+    /// .parquet or IDX file, a folder of IDX files, a folder with a folder of images for each class, a .txt file,
     /// whose next token is predicted, or a .toml file that says which data and how to read them
     /// [default: the model's own, or digits].
     #[arg(long, value_name = "DATA")]

@@ -7,6 +7,7 @@ mod csv_file;
 mod idx_files;
 mod image_folder;
 mod npz_file;
+mod parquet_file;
 mod picture;
 mod table;
 mod targets;
@@ -30,6 +31,7 @@ pub use csv_file::{load_csv, read_csv};
 pub use idx_files::{load_folder, load_pair};
 pub use image_folder::load_images;
 pub use npz_file::{load_npz, read_npz};
+pub use parquet_file::{load_parquet, read_parquet};
 pub use text_file::{Tokens, load_text, read_text};
 
 /// Tokens in the input of an example of a text, unless others are asked for.
@@ -61,6 +63,9 @@ pub fn kind_of(name_or_path: &str, config: &DataConfig) -> Result<DataKind, Form
     if ends_in("csv") || ends_in("tsv") {
         return Ok(DataKind::Csv);
     }
+    if ends_in("parquet") {
+        return Ok(DataKind::Parquet);
+    }
     if ends_in("txt") {
         return Ok(DataKind::Text);
     }
@@ -82,6 +87,7 @@ pub fn kind_of(name_or_path: &str, config: &DataConfig) -> Result<DataKind, Form
 ///   contents must be the known one.
 /// - The path of an `.npz` file, see [`read_npz`].
 /// - The path of a `.csv` or `.tsv` file, see [`read_csv`].
+/// - The path of a `.parquet` file, see [`read_parquet`].
 /// - The path of a `.txt` file, see [`read_text`].
 /// - The path of a PNG or JPEG picture to be read as coordinates, see [`read_coordinates`].
 /// - A folder with the four IDX files of MNIST's names, see [`load_folder`].
@@ -119,7 +125,8 @@ pub fn load(
     let path = Path::new(name_or_path);
     let data = match kind_of(name_or_path, config)? {
         DataKind::Npz => load_npz(path, config),
-        DataKind::Csv | DataKind::Parquet => load_csv(path, config),
+        DataKind::Csv => load_csv(path, config),
+        DataKind::Parquet => load_parquet(path, config),
         DataKind::Text => load_text(path, config),
         DataKind::Coordinates => load_coordinates(path, config),
         DataKind::Images => load_images(path, config),

@@ -14,6 +14,7 @@ mod inflate;
 mod npy;
 pub mod npz;
 pub mod onnx;
+mod quiet;
 pub mod safetensors;
 pub mod sharded;
 pub mod torch;

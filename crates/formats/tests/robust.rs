@@ -314,6 +314,131 @@ fn texts() {
     assert!(read > 1_000 && refused > 1_000, "{read} read, {refused} refused");
 }
 
+/// Changes a valid file and hands it to a reader that keeps to a bound of memory; most changes
+/// must be refused, and some be harmless.
+fn read_mutated(
+    name: &str,
+    valid: &[u8],
+    rounds: u64,
+    bound: impl Fn(usize) -> usize,
+    read: impl Fn(&[u8]) -> bool,
+) {
+    assert!(read(valid), "{name} is valid");
+    let stream = Stream::new(0, name);
+    let (mut whole, mut refused) = (0, 0);
+    for round in 0..rounds {
+        let bytes = mutate(valid, &stream.at(round));
+        let before = HELD.get();
+        PEAK.set(before);
+        let any = read(&bytes);
+        let most = PEAK.get() - before;
+        assert!(most <= bound(bytes.len()), "{name}: {most} bytes for a file of {}", bytes.len());
+        if any { whole += 1 } else { refused += 1 }
+    }
+    assert!(whole > rounds / 100 && refused > rounds / 100, "{name}: {whole} and {refused}");
+    for length in 0..valid.len() {
+        read(&valid[..length]);
+    }
+}
+
+#[test]
+fn tables_in_csv() {
+    let mut text = String::from("a,b,\"long, name\",kind\n");
+    for row in 0..12 {
+        text += &format!("{row}.5,-{row}e-1,\"{row}\",{}\r\n", ["cat", "dog"][row % 2]);
+    }
+    let plain = DataConfig::default();
+    let named = DataConfig { target: vec!["kind".into()], header: Some(true), ..plain.clone() };
+    for config in [plain, named] {
+        read_mutated(
+            "csv",
+            text.as_bytes(),
+            10_000,
+            |n| 256 * n + (1 << 17),
+            |bytes| dataset::read_csv("table", bytes, &config).is_ok(),
+        );
+    }
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/data");
+    std::fs::read(folder.join(name)).expect("a fixture")
+}
+
+#[test]
+fn pictures() {
+    // A byte may stand for as many pixels as deflate allows, in several copies of four bytes.
+    let bound = |n: usize| 1032 * 32 * n + (1 << 20);
+    for (name, rounds) in [
+        ("colour.png", 4_000),
+        ("sixteen.png", 2_000),
+        ("palette.png", 2_000),
+        ("smooth.jpg", 2_000),
+    ] {
+        let resize = "3x4".parse().ok();
+        let config = DataConfig { resize, ..DataConfig::default() };
+        let stream = Stream::new(0, name);
+        let valid = fixture(name);
+        for round in 0..rounds {
+            let bytes = mutate(&valid, &stream.at(round));
+            let before = HELD.get();
+            PEAK.set(before);
+            let _ = dataset::read_coordinates(name, &bytes, &config, Provenance::default());
+            let most = PEAK.get() - before;
+            assert!(most <= bound(bytes.len()), "{name}: {most} bytes for {}", bytes.len());
+        }
+        for length in 0..valid.len() {
+            let cut = &valid[..length];
+            let read = dataset::read_coordinates(name, cut, &config, Provenance::default());
+            // The last bytes of a PNG are no pixels.
+            assert!(read.is_err() || length + 20 > valid.len(), "{name} cut to {length}");
+        }
+    }
+}
+
+/// The crate that reads them asks for what a page claims, up to 2 GiB, and panics on some damaged
+/// files: that ends in an error, and memory is not bounded here.
+#[test]
+fn tables_in_parquet() {
+    for name in ["table.parquet", "gzip.parquet", "holes.parquet"] {
+        let config = DataConfig { target: vec!["kind".into()], ..DataConfig::default() };
+        let (valid, stream) = (fixture(name), Stream::new(0, name));
+        for round in 0..1_000 {
+            let bytes = mutate(&valid, &stream.at(round));
+            let _ = dataset::read_parquet(name, bytes, &config, Provenance::default());
+        }
+        for length in 0..valid.len() {
+            let cut = valid[..length].to_vec();
+            let read = dataset::read_parquet(name, cut, &config, Provenance::default());
+            assert!(read.is_err(), "{name} cut to {length}");
+        }
+    }
+}
+
+#[test]
+fn configurations() {
+    let text = "path = \"a\"\ntarget = [\"x\", \"y\"]\nresize = \"3x4\"\nscale = { mean = [0.5], std = [1] }\n";
+    read_mutated(
+        "toml",
+        text.as_bytes(),
+        10_000,
+        |n| 512 * n + (1 << 17),
+        |bytes| std::str::from_utf8(bytes).is_ok_and(|text| dataset::read_config(text).is_ok()),
+    );
+}
+
+#[cfg(feature = "tokenizers")]
+#[test]
+fn tokenizers() {
+    let (json, text) = (fixture("tokenizer.json"), fixture("cats.txt"));
+    let stream = Stream::new(0, "tokenizer");
+    for round in 0..500 {
+        let bytes = mutate(&json, &stream.at(round));
+        let tokens = Tokens::Tokenizer(&bytes);
+        let _ = dataset::read_text("text", &text, tokens, 4, Provenance::default());
+    }
+}
+
 /// An extent of zero makes any other extent free of bytes.
 #[test]
 fn shapes_that_are_huge_and_empty_take_no_memory() {

@@ -106,6 +106,11 @@ pub(crate) fn architecture(architecture: &Architecture) -> String {
             parts.push(format!("{}, {} wide", count(deep.depth as u64, "layer"), deep.width));
             (Normalization::None, None)
         }
+        Kind::Siren(net) => {
+            let hidden: Vec<String> = net.hidden.iter().map(usize::to_string).collect();
+            parts.push(format!("hidden layers of {}", list(&hidden)));
+            (Normalization::None, Some(Activation::Sine(net.omega)))
+        }
         Kind::Mlp(mlp) => {
             let hidden: Vec<String> = mlp.hidden.iter().map(usize::to_string).collect();
             match hidden.len() {
@@ -155,6 +160,7 @@ pub(crate) fn architecture(architecture: &Architecture) -> String {
     let name = match &architecture.kind {
         Kind::Linear(_) => "linear model",
         Kind::DeepLinear(_) => "deep linear network",
+        Kind::Siren(_) => "sinusoidal representation network",
         Kind::Mlp(_) => "multi-layer perceptron",
         Kind::ConvNet(_) => "convolutional network",
         Kind::ResNet(net) if net.skip => "residual network",

@@ -11,10 +11,11 @@ const BATCH: usize = 3;
 const CLASSES: usize = 3;
 
 /// Small and smooth; every kind is among them.
-const NETWORKS: [(&str, &[usize]); 8] = [
+const NETWORKS: [(&str, &[usize]); 9] = [
     ("linear", &[4]),
     ("mlp hidden=5 activation=gelu-tanh norm=layer", &[4]),
     ("deep-linear depth=3 width=4", &[4]),
+    ("siren hidden=5-4 omega=2", &[4]),
     ("convnet channels=3-4 activation=softplus pool=average", &[4, 4, 1]),
     ("resnet depth=8 width=2 activation=tanh", &[8, 8, 1]),
     ("vit patch=2 depth=2 width=6 heads=2", &[4, 4, 2]),

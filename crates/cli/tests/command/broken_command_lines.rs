@@ -57,7 +57,7 @@ const FAULTS: [(&str, &[&str]); 58] = [
     ("train --label-noise 2", &["--label-noise 2", "0 to 1"]),
     ("train --test-fraction 1", &["--test-fraction 1", "below 1"]),
     ("train --subsample 0", &["--subsample 0", "at least 1"]),
-    ("train --context 0", &["--context 0", "at least 1 character"]),
+    ("train --context 0", &["--context 0", "at least 1 token"]),
     (r#"train --arch "vit patch=3""#, &["--arch", "patch", "divisor"]),
     ("train --precision f16", &["--precision", "f32 or f64"]),
     ("train --memory plenty", &["--memory", "2GiB"]),

@@ -4,13 +4,14 @@ use crate::harness::Bench;
 use serde_json::Value;
 
 /// A command that works, once there is the run `m`.
-const COMMANDS: [(&str, &str); 8] = [
+const COMMANDS: [(&str, &str); 9] = [
     ("train", r#"train --arch "mlp hidden=4" --steps 4 --subsample 32 --out t"#),
     ("surface", "surface m --x -1:1:3 --samples 32 --out s"),
     ("spectrum", "spectrum m --top 1 --bottom 1 --trace 2 --density 2 --samples 32 --out e"),
     ("map", "map m --grid -1:1:3 --line -1:1:3 --samples 32 --top 1 --probes 2 --out p"),
     ("inspect", "inspect m"),
     ("data", "data"),
+    ("data", "data digits"),
     ("export", "export m --csv"),
     ("completions", "completions bash"),
 ];
@@ -63,7 +64,7 @@ fn every_command_fails_with_the_same_object() {
         "map --no-such-option",
         "export a",
         "completions tcsh",
-        "data extra",
+        "data digits extra",
         "train --epochs 1 --steps 1",
     ];
     let each = read.iter().map(|line| (line, 1)).chain(spoken.iter().map(|line| (line, 2)));

@@ -4,6 +4,7 @@
 mod broken_command_lines;
 mod broken_files;
 mod contract;
+mod data_files;
 mod exports;
 mod failing_writers;
 mod harness;

@@ -7,7 +7,7 @@ use thalweg_nn::Architecture;
 const IMAGE: &[usize] = &[8, 6, 3];
 
 /// Text of the architecture, examples, outputs.
-const MODELS: [(&str, &[usize], usize); 22] = [
+const MODELS: [(&str, &[usize], usize); 23] = [
     ("linear", IMAGE, 5),
     ("linear bias=false", &[7], 5),
     ("mlp hidden=6-5", IMAGE, 4),
@@ -16,6 +16,7 @@ const MODELS: [(&str, &[usize], usize); 22] = [
     ("mlp hidden=8 norm=group activation=silu", &[7], 4),
     ("mlp hidden=6 norm=rms activation=sine(2)", &[7], 4),
     ("deep-linear", IMAGE, 4),
+    ("siren hidden=6-5 omega=3", &[2], 3),
     ("convnet channels=4-6", IMAGE, 5),
     ("convnet channels=4-6 norm=batch head=flatten activation=leaky(0.2)", IMAGE, 5),
     ("convnet channels=4-6 norm=layer pool=average activation=tanh", IMAGE, 5),

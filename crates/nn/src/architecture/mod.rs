@@ -11,6 +11,7 @@ mod linear;
 mod mlp;
 mod resnet;
 mod scheme;
+mod siren;
 mod transformer;
 mod vit;
 
@@ -21,6 +22,7 @@ pub use linear::Linear;
 pub use mlp::Mlp;
 pub use resnet::{ResNet, Shortcut};
 pub use scheme::Scheme;
+pub use siren::Siren;
 pub use vit::{TokenPool, Vit};
 
 use crate::error::NnError;
@@ -92,6 +94,8 @@ kinds! {
     "mlp" => Mlp,
     /// Dense layers with nothing between them.
     "deep-linear" => DeepLinear,
+    /// Dense layers with sines between them, for one signal as a function of the place.
+    "siren" => Siren,
     /// Convolutions, each followed by pooling.
     "convnet" => ConvNet,
     /// The residual network for small images, with or without its skips.

@@ -32,6 +32,8 @@ fn parameter_counts_are_the_published_ones() {
     let mean = "vit patch=16 depth=12 width=768 heads=12 pool=mean";
     assert_eq!(vit(mean), 86_567_656 - 2 * 768);
     assert_eq!(count("deep-linear depth=2 width=5", &[3], 2), 25);
+    // The authors' picture network: 2 coordinates, four times 256 units, one grey value.
+    assert_eq!(count("siren hidden=256-256-256-256", &[2], 1), 768 + 3 * 65_792 + 257);
     let convnet = (9 + 1) * 16 + (9 * 16 + 1) * 32 + (9 * 32 + 1) * 64 + 65 * 10;
     assert_eq!(count("convnet", &[8, 8, 1], 10), convnet);
 }
@@ -171,8 +173,8 @@ fn wrong_options_get_one_sentence() {
     };
     assert_eq!(
         message("resnat depth=20"),
-        "unknown architecture \"resnat\"; expected one of linear, mlp, deep-linear, convnet, resnet, \
-         vit, gpt"
+        "unknown architecture \"resnat\"; expected one of linear, mlp, deep-linear, siren, convnet, \
+         resnet, vit, gpt"
     );
     assert_eq!(
         message("resnet widht=4"),
@@ -269,6 +271,12 @@ fn sizes_that_no_machine_holds_are_refused() {
          [4294967296, 4294967296]"
     );
     assert_eq!(
+        message("siren hidden=none"),
+        "option hidden of siren: expected at least one layer, each of at least one unit, got \
+         \"none\""
+    );
+    assert!(message("siren omega=0").contains("expected a positive number"));
+    assert_eq!(
         message("deep-linear depth=1000000000"),
         "option depth of deep-linear: expected 1 to 1024, got \"1000000000\""
     );
@@ -308,6 +316,13 @@ fn weights_are_drawn_as_the_scheme_and_the_activation_say() {
     assert_eq!(tanh, Initializer::XavierUniform { gain: 5.0 / 3.0 });
     let square = of("deep-linear init=orthogonal", "fc2.weight");
     assert_eq!(square, Initializer::Orthogonal { gain: 1.0 });
+    assert_eq!(
+        of("siren omega=7", "net.0.linear.weight"),
+        Initializer::Siren { first: true, omega: 7.0 }
+    );
+    for name in ["net.2.linear.weight", "net.3.weight"] {
+        assert_eq!(of("siren", name), Initializer::Siren { first: false, omega: 30.0 });
+    }
     let siren = "mlp hidden=8-8 activation=sine(7) init=siren";
     assert_eq!(of(siren, "fc1.weight"), Initializer::Siren { first: true, omega: 7.0 });
     assert_eq!(of(siren, "fc2.weight"), Initializer::Siren { first: false, omega: 7.0 });
