@@ -206,6 +206,7 @@ impl From<LabError> for Failure {
         let kind = match error {
             LabError::Usage(_) => Kind::Config,
             LabError::Input(_) => Kind::Format,
+            LabError::Weights { .. } => Kind::Shape,
             LabError::Interrupted => Kind::Interrupted,
             LabError::File { .. } | LabError::Exists { .. } | LabError::Locked { .. } => Kind::File,
             LabError::Differs { .. } => Kind::Config,

@@ -37,6 +37,8 @@ fn _thalweg(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(surface::axis, module)?)?;
     module.add_function(wrap_pyfunction!(surface::planes, module)?)?;
     module.add_function(wrap_pyfunction!(surface::surface, module)?)?;
+    module.add_function(wrap_pyfunction!(surface::surface_units, module)?)?;
+    module.add_function(wrap_pyfunction!(surface::surface_unit, module)?)?;
     module.add_function(wrap_pyfunction!(spectrum::spectrum, module)?)?;
     module.add_function(wrap_pyfunction!(train::train, module)?)?;
     Ok(())

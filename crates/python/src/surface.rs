@@ -1,6 +1,6 @@
 //! Surfaces: directions, and the loss along them.
 
-use crate::arrays::{from_numpy, to_numpy};
+use crate::arrays::{copied, from_numpy, to_numpy};
 use crate::failure::{Failure, Result};
 use crate::job;
 use crate::model::{Model, evaluation};
@@ -14,8 +14,8 @@ use thalweg_lab::{Effort, measure};
 use thalweg_methods::UnitStore;
 use thalweg_methods::curvature::{Hessian, LanczosConfig, lanczos};
 use thalweg_methods::surface::{
-    DirectionConfig, GridRange, Ignore, Normalize, Plane, normalize, random_planes,
-    trajectory_plane,
+    self as methods, DirectionConfig, GridRange, Ignore, Normalize, Plane, normalize,
+    random_planes, trajectory_plane,
 };
 use thalweg_nn::Parameters;
 use thalweg_record::Trajectory;
@@ -232,6 +232,42 @@ pub fn surface<'py>(
     values.set_item("tolerance", record.attributes.tolerance)?;
     values.set_item("loss_name", record.attributes.loss_name)?;
     Ok(values)
+}
+
+/// How many units of work a surface is cut into.
+#[pyfunction]
+pub fn surface_units(
+    model: &Bound<'_, Model>,
+    planes: Vec<Vec<Bound<'_, PyUntypedArray>>>,
+    grid: Grid,
+) -> PyResult<usize> {
+    let planes = given_planes(model.get(), &planes)?;
+    Ok(methods::surface_units(&planes, &grid.x, &grid.y).map_err(Failure::from)?)
+}
+
+/// One unit of the work of a surface, with the key that it is kept under.
+#[pyfunction]
+pub fn surface_unit<'py>(
+    py: Python<'py>,
+    model: &Bound<'py, Model>,
+    x: Vec<Bound<'py, PyUntypedArray>>,
+    y: Bound<'py, PyUntypedArray>,
+    planes: Vec<Vec<Bound<'py, PyUntypedArray>>>,
+    grid: Grid,
+    options: Options,
+    unit: usize,
+) -> PyResult<(String, Vec<(String, Bound<'py, PyAny>)>)> {
+    let model = model.get();
+    let setup = Setup::new(model, &options, Data::new(&x, &y)?)?;
+    let planes = given_planes(model, &planes)?;
+    let (key, arrays) = job::run(py, None, move |job| {
+        let ctx = setup.context(job, None)?;
+        let objective = setup.objective(&ctx)?;
+        let grid = (grid.x.as_slice(), grid.y.as_slice());
+        Ok(methods::surface_unit(&ctx, &objective, &setup.weights(), &planes, grid, unit)?)
+    })?;
+    let arrays = arrays.iter().map(|(name, array)| Ok((name.clone(), copied(py, array)?)));
+    Ok((key, arrays.collect::<PyResult<_>>()?))
 }
 
 fn given_planes(model: &Model, planes: &[Vec<Bound<'_, PyUntypedArray>>]) -> Result<Vec<Plane>> {

@@ -2,7 +2,7 @@
 
 use crate::common::{Evaluation, Evaluator, Objective, Status};
 use crate::error::stored;
-use crate::{Context, MethodError};
+use crate::{Context, MethodError, NamedArrays};
 use thalweg_array::Array;
 use thalweg_nn::{Parameters, Weights};
 
@@ -78,21 +78,98 @@ pub fn surface(
         status: Vec::with_capacity(points),
         centre: at_centre,
     };
+    let blocks = blocks(planes, x, y);
     for (pair, plane) in planes.iter().enumerate() {
-        let directions: Vec<Parameters> =
-            std::iter::once(&plane.x).chain(&plane.y).cloned().collect();
-        let evaluator = Evaluator::affine(ctx, objective, centre, &directions, UNIT)?;
-        let grid: Vec<Vec<f64>> = y
-            .iter()
-            .flat_map(|&y| x.iter().map(move |&x| [x, y]))
-            .map(|point| point[..directions.len()].to_vec())
-            .collect();
-        for (block, points) in grid.chunks(UNIT).enumerate() {
-            surface.block(ctx, &format!("surface/{pair}/{block}"), points, &evaluator)?;
-            ctx.progress().advance(points.len() as u64);
+        let evaluator = evaluator(ctx, objective, centre, plane)?;
+        for block in blocks.iter().filter(|block| block.pair == pair) {
+            let arrays = ctx.unit(&block.key, || block.work(&evaluator))?;
+            surface.take(block, &arrays)?;
+            ctx.progress().advance(block.points.len() as u64);
         }
     }
     Ok(surface)
+}
+
+/// How many units of work [`surface`] is cut into.
+///
+/// # Errors
+/// As [`surface`], for planes and coordinates that make none.
+pub fn surface_units(planes: &[Plane], x: &[f64], y: &[f64]) -> Result<usize, MethodError> {
+    check(planes, x, y)?;
+    Ok(blocks(planes, x, y).len())
+}
+
+/// Does one of the units of [`surface`], and gives it with the key under which a store hands it to
+/// that function: so that several processes share the work, and whoever calls [`surface`] last finds
+/// all of it done.
+///
+/// # Errors
+/// As [`surface`]; a unit that is none.
+pub fn surface_unit(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    centre: &Weights,
+    planes: &[Plane],
+    (x, y): (&[f64], &[f64]),
+    unit: usize,
+) -> Result<(String, NamedArrays), MethodError> {
+    check(planes, x, y)?;
+    let blocks = blocks(planes, x, y);
+    let block = blocks.get(unit).ok_or_else(|| {
+        MethodError::config("unit of a surface", format!("below {}", blocks.len()), unit)
+    })?;
+    let evaluator = evaluator(ctx, objective, centre, &planes[block.pair])?;
+    let arrays = ctx.unit(&block.key, || block.work(&evaluator))?;
+    Ok((block.key.clone(), arrays))
+}
+
+fn evaluator<'a>(
+    ctx: &Context<'a>,
+    objective: &'a dyn Objective,
+    centre: &Weights,
+    plane: &Plane,
+) -> Result<Evaluator<'a>, MethodError> {
+    let directions: Vec<Parameters> = std::iter::once(&plane.x).chain(&plane.y).cloned().collect();
+    Evaluator::affine(ctx, objective, centre, &directions, UNIT)
+}
+
+/// A unit of work: some points of a plane.
+struct Block {
+    key: String,
+    pair: usize,
+    points: Vec<Vec<f64>>,
+}
+
+fn blocks(planes: &[Plane], x: &[f64], y: &[f64]) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for (pair, plane) in planes.iter().enumerate() {
+        let directions = 1 + usize::from(plane.y.is_some());
+        let grid: Vec<Vec<f64>> = y
+            .iter()
+            .flat_map(|&y| x.iter().map(move |&x| [x, y]))
+            .map(|point| point[..directions].to_vec())
+            .collect();
+        for (block, points) in grid.chunks(UNIT).enumerate() {
+            let key = format!("surface/{pair}/{block}");
+            blocks.push(Block { key, pair, points: points.to_vec() });
+        }
+    }
+    blocks
+}
+
+impl Block {
+    fn work(&self, evaluator: &Evaluator<'_>) -> Result<NamedArrays, MethodError> {
+        let found = evaluator.at(&self.points)?;
+        let column = |name: &str, of: &dyn Fn(&Evaluation) -> f64| {
+            let values: Vec<f64> = found.iter().map(of).collect();
+            (name.to_owned(), Array::vector(&values))
+        };
+        Ok(vec![
+            column("loss", &|e| e.loss),
+            column("accuracy", &|e| e.accuracy.unwrap_or(f64::NAN)),
+            column("standard_error", &|e| e.standard_error.unwrap_or(f64::NAN)),
+        ])
+    }
 }
 
 /// Floating-point operations for one point of a plane on all examples.
@@ -129,26 +206,8 @@ pub(super) fn check(planes: &[Plane], x: &[f64], y: &[f64]) -> Result<usize, Met
 }
 
 impl Surface {
-    fn block(
-        &mut self,
-        ctx: &Context<'_>,
-        key: &str,
-        points: &[Vec<f64>],
-        evaluator: &Evaluator<'_>,
-    ) -> Result<(), MethodError> {
-        let arrays = ctx.unit(key, || {
-            let found = evaluator.at(points)?;
-            let column = |name: &str, of: &dyn Fn(&Evaluation) -> f64| {
-                let values: Vec<f64> = found.iter().map(of).collect();
-                (name.to_owned(), Array::vector(&values))
-            };
-            Ok(vec![
-                column("loss", &|e| e.loss),
-                column("accuracy", &|e| e.accuracy.unwrap_or(f64::NAN)),
-                column("standard_error", &|e| e.standard_error.unwrap_or(f64::NAN)),
-            ])
-        })?;
-        let column = |name| stored(key, &arrays, name, points.len());
+    fn take(&mut self, block: &Block, arrays: &[(String, Array)]) -> Result<(), MethodError> {
+        let column = |name| stored(&block.key, arrays, name, block.points.len());
         let loss = column("loss")?;
         self.loss.extend_from_slice(loss);
         self.status.extend(loss.iter().map(|loss| match loss.is_finite() {

@@ -1,0 +1,87 @@
+"""Populations."""
+
+import numpy as np
+import pytest
+
+import thalweg
+
+
+def test_members_depend_on_their_own_seed_and_rate_alone(digits):
+    model = thalweg.build("mlp hidden=8", (8, 8, 1), 10)
+    settings = {"epochs": 2, "batch": 20, "start": "seeds"}
+    together = model.train(*digits, seeds=range(3), lr=[0.05, 0.1], **settings)
+    assert [(m.seed, m.lr) for m in together] == [(s, r) for r in (0.05, 0.1) for s in range(3)]
+    alone = model.train(*digits, seeds=2, lr=0.1, **settings)[0]
+    np.testing.assert_array_equal(together[5].loss, alone.loss)
+    for name, array in alone.model.state_dict().items():
+        np.testing.assert_array_equal(together[5].model.state_dict()[name], array)
+    assert not np.array_equal(together[4].loss, alone.loss)
+
+
+def test_training_begins_with_the_weights_of_the_model(trained, digits):
+    population = trained.train(*digits, steps=1, batch=120, lr=0.0, seeds=[3, 4], precision="f64")
+    for member in population:
+        np.testing.assert_array_equal(
+            member.model.parameters.flatten(), trained.parameters.flatten()
+        )
+        assert member.loss[0] == pytest.approx(trained.loss(*digits, precision="f64"), rel=1e-12)
+
+
+def test_one_step_of_gradient_descent_is_one(trained, digits):
+    member = trained.train(
+        *digits, steps=1, batch=120, lr=0.1, optimizer="sgd", schedule="constant", precision="f64"
+    )[0]
+    expected = trained.parameters.to_parameters() - 0.1 * trained.gradient(*digits, precision="f64")
+    np.testing.assert_allclose(
+        member.model.parameters.flatten(), expected.flatten(), rtol=1e-10, atol=1e-13
+    )
+    norm = trained.gradient(*digits, precision="f64").norm()
+    assert member.gradient_norm[0] == pytest.approx(norm, rel=1e-10)
+
+
+def test_values_are_learned():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(64, 3))
+    y = x @ np.array([1.0, -2.0, 0.5]) + 0.25
+    model = thalweg.build("linear", (3,), 1)
+    member = model.train(x, y, epochs=60, batch=16, lr=0.1, optimizer="momentum")[0]
+    assert member.accuracy is None and member.loss[-1] < 1e-6
+    assert member.model.loss(x, y[:, None]) < 1e-6
+    assert member.model.loss(x, y) == member.model.loss(x, y[:, None])
+
+
+def test_divergence_is_told_and_is_no_error(trained, digits):
+    population = trained.train(*digits, epochs=3, batch=20, lr=[0.01, 1e20], schedule="constant")
+    assert population[0].diverged is None and population[1].diverged is not None
+    assert "diverged" in repr(population) and population.best is population[0]
+
+
+def test_slices_are_populations(digits):
+    model = thalweg.build("linear", (8, 8, 1), 10)
+    population = model.train(*digits, epochs=1, seeds=range(4))
+    assert isinstance(population[1:3], thalweg.Population) and len(population[1:3]) == 2
+    assert len(population.models) == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 1, "steps": 1}, "exclude each other"),
+        ({"epochs": 0}, "epochs"),
+        ({"batch": 0}, "batch"),
+        ({"optimizer": "sdg"}, "sgd"),
+        ({"schedule": "linearly"}, "schedule|expected"),
+        ({"seeds": []}, "at least one"),
+        ({"seeds": [1, 1]}, "each member once"),
+        ({"seeds": -1}, "seeds"),
+        ({"lr": np.nan}, "finite"),
+        ({"start": "scratch"}, "start"),
+        ({"checkpoints": -1}, "checkpoints"),
+        ({"loss": "nothing"}, "unknown loss"),
+    ],
+)
+def test_training_that_cannot_be(trained, digits, settings, message):
+    with pytest.raises(thalweg.ConfigError, match=message):
+        trained.train(*digits, **settings)
+    with pytest.raises(TypeError, match="no place"):
+        trained.train(*digits, batch_norm="batch")
