@@ -83,9 +83,8 @@ fn run(
         named.push((given.name.clone(), builder.input(&given.name, ty)));
         arrays.push(array);
     }
-    let outputs = model
-        .trace_with(&builder, &named, &known)
-        .map_err(|error| ("trace", error.to_string()))?;
+    let outputs =
+        model.trace_with(&builder, &named, &known).map_err(|error| ("trace", error.to_string()))?;
     let listed: Vec<_> = outputs.iter().map(|(name, x)| (name.as_str(), *x)).collect();
     let graph = builder.finish(&listed).map_err(|error| ("graph", error.to_string()))?;
     let program = executor.compile(&graph).map_err(|error| ("plan", error.to_string()))?;

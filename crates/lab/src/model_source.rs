@@ -354,7 +354,7 @@ pub(crate) fn natural(text: &str) -> Vec<(u64, char)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data_source::DataOptions;
+    use crate::data_source::{DataOptions, PreparedData};
     use crate::files;
     use crate::scratch::Scratch;
     use thalweg_formats::dataset::{DataConfig, Task};
@@ -419,9 +419,10 @@ mod tests {
         assert_eq!(again(DataOptions::default()), known);
         let all = DataOptions { subsample: Some(5), ..DataOptions::default() };
         assert_eq!((again(all.clone()).subsample, again(all).seed), (5, u64::MAX));
-        let back = file.model(None, &data).unwrap();
+        let model = |text: Option<&str>| file.design(text).unwrap().model(&data, None).unwrap();
+        let back = model(None);
         assert_eq!(file.weights(&back, DType::F32).unwrap(), weights);
-        let other = file.model(Some("mlp hidden=4"), &data).unwrap();
+        let other = model(Some("mlp hidden=4"));
         let message = file.weights(&other, DType::F32).unwrap_err().to_string();
         assert!(
             message.contains("seed-0.safetensors") && message.contains("should be"),
@@ -434,7 +435,7 @@ mod tests {
         let scratch = Scratch::new("no-model");
         let message = |path: &Path| open_model(path).unwrap_err().to_string();
         assert!(message(scratch.path()).contains("finished run"));
-        assert!(message(&scratch.path().join("a.onnx")).contains("not read yet"));
+        assert!(message(&scratch.path().join("a.onnx")).contains("no such file"));
         let path = scratch.path().join("a.safetensors");
         assert!(message(&path).contains("a.safetensors"));
         let mut lie = (1u64 << 62).to_le_bytes().to_vec();

@@ -8,8 +8,10 @@ fn flowers(rows: usize, kinds: &[&str]) -> String {
     let mut text = String::from("petal;width;kind\n");
     for row in 0..rows {
         let kind = row % kinds.len();
-        let petal = 10.0 * ["iris", "lily", "rose"].iter().position(|k| *k == kinds[kind]).unwrap() as f64;
-        text += &format!("{};{};{}\n", petal + 0.01 * row as f64, 0.1 * (row % 7) as f64, kinds[kind]);
+        let petal =
+            10.0 * ["iris", "lily", "rose"].iter().position(|k| *k == kinds[kind]).unwrap() as f64;
+        text +=
+            &format!("{};{};{}\n", petal + 0.01 * row as f64, 0.1 * (row % 7) as f64, kinds[kind]);
     }
     text
 }
@@ -129,7 +131,10 @@ fn bytes_of_any_file_of_text_are_tokens() {
     let told = bench.json("data latin.txt --tokens bytes --context 9");
     assert_eq!(told["described"]["n_classes"], 256);
     assert_eq!(told["described"]["shape"], serde_json::json!([9]));
-    bench.write("tokenizer.json", include_bytes!("../../../formats/tests/fixtures/data/tokenizer.json"));
+    bench.write(
+        "tokenizer.json",
+        include_bytes!("../../../formats/tests/fixtures/data/tokenizer.json"),
+    );
     bench.write("cats.txt", include_bytes!("../../../formats/tests/fixtures/data/cats.txt"));
     let told = bench.json("data cats.txt --tokens tokenizer.json --context 4");
     assert_eq!(told["described"]["n_classes"], 282);

@@ -126,11 +126,11 @@ impl Done {
 
     /// The sentence of a failure: the line of stderr under the command's name; nothing follows but
     /// the lines of a table, which are indented.
-    pub fn sentence(&self) -> &str {
+    pub fn sentence(&self) -> String {
         let mut lines = self.stderr.lines().skip_while(|line| !line.starts_with("thalweg: "));
         let line = lines.next().and_then(|line| line.strip_prefix("thalweg: "));
         assert!(lines.all(|line| line.starts_with("  ")), "{self:?}");
-        line.unwrap_or_else(|| panic!("no sentence in {self:?}"))
+        line.unwrap_or_else(|| panic!("no sentence in {self:?}")).to_owned()
     }
 }
 
