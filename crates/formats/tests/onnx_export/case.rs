@@ -79,22 +79,35 @@ impl Case {
         ports.map(draw).collect()
     }
 
+    /// An input as the network reads it.
+    pub fn normalised(&self, input: &Array, float: DType) -> Array {
+        if input.dtype() == DType::I32 {
+            return input.clone();
+        }
+        let mut values = input.to_f64_vec();
+        if let Some(Normalization { mean, divisor, .. }) = &self.normalization {
+            for (i, value) in values.iter_mut().enumerate() {
+                let channel = i % mean.len();
+                *value = (*value - mean[channel]) / divisor[channel];
+            }
+        }
+        Array::from_slice(input.shape(), &values).unwrap().convert(float)
+    }
+
     /// What the model gives for inputs of the engine, by the reference.
-    pub fn expected(&self, inputs: &[Array], batch: usize) -> Vec<Array> {
-        let graph = self.model.evaluation_graph(DType::F32, batch).unwrap();
-        let mut all = self.weights.parameters.arrays().to_vec();
-        all.extend_from_slice(self.weights.buffers.arrays());
-        all.extend(inputs.iter().map(|input| match &self.normalization {
-            Some(normalization) => normalization.apply(input).unwrap(),
-            None => input.clone(),
-        }));
+    pub fn expected(&self, inputs: &[Array], batch: usize, float: DType) -> Vec<Array> {
+        let graph = self.model.evaluation_graph(float, batch).unwrap();
+        let weights = self.weights.convert(float);
+        let mut all = weights.parameters.into_arrays();
+        all.extend(weights.buffers.into_arrays());
+        all.extend(inputs.iter().map(|input| self.normalised(input, float)));
         reference::evaluate(&graph, &all).unwrap()
     }
 
     /// Inputs and outputs as the file has them.
     pub fn arrays(&self, info: &ExportInfo, batch: usize) -> Vec<(String, Array)> {
         let inputs = self.inputs(batch);
-        let outputs = self.expected(&inputs, batch);
+        let outputs = self.expected(&inputs, batch, info.float);
         let lie = |array: &Array| match info.layout {
             ImageLayout::ChannelsFirst if array.rank() == 4 && array.dtype().is_float() => {
                 channels_first(array)

@@ -7,11 +7,13 @@
 mod case;
 mod models;
 mod operations;
+mod round;
 mod structure;
 
 use case::{BATCHES, Case};
 use std::fs;
 use std::path::PathBuf;
+use thalweg_array::DType;
 use thalweg_formats::npz;
 use thalweg_formats::onnx::export::{ExportInfo, ImageLayout, Operations};
 
@@ -44,6 +46,26 @@ fn files_are_well_formed() {
             panic!("{name}: {fault}");
         }
     });
+}
+
+#[test]
+fn what_is_read_again_is_the_same_function() {
+    each(|name, case, info| {
+        for (float, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+            let info = ExportInfo { float, ..info.clone() };
+            let error = round::outputs(case, &info, 3);
+            assert!(error < tolerance, "{name}, {float}: off by {error}");
+        }
+    });
+}
+
+#[test]
+fn what_is_read_again_has_the_same_parameters_and_gradient() {
+    for case in models::cases() {
+        let normalization = case.normalization.clone();
+        let info = ExportInfo { normalization, float: DType::F64, ..ExportInfo::default() };
+        round::check_gradient(&case, &info);
+    }
 }
 
 #[test]

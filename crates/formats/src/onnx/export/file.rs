@@ -8,7 +8,8 @@ use crate::onnx::proto::tensor_proto::DataType;
 use crate::onnx::proto::tensor_shape_proto::{Dimension, dimension};
 use crate::onnx::proto::type_proto::{Tensor, Value};
 use crate::onnx::proto::{
-    AttributeProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
+    AttributeProto, NodeProto, StringStringEntryProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto,
 };
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,30 @@ pub(super) struct Typed {
 
 /// Element type and extents of a result.
 pub(super) type Result_ = (DataType, Vec<Extent>);
+
+/// What an initialiser is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// What is trained.
+    Parameter,
+    /// What a model updates but does not train.
+    Buffer,
+    /// A number of the program.
+    Constant,
+}
+
+/// Where PyTorch's exporter says it, and readers look for it.
+const KIND: &str = "pkg.torch.export.graph_signature.InputSpec.kind";
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Parameter => "PARAMETER",
+            Kind::Buffer => "BUFFER",
+            Kind::Constant => "CONSTANT_TENSOR",
+        }
+    }
+}
 
 /// The element type as ONNX has it.
 pub(super) fn data_type(dtype: DType) -> DataType {
@@ -118,21 +143,26 @@ impl File {
     }
 
     /// An initialiser under a name of its own.
-    pub(super) fn initializer(&mut self, name: &str, array: &Array) -> Result<Typed, FormatError> {
+    pub(super) fn initializer(
+        &mut self,
+        name: &str,
+        array: &Array,
+        kind: Kind,
+    ) -> Result<Typed, FormatError> {
         let name = self.fresh(name);
-        let tensor = tensor(&name, array)?;
+        let tensor = tensor(&name, array, kind)?;
         self.initializers.push(tensor);
         Ok(typed(name, array))
     }
 
     /// A literal.
     pub(super) fn constant(&mut self, array: &Array) -> Result<Typed, FormatError> {
-        let key = tensor("", array)?.encode_to_vec();
+        let key = tensor("", array, Kind::Constant)?.encode_to_vec();
         let name = match self.constants.get(&key) {
             Some(name) => name.clone(),
             None => {
                 let name = self.fresh("constant");
-                self.initializers.push(tensor(&name, array)?);
+                self.initializers.push(tensor(&name, array, Kind::Constant)?);
                 self.constants.insert(key, name.clone());
                 name
             }
@@ -285,7 +315,7 @@ pub(super) fn whole(extent: usize) -> Result<i64, FormatError> {
     i64::try_from(extent).map_err(|_| super::unsupported(format!("an extent of {extent}")))
 }
 
-fn tensor(name: &str, array: &Array) -> Result<TensorProto, FormatError> {
+fn tensor(name: &str, array: &Array, kind: Kind) -> Result<TensorProto, FormatError> {
     let mut bytes = Vec::with_capacity(array.size_in_bytes());
     write_little_endian(&mut bytes, array)?;
     Ok(TensorProto {
@@ -293,6 +323,10 @@ fn tensor(name: &str, array: &Array) -> Result<TensorProto, FormatError> {
         data_type: Some(data_type(array.dtype()) as i32),
         name: Some(name.to_owned()),
         raw_data: Some(bytes.into()),
+        metadata_props: vec![StringStringEntryProto {
+            key: Some(KIND.to_owned()),
+            value: Some(kind.name().to_owned()),
+        }],
         ..TensorProto::default()
     })
 }

@@ -1,7 +1,7 @@
 //! What a file takes: parameters, buffers, inputs.
 
 use super::extent::Extent;
-use super::file::{Typed, data_type};
+use super::file::{Kind, Typed, data_type};
 use super::held::{Held, Shuffle};
 use super::print::Printer;
 use super::{ImageLayout, unsupported};
@@ -25,10 +25,12 @@ impl Printer<'_> {
         if let Some(name) = self.parameter_name(index).map(str::to_owned) {
             let array = self.arrays.remove(&name);
             let array = array.ok_or_else(|| unsupported(format!("no array for {name}")))?;
-            let value = self.file.initializer(&name, &array)?;
             return match model.parameters().get(index) {
-                Some(parameter) => self.parameter(parameter, value),
-                None => Ok(Held::plain(value)),
+                Some(parameter) => {
+                    let value = self.file.initializer(&name, &array, Kind::Parameter)?;
+                    self.parameter(parameter, value)
+                }
+                None => Ok(Held::plain(self.file.initializer(&name, &array, Kind::Buffer)?)),
             };
         }
         let port = &model.inputs()[index - model.parameters().len() - model.buffers().len()];
@@ -136,7 +138,7 @@ impl Printer<'_> {
         for ((name, part), op) in names.iter().zip(parts).zip(["Sub", "Div"]) {
             self.file.scope = "normalization".to_owned();
             let array = Array::from_slice(&shape, part)?.convert(self.info.float);
-            let value = self.file.initializer(name, &array)?;
+            let value = self.file.initializer(name, &array, Kind::Constant)?;
             let part = Held { value, axes: axes.clone(), shuffle: None };
             let dtype = held.dtype;
             held = self.elementwise(op, &[held, part], dtype, rank)?;
