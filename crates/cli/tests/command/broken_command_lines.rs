@@ -32,7 +32,6 @@ const FAULTS: [(&str, &[&str]); 58] = [
     ("surface m --tolerance 0.01 --exact", &["--tolerance", "--exact"]),
     ("map --tolerance 1", &["--tolerance 1", "above 0 and below 1"]),
     ("map --tolerance 0.01 --exact", &["--tolerance", "--exact"]),
-    ("surface network.onnx", &["ONNX", "--arch"]),
     ("spectrum m --trace 1", &["--trace", "at least 2"]),
     ("spectrum m --density 1", &["--density 1", "at least 2"]),
     ("spectrum m --tolerance 0", &["--tolerance", "between 0 and 1"]),
@@ -44,7 +43,6 @@ const FAULTS: [(&str, &[&str]); 58] = [
     ("map --rho 0", &["--rho 0", "positive"]),
     ("map --arch resnest", &["--arch", "resnest", "resnet"]),
     ("map m --epochs 3", &["not trained", "leave out"]),
-    ("map network.onnx", &["ONNX", "--arch"]),
     (r#"train --arch "mlp hiden=8""#, &["--arch", "did you mean", "hidden"]),
     (r#"train --arch "mlp hidden=0""#, &["--arch", "hidden", "at least one unit"]),
     (r#"train --arch "resnet depth=9""#, &["--arch", "depth", "6n + 2"]),
@@ -88,7 +86,7 @@ fn unknown_words_lead_to_help_or_to_the_nearest() {
     let sentence = |line: &str| bench.run(line).sentence().to_owned();
     assert!(sentence("train --stps 3").contains("'--steps'"));
     assert!(sentence("train --zzz").contains("--help"));
-    assert!(sentence("export a").contains("<--csv|--npz>"));
+    assert!(sentence("export a").contains("<--onnx|--safetensors|--csv|--npz>"));
     assert!(sentence("surfac m").contains("'surface'"));
     let nothing = bench.run("");
     assert_eq!(nothing.code, Some(2));
