@@ -538,9 +538,9 @@ pub struct ExportArguments {
     pub arch: Option<String>,
     /// Images as [batch, height, width, channels], as Thalweg has them, not with channels first
     /// as PyTorch.
-    #[arg(long, requires = "onnx")]
+    #[arg(long, conflicts_with_all = ["csv", "npz", "safetensors"])]
     pub channels_last: bool,
     /// Leave the normalisation out: the file takes what the network reads.
-    #[arg(long, requires = "onnx")]
+    #[arg(long, conflicts_with_all = ["csv", "npz", "safetensors"])]
     pub no_normalization: bool,
 }
