@@ -86,7 +86,7 @@ fn a_picture_is_a_function_of_the_place() {
     let (data, values) = pixels("colour.png", &DataConfig::default());
     assert_eq!((data.len(), data.example_shape(), values.len()), (35, &[2][..], 105));
     let places = data.inputs().as_slice::<f32>().expect("numbers");
-    assert_eq!(places[..4], [-1.0, -1.0, -1.0, -1.0 + 2.0 / 6.0]);
+    assert_eq!(places[..4], [-1.0, -1.0, -1.0, -2.0 / 3.0]);
     assert_eq!(places[2 * 17..][..2], [0.0, 0.0]);
     assert_eq!(places[68..], [1.0, 1.0]);
 }
