@@ -8,7 +8,8 @@ use std::io::Write;
 use thalweg_array::{Array, DType};
 use thalweg_data::{Provenance, Stream};
 use thalweg_formats::dataset::{DataConfig, Tokens};
-use thalweg_formats::{dataset, idx, npz, safetensors, torch};
+use thalweg_formats::onnx::OnnxModel;
+use thalweg_formats::{FormatError, dataset, idx, npz, safetensors, sharded, torch};
 
 /// Counts what each thread holds.
 struct Counting;
@@ -480,4 +481,62 @@ fn members_that_share_their_bytes_are_refused() {
     tail[12..16].copy_from_slice(&size.to_le_bytes());
     bytes.extend(tail);
     assert!(!read_bounded(&bytes, 1));
+}
+
+/// What a fuzz target (`fuzz/src/lib.rs`) does with a file, and how many times its size that may
+/// take.
+type Target = (&'static str, usize, fn(&[u8]));
+
+const TARGETS: [Target; 7] = [
+    ("safetensors", 80, |bytes| drop(safetensors::read(bytes))),
+    ("npz", 16 * 1032, |bytes| {
+        drop(npz::read(bytes));
+        drop(dataset::read_npz("data", bytes, &DataConfig::default(), Provenance::default()));
+    }),
+    ("idx", 16 * 1032, |bytes| drop(idx::read(bytes).and_then(|raw| raw.to_array()))),
+    ("torch", 8 * 64, |bytes| {
+        drop(torch::read(bytes));
+        drop(torch::read(&zipped(&[("a/data.pkl", bytes), ("a/data/0", &[0; 64])])));
+    }),
+    ("shards", 200, |bytes| drop(sharded::Index::read(bytes))),
+    ("csv", 400, |bytes| drop(dataset::read_csv("data", bytes, &DataConfig::default()))),
+    ("onnx", 4000, |bytes| {
+        let mut elsewhere = |_: &_| Err(FormatError::Io(std::io::ErrorKind::NotFound.into()));
+        let Ok(model) = OnnxModel::read(bytes, &mut elsewhere) else { return };
+        let inputs = model.inspect().inputs;
+        let shapes = inputs.iter().map(|input| {
+            let shape = input.shape.as_ref()?.iter().skip(1);
+            Some(shape.map(|extent| extent.parse().unwrap_or(2)).collect())
+        });
+        if let Some(shapes) = shapes.collect::<Option<Vec<Vec<usize>>>>() {
+            drop(model.model(&shapes, &[]));
+        }
+    }),
+];
+
+/// What fuzzing found or went through, again, and with more bytes changed.
+#[test]
+fn the_corpus_of_the_fuzzer() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    for (name, times, read) in TARGETS {
+        let entries = std::fs::read_dir(folder.join(name)).expect("a folder for each target");
+        let mut paths: Vec<_> = entries.map(|entry| entry.expect("readable").path()).collect();
+        paths.sort();
+        assert!(!paths.is_empty(), "{name}");
+        let stream = Stream::new(0, name);
+        for (n, path) in paths.iter().enumerate() {
+            let bytes = std::fs::read(path).expect("readable");
+            let draws = stream.at(n as u64);
+            let rounds = if bytes.is_empty() { 0 } else { 8 };
+            let mutated = (0..rounds).map(|round| mutate(&bytes, &draws.at(round)));
+            for bytes in std::iter::once(bytes.clone()).chain(mutated) {
+                let before = HELD.get();
+                PEAK.set(before);
+                read(&bytes);
+                let most = PEAK.get() - before;
+                let bound = bytes.len() * times + (1 << 20);
+                assert!(most <= bound, "{}: {most} bytes for {}", path.display(), bytes.len());
+            }
+        }
+    }
 }

@@ -94,7 +94,7 @@ fn checkpoints_that_are_named_span_the_plane_of_their_run() {
     let train = r#"train --arch "mlp hidden=4" --epochs 4 --batch 32 --subsample 64"#;
     bench.ok(&format!("{train} --checkpoints 1 --out m"));
     let surface = |line: &str, out: &str| {
-        bench.ok(&format!("surface {line} --samples 32 --quiet --out {out}"));
+        bench.ok(&format!("surface {line} --x -1:1:3 --samples 32 --quiet --out {out}"));
         bench.results(out)
     };
     let of_run = surface("m --directions trajectory", "run");
