@@ -28,6 +28,15 @@ pub fn from_numpy(array: &Bound<'_, PyUntypedArray>) -> Result<Array> {
     })
 }
 
+/// As [`from_numpy`], and copies of booleans, whose bytes NumPy does not promise to be 0 or 1.
+pub fn from_numpy_or_bool(array: &Bound<'_, PyUntypedArray>) -> Result<Array> {
+    let Ok(typed) = array.cast::<PyArrayDyn<bool>>() else { return from_numpy(array) };
+    let bytes = typed.call_method1("astype", ("int32",));
+    let words = bytes.as_ref().ok().and_then(|b| b.cast::<PyUntypedArray>().ok());
+    let words = words.ok_or_else(|| Failure::shape("an array of bool that cannot be read"))?;
+    Ok(from_numpy(words)?.convert(DType::Bool))
+}
+
 fn shared<T: Element + NumpyElement>(array: &Bound<'_, PyUntypedArray>) -> Option<Result<Array>> {
     let typed = array.cast::<PyArrayDyn<T>>().ok()?;
     Some(borrow(typed))

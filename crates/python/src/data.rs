@@ -7,7 +7,7 @@ use pyo3::types::PyDict;
 use std::path::PathBuf;
 use thalweg_array::Array;
 use thalweg_data::{Subset, Targets};
-use thalweg_lab::{DataOptions, PreparedData, WeightsFile};
+use thalweg_lab::{DataOptions, PreparedData, WeightsFile, atomic_write_bytes};
 
 /// Training and test part of data by name, as the command line splits them, in their raw scale.
 #[pyfunction]
@@ -56,4 +56,10 @@ fn arrays(subset: &Subset) -> Result<(Array, Array)> {
         Targets::Values(values) => values,
     };
     Ok((subset.inputs()?, targets))
+}
+
+/// Writes a file beside its place and renames it.
+#[pyfunction]
+pub fn write_file(path: PathBuf, bytes: &[u8]) -> PyResult<()> {
+    Ok(atomic_write_bytes(&path, bytes).map_err(Failure::from)?)
 }

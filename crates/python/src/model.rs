@@ -5,13 +5,16 @@ use crate::failure::{Failure, Kind, Result};
 use crate::job;
 use crate::layout::Layout;
 use crate::objective::{Data, Options, Setup};
+use crate::onnx;
 use numpy::PyUntypedArray;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use thalweg_array::{Array, DType};
 use thalweg_data::Normalization;
+use thalweg_formats::onnx::OnnxModel;
 use thalweg_lab::{WeightsFile, WeightsInfo, atomic_write_bytes, open_models, weights_bytes};
 use thalweg_methods::common::LinearOperator;
 use thalweg_methods::curvature::Hessian;
@@ -31,6 +34,23 @@ struct Inner {
     weights: Weights,
     layout: Layout,
     info: WeightsInfo,
+    origin: Origin,
+}
+
+/// Where a model came from.
+#[derive(Clone)]
+pub enum Origin {
+    /// One of Thalweg's architectures.
+    Architecture,
+    /// A file, seen for examples of these shapes and with these outputs.
+    Onnx {
+        /// The file.
+        file: OnnxModel,
+        /// Extents of one example of each input.
+        examples: Vec<Vec<usize>>,
+        /// The outputs asked for.
+        outputs: Vec<String>,
+    },
 }
 
 impl Model {
@@ -40,25 +60,55 @@ impl Model {
         model: thalweg_nn::Model,
         weights: Weights,
         info: WeightsInfo,
+        origin: Origin,
     ) -> Result<Model> {
         let layout = Layout::new(&model)?;
-        let inner = Inner { name: name.to_owned(), model, weights, layout, info };
+        let inner = Inner { name: name.to_owned(), model, weights, layout, info, origin };
         Ok(Model { inner: Arc::new(inner) })
     }
 
     /// The same model with other weights.
     pub fn with_weights(&self, name: &str, weights: Weights) -> Model {
-        let Inner { model, layout, info, .. } = &*self.inner;
-        let (model, layout, info) = (model.clone(), layout.clone(), info.clone());
-        Model { inner: Arc::new(Inner { name: name.to_owned(), model, weights, layout, info }) }
+        self.changed(name, weights, self.inner.info.clone())
     }
 
     /// The same model after training with a loss.
     pub fn trained(&self, name: &str, weights: Weights, loss: Loss) -> Model {
-        let Inner { model, layout, info, .. } = &*self.inner;
-        let (model, layout) = (model.clone(), layout.clone());
-        let info = WeightsInfo { loss: Some(loss.to_string()), ..info.clone() };
-        Model { inner: Arc::new(Inner { name: name.to_owned(), model, weights, layout, info }) }
+        let info = WeightsInfo { loss: Some(loss.to_string()), ..self.inner.info.clone() };
+        self.changed(name, weights, info)
+    }
+
+    fn changed(&self, name: &str, weights: Weights, info: WeightsInfo) -> Model {
+        let Inner { model, layout, origin, .. } = &*self.inner;
+        let (model, layout, origin) = (model.clone(), layout.clone(), origin.clone());
+        let inner = Inner { name: name.to_owned(), model, weights, layout, info, origin };
+        Model { inner: Arc::new(inner) }
+    }
+
+    /// A short name.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// What is known of it.
+    pub fn info(&self) -> &WeightsInfo {
+        &self.inner.info
+    }
+
+    /// Where it came from.
+    pub fn origin(&self) -> &Origin {
+        &self.inner.origin
+    }
+
+    /// The traced function for inputs as they are: a file's model takes images with their channels
+    /// in either place, and one number an example counts as a vector of one.
+    pub fn for_data(&self, inputs: &[Array]) -> Result<thalweg_nn::Model> {
+        match (&self.inner.origin, inputs) {
+            (Origin::Onnx { .. }, [x]) if self.inner.model.inputs().len() == 1 => {
+                Ok(self.inner.model.for_examples(x.shape().get(1..).unwrap_or_default())?)
+            }
+            _ => Ok(self.inner.model.clone()),
+        }
     }
 
     /// The traced function.
@@ -169,20 +219,33 @@ impl Model {
 
     /// All that `from_parts` makes the model of again.
     fn to_parts<'py>(&self, py: Python<'py>) -> PyResult<Parts<'py>> {
-        let Inner { name, model, info, .. } = &*self.inner;
-        let architecture = model.architecture().ok_or_else(|| {
-            Failure::new(Kind::Internal, "a model that is none of an architecture cannot be sent")
-        })?;
-        let arrays = self.arrays(py)?.into_any().unbind();
+        let Inner { name, model, info, origin, .. } = &*self.inner;
+        let source = match origin {
+            Origin::Architecture => {
+                let text = model.architecture().map(ToString::to_string).unwrap_or_default();
+                (text, None)
+            }
+            Origin::Onnx { file, examples, outputs } => {
+                let bytes = file.with_weights(&self.inner.weights).map_err(Failure::from)?;
+                let file = (PyBytes::new(py, &bytes), examples.clone(), outputs.clone());
+                (String::new(), Some(file))
+            }
+        };
         let normalization = info.normalization.as_ref();
         let normalization = normalization.map(|n| (n.mean.clone(), n.divisor.clone()));
-        Ok((
-            architecture.to_string(),
-            name.clone(),
-            info.loss.clone(),
-            normalization,
-            arrays.into_bound(py),
-        ))
+        let arrays = self.arrays(py)?;
+        Ok((source, name.clone(), info.loss.clone(), normalization, arrays))
+    }
+
+    /// The bytes of an ONNX file.
+    fn to_onnx<'py>(
+        &self,
+        py: Python<'py>,
+        layout: &str,
+        precision: &str,
+        normalise: bool,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &onnx::bytes(self, layout, precision, normalise)?))
     }
 
     /// All parameters as one vector, `float64`.
@@ -289,7 +352,10 @@ fn predict(
     inputs: &[Array],
     options: &Options,
 ) -> Result<Vec<Array>> {
-    let model = setup.model().model();
+    // Only what is laid out otherwise needs another view: outputs keep their shape.
+    let own = setup.model().model();
+    let fits = own.inputs().iter().zip(inputs).all(|(p, x)| x.shape().get(1..) == Some(&p.shape));
+    let model = &if fits { own.clone() } else { setup.model().for_data(inputs)? };
     let n = inputs.first().and_then(|x| x.shape().first().copied()).unwrap_or(0);
     if n == 0 || inputs.iter().any(|x| x.shape().first() != Some(&n)) {
         return Err(Failure::shape("inputs: expected at least one example, and as many in each"));
@@ -349,29 +415,41 @@ fn evaluation_graph(
     Ok(builder.finish(&named)?)
 }
 
-/// What a model is made of: its architecture, its name, its loss, its normalisation, its arrays.
-type Parts<'py> = (String, String, Option<String>, Option<(Vec<f64>, Vec<f64>)>, Bound<'py, PyAny>);
+/// Where a model comes from: the text of its architecture, or a file's bytes with the shapes of
+/// examples and the outputs asked for.
+type Source<'py> = (String, Option<(Bound<'py, PyBytes>, Vec<Vec<usize>>, Vec<String>)>);
+
+/// What a model is made of: its source, its name, its loss, its normalisation, its arrays.
+type Parts<'py> =
+    (Source<'py>, String, Option<String>, Option<(Vec<f64>, Vec<f64>)>, Bound<'py, PyDict>);
 
 /// The model that was taken apart by `to_parts`.
 #[pyfunction]
 pub fn from_parts(
-    architecture: &str,
+    source: Source<'_>,
     name: &str,
     loss: Option<String>,
     normalization: Option<(Vec<f64>, Vec<f64>)>,
-    arrays: std::collections::BTreeMap<String, Bound<'_, PyUntypedArray>>,
+    arrays: BTreeMap<String, Bound<'_, PyUntypedArray>>,
 ) -> PyResult<Model> {
-    let model = of_architecture(architecture, None, None)?;
+    let (architecture, file) = source;
+    if let Some((bytes, examples, outputs)) = file {
+        let model = onnx::from_bytes(bytes.as_bytes(), name, examples, outputs)?;
+        let model = model.with_arrays(name, arrays.into_iter().collect())?;
+        return model.with_loss(loss.as_deref());
+    }
+    let model = of_architecture(&architecture, None, None)?;
     let normalization =
         normalization.map(|(mean, divisor)| Normalization { mean, divisor, constant: Vec::new() });
     let info = WeightsInfo {
-        architecture: Some(architecture.to_owned()),
+        architecture: Some(architecture),
         loss,
         normalization,
         ..WeightsInfo::default()
     };
     let weights = thalweg_train::initialize(&model, 0, DType::F32).map_err(Failure::from)?;
-    Model::new(name, model, weights, info)?.with_arrays(name, arrays.into_iter().collect())
+    let model = Model::new(name, model, weights, info, Origin::Architecture)?;
+    model.with_arrays(name, arrays.into_iter().collect())
 }
 
 /// A new model of an architecture, with the initial weights of a seed.
@@ -391,7 +469,7 @@ pub fn build(
         ..WeightsInfo::default()
     };
     let name = model.architecture().map_or("model", |a| a.kind.name()).to_owned();
-    Ok(Model::new(&name, model, weights.map_err(Failure::from)?, info)?)
+    Ok(Model::new(&name, model, weights.map_err(Failure::from)?, info, Origin::Architecture)?)
 }
 
 /// The models of a file of weights, or of a run directory.
@@ -414,7 +492,7 @@ pub fn load(
         let model = of_architecture(text, input.clone(), outputs)?;
         let wide = file.tensors().iter().any(|(_, array)| array.dtype() == DType::F64);
         let weights = file.weights(&model, if wide { DType::F64 } else { DType::F32 })?;
-        Model::new(&file.name, model, weights, file.info.clone())
+        Model::new(&file.name, model, weights, file.info.clone(), Origin::Architecture)
     };
     Ok(files.iter().map(each).collect::<Result<_>>()?)
 }

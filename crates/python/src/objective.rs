@@ -179,10 +179,10 @@ impl Setup {
             Failure::new(Kind::Internal, "a defect of thalweg: a loss was asked for without data")
         })?;
         let inputs = self.model.normalized(&data.inputs)?;
-        let (model, targets) = (self.model.model(), data.targets.clone());
+        let (model, targets) = (self.model.for_data(&inputs)?, data.targets.clone());
         Ok(ModelObjective::from_arrays(
             ctx,
-            model,
+            &model,
             self.loss,
             inputs,
             targets,
@@ -200,7 +200,7 @@ pub fn parse<T: std::str::FromStr<Err = String>>(text: &str, what: &str) -> Resu
 
 /// One executor for each number of threads, so that plans are made once. A process that was forked
 /// off has none of its parent's threads, and gets executors of its own.
-fn executor(threads: usize) -> Arc<Executor> {
+pub fn executor(threads: usize) -> Arc<Executor> {
     type Known = Mutex<HashMap<(u32, usize), Arc<Executor>>>;
     static KNOWN: OnceLock<Known> = OnceLock::new();
     let known = KNOWN.get_or_init(Known::default);

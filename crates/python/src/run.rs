@@ -1,28 +1,91 @@
-//! A run directory: what was asked, finished pieces of work, results.
+//! Where finished pieces of work are kept: in a run directory, or in memory.
 
 use crate::arrays::{copied, from_numpy};
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use numpy::PyUntypedArray;
 use pyo3::prelude::*;
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use thalweg_lab::{Output, RunDirectory};
-use thalweg_methods::{NamedArrays, UnitStore};
+use std::sync::{Arc, Mutex, PoisonError};
+use thalweg_lab::{DirectoryStore, Output, RunDirectory, Units};
+use thalweg_methods::{MethodError, NamedArrays, UnitStore};
 
-/// A directory that this process writes into, alone, until it is closed.
+/// A directory that this process writes into, alone, until it is closed; or as much in memory.
 #[pyclass(frozen, module = "thalweg._thalweg")]
 pub struct Run {
-    directory: std::sync::Mutex<Option<Arc<RunDirectory>>>,
-    path: PathBuf,
+    store: Mutex<Option<Store>>,
+}
+
+/// A store that outlives a call.
+#[derive(Clone)]
+pub enum Store {
+    /// A run directory.
+    Directory(Arc<RunDirectory>),
+    /// Arrays by key.
+    Memory(Arc<Memory>),
+}
+
+/// Arrays by key.
+#[derive(Default)]
+pub struct Memory(Mutex<HashMap<String, NamedArrays>>);
+
+impl UnitStore for Memory {
+    fn get(&self, key: &str) -> std::result::Result<Option<NamedArrays>, MethodError> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned())
+    }
+
+    fn put(
+        &self,
+        key: &str,
+        arrays: &[(String, thalweg_array::Array)],
+    ) -> std::result::Result<(), MethodError> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(key.to_owned(), arrays.to_vec());
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Its finished pieces of work.
+    pub fn units(&self) -> Found<'_> {
+        match self {
+            Store::Directory(directory) => Found::Directory(directory.units()),
+            Store::Memory(memory) => Found::Memory(memory),
+        }
+    }
+
+    /// Where results are written to, if they are.
+    pub fn results(&self) -> Option<DirectoryStore> {
+        match self {
+            Store::Directory(directory) => Some(directory.results()),
+            Store::Memory(_) => None,
+        }
+    }
+}
+
+/// The pieces of work of a store.
+pub enum Found<'a> {
+    /// In a directory.
+    Directory(Units),
+    /// In memory.
+    Memory(&'a Memory),
+}
+
+impl Found<'_> {
+    /// As methods take it.
+    pub fn as_store(&self) -> &dyn UnitStore {
+        match self {
+            Found::Directory(units) => units,
+            Found::Memory(memory) => *memory,
+        }
+    }
 }
 
 impl Run {
-    /// The directory, while it is open.
-    pub fn directory(&self) -> crate::failure::Result<Arc<RunDirectory>> {
-        let directory = self.directory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        directory
-            .clone()
-            .ok_or_else(|| Failure::config("run", "an open one", "one that was closed"))
+    /// The store, while it is open.
+    pub fn store(&self) -> Result<Store> {
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        store.clone().ok_or_else(|| Failure::config("run", "an open one", "one that was closed"))
     }
 }
 
@@ -33,15 +96,21 @@ impl Run {
     fn new(command: &str, path: PathBuf, study: &str) -> PyResult<Run> {
         let study: serde_json::Value =
             serde_json::from_str(study).map_err(|error| Failure::config("study", "JSON", error))?;
-        let output = Output { out: Some(path.clone()), resume: true };
+        let output = Output { out: Some(path), resume: true };
         let directory = RunDirectory::open(command, &output, &study).map_err(Failure::from)?;
-        Ok(Run { directory: std::sync::Mutex::new(Some(Arc::new(directory))), path })
+        Ok(Run { store: Mutex::new(Some(Store::Directory(Arc::new(directory)))) })
     }
 
-    /// Where it is.
-    #[getter]
-    fn path(&self) -> PathBuf {
-        self.path.clone()
+    /// Units in memory.
+    #[staticmethod]
+    fn in_memory(
+        units: HashMap<String, Vec<(String, Bound<'_, PyUntypedArray>)>>,
+    ) -> PyResult<Run> {
+        let memory = Memory::default();
+        for (key, arrays) in units {
+            memory.put(&key, &named(&arrays)?).map_err(Failure::from)?;
+        }
+        Ok(Run { store: Mutex::new(Some(Store::Memory(Arc::new(memory)))) })
     }
 
     /// The arrays of a finished piece of work.
@@ -50,7 +119,8 @@ impl Run {
         py: Python<'py>,
         key: &str,
     ) -> PyResult<Option<Vec<(String, Bound<'py, PyAny>)>>> {
-        let found = self.directory()?.units().get(key).map_err(Failure::from)?;
+        let store = self.store()?;
+        let found = store.units().as_store().get(key).map_err(Failure::from)?;
         let Some(arrays) = found else { return Ok(None) };
         let arrays = arrays.iter().map(|(name, array)| Ok((name.clone(), copied(py, array)?)));
         Ok(Some(arrays.collect::<PyResult<_>>()?))
@@ -58,13 +128,16 @@ impl Run {
 
     /// Keeps the arrays of a finished piece of work.
     fn put(&self, key: &str, arrays: Vec<(String, Bound<'_, PyUntypedArray>)>) -> PyResult<()> {
-        let named = arrays.iter().map(|(name, array)| Ok((name.clone(), from_numpy(array)?)));
-        let named: NamedArrays = named.collect::<crate::failure::Result<_>>()?;
-        Ok(self.directory()?.units().put(key, &named).map_err(Failure::from)?)
+        let store = self.store()?;
+        Ok(store.units().as_store().put(key, &named(&arrays)?).map_err(Failure::from)?)
     }
 
     /// Lets go of the directory.
     fn close(&self) {
-        self.directory.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        self.store.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
+}
+
+fn named(arrays: &[(String, Bound<'_, PyUntypedArray>)]) -> Result<NamedArrays> {
+    arrays.iter().map(|(name, array)| Ok((name.clone(), from_numpy(array)?))).collect()
 }

@@ -5,12 +5,12 @@ use crate::failure::Failure;
 use crate::job;
 use crate::model::{Model, evaluation};
 use crate::objective::{Data, Options, Setup};
-use crate::run::Run;
+use crate::run::{Found, Run, Store};
 use numpy::PyUntypedArray;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use thalweg_lab::measure::{SpectrumConfig, spectrum_with_vectors};
-use thalweg_methods::{UnitStore, common};
+use thalweg_methods::common;
 use thalweg_record::{Eigenvalue, Quantity};
 
 /// What of the spectrum.
@@ -46,10 +46,10 @@ pub fn spectrum<'py>(
         return Err(Failure::config("top and bottom", &expected, got).into());
     }
     let setup = Setup::new(model, &options, Data::new(&x, &y)?)?;
-    let directory = run.map(|run| run.get().directory()).transpose()?;
+    let store = run.map(|run| run.get().store()).transpose()?;
     let (record, pairs, at) = job::run(py, reporter.as_ref(), move |job| {
-        let units = directory.as_ref().map(|directory| directory.units());
-        let ctx = setup.context(job, units.as_ref().map(|units| units as &dyn UnitStore))?;
+        let units = store.as_ref().map(Store::units);
+        let ctx = setup.context(job, units.as_ref().map(Found::as_store))?;
         let objective = setup.objective(&ctx)?;
         let weights = setup.weights();
         let at = common::gradient(&ctx, &objective, &weights)?;
@@ -63,8 +63,8 @@ pub fn spectrum<'py>(
             density: wanted.density_probes,
         };
         let (record, pairs) = spectrum_with_vectors(&ctx, &objective, &weights, &config)?;
-        if let Some(directory) = &directory {
-            record.write_zarr(&directory.results())?;
+        if let Some(results) = store.as_ref().and_then(Store::results) {
+            record.write_zarr(&results)?;
         }
         let layout = setup.model().layout();
         let outward = pairs.into_iter().flat_map(|pair| layout.outward(pair.vector));

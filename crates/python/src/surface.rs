@@ -5,13 +5,12 @@ use crate::failure::{Failure, Result};
 use crate::job;
 use crate::model::{Model, evaluation};
 use crate::objective::{Data, Options, Setup};
-use crate::run::Run;
+use crate::run::{Found, Run, Store};
 use numpy::PyUntypedArray;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use thalweg_array::DType;
 use thalweg_lab::{Effort, measure};
-use thalweg_methods::UnitStore;
 use thalweg_methods::curvature::{Hessian, LanczosConfig, lanczos};
 use thalweg_methods::surface::{
     self as methods, DirectionConfig, GridRange, Ignore, Normalize, Plane, normalize,
@@ -78,11 +77,11 @@ pub fn planes<'py>(
     for array in &given {
         vectors.push(from_numpy(array)?.to_f64_vec());
     }
-    let directory = run.map(|run| run.get().directory()).transpose()?;
+    let store = run.map(|run| run.get().store()).transpose()?;
     let layout = model.layout().clone();
     let made = job::run(py, reporter.as_ref(), move |job| {
-        let units = directory.as_ref().map(|directory| directory.units());
-        let ctx = setup.context(job, units.as_ref().map(|units| units as &dyn UnitStore))?;
+        let units = store.as_ref().map(Store::units);
+        let ctx = setup.context(job, units.as_ref().map(Found::as_store))?;
         let centre = setup.weights();
         let like = &centre.parameters;
         let mut trajectory = None;
@@ -193,10 +192,10 @@ pub fn surface<'py>(
     let setup = Setup::new(model, &options, Data::new(&x, &y)?)?;
     let planes = given_planes(model, &planes)?;
     let effort = Effort::new(grid.tolerance, grid.exact).map_err(Failure::from)?;
-    let directory = run.map(|run| run.get().directory()).transpose()?;
+    let store = run.map(|run| run.get().store()).transpose()?;
     let (record, centre) = job::run(py, reporter.as_ref(), move |job| {
-        let units = directory.as_ref().map(|directory| directory.units());
-        let ctx = setup.context(job, units.as_ref().map(|units| units as &dyn UnitStore))?;
+        let units = store.as_ref().map(Store::units);
+        let ctx = setup.context(job, units.as_ref().map(Found::as_store))?;
         let objective = setup.objective(&ctx)?;
         let found = effort.take(&ctx, &objective, &setup.weights(), &planes, &grid.x, &grid.y)?;
         let mut attributes = measure::attributes(&objective, &setup.choice(), setup.seed());
@@ -206,8 +205,8 @@ pub fn surface<'py>(
         attributes.explained_variance = grid.explained_variance;
         let mut record = found.record(attributes)?;
         record.trajectory = grid.trajectory.map(|(x, y, residual)| Trajectory { x, y, residual });
-        if let Some(directory) = &directory {
-            record.write_zarr(&directory.results())?;
+        if let Some(results) = store.as_ref().and_then(Store::results) {
+            record.write_zarr(&results)?;
         }
         Ok((record, found.surface.centre))
     })?;

@@ -132,7 +132,7 @@ fn run(
     settings: &Settings,
 ) -> Result<Trained> {
     let float = setup.dtype();
-    let nn = setup.model().model();
+    let nn = setup.model().for_data(data.inputs())?;
     let examples = examples(setup, data)?;
     let n = examples.len() as u64;
     if settings.batch == 0 {

@@ -136,6 +136,32 @@ class Model:
         """
         self._core.save(os.fspath(path))
 
+    def to_onnx(
+        self,
+        path: Any,
+        *,
+        layout: str = "channels-first",
+        precision: str = "f32",
+        normalize: bool = True,
+    ) -> None:
+        """Writes an ONNX file that computes the same, with a free batch axis.
+
+        A model that came from a file is written as that file with the weights as they are now.
+
+        Parameters
+        ----------
+        layout : str
+            Where images of one of Thalweg's architectures have their channels in the file:
+            `"channels-first"`, as PyTorch has them, or `"channels-last"`.
+        precision : str
+            `"f32"` or `"f64"`.
+        normalize : bool
+            Whether the normalisation that a model was trained with becomes part of the file, which
+            then takes raw data.
+        """
+        data = self._core.to_onnx(layout, precision, bool(normalize))
+        _thalweg.write_file(os.fspath(path), data)
+
     def __copy__(self) -> Model:
         return Model(self._core)
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import io
+import logging
+import os
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
+from ._errors import ConfigError
 from ._model import Model
 from ._optional import need
 
@@ -34,6 +40,52 @@ def from_torch(module: Any, example: Any, *, name: str | None = None, **export: 
         With the name of an operation that cannot be imported, and where it is.
     """
     torch = need("torch", "from_torch")
-    need("onnx", "from_torch")
-    need("onnxscript", "from_torch")
-    raise NotImplementedError
+    for package in ("onnx", "onnxscript"):
+        need(package, "from_torch")
+    from ._open import load
+
+    arguments = example if isinstance(example, tuple) else (example,)
+    if not all(isinstance(one, torch.Tensor) and one.dim() > 0 for one in arguments):
+        raise ConfigError("example: expected tensors of a batch, one for each input of the module")
+    # A batch of one would be taken for a constant.
+    arguments = tuple(torch.cat([one, one])[:2] if len(one) == 1 else one for one in arguments)
+    batch = torch.export.Dim("batch")
+    settings = {
+        "dynamo": True,
+        "dynamic_shapes": tuple({0: batch} for _ in arguments),
+        "opset_version": 20,
+        # What an optimizer would fold away are parameters of the module's.
+        "optimize": False,
+        "verbose": False,
+        **export,
+    }
+    was_training = module.training
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = os.path.join(folder, f"{name or type(module).__name__}.onnx")
+        try:
+            module.eval()
+            with _quietly():
+                torch.onnx.export(module, arguments, path, **settings)
+        finally:
+            module.train(was_training)
+        shapes = {}
+        from . import _thalweg
+
+        inputs = _thalweg.inspect_onnx(path)["inputs"]
+        for (port, _, _), one in zip(inputs, arguments):
+            shapes[port] = tuple(one.shape[1:])
+        return load(path, input_shape=shapes)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """The exporter tells each of its steps."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
