@@ -136,7 +136,11 @@ fn models_are_exported_for_other_tools() {
     refused("export run --onnx", 1, &["seed-0.onnx exists already"]);
     refused("export run --onnx --out one.onnx", 1, &["holds 2 models"]);
     refused("export nowhere --onnx", 1, &["nowhere", "no such file"]);
-    refused(&format!("export {member} --onnx --out d --arch linear"), 1, &["not those of the model"]);
+    refused(
+        &format!("export {member} --onnx --out d --arch linear"),
+        1,
+        &["not those of the model"],
+    );
     refused("export run --csv --channels-last", 2, &["--onnx"]);
     assert!(!bench.exists("d") && !bench.exists("one.onnx"));
 }
