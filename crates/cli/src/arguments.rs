@@ -235,12 +235,12 @@ pub struct TrainingArguments {
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 pub struct TrainArguments {
-    /// A run directory or a file of weights: every member starts from its weights, and a seed draws
+    /// A run directory, an .onnx file or a file of weights: every member starts from it, and a seed draws
     /// the order of the data alone [default: each seed draws its own weights].
     #[arg(value_name = "MODEL")]
     pub model: Option<PathBuf>,
-    /// Architecture: linear, mlp, deep-linear, convnet, resnet, vit or gpt, with options as
-    /// "resnet depth=20 width=16 skip=false" [default: resnet depth=20 width=16 for images, mlp
+    /// Architecture: linear, mlp, deep-linear, convnet, resnet, vit, gpt or siren, with options as
+    /// "resnet depth=20 width=16 skip=false", or an .onnx file, whose weights are drawn anew [default: resnet depth=20 width=16 for images, mlp
     /// for features, gpt for text].
     #[arg(long, value_name = "TEXT")]
     pub arch: Option<String>,
@@ -325,7 +325,8 @@ pub struct MapArguments {
     /// Run directories, or files of weights (.safetensors, .pt, .npz); none: train the default pair.
     #[arg(value_name = "MODEL")]
     pub models: Vec<PathBuf>,
-    /// Architectures to train, or that of a file of weights that does not say it.
+    /// Architectures to train, or that of a file of weights that does not say it; an .onnx file is one
+    /// too.
     #[arg(long, value_name = "TEXT")]
     pub arch: Vec<String>,
     /// Seed of the networks that are trained [default: that of --seed].
@@ -388,11 +389,11 @@ pub struct EffortArguments {
 /// Arguments of `surface`.
 #[derive(Debug, Args)]
 pub struct SurfaceArguments {
-    /// A run directory or a file of weights (.safetensors, .pt, .npz): the centre. With
+    /// A run directory, an .onnx file or a file of weights (.safetensors, .pt, .npz): the centre. With
     /// --directions checkpoints one or two more, at which the coordinates are one.
     #[arg(value_name = "MODEL", required_unless_present = "checkpoints", num_args = 1..=3)]
     pub models: Vec<PathBuf>,
-    /// Architecture of a file of weights that does not say it.
+    /// Architecture of a file of weights that does not say it, or the .onnx file of its graph.
     #[arg(long, value_name = "TEXT")]
     pub arch: Option<String>,
     /// Where directions come from: random, checkpoints, eigenvectors, trajectory (of the run that
@@ -442,7 +443,7 @@ pub struct SpectrumArguments {
     /// A run directory, or a file of weights: .safetensors (also in shards), .pt or .npz.
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
-    /// Architecture of a file of weights that does not say it.
+    /// Architecture of a file of weights that does not say it, or the .onnx file of its graph.
     #[arg(long, value_name = "TEXT")]
     pub arch: Option<String>,
     /// How many of the largest eigenvalues [default: 5, or as many as there are].

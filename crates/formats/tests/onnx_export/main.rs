@@ -11,11 +11,13 @@ mod round;
 mod structure;
 
 use case::{BATCHES, Case};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use thalweg_array::DType;
+use thalweg_data::Normalization;
 use thalweg_formats::npz;
-use thalweg_formats::onnx::export::{ExportInfo, ImageLayout, Operations};
+use thalweg_formats::onnx::export::{ExportInfo, ImageLayout, Operations, write_onnx};
 
 /// Every case in every form.
 fn each(mut check: impl FnMut(&str, &Case, &ExportInfo)) {
@@ -48,15 +50,23 @@ fn files_are_well_formed() {
     });
 }
 
+/// What the reader refuses: places of a slice that depend on the data.
+const NOT_READ: [&str; 1] = ["dynamic slice"];
+
 #[test]
 fn what_is_read_again_is_the_same_function() {
+    let mut faults = Vec::new();
     each(|name, case, info| {
         for (float, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
             let info = ExportInfo { float, ..info.clone() };
-            let error = round::outputs(case, &info, 3);
-            assert!(error < tolerance, "{name}, {float}: off by {error}");
+            match round::outputs(case, &info, 3) {
+                Ok(error) if error < tolerance && !NOT_READ.contains(&&*case.name) => {}
+                Err(_) if NOT_READ.contains(&&*case.name) => {}
+                other => faults.push(format!("{name}, {float}: {other:?}")),
+            }
         }
     });
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
@@ -66,6 +76,64 @@ fn what_is_read_again_has_the_same_parameters_and_gradient() {
         let info = ExportInfo { normalization, float: DType::F64, ..ExportInfo::default() };
         round::check_gradient(&case, &info);
     }
+}
+
+#[test]
+fn networks_have_the_operations_that_their_readers_expect() {
+    let counts = |text: &str| {
+        let cases = models::cases();
+        let case = cases.iter().find(|case| case.name == text).unwrap();
+        let info =
+            ExportInfo { normalization: case.normalization.clone(), ..ExportInfo::default() };
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for node in structure::decode(&case.bytes(&info)).graph.unwrap().node {
+            *counts.entry(node.op_type().to_owned()).or_default() += 1;
+        }
+        counts.iter().map(|(op, n)| format!("{op} {n}")).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(
+        counts("resnet depth=8 width=4"),
+        "Add 3, BatchNormalization 9, Conv 9, Div 1, Flatten 1, Gemm 1, GlobalAveragePool 1, \
+         Relu 7, Sub 1"
+    );
+    assert_eq!(
+        counts("convnet channels=4-6 norm=batch head=flatten activation=leaky(0.2)"),
+        "BatchNormalization 2, Conv 2, Div 1, Flatten 1, Gemm 1, LeakyRelu 2, MaxPool 2, Sub 1"
+    );
+    assert_eq!(
+        counts("gpt depth=2 width=8 heads=2"),
+        "Add 17, Gather 7, LayerNormalization 5, LessOrEqual 1, MatMul 13, Mul 14, Reshape 4, \
+         Softmax 2, Tanh 2, Transpose 9, Unsqueeze 1, Where 2"
+    );
+}
+
+#[test]
+fn what_cannot_be_written_is_told() {
+    let told: Vec<String> = operations::refused()
+        .iter()
+        .map(|case| {
+            let written = write_onnx(&case.model, &case.weights, &ExportInfo::default());
+            written.unwrap_err().to_string()
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "ONNX: cholesky is not an operation of ONNX",
+            "ONNX: the model is not one function for every number of examples: its constant is \
+             another for 11 and for 13",
+            "ONNX: the model is not one function for every number of examples: the extents of its \
+             slice are no multiples for 11 and for 13",
+        ]
+    );
+    let mut case = models::cases().swap_remove(0);
+    let two = vec![0.0; 2];
+    case.normalization =
+        Some(Normalization { mean: two.clone(), divisor: two, constant: Vec::new() });
+    let info = ExportInfo { normalization: case.normalization, ..ExportInfo::default() };
+    let error = write_onnx(&case.model, &case.weights, &info).unwrap_err().to_string();
+    let expected = "ONNX: a normalisation of 2 channels or features before inputs of 3";
+    assert_eq!(error, expected);
 }
 
 #[test]

@@ -361,12 +361,29 @@ fn convolved<'b>(scope: &Scope<'_, 'b>, x: Tensor<'b>, window: ConvolutionWindow
     x.convolution(matrix(scope, "w", &[3, 2, 2, 6]), window)
 }
 
+/// What has no counterpart.
+fn refused_table() -> Vec<(&'static str, &'static [usize], Trace)> {
+    vec![
+        ("cholesky", &[3, 3], |scope, x| scope.builder().emit_one(Op::Cholesky, &[x])),
+        ("mean of the batch", &[3], |_, x| x - x.mean(&[0])),
+        ("all but one", &[3], |_, x| x.slice(0, 1, x.shape()[0]).sum(&[0]) + x),
+    ]
+}
+
 pub fn cases() -> Vec<Case> {
+    of(table())
+}
+
+pub fn refused() -> Vec<Case> {
+    of(refused_table())
+}
+
+fn of(table: Vec<(&'static str, &'static [usize], Trace)>) -> Vec<Case> {
     let case = |(name, shape, trace): (&str, &[usize], Trace)| {
         let inputs = vec![ModelPort::float("x", shape)];
         let model = Model::new(Arc::new(Traced(trace)), inputs, &["y"]);
         let model = model.unwrap_or_else(|error| panic!("{name}: {error}"));
         Case::new(name, model)
     };
-    table().into_iter().map(case).collect()
+    table.into_iter().map(case).collect()
 }

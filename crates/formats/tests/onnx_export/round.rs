@@ -3,13 +3,14 @@
 use crate::case::Case;
 use thalweg_array::{Array, DType};
 use thalweg_exec::{Executor, reference};
+use thalweg_formats::FormatError;
 use thalweg_formats::onnx::OnnxModel;
 use thalweg_formats::onnx::export::ExportInfo;
 use thalweg_graph::{Builder, Tensor};
 use thalweg_nn::{Mode, Model, PortType, Weights, to_torch};
 
 /// The model of a file, for examples as the file has them.
-pub fn read(case: &Case, info: &ExportInfo) -> (Model, Weights) {
+fn read(case: &Case, info: &ExportInfo) -> Result<(Model, Weights), FormatError> {
     let file = OnnxModel::read(&case.bytes(info), &mut |_| unreachable!("one file")).unwrap();
     let examples: Vec<Vec<usize>> = case
         .arrays(info, 2)
@@ -17,9 +18,9 @@ pub fn read(case: &Case, info: &ExportInfo) -> (Model, Weights) {
         .filter(|(name, _)| name.starts_with("in/"))
         .map(|(_, array)| array.shape()[1..].to_vec())
         .collect();
-    let model = file.model(&examples, &[]).unwrap_or_else(|error| panic!("{}: {error}", case.name));
-    let weights = file.weights(&model, info.float).unwrap();
-    (model, weights)
+    let model = file.model(&examples, &[])?;
+    let weights = file.weights(&model, info.float)?;
+    Ok((model, weights))
 }
 
 /// The largest difference, as a share of the largest element where that is above one.
@@ -37,8 +38,8 @@ pub fn difference(got: &Array, expected: &Array) -> f64 {
 }
 
 /// The largest difference of an output.
-pub fn outputs(case: &Case, info: &ExportInfo, batch: usize) -> f64 {
-    let (model, weights) = read(case, info);
+pub fn outputs(case: &Case, info: &ExportInfo, batch: usize) -> Result<f64, FormatError> {
+    let (model, weights) = read(case, info)?;
     let arrays = case.arrays(info, batch);
     let graph = model.evaluation_graph(info.float, batch).unwrap();
     let mut all = weights.parameters.arrays().to_vec();
@@ -53,10 +54,8 @@ pub fn outputs(case: &Case, info: &ExportInfo, batch: usize) -> f64 {
         _ => Executor::new(1).compile(&graph).unwrap().run(all).unwrap(),
     };
     assert_eq!(got.len(), expected.len());
-    got.iter()
-        .zip(&expected)
-        .map(|(got, (_, expected))| difference(got, expected))
-        .fold(0.0, f64::max)
+    let pairs = got.iter().zip(&expected);
+    Ok(pairs.map(|(got, (_, expected))| difference(got, expected)).fold(0.0, f64::max))
 }
 
 /// The gradient of the sum of outputs, each times a number of its own, under the parameters' names
@@ -98,7 +97,8 @@ fn gradient(
 
 /// Checks that the parameters of the file are those of the model, and so is the gradient.
 pub fn check_gradient(case: &Case, info: &ExportInfo) {
-    let (model, weights) = read(case, info);
+    let (model, weights) =
+        read(case, info).unwrap_or_else(|error| panic!("{}: {error}", case.name));
     let own = case.inputs(3);
     let normalised: Vec<Array> =
         own.iter().map(|input| case.normalised(input, DType::F64)).collect();

@@ -4,8 +4,8 @@
 //! as inputs, and what PyTorch's exporter writes by default, so that every runtime reads it.
 //!
 //! A model is traced at two sizes of the batch; extents that differ are multiples of the batch and
-//! are left free ([`extent`]). Groups of the engine's operations that are one operation of ONNX are
-//! written as that ([`recognise`]), all others one by one ([`print`]).
+//! are left free (`extent.rs`). Groups of the engine's operations that are one operation of ONNX are
+//! written as that (`recognise.rs`), all others one by one (`print.rs`).
 
 mod element;
 mod extent;
