@@ -141,10 +141,6 @@ fn models_are_exported_for_other_tools() {
         1,
         &["not those of the model"],
     );
-<<<<<<< HEAD
     refused("export run --csv --channels-last", 2, &["--channels-last", "--csv"]);
-=======
-    refused("export run --csv --channels-last", 2, &["--onnx"]);
->>>>>>> export
     assert!(!bench.exists("d") && !bench.exists("one.onnx"));
 }

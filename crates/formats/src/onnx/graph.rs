@@ -2,11 +2,13 @@
 
 use super::attribute::Attribute;
 use super::inline::{Functions, Library};
+use super::names::{self, Found, Lies};
 use super::proto::{self, GraphProto, ModelProto, NodeProto, StringStringEntryProto};
 use super::stored::{External, Stored};
 use super::{invalid, unsupported};
 use crate::FormatError;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The lowest version of the standard operations that is read.
 pub(super) const OLDEST_OPSET: i64 = 7;
@@ -18,6 +20,8 @@ pub(super) struct Source {
     pub graph: Graph,
     pub opset: i64,
     pub producer: String,
+    /// Names in the file, by those that were found again.
+    pub renamed: BTreeMap<String, String>,
 }
 
 /// A graph, or the body of a branch or a loop.
@@ -51,6 +55,8 @@ pub(super) struct Initializer {
     pub stored: Stored,
     /// What PyTorch's exporter says it is.
     pub kind: Option<Declared>,
+    /// How it lies in the file, if its name was found again.
+    pub lies: Option<Lies>,
 }
 
 /// What PyTorch's exporter says of a tensor.
@@ -156,15 +162,23 @@ impl Source {
             )));
         }
         let library = Library::read(&proto.functions, external)?;
+        let found = names::recover(graph);
         let mut graph = Graph::read(graph, &opsets, external)?;
         Functions::new(&library).expand(&mut graph)?;
         graph.check(&mut Vec::new())?;
+        graph.rename(&found);
+        let renamed = found.into_iter().map(|(name, found)| (found.name, name)).collect();
         let producer = match (proto.producer_name(), proto.producer_version()) {
             ("", _) => String::new(),
             (name, "") => name.to_owned(),
             (name, version) => format!("{name} {version}"),
         };
-        Ok(Source { graph, opset, producer, proto })
+        Ok(Source { graph, opset, producer, renamed, proto })
+    }
+
+    /// The name of a tensor in the file.
+    pub fn name_in_file<'a>(&'a self, name: &'a str) -> &'a str {
+        self.renamed.get(name).map_or(name, String::as_str)
     }
 }
 
@@ -190,7 +204,7 @@ impl Graph {
             let stored = Stored::read(tensor, &name, external)?;
             let kind =
                 declared(&tensor.metadata_props).or_else(|| kinds.get(name.as_str()).copied());
-            initializers.push(Initializer { name, stored, kind });
+            initializers.push(Initializer { name, stored, kind, lies: None });
         }
         let given: BTreeSet<&str> = initializers.iter().map(|i| i.name.as_str()).collect();
         let inputs = proto
@@ -205,6 +219,34 @@ impl Graph {
             nodes.push(Node::read(node, opsets, external)?);
         }
         Ok(Graph { inputs, outputs, initializers, nodes })
+    }
+
+    /// Gives tensors the names that were found again, unless something else has them.
+    fn rename(&mut self, found: &BTreeMap<String, Found>) {
+        for initializer in &mut self.initializers {
+            if let Some(found) = found.get(&initializer.name) {
+                initializer.name = found.name.clone();
+                initializer.lies = Some(found.lies);
+            }
+        }
+        self.rename_reads(found);
+    }
+
+    fn rename_reads(&mut self, found: &BTreeMap<String, Found>) {
+        let own = |name: &mut String| {
+            if let Some(found) = found.get(name) {
+                name.clone_from(&found.name);
+            }
+        };
+        self.outputs.iter_mut().for_each(own);
+        for node in &mut self.nodes {
+            node.inputs.iter_mut().for_each(own);
+            for (_, value) in &mut node.attributes {
+                if let Attribute::Graph(graph) = value {
+                    Arc::make_mut(graph).rename_reads(found);
+                }
+            }
+        }
     }
 
     /// Refuses names that are read before they are written, or written twice.

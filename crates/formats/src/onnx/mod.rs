@@ -20,6 +20,7 @@ mod graph;
 mod host;
 mod inline;
 mod inspect;
+mod names;
 mod network;
 mod ops;
 pub mod proto;

@@ -29,7 +29,8 @@ pub(super) fn with_weights(source: &Source, weights: &Weights) -> Result<Vec<u8>
         }
     }
     let entries = weights.parameters.iter().chain(weights.buffers.iter());
-    for (name, array) in entries {
+    for (known, array) in entries {
+        let name = source.name_in_file(known);
         let own = graph.initializer.iter_mut().find(|tensor| tensor.name() == name);
         let tensor = match own {
             Some(tensor) => Some(tensor),
@@ -47,7 +48,7 @@ pub(super) fn with_weights(source: &Source, weights: &Weights) -> Result<Vec<u8>
             .graph
             .initializers
             .iter()
-            .find(|initializer| initializer.name == name)
+            .find(|initializer| initializer.name == known)
             .map(|initializer| &initializer.stored)
             .or_else(|| super::network::constant(source, name))
             .ok_or_else(|| invalid(format!("it has no tensor `{name}`")))?;

@@ -6,10 +6,11 @@
 
 use super::attribute::Attribute;
 use super::graph::{Declared, Graph, Node};
+use super::names::Lies;
 use super::stored::Stored;
 use std::collections::{BTreeMap, BTreeSet};
 use thalweg_array::Array;
-use thalweg_nn::{Axis, Initializer, Parameter, Role, Statistic};
+use thalweg_nn::{Axis, Initializer, Parameter, Role, Statistic, TorchLayout};
 
 /// What a trace needs to know of a file's tensors.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +52,8 @@ struct Candidate<'g> {
     declared: Option<Declared>,
     /// Given by a node, not by an initialiser.
     by_node: bool,
+    /// How it lies in the file, if its name was found again.
+    lies: Option<Lies>,
 }
 
 /// How a tensor is used in one place.
@@ -162,9 +165,23 @@ struct Finder<'g> {
 /// Names under which exporters put the numbers of a program.
 fn is_lifted(name: &str) -> bool {
     let last = name.rsplit(['/', '.']).next().unwrap_or(name);
-    ["val_", "onnx::", "Constant", "lifted", "scalar", "const_", "_val_"]
-        .iter()
-        .any(|prefix| last.starts_with(prefix) || name.starts_with(prefix))
+    [
+        "val_",
+        "onnx::",
+        "Constant",
+        "lifted",
+        "scalar",
+        "const_",
+        "_val_",
+        "_tensor_constant",
+        "full",
+        "ones",
+        "zeros",
+        "clone",
+        "arange",
+    ]
+    .iter()
+    .any(|prefix| last.starts_with(prefix) || name.starts_with(prefix))
 }
 
 /// How far a tensor is followed.
@@ -189,6 +206,7 @@ impl<'g> Finder<'g> {
                     stored: &initializer.stored,
                     declared: initializer.kind,
                     by_node: false,
+                    lies: initializer.lies,
                 });
             }
         }
@@ -223,6 +241,7 @@ impl<'g> Finder<'g> {
                                 stored,
                                 declared: None,
                                 by_node: true,
+                                lies: None,
                             });
                         }
                     }
@@ -261,13 +280,19 @@ impl<'g> Finder<'g> {
         let axes: Vec<Option<usize>> = (0..shape.len()).map(Some).collect();
         let mut uses = Vec::new();
         self.follow(candidate.name, &axes, shape, MOST_STEPS, &mut uses);
-        let declared = candidate.declared == Some(Declared::Parameter);
+        let declared = candidate.declared == Some(Declared::Parameter) || candidate.lies.is_some();
         // A firm place counts before the others; of equals the first.
         let found = uses.iter().find(|found| found.firm).or(uses.first()).cloned();
         if !declared {
             let found = found.as_ref()?;
             let single = candidate.stored.count() <= 1;
-            if shape.is_empty() || (single && is_lifted(candidate.name)) {
+            let lifted = is_lifted(candidate.name);
+            let norm = matches!(found.role, Role::NormScale | Role::NormShift);
+            // A normalisation that has no parameters is written with ones and zeros.
+            if lifted && (single || (norm && candidate.stored.is_uniform())) {
+                return None;
+            }
+            if shape.is_empty() && candidate.by_node {
                 return None;
             }
             if candidate.by_node && (!found.firm || single) {
@@ -278,7 +303,17 @@ impl<'g> Finder<'g> {
             }
         }
         let found = found.unwrap_or_else(|| unknown(shape));
-        Some(Parameter::new(candidate.name, shape, found.role, &found.axes, found.initializer))
+        let parameter =
+            Parameter::new(candidate.name, shape, found.role, &found.axes, found.initializer);
+        Some(match candidate.lies {
+            Some(Lies::Transposed) => parameter.torch(TorchLayout::permuted(shape, &[1, 0])),
+            Some(Lies::Expanded) => {
+                let own = shape.iter().copied().filter(|&extent| extent != 1).collect::<Vec<_>>();
+                let own = if own.is_empty() { vec![1] } else { own };
+                parameter.torch(TorchLayout { shape: own, ..TorchLayout::same(shape) })
+            }
+            None => parameter,
+        })
     }
 
     /// Collects the uses of a name; `axes` says which axis of the tensor each of its own is.

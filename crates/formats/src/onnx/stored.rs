@@ -102,6 +102,13 @@ impl Stored {
         self.kind.map_or(0, |kind| self.bytes.len() / kind.size())
     }
 
+    /// Whether all elements are one and the same.
+    pub fn is_uniform(&self) -> bool {
+        let size = self.kind.map_or(1, ElementKind::size).max(1);
+        let mut each = self.bytes.chunks(size);
+        each.next().is_some_and(|first| each.all(|other| other == first))
+    }
+
     /// The bytes, little-endian.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
