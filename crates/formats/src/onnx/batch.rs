@@ -149,7 +149,8 @@ impl Moved {
         let free = || axes().find(|&axis| target.get(axis) == Some(&-1) && holds(axis));
         // The last axis holds features; the batch joins it only where nothing else can hold it.
         let inner = || axes().rev().skip(1).find(|&axis| holds(axis));
-        let axis = exact.or_else(free).or_else(inner).or_else(|| axes().find(|&axis| holds(axis)))?;
+        let axis =
+            exact.or_else(free).or_else(inner).or_else(|| axes().find(|&axis| holds(axis)))?;
         let mut shape = wanted.to_vec();
         shape[axis] = shape[axis].checked_mul(self.now)? / self.file;
         let fits = thalweg_array::element_count(&shape) == thalweg_array::element_count(input.1);
@@ -196,9 +197,7 @@ impl Batch {
     /// One tensor whose axis should have this extent, likewise.
     pub fn fit<'b>(&self, x: Laid<'b>, axis: usize, extent: usize) -> Result<Laid<'b>, String> {
         match self.as_moved() {
-            Some(moved)
-                if extent == moved.now && x.shape().get(axis) == Some(&moved.file) =>
-            {
+            Some(moved) if extent == moved.now && x.shape().get(axis) == Some(&moved.file) => {
                 moved.repeated(x, axis)
             }
             _ => Ok(x),
@@ -240,9 +239,9 @@ fn is_repeated(x: Laid<'_>, axis: usize, extent: usize) -> bool {
             let size = inner * array.dtype().size();
             let bytes = array.as_bytes();
             size == 0
-                || bytes.chunks_exact(size * extent).all(|block| {
-                    block.chunks_exact(size).all(|part| part == &block[..size])
-                })
+                || bytes
+                    .chunks_exact(size * extent)
+                    .all(|block| block.chunks_exact(size).all(|part| part == &block[..size]))
         }
         _ => false,
     }

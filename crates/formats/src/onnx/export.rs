@@ -64,7 +64,9 @@ pub(super) fn with_weights(source: &Source, weights: &Weights) -> Result<Vec<u8>
 }
 
 fn too_large() -> FormatError {
-    unsupported("with its tensors in one file it would be larger than 2 GiB, which ONNX cannot hold")
+    unsupported(
+        "with its tensors in one file it would be larger than 2 GiB, which ONNX cannot hold",
+    )
 }
 
 /// Puts raw bytes in place of whatever the tensor held.

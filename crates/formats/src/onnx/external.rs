@@ -51,9 +51,8 @@ impl ExternalData {
 pub(super) fn from_folder(folder: &Path, data: &ExternalData) -> Result<Vec<u8>, FormatError> {
     let location = &data.location;
     let path = Path::new(location);
-    let inside = path
-        .components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let inside =
+        path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     let outside =
         || unsupported(format!("`{location}`, which is outside the model's folder, is not read"));
     if !inside || location.is_empty() || location.contains('\\') {

@@ -41,10 +41,9 @@ impl Library {
                 nodes.push(Node::read(node, &opsets, external)?);
             }
             let mut defaults = Vec::new();
-            let mut graph =
-                |graph: &GraphProto, external: &mut External<'_>| {
-                    Graph::read(graph, &opsets, external)
-                };
+            let mut graph = |graph: &GraphProto, external: &mut External<'_>| {
+                Graph::read(graph, &opsets, external)
+            };
             for attribute in &function.attribute_proto {
                 let value = Attribute::read(attribute, function.name(), external, &mut graph)?;
                 defaults.push((attribute.name().to_owned(), value));

@@ -155,7 +155,9 @@ fn notes(source: &Source, plan: &roles::Plan) -> Vec<String> {
     for output in &graph.outputs {
         let mut node = writer(output);
         // Through what only names or reshapes.
-        while let Some(inner) = node.filter(|n| matches!(n.op.as_str(), "Identity" | "Cast" | "Reshape" | "Squeeze")) {
+        while let Some(inner) =
+            node.filter(|n| matches!(n.op.as_str(), "Identity" | "Cast" | "Reshape" | "Squeeze"))
+        {
             node = inner.inputs.first().and_then(|name| writer(name));
         }
         match node.map(|node| node.op.as_str()) {
@@ -177,7 +179,11 @@ fn notes(source: &Source, plan: &roles::Plan) -> Vec<String> {
         super::graph::property(&node.metadata_props, "pkg.onnxscript.rewriter.rule_name")
             .is_some_and(|rule| rule.contains("BatchNorm"))
     });
-    let anonymous = graph.initializers.iter().any(|i| i.name.starts_with("onnx::Conv_"));
+    // Both exporters leave names that no layer has.
+    let anonymous = graph
+        .initializers
+        .iter()
+        .any(|i| i.name.starts_with("onnx::Conv_") || i.name.ends_with(".weight_bias"));
     if has("Conv") && !has("BatchNormalization") && (folded_rule || anonymous) {
         notes.push(
             "batch normalisation seems to be folded into the convolutions before it, so its modes \
@@ -210,7 +216,21 @@ fn notes(source: &Source, plan: &roles::Plan) -> Vec<String> {
         .map(|i| format!("`{}`", i.name))
         .collect::<Vec<_>>();
     if !fixed.is_empty() {
-        notes.push(format!("{} stay as they are: the exporter says they are not trained", fixed.join(", ")));
+        notes.push(format!(
+            "{} stay as they are: the exporter says they are not trained",
+            fixed.join(", ")
+        ));
+    }
+    let folded = graph.initializers.iter().filter(|i| plan.is_parameter(&i.name));
+    let folded: Vec<String> = folded
+        .filter_map(|i| Some(format!("`{}` from `{}`", i.name, i.folded_from.as_ref()?)))
+        .collect();
+    if !folded.is_empty() {
+        notes.push(format!(
+            "the exporter computed {}; what shared a tensor there no longer does, and to keep names \
+             and tensors, export with `optimize=False`",
+            folded.join(", ")
+        ));
     }
     if source.opset < 13 {
         notes.push(format!("opset {} is older than 13, the oldest that is tested", source.opset));

@@ -29,7 +29,7 @@ mod value;
 mod wire;
 
 pub use external::ExternalData;
-pub use inspect::{Inspection, InspectedOp, InspectedParameter, InspectedPort};
+pub use inspect::{InspectedOp, InspectedParameter, InspectedPort, Inspection};
 
 use crate::error::at;
 use crate::{ElementKind, FormatError};

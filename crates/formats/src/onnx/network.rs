@@ -11,7 +11,7 @@ use crate::FormatError;
 use std::sync::{Arc, Mutex};
 use thalweg_array::{Array, DType};
 use thalweg_graph::{Builder, Tensor, TensorType};
-use thalweg_nn::{Model, ModelPort, NnError, Network, Parameters, PortType, Scope, Weights};
+use thalweg_nn::{Model, ModelPort, Network, NnError, Parameters, PortType, Scope, Weights};
 
 /// The interpreter as a network.
 struct Imported {
@@ -289,11 +289,10 @@ pub(super) fn weights(
 ) -> Result<Weights, FormatError> {
     let find = |name: &str| -> Result<Array, FormatError> {
         let known = source.graph.initializers.iter().find(|i| i.name == name);
-        let stored = known.map(|initializer| &initializer.stored).or_else(|| constant(source, name));
         let stored =
-            stored.ok_or_else(|| invalid(format!("it has no tensor `{name}`")))?;
-        let array =
-            stored.array().map_err(|error| invalid(format!("tensor `{name}`: {error}")))?;
+            known.map(|initializer| &initializer.stored).or_else(|| constant(source, name));
+        let stored = stored.ok_or_else(|| invalid(format!("it has no tensor `{name}`")))?;
+        let array = stored.array().map_err(|error| invalid(format!("tensor `{name}`: {error}")))?;
         Ok(array.convert(float))
     };
     let named = |names: Vec<&str>| -> Result<Parameters, FormatError> {

@@ -49,6 +49,8 @@ struct Candidate<'g> {
     name: &'g str,
     stored: &'g Stored,
     declared: Option<Declared>,
+    /// Computed by the exporter from a parameter.
+    folded: bool,
     /// Given by a node, not by an initialiser.
     by_node: bool,
 }
@@ -188,6 +190,7 @@ impl<'g> Finder<'g> {
                     name: &initializer.name,
                     stored: &initializer.stored,
                     declared: initializer.kind,
+                    folded: initializer.folded_from.is_some(),
                     by_node: false,
                 });
             }
@@ -204,7 +207,10 @@ impl<'g> Finder<'g> {
             let fixed = node.op == "Constant"
                 || (!node.inputs.is_empty()
                     && node.graphs().next().is_none()
-                    && node.inputs.iter().all(|n| n.is_empty() || finder.fixed.contains(n.as_str())));
+                    && node
+                        .inputs
+                        .iter()
+                        .all(|n| n.is_empty() || finder.fixed.contains(n.as_str())));
             for output in node.outputs.iter().filter(|output| !output.is_empty()) {
                 finder.writers.insert(output, at);
                 if fixed {
@@ -219,6 +225,7 @@ impl<'g> Finder<'g> {
                                 name: output,
                                 stored,
                                 declared: None,
+                                folded: false,
                                 by_node: true,
                             });
                         }
@@ -270,7 +277,16 @@ impl<'g> Finder<'g> {
             if candidate.by_node && (!found.firm || single) {
                 return None;
             }
-            if !found.firm && (self.declares || is_mask(candidate.stored)) {
+            let silent = self.declares && !candidate.folded;
+            // A normalisation without parameters of its own is given ones and zeros.
+            let neutral = matches!(found.role, Role::NormScale | Role::NormShift)
+                && (candidate.by_node
+                    || silent
+                    || (is_lifted(candidate.name) && is_uniform(candidate.stored)));
+            if neutral {
+                return None;
+            }
+            if !found.firm && (silent || is_mask(candidate.stored)) {
                 return None;
             }
         }
@@ -384,13 +400,7 @@ impl<'g> Finder<'g> {
     }
 
     /// What a node does with the input in this place.
-    fn place(
-        &self,
-        node: &Node,
-        i: usize,
-        axes: &[Option<usize>],
-        shape: &[usize],
-    ) -> Option<Use> {
+    fn place(&self, node: &Node, i: usize, axes: &[Option<usize>], shape: &[usize]) -> Option<Use> {
         let rank = axes.len();
         let name = |kinds: &dyn Fn(usize) -> Axis| -> Vec<Axis> {
             let mut named = vec![Axis::Other; shape.len()];
@@ -443,9 +453,7 @@ impl<'g> Finder<'g> {
                 1 => Axis::Output,
                 _ => Axis::Spatial,
             })),
-            ("Conv" | "ConvTranspose" | "Gemm", 2) => {
-                bias(true, self.fan_in(node), widest())
-            }
+            ("Conv" | "ConvTranspose" | "Gemm", 2) => bias(true, self.fan_in(node), widest()),
             ("Gemm", 0 | 1) => {
                 let transposed = flag(if i == 0 { "transA" } else { "transB" });
                 // The summed axis: of A the last one, of B the first, unless turned.
@@ -504,12 +512,18 @@ impl<'g> Finder<'g> {
                 }
             }
             (
-                "BatchNormalization" | "InstanceNormalization" | "GroupNormalization"
-                | "LayerNormalization" | "RMSNormalization" | "SimplifiedLayerNormalization",
+                "BatchNormalization"
+                | "InstanceNormalization"
+                | "GroupNormalization"
+                | "LayerNormalization"
+                | "RMSNormalization"
+                | "SimplifiedLayerNormalization",
                 1,
             ) => norm(Role::NormScale, 1.0, true, last_output()),
             (
-                "BatchNormalization" | "InstanceNormalization" | "GroupNormalization"
+                "BatchNormalization"
+                | "InstanceNormalization"
+                | "GroupNormalization"
                 | "LayerNormalization",
                 2,
             ) => norm(Role::NormShift, 0.0, true, last_output()),
@@ -581,9 +595,7 @@ impl<'g> Finder<'g> {
                 _ => rows,
             },
             ("MatMul", &[.., rows, _]) => rows,
-            ("ConvTranspose", &[inputs, _, ref rest @ ..]) => {
-                inputs.saturating_mul(product(rest))
-            }
+            ("ConvTranspose", &[inputs, _, ref rest @ ..]) => inputs.saturating_mul(product(rest)),
             (_, [_, rest @ ..]) => product(rest),
             _ => 1,
         }
@@ -592,7 +604,9 @@ impl<'g> Finder<'g> {
     /// The same for the layer that gives a value.
     fn fan_in_of(&self, name: &str) -> usize {
         match self.writers.get(name).map(|&at| self.nodes[at]) {
-            Some(node) if matches!(node.op.as_str(), "MatMul" | "Conv" | "ConvTranspose" | "Gemm") => {
+            Some(node)
+                if matches!(node.op.as_str(), "MatMul" | "Conv" | "ConvTranspose" | "Gemm") =>
+            {
                 self.fan_in(node)
             }
             _ => 1,
@@ -621,6 +635,13 @@ fn unknown(shape: &[usize]) -> Use {
         _ => Axis::Spatial,
     };
     Use { role, axes: (0..shape.len()).map(axis).collect(), firm: false, initializer }
+}
+
+/// Whether all elements are the same.
+fn is_uniform(stored: &Stored) -> bool {
+    let size = stored.kind.map_or(1, |kind| kind.size());
+    let bytes = stored.bytes();
+    bytes.chunks_exact(size).all(|element| element == &bytes[..size])
 }
 
 /// Whether a tensor only hides: zeros beside numbers so low that a softmax drops them, or a square

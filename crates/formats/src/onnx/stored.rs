@@ -4,15 +4,14 @@ use super::external::ExternalData;
 use super::proto::TensorProto;
 use super::proto::tensor_proto::{DataLocation, DataType};
 use super::{invalid, unsupported};
-use crate::element::{ElementKind, RawArray, byte_count};
 use crate::FormatError;
+use crate::element::{ElementKind, RawArray, byte_count};
 use prost::bytes::Bytes;
 use std::borrow::Cow;
 use thalweg_array::Array;
 
 /// Gives the bytes of a tensor that lies in another file.
-pub(super) type External<'e> =
-    dyn FnMut(&ExternalData) -> Result<Vec<u8>, FormatError> + 'e;
+pub(super) type External<'e> = dyn FnMut(&ExternalData) -> Result<Vec<u8>, FormatError> + 'e;
 
 /// A tensor's shape, type and bytes; converted when it is needed.
 #[derive(Clone, Debug)]
@@ -110,9 +109,9 @@ impl Stored {
 
     /// The elements, halves as `f32` and small integers as `i32`.
     pub fn array(&self) -> Result<Array, String> {
-        let kind = self.kind.ok_or_else(|| {
-            format!("tensors of type {} are not supported", type_name(self.code))
-        })?;
+        let kind = self
+            .kind
+            .ok_or_else(|| format!("tensors of type {} are not supported", type_name(self.code)))?;
         let raw = RawArray::new(kind, false, self.shape.clone(), Cow::Borrowed(&self.bytes))
             .ok_or("a tensor does not fill its shape")?;
         raw.to_array().map_err(|error| error.to_string())
@@ -123,7 +122,11 @@ impl Stored {
 fn typed(tensor: &TensorProto, kind: ElementKind) -> Bytes {
     use ElementKind::*;
     let narrow = |size: usize| {
-        tensor.int32_data.iter().flat_map(|value| value.to_le_bytes().into_iter().take(size)).collect()
+        tensor
+            .int32_data
+            .iter()
+            .flat_map(|value| value.to_le_bytes().into_iter().take(size))
+            .collect()
     };
     let bytes: Vec<u8> = match kind {
         F32 => tensor.float_data.iter().flat_map(|value| value.to_le_bytes()).collect(),

@@ -68,11 +68,7 @@ impl<'t, 'b> Tracer<'t, 'b> {
     }
 
     /// Applies the nodes that `needed` says.
-    pub fn run(
-        &mut self,
-        graph: &Graph,
-        needed: impl Fn(usize) -> bool,
-    ) -> Result<(), Fault> {
+    pub fn run(&mut self, graph: &Graph, needed: impl Fn(usize) -> bool) -> Result<(), Fault> {
         for (i, node) in graph.nodes.iter().enumerate() {
             if needed(i) {
                 self.node(node)?;
@@ -188,9 +184,8 @@ pub(super) fn outputs<'b>(
 ) -> Result<Vec<(String, Tensor<'b>)>, Fault> {
     let mut found = Vec::with_capacity(names.len());
     for name in names {
-        let value = tracer
-            .get(name)
-            .ok_or_else(|| Fault(format!("the graph has no output `{name}`")))?;
+        let value =
+            tracer.get(name).ok_or_else(|| Fault(format!("the graph has no output `{name}`")))?;
         let laid = value
             .laid(tracer.builder)
             .map_err(|error| Fault(format!("output `{name}`: {error}")))?;

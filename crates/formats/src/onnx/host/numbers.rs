@@ -113,7 +113,15 @@ fn unary(op: &str, x: &Array) -> Result<Option<Array>, String> {
             let of: fn(f64) -> f64 = match op {
                 "Neg" => |x| -x,
                 "Abs" => f64::abs,
-                "Sign" => |x| if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x },
+                "Sign" => |x| {
+                    if x > 0.0 {
+                        1.0
+                    } else if x < 0.0 {
+                        -1.0
+                    } else {
+                        x
+                    }
+                },
                 "Floor" => f64::floor,
                 "Ceil" => f64::ceil,
                 "Round" => f64::round_ties_even,
@@ -264,7 +272,8 @@ fn range(start: &Array, limit: &Array, step: &Array) -> Result<Option<Array>, St
             }
             let span = i128::from(to) - i128::from(from);
             let by = i128::from(by);
-            let count = if (span > 0) == (by > 0) { (span.abs() + by.abs() - 1) / by.abs() } else { 0 };
+            let count =
+                if (span > 0) == (by > 0) { (span.abs() + by.abs() - 1) / by.abs() } else { 0 };
             if count > super::MOST_ELEMENTS as i128 {
                 return Ok(None);
             }

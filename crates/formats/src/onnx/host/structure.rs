@@ -180,12 +180,12 @@ pub(super) fn fold(
             let extent = x.shape()[axis];
             let mut indices = Vec::new();
             for index in integers(input(1)?)? {
-                indices.push(axis_of(index, extent).map_err(|_| {
-                    format!("index {index} of an axis of {extent} elements")
-                })?);
+                indices.push(
+                    axis_of(index, extent)
+                        .map_err(|_| format!("index {index} of an axis of {extent} elements"))?,
+                );
             }
-            let to =
-                [&x.shape()[..axis], input(1)?.shape(), &x.shape()[axis + 1..]].concat();
+            let to = [&x.shape()[..axis], input(1)?.shape(), &x.shape()[axis + 1..]].concat();
             if few(&to).is_none() {
                 return Ok(None);
             }

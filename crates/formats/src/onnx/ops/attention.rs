@@ -153,7 +153,8 @@ pub fn attention<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
 }
 
 fn four(x: Tensor<'_>) -> Result<[usize; 4], String> {
-    <[usize; 4]>::try_from(x.shape()).map_err(|shape| format!("four axes are needed, got {shape:?}"))
+    <[usize; 4]>::try_from(x.shape())
+        .map_err(|shape| format!("four axes are needed, got {shape:?}"))
 }
 
 pub fn rotary_embedding<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {

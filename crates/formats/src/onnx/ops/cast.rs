@@ -1,8 +1,8 @@
 //! Conversions of element types.
 
+use crate::element::ElementKind;
 use crate::onnx::call::{Call, Outcome, one};
 use crate::onnx::stored::{element_kind, type_name};
-use crate::element::ElementKind;
 use thalweg_array::{Array, DType};
 
 /// The engine's type for ONNX's; every float is the model's own.

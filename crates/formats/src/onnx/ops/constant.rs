@@ -90,8 +90,7 @@ pub fn trilu<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
     let rank = x.rank();
     let [row, column] = indices(call, &x.shape()[rank - 2..]);
     let diagonal = row + k as f64;
-    let kept =
-        if upper { column.greater_equal(diagonal) } else { column.less_equal(diagonal) };
+    let kept = if upper { column.greater_equal(diagonal) } else { column.less_equal(diagonal) };
     let kept = kept.broadcast_to(&x.shape());
     one(match x.dtype() {
         DType::Bool => kept.and(x),

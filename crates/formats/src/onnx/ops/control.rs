@@ -39,7 +39,11 @@ pub fn branch<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
 }
 
 /// Rows along a new axis.
-fn stacked<'b>(call: &Call<'_, '_, 'b>, rows: &[Value<'b>], axis: i64) -> Result<Value<'b>, String> {
+fn stacked<'b>(
+    call: &Call<'_, '_, 'b>,
+    rows: &[Value<'b>],
+    axis: i64,
+) -> Result<Value<'b>, String> {
     let builder = call.builder();
     let mut tensors: Vec<Tensor<'b>> = Vec::with_capacity(rows.len());
     for row in rows {
@@ -63,7 +67,8 @@ pub fn repeat<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
     } else {
         u64::MAX
     };
-    let known = |value: Option<bool>| value.ok_or("the end of a loop must be known before the data are");
+    let known =
+        |value: Option<bool>| value.ok_or("the end of a loop must be known before the data are");
     let mut go_on = if call.has(1) { known(truth(call.value(1)?)?)? } else { true };
     let mut carried: Vec<Value<'b>> = Vec::new();
     for i in 2..call.inputs.len() {
@@ -74,10 +79,8 @@ pub fn repeat<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
     let mut rows: Vec<Vec<Value<'b>>> = vec![Vec::new(); n_rows];
     let mut step = 0u64;
     while go_on && step < most {
-        let mut inputs = vec![
-            Value::Host(Array::scalar(step as i64)),
-            Value::Host(Array::scalar(true)),
-        ];
+        let mut inputs =
+            vec![Value::Host(Array::scalar(step as i64)), Value::Host(Array::scalar(true))];
         inputs.extend(carried);
         let mut outputs = call.tracer.inner(&body, &inputs)?.into_iter();
         let again = outputs.next().ok_or("its body has no outputs")?;

@@ -74,7 +74,9 @@ impl Spatial {
                         .iter()
                         .map(|&pad| usize::try_from(pad))
                         .collect::<Result<_, _>>()
-                        .map_err(|_| format!("attribute `pads` is {pads:?}, but may not be negative"))?;
+                        .map_err(|_| {
+                            format!("attribute `pads` is {pads:?}, but may not be negative")
+                        })?;
                     if pads.len() != 2 * n {
                         return Err(format!("attribute `pads` is {pads:?} for {n} axes"));
                     }

@@ -285,13 +285,14 @@ pub fn select<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
 pub fn clip<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
     let x = call.laid(0)?;
     let mut y = x.tensor;
-    let bound = |call: &Call<'_, '_, 'b>, i: usize, name: &str| -> Result<Option<Tensor<'b>>, String> {
-        if let Some(bound) = call.optional(i)? {
-            let bound = if bound.rank() > 0 { bound.reshape(&[]) } else { bound };
-            return Ok(Some(bound.convert(y.dtype())));
-        }
-        Ok(call.float(name)?.map(|value| call.builder().scalar_of(y.dtype(), value)))
-    };
+    let bound =
+        |call: &Call<'_, '_, 'b>, i: usize, name: &str| -> Result<Option<Tensor<'b>>, String> {
+            if let Some(bound) = call.optional(i)? {
+                let bound = if bound.rank() > 0 { bound.reshape(&[]) } else { bound };
+                return Ok(Some(bound.convert(y.dtype())));
+            }
+            Ok(call.float(name)?.map(|value| call.builder().scalar_of(y.dtype(), value)))
+        };
     let low = bound(call, 1, "min")?;
     let high = bound(call, 2, "max")?;
     if let Some(low) = low {
@@ -317,10 +318,7 @@ pub fn is_inf<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
 /// Dropout is off: its input, and a mask that keeps everything.
 pub fn dropout<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
     let x = call.laid(0)?;
-    let kept = call.builder().full(
-        &thalweg_graph::TensorType::new(DType::Bool, x.shape()),
-        1.0,
-    );
+    let kept = call.builder().full(&thalweg_graph::TensorType::new(DType::Bool, x.shape()), 1.0);
     Ok(vec![x.into(), kept.into()])
 }
 

@@ -85,10 +85,7 @@ pub fn gather_elements<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
 }
 
 /// Index tuples along the last axis as one index into flattened leading axes.
-pub(super) fn flat_index<'b>(
-    index: Tensor<'b>,
-    extents: &[usize],
-) -> Result<Tensor<'b>, String> {
+pub(super) fn flat_index<'b>(index: Tensor<'b>, extents: &[usize]) -> Result<Tensor<'b>, String> {
     let last = index.rank().checked_sub(1).ok_or("indices without an axis")?;
     let mut flat: Option<Tensor<'b>> = None;
     for (i, &extent) in extents.iter().enumerate() {
@@ -146,6 +143,16 @@ pub fn one_hot<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
     }
     let [off, on] = [0, 1].map(|i| values.index(0, i).broadcast_in(&hot.shape(), &[]));
     one(hot.select(on, off))
+}
+
+/// Columns of the last axis, as classifiers of `ai.onnx.ml` pick their labels.
+pub fn feature_extractor<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
+    let x = call.tensor(0)?;
+    let axis = x.rank().checked_sub(1).ok_or("an input without axes")?;
+    let index = indices(call, 1, x.shape()[axis])?;
+    let index = index.reshape(&[index.ty().element_count()]);
+    let y = placed(x.move_axis(axis, 0).take(index), 1, axis);
+    one(if axis == 0 { y.expand(0) } else { y })
 }
 
 pub fn compress<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {

@@ -22,11 +22,8 @@ pub fn gemm<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
             b.shape()
         ));
     }
-    let axes = DotAxes {
-        lhs_contract: vec![left],
-        rhs_contract: vec![right],
-        ..DotAxes::default()
-    };
+    let axes =
+        DotAxes { lhs_contract: vec![left], rhs_contract: vec![right], ..DotAxes::default() };
     let (alpha, beta) = (call.float_or("alpha", 1.0)?, call.float_or("beta", 1.0)?);
     let mut y = a.dot(b, axes);
     if alpha != 1.0 {
@@ -57,8 +54,7 @@ pub(super) fn product<'b>(
     a: Tensor<'b>,
     b: Tensor<'b>,
 ) -> Result<Tensor<'b>, String> {
-    let fault =
-        || format!("shapes {:?} and {:?} do not go together", a.shape(), b.shape());
+    let fault = || format!("shapes {:?} and {:?} do not go together", a.shape(), b.shape());
     if a.rank() == 0 || b.rank() == 0 {
         return Err(fault());
     }
@@ -72,11 +68,8 @@ pub(super) fn product<'b>(
         return Err(fault());
     }
     if b.rank() <= 2 {
-        let axes = DotAxes {
-            lhs_contract: vec![left],
-            rhs_contract: vec![right],
-            ..DotAxes::default()
-        };
+        let axes =
+            DotAxes { lhs_contract: vec![left], rhs_contract: vec![right], ..DotAxes::default() };
         return Ok(a.dot(b, axes));
     }
     if a.rank() == 1 {
@@ -96,11 +89,8 @@ pub(super) fn product<'b>(
     let batch = crate::onnx::host::stretched(&x_batch, &y_batch)?;
     if x_batch.is_empty() {
         // One matrix for all: rows and batch are both free.
-        let axes = DotAxes {
-            lhs_contract: vec![1],
-            rhs_contract: vec![right],
-            ..DotAxes::default()
-        };
+        let axes =
+            DotAxes { lhs_contract: vec![1], rhs_contract: vec![right], ..DotAxes::default() };
         let z = x.dot(y, axes);
         return Ok(z.move_axis(0, z.rank() - 2));
     }
@@ -154,7 +144,11 @@ impl Subscripts {
         let mut operands = Vec::new();
         for (term, &rank) in terms.iter().zip(ranks) {
             let letters = term.chars().filter(|&c| c != '.').count();
-            let wide = if term.contains("...") { rank.checked_sub(letters).ok_or_else(fault)? } else { 0 };
+            let wide = if term.contains("...") {
+                rank.checked_sub(letters).ok_or_else(fault)?
+            } else {
+                0
+            };
             widest = widest.max(wide);
             let expanded = expand(term, wide).ok_or_else(fault)?;
             if expanded.len() != rank {
@@ -327,7 +321,8 @@ pub fn determinant<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
         }
         let mut total: Option<Tensor<'b>> = None;
         for (i, &column) in columns.iter().enumerate() {
-            let rest: Vec<usize> = columns.iter().copied().filter(|&other| other != column).collect();
+            let rest: Vec<usize> =
+                columns.iter().copied().filter(|&other| other != column).collect();
             let term = element(row, column) * minor(element, row + 1, &rest);
             total = Some(match total {
                 None => term,

@@ -21,7 +21,8 @@ impl Pool {
             return Err(format!("an input of shape {shape:?} has no spatial axes"));
         }
         let extents = shape[2..].to_vec();
-        let kernel = call.counts_of("kernel_shape")?.ok_or("attribute `kernel_shape` is missing")?;
+        let kernel =
+            call.counts_of("kernel_shape")?.ok_or("attribute `kernel_shape` is missing")?;
         let spatial = Spatial::read(call, &extents, kernel)?;
         let mut beyond = vec![0; extents.len()];
         if call.flag("ceil_mode")? && AutoPad::of(call)? == AutoPad::Given {

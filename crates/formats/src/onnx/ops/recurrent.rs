@@ -41,7 +41,9 @@ fn functions(
 ) -> Result<Vec<Function>, String> {
     let names: Vec<String> = match call.texts("activations")? {
         Some(names) => names.to_vec(),
-        None => default.iter().cycle().take(default.len() * directions).map(|&n| n.into()).collect(),
+        None => {
+            default.iter().cycle().take(default.len() * directions).map(|&n| n.into()).collect()
+        }
     };
     if names.len() != default.len() * directions {
         return Err(format!("attribute `activations` is {names:?}"));
@@ -173,7 +175,9 @@ impl<'b> Layer<'b> {
                 match known {
                     Some(lengths) if lengths.iter().all(|&n| n == length as i64) => None,
                     _ if backward.contains(&true) => {
-                        return Err("sequences of different lengths backwards are not supported".into());
+                        return Err(
+                            "sequences of different lengths backwards are not supported".into()
+                        );
                     }
                     _ => {
                         let lengths = call.tensor(4)?.convert(DType::I64);
@@ -228,13 +232,8 @@ impl<'b> Layer<'b> {
             xs.extend(self.within);
             let (units, clip, functions) = (self.units, self.clip, direction.functions.as_slice());
             // Every state is kept for the backward pass: they are small beside the steps' work.
-            let (states, outputs) = builder.scan(
-                self.length,
-                &direction.states,
-                &xs,
-                &constants,
-                0,
-                |scan| {
+            let (states, outputs) =
+                builder.scan(self.length, &direction.states, &xs, &constants, 0, |scan| {
                     let next = step(Step {
                         inputs: scan.xs[0],
                         states: scan.carry,
@@ -256,8 +255,7 @@ impl<'b> Layer<'b> {
                         .map(|(&next, &before)| inside.select(next, before))
                         .collect();
                     (kept, vec![inside.select(next[0], next[0].zeros_like())])
-                },
-            );
+                });
             let output = outputs.first().copied().ok_or("a loop without outputs")?;
             all.push(if reversed { output.reverse(&[0]) } else { output });
             last.push(states);

@@ -69,9 +69,7 @@ pub fn min<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
 }
 
 pub fn product<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
-    over(call, |x, axes| {
-        axes.iter().rev().fold(x, |x, &axis| elementwise::product(x, axis))
-    })
+    over(call, |x, axes| axes.iter().rev().fold(x, |x, &axis| elementwise::product(x, axis)))
 }
 
 pub fn l1<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {

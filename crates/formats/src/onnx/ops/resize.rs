@@ -54,9 +54,7 @@ impl Axis {
             Coordinates::HalfPixel => half,
             Coordinates::PytorchHalfPixel if length == 1.0 => -0.5,
             Coordinates::PytorchHalfPixel => half,
-            Coordinates::HalfPixelSymmetric => {
-                half + from / 2.0 * (1.0 - self.to as f64 / length)
-            }
+            Coordinates::HalfPixelSymmetric => half + from / 2.0 * (1.0 - self.to as f64 / length),
             Coordinates::AlignCorners if length == 1.0 => 0.0,
             Coordinates::AlignCorners => i * (from - 1.0) / (length - 1.0),
             Coordinates::Asymmetric => i / self.scale,
@@ -161,8 +159,18 @@ pub fn resize<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
         None => call.floats_of("scales")?,
         scales => scales,
     };
-    let sizes = list(at_sizes)?;
-    let coordinates = if old { "asymmetric" } else {
+    let mut sizes = list(at_sizes)?;
+    // The file's batch size, written out among the sizes.
+    if let (Some(moved), Some(sizes)) = (call.tracer.batch.as_moved(), &mut sizes)
+        && let (Some(0), Some(first), Some(&now)) = (axes.first(), sizes.first_mut(), shape.first())
+        && *first == moved.file as f64
+        && now == moved.now
+    {
+        *first = now as f64;
+    }
+    let coordinates = if old {
+        "asymmetric"
+    } else {
         call.text_or("coordinate_transformation_mode", "half_pixel")?
     };
     let mut wanted: Vec<(usize, f64)> = shape.iter().map(|&extent| (extent, 1.0)).collect();
@@ -199,13 +207,15 @@ pub fn resize<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
         (None, None) => return Err("neither scales nor sizes are given".into()),
     }
     let kernel = match call.text_or("mode", "nearest")? {
-        "nearest" => Kernel::Nearest(match (old, call.text_or("nearest_mode", "round_prefer_floor")?) {
-            (true, _) | (_, "floor") => Nearest::Floor,
-            (_, "round_prefer_floor") => Nearest::PreferFloor,
-            (_, "round_prefer_ceil") => Nearest::PreferCeil,
-            (_, "ceil") => Nearest::Ceil,
-            (_, other) => return Err(format!("attribute `nearest_mode` is `{other}`")),
-        }),
+        "nearest" => {
+            Kernel::Nearest(match (old, call.text_or("nearest_mode", "round_prefer_floor")?) {
+                (true, _) | (_, "floor") => Nearest::Floor,
+                (_, "round_prefer_floor") => Nearest::PreferFloor,
+                (_, "round_prefer_ceil") => Nearest::PreferCeil,
+                (_, "ceil") => Nearest::Ceil,
+                (_, other) => return Err(format!("attribute `nearest_mode` is `{other}`")),
+            })
+        }
         "linear" | "bilinear" => Kernel::Linear,
         "cubic" => Kernel::Cubic(call.float_or("cubic_coeff_a", -0.75)?),
         other => return Err(format!("attribute `mode` is `{other}`")),
@@ -220,9 +230,7 @@ pub fn resize<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
     for axis in 0..rank {
         let (to, scale) = wanted[axis];
         let crop = match axes.iter().position(|&known| known == axis) {
-            Some(i) => roi.as_ref().and_then(|roi| {
-                Some((*roi.get(i)?, *roi.get(i + axes.len())?))
-            }),
+            Some(i) => roi.as_ref().and_then(|roi| Some((*roi.get(i)?, *roi.get(i + axes.len())?))),
             None => Some((0.0, 1.0)),
         };
         let coordinates = match coordinates {
@@ -239,7 +247,8 @@ pub fn resize<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
                 return Err(format!("attribute `coordinate_transformation_mode` is `{other}`"));
             }
         };
-        let whole = !matches!(coordinates, Coordinates::Crop(start, end) if (start, end) != (0.0, 1.0));
+        let whole =
+            !matches!(coordinates, Coordinates::Crop(start, end) if (start, end) != (0.0, 1.0));
         if to == shape[axis] && scale == 1.0 && whole {
             continue;
         }
@@ -281,7 +290,8 @@ fn resampled<'b>(
     let picks: Option<Vec<usize>> = (0..line.to).map(single).collect();
     if let Some(picks) = &picks {
         let times = line.to / line.from;
-        if times * line.from == line.to && picks.iter().enumerate().all(|(i, &at)| at == i / times) {
+        if times * line.from == line.to && picks.iter().enumerate().all(|(i, &at)| at == i / times)
+        {
             let mut spread = x.shape();
             spread.insert(axis + 1, times);
             let mut merged = x.shape();
@@ -301,7 +311,10 @@ fn resampled<'b>(
     if !x.dtype().is_float() {
         let picks = picks.ok_or("integers cannot be interpolated")?;
         let picks: Vec<i64> = picks.into_iter().map(|at| at as i64).collect();
-        return Ok(x.move_axis(axis, 0).take(call.literal(&Array::vector(&picks))).move_axis(0, axis));
+        return Ok(x
+            .move_axis(axis, 0)
+            .take(call.literal(&Array::vector(&picks)))
+            .move_axis(0, axis));
     }
     let mut matrix = vec![0.0; line.from * line.to];
     for (i, taps) in taps.iter().enumerate() {
@@ -309,13 +322,9 @@ fn resampled<'b>(
             matrix[i * line.from + at] += weight;
         }
     }
-    let matrix = Array::from_slice(&[line.to, line.from], &matrix)
-        .map_err(|error| error.to_string())?;
-    let axes = DotAxes {
-        lhs_contract: vec![axis],
-        rhs_contract: vec![1],
-        ..DotAxes::default()
-    };
+    let matrix =
+        Array::from_slice(&[line.to, line.from], &matrix).map_err(|error| error.to_string())?;
+    let axes = DotAxes { lhs_contract: vec![axis], rhs_contract: vec![1], ..DotAxes::default() };
     let y = x.dot(call.literal(&matrix), axes).move_axis(x.rank() - 1, axis);
     let beyond: Vec<bool> = (0..line.to).map(|i| line.is_beyond(line.place(i))).collect();
     if !beyond.contains(&true) {

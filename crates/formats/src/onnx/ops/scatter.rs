@@ -59,12 +59,8 @@ pub fn scatter_elements<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
     let missing: Vec<usize> =
         (0..shape.len()).map(|a| if a == axis { 0 } else { shape[a] - given[a] }).collect();
     let index = wrapped(index, shape[axis]).pad(shape[axis] as f64, &none, &missing, &none);
-    let updates = updates.pad(
-        call.builder().scalar_of(updates.dtype(), 0.0),
-        &none,
-        &missing,
-        &none,
-    );
+    let updates =
+        updates.pad(call.builder().scalar_of(updates.dtype(), 0.0), &none, &missing, &none);
     let axes = GatherAxes { batch: axis, trailing: shape.len() - axis - 1 };
     one(written(x, index, updates, axes, add))
 }

@@ -1,8 +1,8 @@
 //! Lists of tensors.
 
+use super::shape::host_list;
 use crate::onnx::call::{Call, Outcome, axis_of, one};
 use crate::onnx::value::Value;
-use super::shape::host_list;
 use thalweg_array::{Array, DType};
 use thalweg_graph::GatherAxes;
 
@@ -115,7 +115,11 @@ pub fn reverse_sequence<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
     let (x, lengths) = (call.tensor(0)?, call.tensor(1)?);
     let (batch, time) = (call.count_or("batch_axis", 1)?, call.count_or("time_axis", 0)?);
     let shape = x.shape();
-    if shape.len() < 2 || batch > 1 || time > 1 || batch == time || lengths.shape() != [shape[batch]]
+    if shape.len() < 2
+        || batch > 1
+        || time > 1
+        || batch == time
+        || lengths.shape() != [shape[batch]]
     {
         return Err(format!("lengths of shape {:?} for {shape:?}", lengths.shape()));
     }

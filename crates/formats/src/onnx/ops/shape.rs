@@ -91,9 +91,7 @@ pub fn reshape<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
         let target = call.host_integers(1)?;
         let literal = reshape_target(call, &from);
         let settled = literal.is_ok() && !target.contains(&-1);
-        if !settled
-            && let Some((shape, place)) = moved.reshaped((input, &from), output, &target)
-        {
+        if !settled && let Some((shape, place)) = moved.reshaped((input, &from), output, &target) {
             let output = output.clone();
             if let Batch::Moved(moved) = &mut call.tracer.batch {
                 moved.put(&output, place);
@@ -238,9 +236,17 @@ pub fn expand<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
             *first = moved.now;
         }
     }
-    let to = crate::onnx::host::stretched(&from, &wanted)?;
+    // What was folded from the file's batch size, where the shape is that of the data.
+    let mut x = call.laid(0)?;
+    for (axis, &to) in wanted.iter().rev().take(from.len()).enumerate() {
+        let own = from.len() - 1 - axis;
+        if to != from[own] && from[own] > 1 {
+            x = call.tracer.batch.fit(x, own, to)?;
+        }
+    }
+    let to = crate::onnx::host::stretched(&x.shape(), &wanted)?;
     check_large(&to)?;
-    one(call.tensor(0)?.broadcast_to(&to))
+    one(x.plain().broadcast_to(&to))
 }
 
 pub fn tile<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
@@ -345,8 +351,11 @@ pub(in crate::onnx) fn slices(
         let step = step.clamp(-extent - 1, extent + 1);
         let size = step.unsigned_abs() as i64;
         let count = if span > 0 { (span + size - 1) / size } else { 0 };
-        picked[axis] =
-            Picked { start: if count > 0 { start as usize } else { 0 }, count: count as usize, step };
+        picked[axis] = Picked {
+            start: if count > 0 { start as usize } else { 0 },
+            count: count as usize,
+            step,
+        };
     }
     Ok(picked)
 }
@@ -392,9 +401,7 @@ pub(in crate::onnx) fn split_parts(
             }
             // The last part is smaller where they are not equal.
             let size = extent.div_ceil(n);
-            let part = |i: usize| {
-                extent.saturating_sub(i.saturating_mul(size)).min(size)
-            };
+            let part = |i: usize| extent.saturating_sub(i.saturating_mul(size)).min(size);
             (0..n).map(part).collect()
         }
     };

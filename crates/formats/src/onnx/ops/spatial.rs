@@ -232,18 +232,17 @@ pub fn dft<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
     let table = |of: fn(f64) -> f64, sign: f64| {
         let values: Vec<f64> = (0..length)
             .flat_map(|t| {
-                (0..out).map(move |k| sign * scale * of(TAU * ((t * k) % length) as f64 / length as f64))
+                (0..out).map(move |k| {
+                    sign * scale * of(TAU * ((t * k) % length) as f64 / length as f64)
+                })
             })
             .collect();
         Array::from_slice(&[length, out], &values).map(|array| call.literal(&array))
     };
     let cosine = table(f64::cos, 1.0).map_err(|error| error.to_string())?;
     let sine = table(f64::sin, sign).map_err(|error| error.to_string())?;
-    let axes = || DotAxes {
-        lhs_contract: vec![rank - 2],
-        rhs_contract: vec![0],
-        ..DotAxes::default()
-    };
+    let axes =
+        || DotAxes { lhs_contract: vec![rank - 2], rhs_contract: vec![0], ..DotAxes::default() };
     let (mut re, mut im) = (real.dot(cosine, axes()), real.dot(sine, axes()));
     if let Some(imaginary) = imaginary {
         re = re - imaginary.dot(sine, axes());
