@@ -1,8 +1,9 @@
 //! Runs test cases of the ONNX project's form and prints one line of JSON for each.
 //!
-//! `onnx_cases FOLDER [f64]`: each folder in FOLDER holds `model.onnx` and folders
+//! `onnx_cases FOLDER [f32|f64|model]`: each folder in FOLDER holds `model.onnx` and folders
 //! `test_data_set_N` with `input_I.pb` and `output_I.pb`. A case passes if every output is within
-//! `1e-7 + 1e-3 |expected|`, as the ONNX project's own runner has it.
+//! `1e-7 + 1e-3 |expected|`, as the ONNX project's own runner has it. With `model` the file is
+//! imported as a trainable model for a batch, and its first output compared to `1e-6` in f64.
 
 use std::path::{Path, PathBuf};
 use thalweg_array::{Array, DType};
@@ -128,10 +129,46 @@ fn case(folder: &Path, float: DType, executor: &Executor) -> Result<(), Failure>
     Ok(())
 }
 
+/// The case as a model with parameters and buffers.
+fn as_model(folder: &Path, executor: &Executor) -> Result<(), Failure> {
+    let trace = |error: thalweg_formats::FormatError| ("trace", error.to_string());
+    let file =
+        OnnxModel::load(&folder.join("model.onnx")).map_err(|error| ("read", error.to_string()))?;
+    let data = folder.join("test_data_set_0");
+    let (inputs, expected) = (tensors(&data, "input")?, tensors(&data, "output")?);
+    let examples: Vec<Vec<usize>> = inputs.iter().map(|g| g.array.shape()[1..].to_vec()).collect();
+    let model = file.model(&examples, &[]).map_err(trace)?;
+    let weights = file.weights(&model, DType::F64).map_err(trace)?;
+    let batch = inputs[0].array.shape()[0];
+    let graph =
+        model.evaluation_graph(DType::F64, batch).map_err(|error| ("graph", error.to_string()))?;
+    let program = executor.compile(&graph).map_err(|error| ("plan", error.to_string()))?;
+    let mut arrays = weights.parameters.into_arrays();
+    arrays.extend(weights.buffers.into_arrays());
+    for (given, port) in inputs.iter().zip(model.inputs()) {
+        arrays.push(given.array.convert(port.batch_type(DType::F64, batch).dtype));
+    }
+    let results = program.run(arrays).map_err(|error| ("run", error.to_string()))?;
+    let (got, expected) = (&results[0], &expected[0].array);
+    if got.shape() != expected.shape() {
+        let (got, expected) = (got.shape(), expected.shape());
+        return Err(("wrong", format!("shape {got:?}, expected {expected:?}")));
+    }
+    let (got, expected) = (got.to_f64_vec(), expected.to_f64_vec());
+    let size = expected.iter().fold(0.0f64, |most, value| most.max(value.abs()));
+    let error = got.iter().zip(&expected).fold(0.0f64, |most, (a, b)| most.max((a - b).abs()));
+    match error <= 1e-6 * size {
+        true => Ok(()),
+        false => Err(("wrong", format!("off by {error:e} of {size:e}"))),
+    }
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let folder = PathBuf::from(arguments.next().expect("a folder of cases"));
-    let float = if arguments.next().as_deref() == Some("f64") { DType::F64 } else { DType::F32 };
+    let mode = arguments.next();
+    let whole = mode.as_deref() == Some("model");
+    let float = if mode.as_deref() == Some("f64") { DType::F64 } else { DType::F32 };
     let executor = Executor::new(1);
     let mut cases: Vec<PathBuf> = std::fs::read_dir(&folder)
         .expect("a folder")
@@ -142,7 +179,10 @@ fn main() {
     std::panic::set_hook(Box::new(|_| {}));
     for path in cases {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let attempt = std::panic::AssertUnwindSafe(|| case(&path, float, &executor));
+        let attempt = std::panic::AssertUnwindSafe(|| match whole {
+            true => as_model(&path, &executor),
+            false => case(&path, float, &executor),
+        });
         let result = std::panic::catch_unwind(attempt).unwrap_or(Err(("panic", String::new())));
         let (status, why) = match result {
             Ok(()) => ("pass", String::new()),

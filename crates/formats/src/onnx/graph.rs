@@ -57,6 +57,8 @@ pub(super) struct Initializer {
     pub kind: Option<Declared>,
     /// How it lies in the file, if its name was found again.
     pub lies: Option<Lies>,
+    /// The parameter that the exporter computed it from, and did not keep.
+    pub folded_from: Option<String>,
 }
 
 /// What PyTorch's exporter says of a tensor.
@@ -127,6 +129,19 @@ pub(super) fn property<'a>(entries: &'a [StringStringEntryProto], key: &str) -> 
 
 const SPECIFICATION: &str = "pkg.torch.export.graph_signature.InputSpec.kind";
 
+/// Names of what the newer exporter computed a constant from.
+const FOLDED: &str = "pkg.onnxscript.optimizer.folded_from";
+
+/// The name that is a parameter's by PyTorch's habit, in a list as Python prints it.
+fn parameter_name(list: &str) -> Option<String> {
+    let names = list.split(['[', ']', ',']).map(|name| name.trim().trim_matches('\''));
+    let is_parameter = |name: &&str| {
+        let last = name.rsplit(['.', '_']).next();
+        matches!(last, Some("weight" | "bias")) && !name.starts_with("val_")
+    };
+    names.into_iter().find(is_parameter).map(str::to_owned)
+}
+
 fn declared(entries: &[StringStringEntryProto]) -> Option<Declared> {
     match property(entries, SPECIFICATION)? {
         "PARAMETER" => Some(Declared::Parameter),
@@ -193,9 +208,13 @@ impl Graph {
             return Err(unsupported(format!("the sparse initialiser `{name}` is not read")));
         }
         let mut kinds: BTreeMap<&str, Declared> = BTreeMap::new();
+        let mut folded: BTreeMap<&str, String> = BTreeMap::new();
         for value in proto.value_info.iter().chain(&proto.input) {
             if let Some(kind) = declared(&value.metadata_props) {
                 kinds.insert(value.name(), kind);
+            }
+            if let Some(from) = property(&value.metadata_props, FOLDED).and_then(parameter_name) {
+                folded.insert(value.name(), from);
             }
         }
         let mut initializers = Vec::with_capacity(proto.initializer.len());
@@ -204,7 +223,8 @@ impl Graph {
             let stored = Stored::read(tensor, &name, external)?;
             let kind =
                 declared(&tensor.metadata_props).or_else(|| kinds.get(name.as_str()).copied());
-            initializers.push(Initializer { name, stored, kind, lies: None });
+            let folded_from = folded.get(name.as_str()).cloned();
+            initializers.push(Initializer { name, stored, kind, lies: None, folded_from });
         }
         let given: BTreeSet<&str> = initializers.iter().map(|i| i.name.as_str()).collect();
         let inputs = proto

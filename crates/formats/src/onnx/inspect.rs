@@ -173,7 +173,11 @@ fn notes(source: &Source, plan: &roles::Plan) -> Vec<String> {
         super::graph::property(&node.metadata_props, "pkg.onnxscript.rewriter.rule_name")
             .is_some_and(|rule| rule.contains("BatchNorm"))
     });
-    let anonymous = graph.initializers.iter().any(|i| i.name.starts_with("onnx::Conv_"));
+    // Both exporters leave names that no layer has.
+    let anonymous = graph
+        .initializers
+        .iter()
+        .any(|i| i.name.starts_with("onnx::Conv_") || i.name.ends_with(".weight_bias"));
     if has("Conv") && !has("BatchNormalization") && (folded_rule || anonymous) {
         notes.push(
             "batch normalisation seems to be folded into the convolutions before it, so its modes \
@@ -209,6 +213,18 @@ fn notes(source: &Source, plan: &roles::Plan) -> Vec<String> {
         notes.push(format!(
             "{} stay as they are: the exporter says they are not trained",
             fixed.join(", ")
+        ));
+    }
+    let lost = graph.initializers.iter().filter(|i| i.lies.is_none());
+    let folded = lost.filter(|i| plan.is_parameter(&i.name));
+    let folded: Vec<String> = folded
+        .filter_map(|i| Some(format!("`{}` from `{}`", i.name, i.folded_from.as_ref()?)))
+        .collect();
+    if !folded.is_empty() {
+        notes.push(format!(
+            "the exporter computed {}; what shared a tensor there no longer does, and to keep names \
+             and tensors, export with `optimize=False`",
+            folded.join(", ")
         ));
     }
     if source.opset < 13 {

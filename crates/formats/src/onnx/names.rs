@@ -2,8 +2,8 @@
 //!
 //! An exporter that computes what is constant writes the transposed weight of a dense layer as a
 //! number of the program, `val_98` or `onnx::MatMul_71`, where the model calls the weight
-//! `linear1.weight`. What it says beside the node that reads the tensor tells the model's own name,
-//! and the operation tells how the tensor lies there.
+//! `linear1.weight`. It says from what it computed the tensor, or after which module it called the
+//! node that reads it, which gives the model's own name; the operation tells how the tensor lies.
 
 use super::graph::property;
 use super::proto::{GraphProto, NodeProto};
@@ -16,6 +16,8 @@ pub(super) enum Lies {
     Transposed,
     /// With axes of extent one that the model's own has not.
     Expanded,
+    /// As the model's own, all of it.
+    AsItWas,
 }
 
 /// A parameter's own name.
@@ -25,12 +27,8 @@ pub(super) struct Found {
     pub lies: Lies,
 }
 
-/// PyTorch's newer exporter: the node of its graph that an operation came from.
-const TRACED: &str = "pkg.torch.onnx.fx_node";
-/// PyTorch's newer exporter: the modules around it, the outermost first.
-const MODULES: &str = "pkg.torch.onnx.name_scopes";
-/// What it calls a parameter in its graph.
-const PLACEHOLDER: &str = "%p_";
+/// The tensors that the newer exporter computed one from, among them numbers of the program.
+const FOLDED: &str = "pkg.onnxscript.optimizer.folded_from";
 
 /// The own names of tensors, by those in the file.
 pub(super) fn recover(graph: &GraphProto) -> BTreeMap<String, Found> {
@@ -40,15 +38,21 @@ pub(super) fn recover(graph: &GraphProto) -> BTreeMap<String, Found> {
     let read = graph.input.iter().map(|input| input.name());
     let known = shapes.keys().copied().chain(written).chain(read);
     let mut taken: BTreeSet<String> = known.map(str::to_owned).collect();
+    let origin: BTreeMap<&str, &str> = graph
+        .value_info
+        .iter()
+        .filter_map(|value| Some((value.name(), origin(property(&value.metadata_props, FOLDED)?)?)))
+        .collect();
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
     for node in &graph.node {
         for (place, input) in node.input.iter().enumerate() {
             let Some(shape) = shapes.get(input.as_str()) else { continue };
-            if found.contains_key(input) || !is_lost(input) {
+            if found.contains_key(input) {
                 continue;
             }
-            let Some((lies, ending)) = layout(node, place, shape) else { continue };
-            let name = traced(node, &taken, ending).or_else(|| by_path(node, input));
+            let Some(lies) = layout(node, place, shape) else { continue };
+            let own = origin.get(input.as_str()).map(|&name| name.to_owned());
+            let name = own.or_else(|| by_path(node, input));
             if let Some(name) = name.filter(|name| taken.insert(name.clone())) {
                 found.insert(input.clone(), Found { name, lies });
             }
@@ -57,56 +61,29 @@ pub(super) fn recover(graph: &GraphProto) -> BTreeMap<String, Found> {
     found
 }
 
-/// Whether an exporter made the name up.
-fn is_lost(name: &str) -> bool {
-    name.starts_with("val_") || name.starts_with("onnx::")
-}
-
-/// How a parameter lies where an operation reads it, and how its own name ends.
-fn layout(node: &NodeProto, place: usize, shape: &[i64]) -> Option<(Lies, &'static str)> {
-    let expanded = shape.len() > 1 && shape.iter().filter(|&&extent| extent != 1).count() <= 1;
+/// How a parameter lies where an operation reads it.
+fn layout(node: &NodeProto, place: usize, shape: &[i64]) -> Option<Lies> {
+    let wide = shape.iter().filter(|&&extent| extent != 1).count();
     match (node.op_type(), place) {
-        ("MatMul", 1) if shape.len() == 2 => Some((Lies::Transposed, "weight")),
-        ("PRelu", 1) | ("Mul", _) if expanded => Some((Lies::Expanded, "weight")),
-        ("Add", _) if expanded => Some((Lies::Expanded, "bias")),
+        ("MatMul", 1) if shape.len() == 2 => Some(Lies::Transposed),
+        ("PRelu" | "Mul" | "Add" | "Sub" | "Div", _) if shape.len() > 1 && wide <= 1 => {
+            Some(Lies::Expanded)
+        }
+        ("Add" | "Mul", _) => Some(Lies::AsItWas),
         _ => None,
     }
 }
 
-/// The parameter of the traced node that the file has not under its own name.
-fn traced(node: &NodeProto, taken: &BTreeSet<String>, ending: &str) -> Option<String> {
-    let text = property(&node.metadata_props, TRACED)?;
-    let modules = property(&node.metadata_props, MODULES)?;
+/// The one parameter among the tensors that another was computed from.
+fn origin(list: &str) -> Option<&str> {
     // A list of quoted words.
-    let modules: Vec<&str> = modules.split('\'').skip(1).step_by(2).collect();
-    let flat: BTreeSet<String> = taken.iter().map(|name| flattened(name)).collect();
-    let mut lost = text.split(PLACEHOLDER).skip(1).filter_map(|rest| {
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-        let placeholder = &rest[..end];
-        (!flat.contains(placeholder)).then(|| own_name(placeholder, &modules))
-    });
-    lost.find(|name| name.ends_with(ending))
-}
-
-/// A name as the exporter's graph writes it.
-fn flattened(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
-}
-
-/// `layer1_0_weight` in the module `layer1.0` as `layer1.0.weight`.
-fn own_name(placeholder: &str, modules: &[&str]) -> String {
-    let around = modules
-        .iter()
-        .filter(|module| !module.is_empty())
-        .filter_map(|module| {
-            Some((module, placeholder.strip_prefix(&format!("{}_", flattened(module)))?))
-        })
-        .max_by_key(|(module, _)| module.len());
-    match around {
-        // The one module of PyTorch's own that reads its parts' parameters itself.
-        Some((module, "out_proj_weight")) => format!("{module}.out_proj.weight"),
-        Some((module, rest)) => format!("{module}.{rest}"),
-        None => placeholder.to_owned(),
+    let names = list.split('\'').skip(1).step_by(2).filter(|name| !name.starts_with("val_"));
+    let names: Vec<&str> = names.collect();
+    // What belongs to a module is a parameter; what does not may be a step of the computation.
+    let inner: Vec<&str> = names.iter().copied().filter(|name| name.contains('.')).collect();
+    match (&inner[..], &names[..]) {
+        ([one], _) | ([], [one]) => Some(one),
+        _ => None,
     }
 }
 
@@ -122,52 +99,64 @@ fn by_path(node: &NodeProto, input: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::proto::{StringStringEntryProto, TensorProto};
+    use crate::onnx::proto::{StringStringEntryProto, TensorProto, ValueInfoProto};
 
     fn tensor(name: &str, dims: &[i64]) -> TensorProto {
         TensorProto { name: Some(name.into()), dims: dims.to_vec(), ..TensorProto::default() }
     }
 
-    fn node(op: &str, name: &str, inputs: &[&str], traced: &str, modules: &str) -> NodeProto {
-        let entry = |key: &str, value: &str| StringStringEntryProto {
-            key: Some(key.into()),
-            value: Some(value.into()),
-        };
+    fn node(op: &str, name: &str, inputs: &[&str]) -> NodeProto {
         NodeProto {
             op_type: Some(op.into()),
             name: Some(name.into()),
             input: inputs.iter().map(|&input| input.to_owned()).collect(),
-            metadata_props: match traced {
-                "" => Vec::new(),
-                text => vec![entry(TRACED, text), entry(MODULES, modules)],
-            },
             ..NodeProto::default()
         }
     }
 
+    fn folded(name: &str, from: &str) -> ValueInfoProto {
+        let entry = StringStringEntryProto { key: Some(FOLDED.into()), value: Some(from.into()) };
+        ValueInfoProto {
+            name: Some(name.into()),
+            metadata_props: vec![entry],
+            ..ValueInfoProto::default()
+        }
+    }
+
     #[test]
-    fn what_stands_beside_a_node_names_its_tensor() {
-        let modules = "['', 'l', 'l.lin_1', 'linear']";
-        let call = "%linear = call(args = (%x, %p_l_lin_1_weight, %p_l_lin_1_bias), kwargs = {})";
-        let norm = "%group_norm = call(args = (%c, 3, %p_gn_weight, %p_gn_bias, 1e-05))";
+    fn what_a_tensor_was_computed_from_names_it() {
+        let tensors: [(&str, &[i64]); 9] = [
+            ("l.lin_1.bias", &[4]),
+            ("val_3", &[3, 4]),
+            ("val_5", &[6, 1, 1]),
+            ("view_1", &[1, 8, 1, 1]),
+            ("embedding", &[9, 16]),
+            ("onnx::MatMul_9", &[4, 2]),
+            ("val_8", &[4, 4]),
+            ("val_10", &[2, 40, 6]),
+            ("val_12", &[4, 4]),
+        ];
         let graph = GraphProto {
-            initializer: vec![
-                tensor("l.lin_1.bias", &[4]),
-                tensor("val_3", &[3, 4]),
-                tensor("val_5", &[6, 1, 1]),
-                tensor("val_6", &[6, 1, 1]),
-                tensor("val_7", &[2]),
-                tensor("onnx::MatMul_9", &[4, 2]),
-                tensor("val_8", &[4, 4]),
+            initializer: tensors.iter().map(|(name, dims)| tensor(name, dims)).collect(),
+            value_info: vec![
+                folded("val_3", "['l.lin_1.weight']"),
+                folded("val_5", "['gn.weight', 'val_16', 'val_17']"),
+                folded("view_1", "['val_16', 'w']"),
+                folded("embedding", "['arange', 'p.weight', 'val_2']"),
+                // Two parameters, and one whose name something else has.
+                folded("val_10", "['r.weight_ih', 'r.weight_ih_reverse', 'zeros']"),
+                folded("val_12", "['l.lin_1.bias']"),
             ],
             node: vec![
-                node("MatMul", "a", &["x", "val_3"], call, modules),
-                node("Mul", "b", &["c", "val_5"], norm, "['', 'gn', 'group_norm']"),
-                node("Add", "b", &["c", "val_6"], norm, "['', 'gn', 'group_norm']"),
-                node("Reshape", "c", &["x", "val_7"], call, modules),
-                node("MatMul", "/head/fc/MatMul", &["x", "onnx::MatMul_9"], "", ""),
+                node("MatMul", "a", &["x", "val_3"]),
+                node("Mul", "b", &["c", "val_5"]),
+                node("Mul", "c", &["view_1", "c"]),
+                node("Add", "d", &["t", "embedding"]),
+                node("MatMul", "/head/fc/MatMul", &["x", "onnx::MatMul_9"]),
                 // Nothing tells.
-                node("MatMul", "d", &["x", "val_8"], "", ""),
+                node("MatMul", "e", &["x", "val_8"]),
+                node("LSTM", "f", &["x", "val_10"]),
+                node("MatMul", "g", &["x", "val_12"]),
             ],
             ..GraphProto::default()
         };
@@ -179,10 +168,11 @@ mod tests {
         assert_eq!(
             names,
             [
+                ("embedding", "p.weight", Lies::AsItWas),
                 ("onnx::MatMul_9", "head.fc.weight", Lies::Transposed),
                 ("val_3", "l.lin_1.weight", Lies::Transposed),
                 ("val_5", "gn.weight", Lies::Expanded),
-                ("val_6", "gn.bias", Lies::Expanded),
+                ("view_1", "w", Lies::Expanded),
             ]
         );
     }

@@ -50,6 +50,8 @@ struct Candidate<'g> {
     name: &'g str,
     stored: &'g Stored,
     declared: Option<Declared>,
+    /// Computed by the exporter from a parameter.
+    folded: bool,
     /// Given by a node, not by an initialiser.
     by_node: bool,
     /// How it lies in the file, if its name was found again.
@@ -205,6 +207,7 @@ impl<'g> Finder<'g> {
                     name: &initializer.name,
                     stored: &initializer.stored,
                     declared: initializer.kind,
+                    folded: initializer.folded_from.is_some(),
                     by_node: false,
                     lies: initializer.lies,
                 });
@@ -240,6 +243,7 @@ impl<'g> Finder<'g> {
                                 name: output,
                                 stored,
                                 declared: None,
+                                folded: false,
                                 by_node: true,
                                 lies: None,
                             });
@@ -298,7 +302,16 @@ impl<'g> Finder<'g> {
             if candidate.by_node && (!found.firm || single) {
                 return None;
             }
-            if !found.firm && (self.declares || is_mask(candidate.stored)) {
+            let silent = self.declares && !candidate.folded;
+            // A normalisation without parameters of its own is given ones and zeros.
+            let neutral = matches!(found.role, Role::NormScale | Role::NormShift)
+                && (candidate.by_node
+                    || silent
+                    || (is_lifted(candidate.name) && is_uniform(candidate.stored)));
+            if neutral {
+                return None;
+            }
+            if !found.firm && (silent || is_mask(candidate.stored)) {
                 return None;
             }
         }
@@ -312,7 +325,7 @@ impl<'g> Finder<'g> {
                 let own = if own.is_empty() { vec![1] } else { own };
                 parameter.torch(TorchLayout { shape: own, ..TorchLayout::same(shape) })
             }
-            None => parameter,
+            Some(Lies::AsItWas) | None => parameter,
         })
     }
 
@@ -657,6 +670,13 @@ fn unknown(shape: &[usize]) -> Use {
         _ => Axis::Spatial,
     };
     Use { role, axes: (0..shape.len()).map(axis).collect(), firm: false, initializer }
+}
+
+/// Whether all elements are the same.
+fn is_uniform(stored: &Stored) -> bool {
+    let size = stored.kind.map_or(1, |kind| kind.size());
+    let bytes = stored.bytes();
+    bytes.chunks_exact(size).all(|element| element == &bytes[..size])
 }
 
 /// Whether a tensor only hides: zeros beside numbers so low that a softmax drops them, or a square

@@ -31,11 +31,15 @@ pub(super) fn fold(call: &Call<'_, '_, '_>) -> Result<Option<Vec<Array>>, String
     if arrays.iter().all(Option::is_none) {
         return Ok(None);
     }
-    let folded = match numbers::fold(call, &arrays)? {
-        Some(array) => Some(vec![array]),
-        None => structure::fold(call, &arrays)?,
-    };
-    Ok(folded)
+    let folded = numbers::fold(call, &arrays).and_then(|folded| match folded {
+        Some(array) => Ok(Some(vec![array])),
+        None => structure::fold(call, &arrays),
+    });
+    match folded {
+        // At another batch size than the file's the rule may know better.
+        Err(_) if call.tracer.batch.as_moved().is_some() => Ok(None),
+        folded => folded,
+    }
 }
 
 /// Row-major strides.

@@ -145,6 +145,16 @@ pub fn one_hot<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
     one(hot.select(on, off))
 }
 
+/// Columns of the last axis, as classifiers of `ai.onnx.ml` pick their labels.
+pub fn feature_extractor<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
+    let x = call.tensor(0)?;
+    let axis = x.rank().checked_sub(1).ok_or("an input without axes")?;
+    let index = indices(call, 1, x.shape()[axis])?;
+    let index = index.reshape(&[index.ty().element_count()]);
+    let y = placed(x.move_axis(axis, 0).take(index), 1, axis);
+    one(if axis == 0 { y.expand(0) } else { y })
+}
+
 pub fn compress<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
     let kept: Vec<i64> = host_list(call.value(1)?)?;
     let mut x = call.tensor(0)?;

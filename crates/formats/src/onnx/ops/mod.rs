@@ -31,6 +31,7 @@ pub(super) fn rule(node: &Node) -> Option<Rule> {
     match node.domain.as_str() {
         "" => standard(&node.op),
         "com.microsoft" => microsoft(&node.op),
+        "ai.onnx.ml" => learning(&node.op),
         _ => None,
     }
 }
@@ -213,6 +214,16 @@ fn microsoft(op: &str) -> Option<Rule> {
         "Gelu" => activation::gelu,
         "QuickGelu" => activation::quick_gelu,
         "SimplifiedLayerNormalization" => normalization::rms,
+        _ => return None,
+    })
+}
+
+/// What skl2onnx writes beside the standard operations.
+fn learning(op: &str) -> Option<Rule> {
+    Some(match op {
+        "ArrayFeatureExtractor" => gather::feature_extractor,
+        "Normalizer" => normalization::normalizer,
+        "Scaler" => normalization::scaler,
         _ => return None,
     })
 }

@@ -2,6 +2,7 @@
 
 use crate::onnx::call::{Call, Outcome, axis_of, one};
 use crate::onnx::value::{Laid, Value};
+use thalweg_array::Array;
 use thalweg_graph::{Tensor, Window};
 use thalweg_nn::{BatchNormMode, Buffer, Statistic};
 
@@ -208,4 +209,34 @@ pub fn local_response<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
     let (alpha, beta) = (call.float_or("alpha", 1e-4)?, call.float_or("beta", 0.75)?);
     let base = sum * (alpha / size as f64) + call.float_or("bias", 1.0)?;
     one(Value::Tensor(Laid::last_of(x * (base.log() * -beta).exp())))
+}
+
+/// `(x - offset) * scale`, as skl2onnx writes a standard scaler.
+pub fn scaler<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
+    let x = call.tensor(0)?.convert(call.builder().float());
+    let columns = x.shape().last().copied().unwrap_or(0);
+    let values = |name: &str, neutral: f64| -> Result<Tensor<'b>, String> {
+        let values = call.floats_of(name)?.unwrap_or_else(|| vec![neutral]);
+        match values.len() {
+            1 => Ok(call.builder().scalar(values[0])),
+            n if n == columns => Ok(call.literal(&Array::vector(&values))),
+            n => Err(format!("attribute `{name}` has {n} numbers for {columns} columns")),
+        }
+    };
+    let (offset, scale) = (values("offset", 0.0)?, values("scale", 1.0)?);
+    one((x - offset) * scale)
+}
+
+/// Each row divided by its norm.
+pub fn normalizer<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
+    let x = call.tensor(0)?.convert(call.builder().float());
+    let axis = x.rank().checked_sub(1).ok_or("an input without axes")?;
+    let norm = match call.text_or("norm", "MAX")? {
+        "MAX" => x.abs().max(&[axis]),
+        "L1" => x.abs().sum(&[axis]),
+        "L2" => x.square().sum(&[axis]).sqrt(),
+        other => return Err(format!("attribute `norm` is `{other}`")),
+    };
+    let norm = norm.keep(&[axis]);
+    one(x / norm.equal(0.0).select(1.0, norm))
 }

@@ -159,7 +159,15 @@ pub fn resize<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
         None => call.floats_of("scales")?,
         scales => scales,
     };
-    let sizes = list(at_sizes)?;
+    let mut sizes = list(at_sizes)?;
+    // The file's batch size, written out among the sizes.
+    if let (Some(moved), Some(sizes)) = (call.tracer.batch.as_moved(), &mut sizes)
+        && let (Some(0), Some(first), Some(&now)) = (axes.first(), sizes.first_mut(), shape.first())
+        && *first == moved.file as f64
+        && now == moved.now
+    {
+        *first = now as f64;
+    }
     let coordinates = if old {
         "asymmetric"
     } else {

@@ -236,9 +236,17 @@ pub fn expand<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
             *first = moved.now;
         }
     }
-    let to = crate::onnx::host::stretched(&from, &wanted)?;
+    // What was folded from the file's batch size, where the shape is that of the data.
+    let mut x = call.laid(0)?;
+    for (axis, &to) in wanted.iter().rev().take(from.len()).enumerate() {
+        let own = from.len() - 1 - axis;
+        if to != from[own] && from[own] > 1 {
+            x = call.tracer.batch.fit(x, own, to)?;
+        }
+    }
+    let to = crate::onnx::host::stretched(&x.shape(), &wanted)?;
     check_large(&to)?;
-    one(call.tensor(0)?.broadcast_to(&to))
+    one(x.plain().broadcast_to(&to))
 }
 
 pub fn tile<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
