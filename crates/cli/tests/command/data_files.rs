@@ -68,7 +68,7 @@ fn a_data_set_is_described() {
     assert_eq!(told["classes"][2]["train"], 20);
     assert_eq!(told["channels"][1]["maximum"].as_f64().map(|v| v as f32), Some(0.6));
     let message = bench.run("data flowers.csv --target petal").sentence();
-    assert!(message.contains("row 2: `rose`"), "{message}");
+    assert!(message.contains("column `kind` holds text (row 2: `rose`)"), "{message}");
 }
 
 #[test]

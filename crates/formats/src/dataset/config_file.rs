@@ -100,7 +100,7 @@ pub fn read_config(text: &str) -> Result<(Option<String>, DataConfig), FormatErr
     for (key, value) in &table {
         let set = match key.as_str() {
             "path" => word(value).map(|word| path = Some(word.to_owned())),
-            "task" => word(value).and_then(|word| Ok(config.task = Some(word.parse()?))),
+            "task" => word(value).and_then(str::parse).map(|task| config.task = Some(task)),
             "target" => words(value).map(|list| config.target = list),
             "leave_out" => words(value).map(|list| config.leave_out = list),
             "classes" => words(value).map(|list| config.classes = list),
@@ -109,7 +109,7 @@ pub fn read_config(text: &str) -> Result<(Option<String>, DataConfig), FormatErr
                 .map(|header| config.header = Some(header))
                 .ok_or_else(|| wrong(value, "true or false")),
             "delimiter" => {
-                word(value).and_then(|word| Ok(config.delimiter = Some(delimiter(word)?)))
+                word(value).and_then(delimiter).map(|mark| config.delimiter = Some(mark))
             }
             "resize" => text_of(value).parse().map(|size| config.resize = Some(size)),
             "channels" => channels(&text_of(value)).map(|n| config.channels = Some(n)),
@@ -120,7 +120,7 @@ pub fn read_config(text: &str) -> Result<(Option<String>, DataConfig), FormatErr
                 .filter(|&n| n > 0)
                 .map(|n| config.context = Some(n))
                 .ok_or_else(|| wrong(value, "a whole number of at least 1")),
-            "as" => word(value).and_then(|word| Ok(config.reading = Some(word.parse()?))),
+            "as" => word(value).and_then(str::parse).map(|reading| config.reading = Some(reading)),
             other => {
                 return Err(invalid(format!(
                     "unknown key `{other}`: expected one of {}",

@@ -122,6 +122,13 @@ fn columns(bytes: Vec<u8>, config: &DataConfig) -> Result<(Vec<Column>, usize), 
     Ok((found, n))
 }
 
+/// A value of a column.
+enum Cell {
+    Number(f64),
+    /// Its place among the distinct texts.
+    Text(u32),
+}
+
 /// A column as far as it was read.
 struct Raw {
     name: String,
@@ -205,21 +212,22 @@ impl Raw {
 
     fn read(&mut self, reader: ColumnReader, room: &mut usize) -> Result<(), FormatError> {
         let unsigned = self.unsigned;
+        let number = |value: f64| Ok(Cell::Number(value));
         match reader {
-            ColumnReader::BoolColumnReader(from) => self
-                .each(from, room, |raw, &value| Ok(raw.numbers.push(f64::from(u8::from(value))))),
-            ColumnReader::Int32ColumnReader(from) => self.each(from, room, |raw, &value| {
-                let number = if unsigned { f64::from(value as u32) } else { f64::from(value) };
-                Ok(raw.numbers.push(number))
+            ColumnReader::BoolColumnReader(from) => {
+                self.each(from, room, |_, &value| number(f64::from(u8::from(value))))
+            }
+            ColumnReader::Int32ColumnReader(from) => self.each(from, room, |_, &value| {
+                number(if unsigned { f64::from(value as u32) } else { f64::from(value) })
             }),
-            ColumnReader::Int64ColumnReader(from) => self.each(from, room, |raw, &value| {
-                Ok(raw.numbers.push(if unsigned { value as u64 as f64 } else { value as f64 }))
+            ColumnReader::Int64ColumnReader(from) => self.each(from, room, |_, &value| {
+                number(if unsigned { value as u64 as f64 } else { value as f64 })
             }),
             ColumnReader::FloatColumnReader(from) => {
-                self.each(from, room, |raw, &value| Ok(raw.numbers.push(f64::from(value))))
+                self.each(from, room, |_, &value| number(f64::from(value)))
             }
             ColumnReader::DoubleColumnReader(from) => {
-                self.each(from, room, |raw, &value| Ok(raw.numbers.push(value)))
+                self.each(from, room, |_, &value| number(value))
             }
             ColumnReader::ByteArrayColumnReader(from) => {
                 self.each(from, room, |raw, value: &ByteArray| {
@@ -228,11 +236,10 @@ impl Raw {
                         refused(format!("column `{name}`: row {row} is no UTF-8"))
                     })?;
                     let next = raw.texts.len() as u32;
-                    let code = match raw.texts.get(text) {
+                    Ok(Cell::Text(match raw.texts.get(text) {
                         Some(&code) => code,
                         None => *raw.texts.entry(text.to_owned()).or_insert(next),
-                    };
-                    Ok(raw.codes.push(code))
+                    }))
                 })
             }
             _ => Err(refused(format!("column `{}` is not of the type of its footer", self.name))),
@@ -244,7 +251,7 @@ impl Raw {
         &mut self,
         mut reader: ColumnReaderImpl<T>,
         room: &mut usize,
-        mut push: impl FnMut(&mut Raw, &T::T) -> Result<(), FormatError>,
+        mut convert: impl FnMut(&mut Raw, &T::T) -> Result<Cell, FormatError>,
     ) -> Result<(), FormatError> {
         loop {
             let (mut definitions, mut repetitions, mut values) =
@@ -266,7 +273,10 @@ impl Raw {
                     self.close()?;
                 }
                 match there.then(|| values.next()).flatten() {
-                    Some(value) => push(self, value)?,
+                    Some(value) => match convert(self, value)? {
+                        Cell::Number(number) => self.numbers.push(number),
+                        Cell::Text(code) => self.codes.push(code),
+                    },
                     None if self.is_text || self.lists => {
                         let what = if self.lists { "a list of numbers" } else { "a text" };
                         let (name, row) = (&self.name, self.rows);

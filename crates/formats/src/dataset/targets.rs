@@ -166,7 +166,8 @@ fn check_range(numbers: &[i64], n_classes: usize, origin: &Origin<'_>) -> Result
     let rows: Rows =
         (first..numbers.len()).filter(|&at| outside(numbers[at])).map(origin.row).collect();
     Err(refused(format!(
-        "{}: row {} is {}, expected a whole number from 0 to {}{}",
+        "{}: row {} is {}, expected a whole number from 0 to {}{}; say --task regression if they \
+         are quantities",
         origin.name,
         (origin.row)(first),
         numbers[first],
@@ -307,7 +308,8 @@ mod tests {
         ));
         assert_eq!(
             fault(&Array::vector(&[0i32, 3, 7]), &known),
-            "data: labels: row 3 is 3, expected a whole number from 0 to 2 (also row 4)"
+            "data: labels: row 3 is 3, expected a whole number from 0 to 2 (also row 4); say --task \
+             regression if they are quantities"
         );
         assert_eq!(
             fault(&Array::vector(&[0.0f32, 0.5, f32::NAN]), &classes),
