@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 import thalweg
 
 TWINS = ["mlp_twin", "resnet_twin"]
@@ -69,7 +68,9 @@ def test_surface(twin, digits):
             point = twin.flat + a * twin.torch.tensor(d) + b * twin.torch.tensor(e)
             assert surface.loss[j, i] == pytest.approx(float(twin.loss(point)), rel=1e-9)
     assert surface.attributes["normalize"] == "none"
-    single = twin.model.surface(*digits, directions=[d, e], x_range=(-1, 1, 5), y_range=[-0.5, 0.25])
+    single = twin.model.surface(
+        *digits, directions=[d, e], x_range=(-1, 1, 5), y_range=[-0.5, 0.25]
+    )
     np.testing.assert_allclose(single.loss, surface.loss, rtol=1e-4)
 
 

@@ -80,7 +80,10 @@ def test_surface(files, precision, tolerance):
     with torch.no_grad():
         expected = np.array(
             [
-                [float(reference.loss(reference.flat + a * flat["x"] + b * flat["y"])) for a in coordinates]
+                [
+                    float(reference.loss(reference.flat + a * flat["x"] + b * flat["y"]))
+                    for a in coordinates
+                ]
                 for b in coordinates
             ]
         )
@@ -88,7 +91,10 @@ def test_surface(files, precision, tolerance):
     assert reply["loss"] == pytest.approx(expected[4, 4], rel=tolerance)
     low = np.unravel_index(expected.argmin(), expected.shape)
     assert reply["minimum"]["loss"] == pytest.approx(expected.min(), rel=tolerance)
-    assert (reply["minimum"]["x"], reply["minimum"]["y"]) == (coordinates[low[1]], coordinates[low[0]])
+    assert (reply["minimum"]["x"], reply["minimum"]["y"]) == (
+        coordinates[low[1]],
+        coordinates[low[0]],
+    )
 
 
 def test_spectrum(files):

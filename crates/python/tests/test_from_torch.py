@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 import thalweg
 
 torch = pytest.importorskip("torch")
@@ -40,7 +39,9 @@ def test_loss_gradient_and_products(pair):
     name, model, reference = pair
     x, y = reference.inputs, reference.labels
     exact = {"precision": "f64", "batch": 20}
-    assert model.loss(x, y, **exact) == pytest.approx(float(reference.loss(reference.flat)), rel=1e-9)
+    assert model.loss(x, y, **exact) == pytest.approx(
+        float(reference.loss(reference.flat)), rel=1e-9
+    )
     gradient = torch.func.grad(reference.loss)(reference.flat)
     found = model.gradient(x, y, **exact)
     expected = aligned(model, reference, gradient)

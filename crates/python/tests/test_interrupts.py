@@ -10,8 +10,6 @@ import time
 
 import pytest
 
-import thalweg
-
 LONG = """
 import os, signal, sys, threading, time
 import numpy as np
@@ -19,6 +17,7 @@ import thalweg
 x = np.random.default_rng(0).normal(size=(20_000, 16, 16, 3)).astype(np.float32)
 y = np.arange(20_000) % 10
 model = thalweg.build("resnet depth=8", (16, 16, 3), 10)
+n = model.parameters.size
 call = {call}
 print("begun", flush=True)
 try:
@@ -36,7 +35,7 @@ CALLS = {
     "surface": "lambda: model.surface(x, y, exact=True)",
     "spectrum": "lambda: model.spectrum(x, y, top=5)",
     "train": "lambda: model.train(x, y, epochs=1000)",
-    "operator": "lambda: thalweg.HessianOperator(model, x, y) @ np.ones((model.parameters.size, 64))",
+    "operator": "lambda: thalweg.HessianOperator(model, x, y) @ np.ones((n, 64))",
 }
 
 

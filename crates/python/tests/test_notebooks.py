@@ -30,7 +30,9 @@ def test_notebook(name):
     nbformat.validate(notebook)
     for cell in notebook.cells:
         assert not cell.get("outputs"), "notebooks are kept without outputs"
-    client = nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": NOTEBOOKS}})
+    client = nbclient.NotebookClient(
+        notebook, timeout=300, resources={"metadata": {"path": NOTEBOOKS}}
+    )
     client.execute()
     shown = [out for cell in notebook.cells for out in cell.get("outputs", [])]
     assert any("text/html" in out.get("data", {}) for out in shown)

@@ -4,7 +4,6 @@ import pickle
 
 import numpy as np
 import pytest
-
 import thalweg
 
 linalg = pytest.importorskip("scipy.sparse.linalg")

@@ -4,7 +4,6 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-
 import thalweg
 
 SCRIPT = Path(__file__).parents[1] / "reference.py"

@@ -4,7 +4,6 @@ import re
 
 import numpy as np
 import pytest
-
 import thalweg
 
 
@@ -194,7 +193,9 @@ def test_directions_of_every_kind(trained, population, digits, tmp_path):
         trained.surface(*digits, directions=path, **small).loss, given.loss
     )
     # Named arrays, scaled by filter.
-    scaled = trained.surface(*digits, directions=dict(spectrum.vectors[0]), normalize="filter", **small)
+    scaled = trained.surface(
+        *digits, directions=dict(spectrum.vectors[0]), normalize="filter", **small
+    )
     assert scaled.is_line and scaled.attributes["normalize"] == "filter"
 
 

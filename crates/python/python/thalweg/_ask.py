@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class SurfaceRequest:
         if normalize is None:
             normalize = "filter" if self.kind == "random" else "none"
         ignored = [ignore] if isinstance(ignore, str) else list(ignore)
-        self.wanted = {
+        self.wanted: dict[str, Any] = {
             "kind": "given" if self.kind == "checkpoints" else self.kind,
             "two": two,
             "pairs": pairs,
@@ -121,9 +121,16 @@ class SurfaceRequest:
         if self.y is None:
             self.y = _around(found["y"])
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Points along `y` and along `x`, once the directions are known."""
+        assert self.x is not None and self.y is not None
+        return len(self.y), len(self.x)
+
     def grid(self) -> dict[str, Any]:
         """Points and how they are taken, for the native module."""
         path = self.trajectory
+        assert self.x is not None and self.y is not None
         return {
             "x": self.x.tolist(),
             "y": self.y.tolist(),
@@ -189,9 +196,7 @@ def _directions(
     if checkpoints is not None:
         if len(checkpoints) < 3:
             raise ConfigError(f"checkpoints: expected at least 3, got {len(checkpoints)}")
-        return "trajectory", [
-            vector(one, f"checkpoints[{i}]") for i, one in enumerate(checkpoints)
-        ]
+        return "trajectory", [vector(one, f"checkpoints[{i}]") for i, one in enumerate(checkpoints)]
     if isinstance(directions, (str, os.PathLike)):
         text = os.fspath(directions)
         if text in KINDS:

@@ -76,8 +76,8 @@ def as_inputs(ports: Sequence[tuple[str, list[int], bool]], x: Any) -> list[np.n
     if isinstance(x, Mapping):
         names = [name for name, _, _ in ports]
         if sorted(map(str, x)) != sorted(names):
-            got = ", ".join(map(str, x))
-            raise ShapeError(f"x holds {got}: expected the inputs {', '.join(names)}")
+            listed = ", ".join(map(str, x))
+            raise ShapeError(f"x holds {listed}: expected the inputs {', '.join(names)}")
         values = [x[name] for name in names]
     elif len(ports) > 1 and isinstance(x, (list, tuple)):
         values = list(x)

@@ -221,9 +221,7 @@ class Model:
         found = self.evaluate(x, y, **options).accuracy
         return float("nan") if found is None else found
 
-    def value_and_gradient(
-        self, x: Any, y: ArrayLike, **options: Any
-    ) -> tuple[float, Parameters]:
+    def value_and_gradient(self, x: Any, y: ArrayLike, **options: Any) -> tuple[float, Parameters]:
         """The mean loss and its gradient."""
         inputs, targets = self._data(x, y)
         filled, progress = self._options(options, targets)

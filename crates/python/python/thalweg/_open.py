@@ -174,7 +174,6 @@ def dataset(
     mean, divisor = (np.asarray(part) for part in found["normalization"])
     if normalize and mean.size:
         x_train, x_test = (
-            ((x.astype(np.float64) - mean) / divisor).astype(np.float32)
-            for x in (x_train, x_test)
+            ((x.astype(np.float64) - mean) / divisor).astype(np.float32) for x in (x_train, x_test)
         )
     return x_train, y_train, x_test, y_test

@@ -11,14 +11,14 @@ from ._inputs import ArrayLike
 from ._model import Model
 from ._optional import need
 
-linalg = need("scipy.sparse.linalg", "HessianOperator", "scipy")
+linalg: Any = need("scipy.sparse.linalg", "HessianOperator", "scipy")
 
 
-class HessianOperator(linalg.LinearOperator):
+class HessianOperator(linalg.LinearOperator):  # type: ignore[misc]
     """The Hessian of a model's mean loss over examples, as SciPy's solvers take it.
 
-    `scipy.sparse.linalg.eigsh(HessianOperator(model, x, y), k=5)` and any other solver that asks for
-    products work on it. Its programs are planned once. It is symmetric: `rmatvec` is `matvec`.
+    `scipy.sparse.linalg.eigsh(HessianOperator(model, x, y), k=5)` and any other solver that asks
+    for products work on it. Its programs are planned once. It is symmetric: `rmatvec` is `matvec`.
     `matmat` takes up to eight directions together, which costs less than one by one.
 
     Parameters

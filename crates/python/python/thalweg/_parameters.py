@@ -220,9 +220,7 @@ class ModelParameters(Mapping[str, np.ndarray]):
         return Parameters(self._model._structure, self.flatten())
 
     def __repr__(self) -> str:
-        lines = [
-            f"  {p.name} {list(p.shape)} {p.role} ({', '.join(p.axes)})" for p in self.info
-        ]
+        lines = [f"  {p.name} {list(p.shape)} {p.role} ({', '.join(p.axes)})" for p in self.info]
         return f"{len(self)} parameters, {self.size:,} elements\n" + "\n".join(lines)
 
     def _repr_html_(self) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 class Reporter:
     """Turns what the native module tells into bars of `tqdm`'s kind.
 
-    The factory is called as `factory(total=.., desc=.., unit=..)` for each part of the work; what it
-    gives is told of progress by `.update(n)` and let go by `.close()`.
+    The factory is called as `factory(total=.., desc=.., unit=..)` for each part of the work; what
+    it gives is told of progress by `.update(n)` and let go by `.close()`.
     """
 
     def __init__(self, factory: Any) -> None:

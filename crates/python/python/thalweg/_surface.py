@@ -151,6 +151,12 @@ class Surface:
 
         return plot_surface(self, ax, pair, log, style)
 
+    def _path(self) -> tuple[list[float], list[float], list[float]] | None:
+        if self.trajectory is None:
+            return None
+        x, y, residual = (self.trajectory[name].tolist() for name in ("x", "y", "residual"))
+        return x, y, residual
+
     def _svg(self) -> str | None:
         from . import _thalweg
 
@@ -162,9 +168,7 @@ class Surface:
             np.ascontiguousarray(self.loss).ravel().tolist(),
             self.loss.shape[0] if self.loss.ndim == 3 else None,
             str(self.attributes["loss_name"]),
-            None
-            if self.trajectory is None
-            else tuple(list(map(float, self.trajectory[k])) for k in ("x", "y", "residual")),
+            self._path(),
         )
 
     def _facts(self) -> list[tuple[str, str]]:

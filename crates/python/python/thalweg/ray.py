@@ -6,8 +6,8 @@ whose worker is lost is simply done again. What comes back is kept in the run di
 one: a driver that is killed goes on from there. Nothing is shared between machines but what Ray
 sends: workers need no common file system.
 
-Needs the package `ray`. A cluster that is already initialised is used; otherwise `ray.init()` starts
-a local one.
+Needs the package `ray`. A cluster that is already initialised is used; otherwise `ray.init()`
+starts a local one.
 """
 
 from __future__ import annotations
@@ -129,23 +129,21 @@ def train_population(
             model, request.inputs, request.targets, request.validation, request.settings, threads,
         )  # fmt: skip
         _map(_train_unit, shared, blocks, cpus, kept.put, report, "training")
-        found = [unpack(request, one, kept.get(request.key(one))) for one in request.members]
+        found = [unpack(request, one, kept.get(request.key(one)) or []) for one in request.members]
         return Population(members(found))
 
 
 def _surface_keys(request: SurfaceRequest) -> list[str]:
     keys = []
     for pair in range(len(request.planes)):
-        points = len(request.x) * len(request.y)
+        points = request.shape[0] * request.shape[1]
         keys += [f"surface/{pair}/{block}" for block in range(-(-points // 32))]
     return keys
 
 
 def _surface_unit(shared: tuple, unit: int) -> list[tuple[str, list]]:
     model, inputs, targets, planes, grid, options = shared
-    key, arrays = _thalweg.surface_unit(
-        model._core, inputs, targets, planes, grid, options, unit
-    )
+    key, arrays = _thalweg.surface_unit(model._core, inputs, targets, planes, grid, options, unit)
     return [(key, arrays)]
 
 
