@@ -9,6 +9,8 @@ mod model_objective;
 mod objective;
 mod points;
 mod population;
+mod probe;
+mod scaled;
 mod symmetric_eigen;
 pub mod vector;
 
@@ -24,4 +26,7 @@ pub use model_objective::{ModelObjective, ObjectiveConfig};
 pub(crate) use objective::frozen_at;
 pub use objective::{BatchNorm, Examples, Function, Objective, Sampling};
 pub(crate) use population::{even_chunks, fit};
+pub(crate) use probe::{normals, signs};
+pub(crate) use scaled::Deflated;
+pub use scaled::{Scaled, adam_preconditioner};
 pub use symmetric_eigen::{SymmetricEigen, symmetric_eigen};

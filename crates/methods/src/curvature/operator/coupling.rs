@@ -40,11 +40,14 @@ impl<'a> Coupling<'a> {
             let got = format!("{} in both", objective.parameters()[place].name);
             return Err(MethodError::mismatch("two groups of parameters", "none in common", got));
         }
-        let block = |of: [&ParameterBlock; 2]| {
-            Products::new(ctx, objective, point, matrix, of, examples)
-        };
+        let block =
+            |of: [&ParameterBlock; 2]| Products::new(ctx, objective, point, matrix, of, examples);
         let (upper, lower) = (block([first, second])?, block([second, first])?);
-        Ok(Coupling { name: format!("{} between {first} and {second}", matrix.name()), upper, lower })
+        Ok(Coupling {
+            name: format!("{} between {first} and {second}", matrix.name()),
+            upper,
+            lower,
+        })
     }
 
     /// `H_ab v` for each of some vectors of the second group's parameters.

@@ -140,9 +140,7 @@ pub(super) fn drawn_losses<'b>(loss: Loss, outputs: Tensor<'b>, noise: Tensor<'b
     let (loss, target) = match loss {
         Loss::CrossEntropy { .. } => (Loss::default(), (held + noise).arg_max(axis)),
         Loss::NegativeLogLikelihood => (loss, (held + noise).arg_max(axis)),
-        Loss::BinaryCrossEntropy => {
-            (loss, noise.less(held.logistic()).convert(outputs.dtype()))
-        }
+        Loss::BinaryCrossEntropy => (loss, noise.less(held.logistic()).convert(outputs.dtype())),
         Loss::MeanSquaredError
         | Loss::HalfSquaredError
         | Loss::MeanAbsoluteError

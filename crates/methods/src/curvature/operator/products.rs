@@ -3,7 +3,8 @@
 use super::likelihood;
 use super::{CurvatureMatrix, ExampleGroup, ParameterBlock};
 use crate::common::{
-    BatchNorm, Declared, Gathered, Objective, declare, even_chunks, fit, frozen_at, gradient, vector,
+    BatchNorm, Declared, Gathered, Objective, declare, even_chunks, fit, frozen_at, gradient,
+    vector,
 };
 use crate::{Context, MethodError};
 use std::cell::RefCell;
@@ -63,9 +64,11 @@ impl<'a> Products<'a> {
         let source = match examples.places(objective)? {
             None => Source::All(objective),
             Some(_)
-                if objective.batch_norm() == BatchNorm::Batch && !objective.buffers().is_empty() =>
+                if objective.batch_norm() == BatchNorm::Batch
+                    && !objective.buffers().is_empty() =>
             {
-                let expected = "frozen or recalibrated batch normalisation, for some of the examples";
+                let expected =
+                    "frozen or recalibrated batch normalisation, for some of the examples";
                 return Err(MethodError::mismatch("the objective", expected, "batch"));
             }
             Some(places) => {

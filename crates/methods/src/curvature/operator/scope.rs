@@ -105,7 +105,9 @@ impl ExampleGroup {
                 Ok(Some(places))
             }
             ExampleGroup::At(places) => match places.iter().find(|&&place| place >= n) {
-                Some(place) => Err(MethodError::mismatch("an example", format!("below {n}"), place)),
+                Some(place) => {
+                    Err(MethodError::mismatch("an example", format!("below {n}"), place))
+                }
                 None if places.is_empty() => {
                     Err(MethodError::mismatch("examples", "at least one", "none"))
                 }
