@@ -21,6 +21,15 @@ pub enum ParameterBlock {
 }
 
 impl ParameterBlock {
+    /// How many elements its parameters have.
+    ///
+    /// # Errors
+    /// A model without such parameters.
+    pub fn count(&self, parameters: &[Parameter]) -> Result<usize, MethodError> {
+        let places = self.places(parameters)?;
+        Ok(places.into_iter().filter_map(|place| parameters.get(place)).map(Parameter::count).sum())
+    }
+
     /// The places of its parameters, ascending.
     pub(crate) fn places(&self, parameters: &[Parameter]) -> Result<Vec<usize>, MethodError> {
         let where_ = |keep: &dyn Fn(&Parameter) -> bool| -> Vec<usize> {
