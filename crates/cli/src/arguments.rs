@@ -64,7 +64,7 @@ pub enum Command {
     Train(TrainArguments),
     /// The loss on a line or a plane through weight space.
     Surface(SurfaceArguments),
-    /// Eigenvalues, trace and density of the Hessian.
+    /// Eigenvalues, trace and density of the Hessian or a kindred matrix.
     Spectrum(SpectrumArguments),
     /// What a model takes, gives and consists of, before anything runs.
     Inspect(InspectArguments),
@@ -446,6 +446,16 @@ pub struct SpectrumArguments {
     /// Architecture of a file of weights that does not say it, or the .onnx file of its graph.
     #[arg(long, value_name = "TEXT")]
     pub arch: Option<String>,
+    /// Of which matrix: hessian, gauss-newton, fisher (of the model's own distribution),
+    /// empirical-fisher or gradient-covariance.
+    #[arg(long, value_name = "MATRIX", default_value = "hessian")]
+    pub of: String,
+    /// Of this part of the model alone: a parameter's name, or what comes before a dot in names.
+    #[arg(long, value_name = "NAME")]
+    pub layer: Option<String>,
+    /// Of the examples of this class alone.
+    #[arg(long, value_name = "K")]
+    pub class: Option<i32>,
     /// How many of the largest eigenvalues [default: 5, or as many as there are].
     #[arg(long, value_name = "K")]
     pub top: Option<usize>,
@@ -457,6 +467,10 @@ pub struct SpectrumArguments {
     #[arg(long, value_name = "PROBES", default_value = "32", value_parser = trace,
           num_args = 0..=1, default_missing_value = "32")]
     pub trace: Trace,
+    /// How the trace is estimated: hutchinson, hutch++ or xtrace, which take --trace as a number of
+    /// products.
+    #[arg(long, value_name = "NAME", default_value = "hutchinson")]
+    pub estimator: String,
     /// Random probes of the density of eigenvalues; 0: no density.
     #[arg(long, value_name = "PROBES", num_args = 0..=1, default_value_t = 0,
           default_missing_value = "8")]

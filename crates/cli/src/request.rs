@@ -202,6 +202,10 @@ pub fn spectrum(arguments: &SpectrumArguments, everywhere: &Everywhere) -> Spect
             trace_tolerance,
             trace_exact,
             density_probes: arguments.density,
+            of: arguments.of.clone(),
+            layer: arguments.layer.clone(),
+            class: arguments.class,
+            estimator: arguments.estimator.clone(),
         },
         output: output(everywhere),
     }

@@ -2,9 +2,11 @@
 
 use crate::error::Result;
 use crate::subject::ObjectiveChoice;
+use thalweg_methods::common::LinearOperator;
 use thalweg_methods::curvature::{
-    DensityConfig, Eigenpair, Hessian, HutchinsonConfig, LanczosConfig, density, exact_moments,
-    hutchinson, lanczos,
+    Curvature, CurvatureMatrix, DensityConfig, Eigenpair, HutchPlusPlusConfig, HutchinsonConfig,
+    LanczosConfig, Scope, XTraceConfig, density, exact_moments, hutch_plus_plus, hutchinson,
+    lanczos, xtrace,
 };
 use thalweg_methods::surface::Surface as Found;
 use thalweg_methods::{Context, Evaluation, ModelObjective, Objective, Status};
@@ -104,6 +106,38 @@ pub struct SpectrumConfig {
     pub density: usize,
 }
 
+/// How the trace is estimated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TraceEstimator {
+    /// From products with random vectors of signs; the Frobenius norm with it.
+    #[default]
+    Hutchinson,
+    /// Exactly on a sketch of the range, by Hutchinson's estimate outside of it.
+    HutchPlusPlus,
+    /// From probes that are each outside the sketch of the others.
+    XTrace,
+}
+
+impl TraceEstimator {
+    /// Every estimator with its name and the fewest products that it takes.
+    pub const NAMES: [(&'static str, TraceEstimator, usize); 3] = [
+        ("hutchinson", TraceEstimator::Hutchinson, 2),
+        ("hutch++", TraceEstimator::HutchPlusPlus, 6),
+        ("xtrace", TraceEstimator::XTrace, 4),
+    ];
+}
+
+/// Of which matrix a spectrum is, and how its trace is estimated.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Measured {
+    /// The matrix.
+    pub matrix: CurvatureMatrix,
+    /// Of which parameters and examples.
+    pub scope: Scope,
+    /// The trace.
+    pub estimator: TraceEstimator,
+}
+
 /// The spectrum of the Hessian at a point, as far as it is asked for.
 ///
 /// # Errors
@@ -127,12 +161,26 @@ pub fn spectrum_with_vectors(
     point: &Weights,
     config: &SpectrumConfig,
 ) -> Result<(Spectrum, Vec<Eigenpair>)> {
-    let hessian = Hessian::new(ctx, objective, point)?;
-    let dimension = objective.dimension();
+    spectrum_of(ctx, objective, point, &Measured::default(), config)
+}
+
+/// [`spectrum_with_vectors`] of any curvature matrix; vectors are of the scope's parameters.
+///
+/// # Errors
+/// Those of the methods.
+pub fn spectrum_of(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    point: &Weights,
+    measured: &Measured,
+    config: &SpectrumConfig,
+) -> Result<(Spectrum, Vec<Eigenpair>)> {
+    let matrix = Curvature::new(ctx, objective, point, measured.matrix, &measured.scope)?;
+    let dimension = matrix.dimension();
     let (mut products, mut known) = (Products::default(), Vec::new());
     let mut spectrum = Spectrum {
-        operator: "hessian".into(),
-        scope: "whole".into(),
+        operator: measured.matrix.name().into(),
+        scope: measured.scope.to_string(),
         dimension: dimension as u64,
         ..Spectrum::default()
     };
@@ -143,7 +191,7 @@ pub fn spectrum_with_vectors(
             tolerance: config.tolerance,
             max_products: (4 * (config.top + config.bottom)).max(300),
         };
-        let found = lanczos(ctx, &hessian, &wanted)?;
+        let found = lanczos(ctx, &matrix, &wanted)?;
         if !found.converged {
             ctx.progress().message(
                 "The eigenvalues have not converged to the tolerance; their residuals say how far.",
@@ -158,20 +206,37 @@ pub fn spectrum_with_vectors(
         known = [found.top, found.bottom].concat();
     }
     if config.exact {
-        let found = exact_moments(ctx, &hessian)?;
+        let found = exact_moments(ctx, &matrix)?;
         products.trace = dimension as u64;
         spectrum.trace = Some(found.trace.into());
         spectrum.frobenius_squared = Some(found.frobenius_squared.into());
     } else if config.trace > 0 {
-        let wanted = HutchinsonConfig { probes: config.trace, tolerance: config.trace_tolerance };
-        let found = hutchinson(ctx, &hessian, &known, &wanted)?;
-        products.trace = found.trace.samples as u64;
-        spectrum.trace = Some(estimate(&found.trace).into());
-        spectrum.frobenius_squared = Some(estimate(&found.frobenius_squared).into());
+        let sketched = match measured.estimator {
+            TraceEstimator::Hutchinson => None,
+            TraceEstimator::HutchPlusPlus => {
+                let wanted = HutchPlusPlusConfig { products: config.trace };
+                Some(hutch_plus_plus(ctx, &matrix, &known, &wanted)?)
+            }
+            TraceEstimator::XTrace => {
+                let wanted = XTraceConfig { products: config.trace };
+                Some(xtrace(ctx, &matrix, &known, &wanted)?)
+            }
+        };
+        if let Some(found) = sketched {
+            products.trace = found.products as u64;
+            spectrum.trace = Some(estimate(&found.trace).into());
+        } else {
+            let wanted =
+                HutchinsonConfig { probes: config.trace, tolerance: config.trace_tolerance };
+            let found = hutchinson(ctx, &matrix, &known, &wanted)?;
+            products.trace = found.trace.samples as u64;
+            spectrum.trace = Some(estimate(&found.trace).into());
+            spectrum.frobenius_squared = Some(estimate(&found.frobenius_squared).into());
+        }
     }
     if config.density > 0 {
         let wanted = DensityConfig { probes: config.density, ..DensityConfig::default() };
-        let found = density(ctx, &hessian, &wanted)?;
+        let found = density(ctx, &matrix, &wanted)?;
         products.density = found.products as u64;
         spectrum.density = Some(Density {
             centres: found.centres,

@@ -79,6 +79,12 @@ instruments! {
     crate::surface::RoughnessIndex,
     crate::curvature::Lanczos,
     crate::curvature::Hutchinson,
+    crate::curvature::HutchPlusPlus,
+    crate::curvature::XTrace,
+    crate::curvature::XDiag,
+    crate::curvature::FrobeniusNorm,
+    crate::curvature::EffectiveDimension,
+    crate::curvature::LogDeterminant,
     crate::curvature::SpectralDensity,
     crate::curvature::SamSharpness,
 }

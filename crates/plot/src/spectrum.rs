@@ -78,6 +78,9 @@ pub fn spectrum_figure(spectra: &[(&str, &Spectrum)], style: &Style) -> Option<F
         "hessian" => " of the Hessian",
         "gauss-newton" => " of the Gauss-Newton matrix",
         "fisher" => " of the Fisher matrix",
+        "monte-carlo-fisher" => " of the Monte Carlo Fisher matrix",
+        "empirical-fisher" => " of the empirical Fisher matrix",
+        "gradient-covariance" => " of the gradient covariance",
         _ => "",
     };
     let which = match (slots.top, slots.bottom) {

@@ -159,6 +159,10 @@ pub struct SurfaceBody {
 /// The keys of `spectrum`; those not asked for are absent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SpectrumBody {
+    /// Which matrix, as `--of` names it.
+    pub operator: String,
+    /// What of it: `whole`, a layer, a class.
+    pub scope: String,
     /// The loss.
     #[serde(with = "number")]
     pub loss: f64,
@@ -179,7 +183,7 @@ pub struct SpectrumBody {
     /// The density of eigenvalues.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub density: Option<Density>,
-    /// Products with the Hessian that each part took.
+    /// Products with the matrix that each part took.
     pub products: Products,
 }
 

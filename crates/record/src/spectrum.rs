@@ -41,12 +41,13 @@ pub struct Products {
     pub density: u64,
 }
 
-/// The spectrum of a Hessian, Gauss-Newton or Fisher matrix, as far as it was asked for.
+/// The spectrum of a curvature matrix, as far as it was asked for.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Spectrum {
-    /// Which operator: `hessian`, `gauss-newton` or `fisher`.
+    /// Which operator: `hessian`, `gauss-newton`, `fisher`, `monte-carlo-fisher`,
+    /// `empirical-fisher` or `gradient-covariance`.
     pub operator: String,
-    /// What it is restricted to: `whole`, a layer or a class.
+    /// What it is restricted to: `whole`, `layer NAME`, `class K`, or `layer NAME, class K`.
     pub scope: String,
     /// The order of the matrix: the parameters it ranges over.
     pub dimension: u64,

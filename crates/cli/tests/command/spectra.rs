@@ -12,9 +12,12 @@ fn only_what_is_asked_for_is_there() {
     let keys = |line: &str, out: &str| {
         let object = bench.json(&format!("spectrum m {line} --samples 32 --out {out}"));
         let common =
-            ["command", "version", "run", "seconds", "loss", "gradient_norm", "top", "products"];
+            ["version", "run", "seconds", "operator", "scope", "loss", "gradient_norm", "products"];
         let keys = object.as_object().unwrap().keys().cloned();
-        (keys.filter(|key| !common.contains(&key.as_str())).collect::<Vec<_>>(), object)
+        let own = |key: &String| {
+            !common.contains(&key.as_str()) && !["command", "top"].contains(&key.as_str())
+        };
+        (keys.filter(own).collect::<Vec<_>>(), object)
     };
     let (found, object) = keys("--top 2 --trace 0", "a");
     assert_eq!((found.len(), object["top"].as_array().unwrap().len()), (0, 2));
@@ -99,5 +102,55 @@ fn the_centre_has_one_loss_bit_for_bit() {
         let centre: Vec<&str> = csv.lines().nth(5).unwrap().split(',').collect();
         assert_eq!((centre[0], centre[1]), ("0", "0"));
         assert_eq!(centre[column].parse::<f64>().ok(), spectrum.as_f64(), "{mode}");
+    }
+}
+
+/// Of cross-entropy on logits Gauss-Newton and Fisher are one matrix; layers and classes are parts.
+#[test]
+fn kindred_matrices_layers_and_classes_are_measured() {
+    let bench = Bench::new("matrices");
+    bench.mlp("m");
+    let run = |line: &str, out: &str| {
+        let with = "--samples 32 --precision f64 --top 1 --trace exact";
+        bench.json(&format!("spectrum m {with} {line} --out {out}"))
+    };
+    let trace = |object: &Value| object["trace"].as_f64().unwrap();
+    let newton = run("--of gauss-newton", "newton");
+    let fisher = run("--of fisher", "fisher");
+    assert_eq!(
+        (&newton["operator"], &fisher["operator"]),
+        (&"gauss-newton".into(), &"fisher".into())
+    );
+    assert!((trace(&newton) - trace(&fisher)).abs() < 1e-10 * trace(&fisher), "{newton} {fisher}");
+    // The mean squared norm of gradients, and without that of the mean gradient.
+    let empirical = run("--of empirical-fisher", "empirical");
+    let covariance = run("--of gradient-covariance", "covariance");
+    let norm = empirical["gradient_norm"].as_f64().unwrap();
+    let difference = trace(&empirical) - trace(&covariance);
+    assert!((difference - norm * norm).abs() < 1e-9 * trace(&empirical), "{difference} {norm}");
+    let info = bench.json("inspect m");
+    let first =
+        info["parameters"].as_array().map(|all| all[0]["name"].as_str().unwrap().to_owned());
+    let layer = first.unwrap().rsplit_once('.').unwrap().0.to_owned();
+    let part = run(&format!("--of fisher --layer {layer} --class 3"), "part");
+    assert_eq!(part["scope"], format!("layer {layer}, class 3"));
+    assert!(part["products"]["trace"].as_u64() < fisher["products"]["trace"].as_u64());
+    let done = bench.run("spectrum m --layer nowhere --out none");
+    assert_eq!((done.code, bench.exists("none")), (Some(1), false));
+    assert!(done.sentence().contains("nowhere"), "{}", done.sentence());
+    let done = bench.run("spectrum m --samples 32 --class 77 --top 1 --out none");
+    assert!(done.code == Some(1) && done.sentence().contains("77"), "{}", done.sentence());
+    // Sketches know the trace as well.
+    let whole = run("", "whole");
+    for estimator in ["hutch++", "xtrace"] {
+        let with = "--samples 32 --precision f64 --top 2";
+        let line =
+            format!("spectrum m {with} --estimator {estimator} --trace 30 --out {estimator}");
+        let found = bench.json(&line);
+        let (value, error) = (&found["trace"]["value"], &found["trace"]["standard_error"]);
+        let distance = (value.as_f64().unwrap() - trace(&whole)).abs();
+        assert!(distance < 5.0 * error.as_f64().unwrap(), "{found} {whole}");
+        assert_eq!(found["products"]["trace"], 30);
+        assert!(found["frobenius_squared"].is_null(), "{found}");
     }
 }

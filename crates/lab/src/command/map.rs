@@ -418,7 +418,7 @@ fn explanations(
                 map.line
             ),
         ),
-        super::explain_eigenvalues(map.top, 0, TOLERANCE),
+        super::explain_eigenvalues("Hessian", map.top, 0, TOLERANCE),
         super::explain_trace(map.top, map.probes, 0.0),
         explain(
             "Sharpness",

@@ -156,7 +156,7 @@ fn explain_loss(objective: &ObjectiveChoice, (samples, available): (usize, usize
     explain("Loss", how)
 }
 
-fn explain_eigenvalues(top: usize, bottom: usize, tolerance: f64) -> Explanation {
+fn explain_eigenvalues(matrix: &str, top: usize, bottom: usize, tolerance: f64) -> Explanation {
     let sides = match (top, bottom) {
         (top, 0) => format!("{top} largest"),
         (0, bottom) => format!("{bottom} smallest"),
@@ -165,7 +165,7 @@ fn explain_eigenvalues(top: usize, bottom: usize, tolerance: f64) -> Explanation
     explain(
         "Eigenvalues",
         format!(
-            "The {sides} of the Hessian of this loss, by Lanczos iteration with full \
+            "The {sides} of the {matrix} of this loss, by Lanczos iteration with full \
              reorthogonalisation until every residual |Hv - λv| of the unit vectors found is below \
              {tolerance} of the largest, or for 300 products; an eigenvalue lies within its \
              residual of the value given."

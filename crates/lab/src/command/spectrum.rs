@@ -2,8 +2,8 @@
 
 use super::{Outcome, explain, loss_name, provenance, within};
 use crate::data_source::{DataChoice, DataOptions, PreparedData};
-use crate::error::{LabError, Result};
-use crate::measure::{self, SpectrumConfig};
+use crate::error::{LabError, Result, usage};
+use crate::measure::{self, Measured, SpectrumConfig, TraceEstimator};
 use crate::model_source::open_model;
 use crate::run_directory::{Output, RunDirectory, UNITS};
 use crate::session::Session;
@@ -13,6 +13,7 @@ use crate::units::Units;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use thalweg_methods::common::gradient;
+use thalweg_methods::curvature::{CurvatureMatrix, ExampleGroup, ParameterBlock, Scope};
 use thalweg_record::reply::{Body, SpectrumBody};
 use thalweg_record::{Explanation, ModelReport, Report};
 
@@ -53,6 +54,68 @@ pub struct SpectrumSettings {
     pub trace_exact: bool,
     /// Probes of the density; 0: none.
     pub density_probes: usize,
+    /// Of which matrix.
+    #[serde(default = "hessian")]
+    pub of: String,
+    /// Of which part of the model; none: all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<String>,
+    /// Of the examples of which class; none: of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<i32>,
+    /// How the trace is estimated, whose probes then are products.
+    #[serde(default = "hutchinson")]
+    pub estimator: String,
+}
+
+fn hessian() -> String {
+    CurvatureMatrix::Hessian.name().to_owned()
+}
+
+fn hutchinson() -> String {
+    TraceEstimator::NAMES[0].0.to_owned()
+}
+
+impl SpectrumSettings {
+    /// What is measured.
+    ///
+    /// # Errors
+    /// `Usage` with the option that is none, or does not go with another.
+    fn measured(&self) -> Result<Measured> {
+        let matrix = self.of.parse().map_err(|e| usage("--of")(&e))?;
+        let found = TraceEstimator::NAMES.into_iter().find(|(name, ..)| *name == self.estimator);
+        let Some((name, estimator, fewest)) = found else {
+            let text = "expected hutchinson, hutch++ or xtrace";
+            return Err(LabError::Usage(format!("--estimator {}: {text}", self.estimator)));
+        };
+        if self.trace_probes > 0 && !self.trace_exact && estimator != TraceEstimator::Hutchinson {
+            if self.trace_tolerance > 0.0 {
+                let text = format!("--estimator {name}: a share for --trace goes with hutchinson");
+                return Err(LabError::Usage(text));
+            }
+            if self.trace_probes < fewest {
+                let text = format!("expected at least {fewest} products for {name}");
+                return Err(LabError::Usage(format!("--trace {}: {text}", self.trace_probes)));
+            }
+        }
+        let parameters = self.layer.clone().map_or(ParameterBlock::All, ParameterBlock::Layer);
+        let examples = self.class.map_or(ExampleGroup::All, ExampleGroup::Class);
+        Ok(Measured { matrix, scope: Scope { parameters, examples }, estimator })
+    }
+}
+
+/// A matrix and its scope, as the middle of a sentence.
+fn words(measured: &Measured) -> String {
+    let matrix = match measured.matrix {
+        CurvatureMatrix::Hessian | CurvatureMatrix::GradientCovariance => {
+            measured.matrix.words().to_owned()
+        }
+        matrix => format!("{} matrix", matrix.words()),
+    };
+    match measured.scope == Scope::default() {
+        true => matrix,
+        false => format!("{matrix} ({})", measured.scope),
+    }
 }
 
 /// `study.toml` of `spectrum`.
@@ -73,7 +136,7 @@ const TOP: usize = 5;
 /// A basis of vectors for more would be another method.
 const MOST_EIGENVALUES: usize = 300;
 
-/// Eigenvalues, trace and density of the Hessian.
+/// Eigenvalues, trace and density of a curvature matrix.
 ///
 /// # Errors
 /// Options that do not parse; a model or data that cannot be read or do not fit; a directory that
@@ -82,16 +145,17 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
     request.objective.check()?;
     request.data.check()?;
     let mut settings = request.settings;
-    let usage = |text: &str| Err(LabError::Usage(text.to_owned()));
+    let measured = settings.measured()?;
+    let refused = |text: &str| Err(LabError::Usage(text.to_owned()));
     if !(settings.tolerance > 0.0 && settings.tolerance < 1.0) {
-        return usage("--tolerance: expected a share between 0 and 1");
+        return refused("--tolerance: expected a share between 0 and 1");
     }
     if settings.density_probes == 1 {
-        return usage("--density 1: expected at least 2 probes, for standard errors");
+        return refused("--density 1: expected at least 2 probes, for standard errors");
     }
     let asked = request.top.unwrap_or(0).saturating_add(settings.bottom);
     if asked > MOST_EIGENVALUES {
-        return usage(&format!(
+        return refused(&format!(
             "{asked} eigenvalues: expected at most {MOST_EIGENVALUES}; --density shows all of them"
         ));
     }
@@ -101,11 +165,14 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
     data.tell(session);
     let wanted = Wanted::new(request.architecture.as_deref(), &request.objective);
     let subject = Subject::new(session, &file, &wanted, &data)?;
-    let n = subject.model.parameter_count();
+    let n = measured.scope.parameters.count(subject.model.parameters())?;
     if asked > n {
+        let part = match &settings.layer {
+            Some(layer) => format!("{layer} of {}", file.path.display()),
+            None => file.path.display().to_string(),
+        };
         return Err(LabError::Input(format!(
-            "{} has {n} parameters: expected at most so many eigenvalues, got {asked}",
-            file.path.display()
+            "{part} has {n} parameters: expected at most so many eigenvalues, got {asked}"
         )));
     }
     settings.top = request.top.unwrap_or(TOP.min(n - settings.bottom));
@@ -136,12 +203,15 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
             exact: settings.trace_exact,
             density: settings.density_probes,
         };
-        let found = measure::spectrum(&ctx, &objective, &subject.weights, &wanted)?;
+        let weights = &subject.weights;
+        let (found, _) = measure::spectrum_of(&ctx, &objective, weights, &measured, &wanted)?;
         found.write_zarr(&run.results())?;
         Ok((at, found, (objective.examples(), objective.available()), test_accuracy))
     })?;
     session.console.finish();
     let body = SpectrumBody {
+        operator: found.operator.clone(),
+        scope: found.scope.clone(),
         loss: at.at.loss,
         gradient_norm: at.norm(),
         top: found.top.clone(),
@@ -152,13 +222,13 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
         products: found.products,
     };
     let mut report = Report::new(
-        "The spectrum of the Hessian",
+        &format!("The spectrum of the {}", words(&measured)),
         loss_name(&objective_choice.loss),
         provenance(session, &choice),
     );
     let network = subject.words();
     report.summary = format!("Around a {network}.");
-    report.explanations = explanations(settings, objective_choice, samples);
+    report.explanations = explanations(&measured, settings, objective_choice, samples);
     report.models = vec![ModelReport {
         name: subject.name.clone(),
         description: network,
@@ -172,19 +242,27 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
 }
 
 fn explanations(
+    measured: &Measured,
     settings: &SpectrumSettings,
     objective: &ObjectiveChoice,
     samples: (usize, usize),
 ) -> Vec<Explanation> {
     let mut list = vec![super::explain_loss(objective, samples)];
     if settings.top + settings.bottom > 0 {
-        list.push(super::explain_eigenvalues(settings.top, settings.bottom, settings.tolerance));
+        list.push(super::explain_eigenvalues(
+            &words(measured),
+            settings.top,
+            settings.bottom,
+            settings.tolerance,
+        ));
     }
     if settings.trace_exact {
         list.push(explain(
             "Trace",
-            "The sum of the Hessian's diagonal, from one product with each unit vector.",
+            "The sum of the matrix's diagonal, from one product with each unit vector.",
         ));
+    } else if settings.trace_probes > 0 && measured.estimator != TraceEstimator::Hutchinson {
+        list.push(explain("Trace", sketched(measured.estimator, settings)));
     } else if settings.trace_probes > 0 {
         list.push(super::explain_trace(
             settings.top + settings.bottom,
@@ -192,7 +270,8 @@ fn explanations(
             settings.trace_tolerance,
         ));
     }
-    if settings.trace_exact || settings.trace_probes > 0 {
+    let with_norm = measured.estimator == TraceEstimator::Hutchinson && settings.trace_probes > 0;
+    if settings.trace_exact || with_norm {
         let how = match settings.trace_exact {
             true => "The sum of the squares of all elements, from the same products.",
             false if settings.top + settings.bottom > 0 => {
@@ -215,4 +294,27 @@ fn explanations(
         ));
     }
     list
+}
+
+/// How a trace by a sketch is obtained.
+fn sketched(estimator: TraceEstimator, settings: &SpectrumSettings) -> String {
+    let n = settings.trace_probes;
+    let known = match settings.top + settings.bottom {
+        0 => "",
+        _ => "The sum of the eigenvalues found; of what is outside their vectors: ",
+    };
+    let how = match estimator {
+        TraceEstimator::XTrace => format!(
+            "XTrace from {n} products, the mean over {} normal vectors of the trace on what all the \
+             others' products span and of one form outside of it. The standard error is over the \
+             vectors, as the paper has it.",
+            n / 2
+        ),
+        _ => format!(
+            "Hutch++ from {n} products, exact on what {} of them span, and Hutchinson's estimate \
+             outside of it, whose standard error it is.",
+            n / 3
+        ),
+    };
+    format!("{known}{how}")
 }

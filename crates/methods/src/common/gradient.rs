@@ -1,7 +1,7 @@
 //! The gradient of an objective over all its data.
 
 use super::evaluation::{Evaluation, summarize};
-use super::objective::{BatchNorm, Objective, frozen_at};
+use super::objective::{BatchNorm, Examples, Objective, frozen_at};
 use super::vector;
 use crate::{Context, MethodError};
 use std::collections::HashMap;
@@ -31,6 +31,7 @@ pub(crate) struct Declared<'b> {
     pub(crate) parameters: Vec<Tensor<'b>>,
     pub(crate) losses: Tensor<'b>,
     pub(crate) correct: Option<Tensor<'b>>,
+    pub(crate) outputs: Option<Tensor<'b>>,
 }
 
 /// Declares parameters, buffers and data of a batch, in this order, and traces its losses.
@@ -55,7 +56,8 @@ pub(crate) fn declare<'b>(
         .collect();
     let own = objective.batch_norm() == BatchNorm::Batch;
     let traced = objective.trace(builder, &parameters, &buffers, &data, own);
-    Ok(Declared { parameters, losses: traced.losses, correct: traced.correct })
+    let Examples { losses, correct, outputs, .. } = traced;
+    Ok(Declared { parameters, losses, correct, outputs })
 }
 
 /// The mean gradient over all examples, batches streamed and added up in `f64`. Recalibrated

@@ -2,20 +2,23 @@
 
 mod evaluate;
 mod evaluation;
+mod gathered;
 mod gradient;
 mod linear_operator;
 mod model_objective;
 mod objective;
 mod points;
 mod population;
-mod shuffled;
+mod probe;
+mod scaled;
 mod symmetric_eigen;
 pub mod vector;
 
 pub use evaluate::{Evaluator, evaluate};
 pub(crate) use evaluation::standard_error;
 pub use evaluation::{Evaluation, ExampleValues, Status};
-pub(crate) use gradient::declare;
+pub(crate) use gathered::Gathered;
+pub(crate) use gradient::{Declared, declare};
 pub use gradient::{Gradient, gradient};
 pub(crate) use linear_operator::check_lengths;
 pub use linear_operator::{DenseOperator, LinearOperator};
@@ -23,5 +26,7 @@ pub use model_objective::{ModelObjective, ObjectiveConfig};
 pub(crate) use objective::frozen_at;
 pub use objective::{BatchNorm, Examples, Function, Objective, Sampling};
 pub(crate) use population::{even_chunks, fit};
-pub(crate) use shuffled::Shuffled;
+pub(crate) use probe::{normals, signs};
+pub(crate) use scaled::Deflated;
+pub use scaled::{Scaled, adam_preconditioner};
 pub use symmetric_eigen::{SymmetricEigen, symmetric_eigen};

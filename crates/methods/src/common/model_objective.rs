@@ -360,6 +360,15 @@ impl Objective for ModelObjective {
         &self.sampling
     }
 
+    fn loss(&self) -> Option<Loss> {
+        Some(self.loss)
+    }
+
+    fn labels(&self) -> Option<Vec<i32>> {
+        let each = self.classes && self.targets.rank() == 1;
+        each.then(|| self.targets.as_slice::<i32>().ok().map(<[i32]>::to_vec)).flatten()
+    }
+
     fn trace<'b>(
         &self,
         builder: &'b Builder,
@@ -375,6 +384,7 @@ impl Objective for ModelObjective {
             losses: self.loss.per_example(applied.output, targets),
             correct: self.classes.then(|| Loss::correct(applied.output, targets)),
             statistics: applied.statistics,
+            outputs: Some(applied.output),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use thalweg_array::{Array, DType};
 use thalweg_graph::{Builder, Tensor, TensorType};
-use thalweg_nn::{Axis, Buffer, Initializer, Parameter, Parameters, Role, Weights};
+use thalweg_nn::{Axis, Buffer, Initializer, Loss, Parameter, Parameters, Role, Weights};
 
 /// Which statistics batch normalisation uses away from the trained point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -63,6 +63,8 @@ pub struct Examples<'b> {
     pub correct: Option<Tensor<'b>>,
     /// Batch statistics, one for each buffer, when traced with `batch_statistics`.
     pub statistics: Vec<Tensor<'b>>,
+    /// What the losses are functions of, `[n, .., k]`: the outputs of a model.
+    pub outputs: Option<Tensor<'b>>,
 }
 
 /// Which examples an objective is the mean over.
@@ -105,6 +107,16 @@ pub trait Objective: Sync {
 
     /// Which examples these are.
     fn sampling(&self) -> &Sampling;
+
+    /// The loss of a model's outputs, where the objective is one.
+    fn loss(&self) -> Option<Loss> {
+        None
+    }
+
+    /// The class of each example, where each has one.
+    fn labels(&self) -> Option<Vec<i32>> {
+        None
+    }
 
     /// Traces the losses of a batch. `batch_statistics`: normalise by the batch's own statistics
     /// and give them, instead of by `buffers`.
@@ -285,6 +297,6 @@ impl Objective for Function {
         _: bool,
     ) -> Examples<'b> {
         let losses = (self.traced)(builder, parameters).reshape(&[1]);
-        Examples { losses, correct: None, statistics: Vec::new() }
+        Examples { losses, correct: None, statistics: Vec::new(), outputs: None }
     }
 }

@@ -1,11 +1,9 @@
 //! The density of eigenvalues by stochastic Lanczos quadrature.
 
-use super::hutchinson::signs;
-use crate::common::{LinearOperator, Objective, even_chunks, symmetric_eigen, vector};
-use crate::error::stored;
+use super::quadrature::{Asked, Quadrature, Quadratures, quadratures};
+use crate::common::{LinearOperator, Objective};
 use crate::registry::Instrument;
 use crate::{Context, MethodError};
-use thalweg_array::Array;
 use thalweg_nn::Weights;
 use thalweg_stats::Estimate;
 
@@ -64,40 +62,15 @@ pub fn density(
     config: &DensityConfig,
 ) -> Result<Density, MethodError> {
     check(config)?;
-    let n = operator.dimension();
-    let steps = config.steps.min(n).max(1);
-    let stream = ctx.stream("spectral density");
-    ctx.progress().start("spectral density", (config.probes * steps) as u64);
-    let mut quadratures: Vec<(Vec<f64>, Vec<f64>)> = Vec::new();
-    let probes: Vec<usize> = (0..config.probes).collect();
-    let (mut products, together) = (0, lockstep(ctx, n, steps));
-    for block in even_chunks(&probes, together) {
-        let key = format!("density/{}-{}", block[0], block[0] + block.len());
-        let arrays = ctx.unit(&key, || {
-            let probes = block.iter().map(|&p| signs(&stream.at(p as u64), n)).collect();
-            let (found, products) = quadrature(ctx, operator, probes, steps)?;
-            let (nodes, weights): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-            Ok(vec![
-                ("nodes".into(), Array::vector(&nodes.concat())),
-                ("weights".into(), Array::vector(&weights.concat())),
-                ("products".into(), Array::vector(&[products as f64])),
-            ])
-        })?;
-        let nodes = stored(&key, &arrays, "nodes", block.len() * steps)?;
-        let weights = stored(&key, &arrays, "weights", block.len() * steps)?;
-        quadratures.extend(
-            nodes.chunks(steps).zip(weights.chunks(steps)).map(|(n, w)| (n.to_vec(), w.to_vec())),
-        );
-        products += stored(&key, &arrays, "products", 1)?[0] as usize;
-        ctx.progress().advance((block.len() * steps) as u64);
-    }
-    Ok(Density { products, ..smooth(&quadratures, config)? })
-}
-
-/// Probes whose bases of `steps` vectors fit into half the memory.
-fn lockstep(ctx: &Context<'_>, n: usize, steps: usize) -> usize {
-    let basis = n.saturating_mul(steps).saturating_mul(size_of::<f64>());
-    (ctx.memory() / 2 / basis.max(1)).max(1)
+    let asked = Asked {
+        what: "spectral density",
+        key: "density",
+        probes: config.probes,
+        steps: config.steps,
+        shorter: None,
+    };
+    let Quadratures { whole, products, .. } = quadratures(ctx, operator, &asked)?;
+    Ok(Density { products, ..smooth(&whole, config)? })
 }
 
 fn check(config: &DensityConfig) -> Result<(), MethodError> {
@@ -115,81 +88,8 @@ fn check(config: &DensityConfig) -> Result<(), MethodError> {
     }
 }
 
-/// Nodes and weights of a quadrature.
-type Quadrature = (Vec<f64>, Vec<f64>);
-
-/// Nodes and weights for each probe, `steps` of them, and the products taken; probes whose subspace
-/// is invariant early are filled up with weights of zero.
-fn quadrature(
-    ctx: &Context<'_>,
-    operator: &dyn LinearOperator,
-    probes: Vec<Vec<f64>>,
-    steps: usize,
-) -> Result<(Vec<Quadrature>, usize), MethodError> {
-    struct Run {
-        basis: Vec<Vec<f64>>,
-        rows: Vec<Vec<f64>>,
-        done: bool,
-    }
-    let mut runs: Vec<Run> = probes
-        .into_iter()
-        .map(|mut z| {
-            let length = vector::norm(&z);
-            vector::scale(&mut z, 1.0 / length);
-            Run { basis: vec![z], rows: Vec::new(), done: false }
-        })
-        .collect();
-    let mut products = 0;
-    for _ in 0..steps {
-        ctx.check()?;
-        let open: Vec<usize> = (0..runs.len()).filter(|&i| !runs[i].done).collect();
-        let vectors: Vec<Vec<f64>> =
-            open.iter().map(|&i| runs[i].basis[runs[i].basis.len() - 1].clone()).collect();
-        products += open.len();
-        for (&i, mut product) in open.iter().zip(operator.apply(&vectors)?) {
-            let run = &mut runs[i];
-            if let Some(value) = product.iter().find(|x| !x.is_finite()) {
-                let what = format!("an element of the product with the {}", operator.name());
-                return Err(MethodError::NotFinite { what, value: value.to_string() });
-            }
-            let mut components = vec![0.0; run.basis.len()];
-            vector::orthogonalize(&mut product, &run.basis, &mut components);
-            run.rows.push(components);
-            let scale = run.rows.iter().flatten().fold(0.0f64, |m, c| m.max(c.abs()));
-            let length = vector::norm(&product);
-            run.done = run.rows.len() == steps || length <= 64.0 * f64::EPSILON * scale;
-            if !run.done {
-                vector::scale(&mut product, 1.0 / length);
-                run.basis.push(product);
-            }
-        }
-    }
-    let nodes = |run: Run| {
-        let size = run.rows.len();
-        let square: Vec<Vec<f64>> = run
-            .rows
-            .into_iter()
-            .map(|mut row| {
-                row.resize(size, 0.0);
-                row
-            })
-            .collect();
-        let eigen = symmetric_eigen(&square);
-        let mut nodes = eigen.values;
-        let mut weights: Vec<f64> = eigen.vectors.iter().map(|y| y[0] * y[0]).collect();
-        let last = nodes.last().copied().unwrap_or(0.0);
-        nodes.resize(steps, last);
-        weights.resize(steps, 0.0);
-        (nodes, weights)
-    };
-    Ok((runs.into_iter().map(nodes).collect(), products))
-}
-
-fn smooth(
-    quadratures: &[(Vec<f64>, Vec<f64>)],
-    config: &DensityConfig,
-) -> Result<Density, MethodError> {
-    let all = || quadratures.iter().flat_map(|(nodes, _)| nodes);
+fn smooth(quadratures: &[Quadrature], config: &DensityConfig) -> Result<Density, MethodError> {
+    let all = || quadratures.iter().flat_map(|quadrature| &quadrature.nodes);
     let low = all().copied().fold(f64::INFINITY, f64::min);
     let high = all().copied().fold(f64::NEG_INFINITY, f64::max);
     // A spectrum of one value still has a width.
@@ -202,13 +102,11 @@ fn smooth(
     let factor = 1.0 / (width * std::f64::consts::TAU.sqrt());
     let (mut values, mut standard_errors) = (Vec::new(), Vec::new());
     for &centre in &centres {
-        let of_probe = |(nodes, weights): &(Vec<f64>, Vec<f64>)| -> f64 {
-            let terms = nodes.iter().zip(weights).map(|(node, weight)| {
-                let distance = (centre - node) / width;
-                weight * factor * (-0.5 * distance * distance).exp()
-            });
-            terms.sum()
+        let kernel = |node: f64| {
+            let distance = (centre - node) / width;
+            factor * (-0.5 * distance * distance).exp()
         };
+        let of_probe = |quadrature: &Quadrature| quadrature.mean(kernel);
         let estimate = Estimate::mean(&quadratures.iter().map(of_probe).collect::<Vec<_>>())?;
         values.push(estimate.value);
         standard_errors.push(estimate.standard_error);
@@ -292,8 +190,6 @@ mod tests {
         let all = found(1 << 30).unwrap();
         assert_eq!(all.products, 60);
         // A basis is of 40 x 12 x 8 bytes.
-        let ctx = ctx.clone().with_memory(4 * 40 * 12 * 8);
-        assert_eq!(lockstep(&ctx, 40, 12), 2);
         assert_eq!(found(4 * 40 * 12 * 8).unwrap(), all);
         assert_eq!(found(1).unwrap(), all);
     }

@@ -1,12 +1,11 @@
 //! Hutchinson's estimate of the trace.
 
 use super::Eigenpair;
-use crate::common::{LinearOperator, Objective, vector};
+use crate::common::{LinearOperator, Objective, signs, vector};
 use crate::error::stored;
 use crate::registry::Instrument;
 use crate::{Context, MethodError};
 use thalweg_array::Array;
-use thalweg_data::Stream;
 use thalweg_nn::Weights;
 use thalweg_stats::Estimate;
 
@@ -26,6 +25,18 @@ pub struct HutchinsonConfig {
 impl Default for HutchinsonConfig {
     fn default() -> HutchinsonConfig {
         HutchinsonConfig { probes: 32, tolerance: 0.0 }
+    }
+}
+
+impl HutchinsonConfig {
+    pub(super) fn check(&self) -> Result<(), MethodError> {
+        if self.probes < 2 {
+            return Err(MethodError::config("number of probes", "at least 2", self.probes));
+        }
+        match self.tolerance >= 0.0 {
+            true => Ok(()),
+            false => Err(MethodError::config("tolerance", "0 or a positive share", self.tolerance)),
+        }
     }
 }
 
@@ -63,7 +74,7 @@ pub fn hutchinson(
     known: &[Eigenpair],
     config: &HutchinsonConfig,
 ) -> Result<TraceEstimate, MethodError> {
-    check(config)?;
+    config.check()?;
     let n = operator.dimension();
     if let Some(pair) = known.iter().find(|pair| pair.vector.len() != n) {
         let what = "a known eigenvector";
@@ -117,27 +128,6 @@ fn shifted(samples: &[f64], known: f64) -> Result<Estimate, MethodError> {
     Ok(Estimate { value: known + mean.value, ..mean })
 }
 
-fn check(config: &HutchinsonConfig) -> Result<(), MethodError> {
-    if config.probes < 2 {
-        return Err(MethodError::config("number of probes", "at least 2", config.probes));
-    }
-    match config.tolerance >= 0.0 {
-        true => Ok(()),
-        false => Err(MethodError::config("tolerance", "0 or a positive share", config.tolerance)),
-    }
-}
-
-/// A vector of random signs, one bit each.
-pub(crate) fn signs(stream: &Stream, n: usize) -> Vec<f64> {
-    let mut out = Vec::with_capacity(n);
-    for block in 0..n.div_ceil(64) {
-        let bits = stream.u64(block as u64);
-        let take = (n - 64 * block).min(64);
-        out.extend((0..take).map(|bit| if bits >> bit & 1 == 1 { 1.0 } else { -1.0 }));
-    }
-    out
-}
-
 /// [`hutchinson`] on the Hessian of an objective, as an instrument.
 #[derive(Clone, Copy, Debug)]
 pub struct Hutchinson;
@@ -155,7 +145,7 @@ impl Instrument for Hutchinson {
         point: &Weights,
         config: &HutchinsonConfig,
     ) -> Result<TraceEstimate, MethodError> {
-        check(config)?;
+        config.check()?;
         hutchinson(ctx, &super::Hessian::new(ctx, objective, point)?, &[], config)
     }
 
@@ -174,6 +164,7 @@ impl Instrument for Hutchinson {
 mod tests {
     use super::*;
     use crate::common::{DenseOperator, symmetric_eigen};
+    use thalweg_data::Stream;
     use thalweg_exec::Executor;
 
     fn probes(probes: usize) -> HutchinsonConfig {
@@ -285,13 +276,5 @@ mod tests {
         assert_eq!((found.trace.value, found.trace.standard_error), (-2.0, 0.0));
         assert_eq!(found.trace.samples, 20);
         assert_eq!(found.frobenius_squared.value, 10.0);
-    }
-
-    #[test]
-    fn signs_are_balanced() {
-        let z = signs(&Stream::new(0, "signs"), 10_001);
-        assert_eq!(z.len(), 10_001);
-        assert!(z.iter().all(|x| x.abs() == 1.0));
-        assert!(z.iter().sum::<f64>().abs() < 400.0);
     }
 }

@@ -1,15 +1,35 @@
-//! Curvature at a point: Hessian products, eigenpairs, trace, spectral density, sharpness.
+//! Curvature at a point: products of curvature matrices, eigenpairs, trace and other sums over the
+//! spectrum, its density, sharpness.
 
 mod density;
+mod effective_dimension;
 mod exact;
+mod frobenius_norm;
 mod hessian;
+mod hutch_plus_plus;
 mod hutchinson;
 mod lanczos;
+mod log_determinant;
+mod operator;
+mod quadrature;
 mod sam_sharpness;
+mod sketch;
+mod spectral_sum;
+mod xdiag;
+mod xtrace;
 
 pub use density::{Density, DensityConfig, SpectralDensity, density};
+pub use effective_dimension::{EffectiveDimension, effective_dimension};
 pub use exact::{ExactSpectrum, dense, exact_moments};
+pub use frobenius_norm::{FrobeniusNorm, frobenius_norm};
 pub use hessian::Hessian;
+pub use hutch_plus_plus::{HutchPlusPlus, HutchPlusPlusConfig, hutch_plus_plus};
 pub use hutchinson::{Hutchinson, HutchinsonConfig, TraceEstimate, hutchinson};
 pub use lanczos::{Eigenpair, Eigenpairs, Lanczos, LanczosConfig, lanczos};
+pub use log_determinant::{LogDeterminant, log_determinant};
+pub use operator::{Coupling, Curvature, CurvatureMatrix, ExampleGroup, ParameterBlock, Scope};
 pub use sam_sharpness::{SamSharpness, Sharpness, SharpnessConfig, sam_sharpness};
+pub use sketch::SketchedTrace;
+pub use spectral_sum::{SpectralSum, SpectralSumConfig};
+pub use xdiag::{Diagonal, XDiag, XDiagConfig, xdiag};
+pub use xtrace::{XTrace, XTraceConfig, xtrace};

@@ -1,6 +1,6 @@
 //! The losses of more and more examples at chosen points.
 
-use crate::common::{BatchNorm, Evaluator, ExampleValues, Objective, Shuffled};
+use crate::common::{BatchNorm, Evaluator, ExampleValues, Gathered, Objective};
 use crate::error::stored;
 use crate::{Context, MethodError};
 use std::cell::Cell;
@@ -21,7 +21,7 @@ const POPULATIONS: [usize; 3] = [UNIT, 8, 1];
 /// The objective with its examples in the order in which they are drawn.
 pub(super) enum Drawn<'a> {
     /// In a random order.
-    Shuffled(Shuffled<'a>),
+    Shuffled(Gathered<'a>),
     /// As it is, to be seen whole: what an example's loss is depends on the others.
     Whole(&'a dyn Objective),
 }
@@ -35,7 +35,7 @@ impl<'a> Drawn<'a> {
         match frozen && objective.examples() > BLOCK {
             true => {
                 let stream = ctx.stream("surface/examples");
-                Ok(Drawn::Shuffled(Shuffled::new(objective, &stream, BLOCK)?))
+                Ok(Drawn::Shuffled(Gathered::shuffled(objective, &stream, BLOCK)?))
             }
             false => Ok(Drawn::Whole(objective)),
         }

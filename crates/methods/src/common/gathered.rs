@@ -1,35 +1,53 @@
-//! An objective's examples in a drawn order.
+//! Some of an objective's examples, in another order.
 
 use super::objective::{BatchNorm, Examples, Objective, Sampling};
 use crate::MethodError;
 use thalweg_array::{Array, DType};
 use thalweg_data::Stream;
 use thalweg_graph::{Builder, Tensor};
-use thalweg_nn::{Buffer, Parameter};
+use thalweg_nn::{Buffer, Loss, Parameter};
 
-/// The same objective with its examples in a drawn order and in blocks of another size, so that
-/// the first blocks are a random sample without replacement. Holds a copy of the data.
+/// An objective over some of another's examples, in a given order and in blocks of a given size.
+/// Holds a copy of their data, and takes the running statistics of the point as they are.
 ///
 /// Only where the loss of an example does not depend on the batch that it is in.
-pub(crate) struct Shuffled<'a> {
+pub(crate) struct Gathered<'a> {
     objective: &'a dyn Objective,
     order: Vec<usize>,
     batches: Vec<usize>,
     blocks: Vec<Vec<Array>>,
+    sampling: Sampling,
 }
 
-impl<'a> Shuffled<'a> {
-    /// Draws the order and gathers the data.
+impl<'a> Gathered<'a> {
+    /// All examples in a drawn order, so that the first blocks are a random sample without
+    /// replacement.
     ///
     /// # Errors
     /// Those of the objective's data.
-    pub(crate) fn new(
+    pub(crate) fn shuffled(
         objective: &'a dyn Objective,
         stream: &Stream,
         block: usize,
-    ) -> Result<Shuffled<'a>, MethodError> {
+    ) -> Result<Gathered<'a>, MethodError> {
+        let order = stream.permutation(objective.examples());
+        let gathered = Gathered::selected(objective, order, block)?;
+        Ok(Gathered { sampling: objective.sampling().clone(), ..gathered })
+    }
+
+    /// The examples at some places of the objective's order.
+    ///
+    /// # Errors
+    /// A place that is none; those of the objective's data.
+    pub(crate) fn selected(
+        objective: &'a dyn Objective,
+        order: Vec<usize>,
+        block: usize,
+    ) -> Result<Gathered<'a>, MethodError> {
         let n = objective.examples();
-        let order = stream.permutation(n);
+        if let Some(place) = order.iter().find(|&&place| place >= n) {
+            return Err(MethodError::mismatch("an example", format!("one of {n}"), place));
+        }
         // For each of the data's arrays its rows.
         let mut rows: Vec<Vec<Array>> = Vec::new();
         for (batch, &size) in objective.batches().iter().enumerate() {
@@ -49,7 +67,7 @@ impl<'a> Shuffled<'a> {
             .map(|places| rows.iter().map(|rows| gather(places, rows)).collect())
             .collect::<Result<Vec<_>, _>>()?;
         let batches = order.chunks(block.max(1)).map(<[usize]>::len).collect();
-        Ok(Shuffled { objective, order, batches, blocks })
+        Ok(Gathered { objective, order, batches, blocks, sampling: Sampling::All })
     }
 
     /// Where each example stands in the objective's own order.
@@ -58,7 +76,7 @@ impl<'a> Shuffled<'a> {
     }
 }
 
-impl Objective for Shuffled<'_> {
+impl Objective for Gathered<'_> {
     fn parameters(&self) -> &[Parameter] {
         self.objective.parameters()
     }
@@ -72,7 +90,10 @@ impl Objective for Shuffled<'_> {
     }
 
     fn batch_norm(&self) -> BatchNorm {
-        self.objective.batch_norm()
+        match self.objective.batch_norm() {
+            BatchNorm::Recalibrated => BatchNorm::Frozen,
+            mode => mode,
+        }
     }
 
     fn batches(&self) -> &[usize] {
@@ -88,7 +109,16 @@ impl Objective for Shuffled<'_> {
     }
 
     fn sampling(&self) -> &Sampling {
-        self.objective.sampling()
+        &self.sampling
+    }
+
+    fn loss(&self) -> Option<Loss> {
+        self.objective.loss()
+    }
+
+    fn labels(&self) -> Option<Vec<i32>> {
+        let all = self.objective.labels()?;
+        self.order.iter().map(|&place| all.get(place).copied()).collect()
     }
 
     fn trace<'b>(

@@ -1,0 +1,59 @@
+//! The effective number of dimensions.
+
+use super::spectral_sum::{SpectralSum, SpectralSumConfig, spectral_sum};
+use crate::common::{LinearOperator, Objective};
+use crate::registry::Instrument;
+use crate::{Context, MethodError};
+use thalweg_nn::Weights;
+
+/// How many directions of weight space the operator determines, held against `lambda`.
+///
+/// `tr(A (A + lambda I)^-1) = sum over eigenvalues l of l / (l + lambda)`
+///
+/// An eigenvalue far above `lambda` counts one, one far below nothing. Meant for operators without
+/// negative eigenvalues, whose share would be negative.
+///
+/// By stochastic Lanczos quadrature: see [`SpectralSum`] for its errors.
+///
+/// # Errors
+/// A `lambda` that is not positive, or not beyond every negative eigenvalue; fewer than two probes,
+/// no steps; a product that is not finite.
+/// # Source    MacKay, Bayesian interpolation, 1992, equation 2.23; Maddox, Benton, Wilson, Rethinking
+/// parameter counting in deep models: effective dimensionality revisited, 2020, arXiv 2003.02139
+pub fn effective_dimension(
+    ctx: &Context<'_>,
+    operator: &dyn LinearOperator,
+    config: &SpectralSumConfig,
+) -> Result<SpectralSum, MethodError> {
+    let lambda = config.lambda;
+    spectral_sum(ctx, operator, ["effective dimension", "effective_dimension"], config, |l| {
+        l / (l + lambda)
+    })
+}
+
+/// [`effective_dimension()`] of the Hessian of an objective, as an instrument.
+#[derive(Clone, Copy, Debug)]
+pub struct EffectiveDimension;
+
+impl Instrument for EffectiveDimension {
+    const ID: &'static str = "effective_dimension";
+    const SUMMARY: &'static str =
+        "effective number of dimensions of the Hessian, held against lambda";
+    const SOURCE: &'static str = "MacKay 1992; Maddox, Benton, Wilson 2020, arXiv 2003.02139";
+    type Config = SpectralSumConfig;
+    type Reading = SpectralSum;
+
+    fn measure(
+        ctx: &Context<'_>,
+        objective: &dyn Objective,
+        point: &Weights,
+        config: &SpectralSumConfig,
+    ) -> Result<SpectralSum, MethodError> {
+        config.check()?;
+        effective_dimension(ctx, &super::Hessian::new(ctx, objective, point)?, config)
+    }
+
+    fn refused() -> Vec<SpectralSumConfig> {
+        SpectralSumConfig::refused()
+    }
+}

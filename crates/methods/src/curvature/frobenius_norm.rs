@@ -1,0 +1,54 @@
+//! The Frobenius norm.
+
+use super::{Eigenpair, HutchinsonConfig, hutchinson};
+use crate::common::{LinearOperator, Objective};
+use crate::registry::Instrument;
+use crate::{Context, MethodError};
+use thalweg_nn::Weights;
+use thalweg_stats::Estimate;
+
+/// The root of the sum of squared eigenvalues of a symmetric operator.
+///
+/// `|A|_F = sqrt(E[|A z|^2])` over random signs `z`, with [`hutchinson()`]'s products and what it
+/// does with `known` eigenpairs. The standard error is that of the square by the delta method:
+/// `se(|A|_F^2) / (2 |A|_F)`.
+///
+/// # Errors
+/// As [`hutchinson()`].
+pub fn frobenius_norm(
+    ctx: &Context<'_>,
+    operator: &dyn LinearOperator,
+    known: &[Eigenpair],
+    config: &HutchinsonConfig,
+) -> Result<Estimate, MethodError> {
+    let square = hutchinson(ctx, operator, known, config)?.frobenius_squared;
+    let value = square.value.max(0.0).sqrt();
+    let standard_error = if value > 0.0 { 0.5 * square.standard_error / value } else { 0.0 };
+    Ok(Estimate { value, standard_error, ..square })
+}
+
+/// [`frobenius_norm`] of the Hessian of an objective, as an instrument.
+#[derive(Clone, Copy, Debug)]
+pub struct FrobeniusNorm;
+
+impl Instrument for FrobeniusNorm {
+    const ID: &'static str = "frobenius_norm";
+    const SUMMARY: &'static str = "Frobenius norm of the Hessian";
+    const SOURCE: &'static str = "Hutchinson 1990";
+    type Config = HutchinsonConfig;
+    type Reading = Estimate;
+
+    fn measure(
+        ctx: &Context<'_>,
+        objective: &dyn Objective,
+        point: &Weights,
+        config: &HutchinsonConfig,
+    ) -> Result<Estimate, MethodError> {
+        config.check()?;
+        frobenius_norm(ctx, &super::Hessian::new(ctx, objective, point)?, &[], config)
+    }
+
+    fn refused() -> Vec<HutchinsonConfig> {
+        super::Hutchinson::refused()
+    }
+}

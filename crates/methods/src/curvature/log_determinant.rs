@@ -1,0 +1,58 @@
+//! The logarithm of a determinant.
+
+use super::spectral_sum::{SpectralSum, SpectralSumConfig, spectral_sum};
+use crate::common::{LinearOperator, Objective};
+use crate::registry::Instrument;
+use crate::{Context, MethodError};
+use thalweg_nn::Weights;
+
+/// The logarithm of the determinant of `I + A / lambda`.
+///
+/// `log det(I + A / lambda) = sum over eigenvalues l of log(1 + l / lambda)`
+///
+/// The Laplace approximation's Occam factor: the evidence of a model with a Gaussian prior of
+/// precision `lambda` loses half of it.
+///
+/// By stochastic Lanczos quadrature: see [`SpectralSum`] for its errors.
+///
+/// # Errors
+/// A `lambda` that is not positive, or not beyond every negative eigenvalue; fewer than two probes,
+/// no steps; a product that is not finite.
+/// # Source    Ubaru, Chen, Saad, Fast estimation of tr(f(A)) via stochastic Lanczos quadrature, SIAM J.
+/// Matrix Anal. Appl. 38, 2017
+pub fn log_determinant(
+    ctx: &Context<'_>,
+    operator: &dyn LinearOperator,
+    config: &SpectralSumConfig,
+) -> Result<SpectralSum, MethodError> {
+    let lambda = config.lambda;
+    spectral_sum(ctx, operator, ["log-determinant", "log_determinant"], config, |l| {
+        (l / lambda).ln_1p()
+    })
+}
+
+/// [`log_determinant()`] of the Hessian of an objective, as an instrument.
+#[derive(Clone, Copy, Debug)]
+pub struct LogDeterminant;
+
+impl Instrument for LogDeterminant {
+    const ID: &'static str = "log_determinant";
+    const SUMMARY: &'static str = "log-determinant of I + H / lambda for the Hessian H";
+    const SOURCE: &'static str = "Ubaru, Chen, Saad 2017";
+    type Config = SpectralSumConfig;
+    type Reading = SpectralSum;
+
+    fn measure(
+        ctx: &Context<'_>,
+        objective: &dyn Objective,
+        point: &Weights,
+        config: &SpectralSumConfig,
+    ) -> Result<SpectralSum, MethodError> {
+        config.check()?;
+        log_determinant(ctx, &super::Hessian::new(ctx, objective, point)?, config)
+    }
+
+    fn refused() -> Vec<SpectralSumConfig> {
+        SpectralSumConfig::refused()
+    }
+}

@@ -1,0 +1,365 @@
+//! Products of a block of a curvature matrix with vectors, streamed over data.
+
+use super::likelihood;
+use super::{CurvatureMatrix, ExampleGroup, ParameterBlock};
+use crate::common::{
+    BatchNorm, Declared, Gathered, Objective, declare, even_chunks, fit, frozen_at, gradient,
+    vector,
+};
+use crate::{Context, MethodError};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use thalweg_array::Array;
+use thalweg_data::Stream;
+use thalweg_exec::Program;
+use thalweg_graph::{Builder, Graph, Tensor, TensorType};
+use thalweg_nn::{Loss, Parameter, Weights};
+use thalweg_transform::{Replacement, gradient as gradient_of, jvp, linearize, vmap};
+
+/// How many products are taken at once where memory allows it. They share the primal pass, which
+/// is about a fourth of a product; from so many on, the caches take what is left to be saved.
+const DIRECTIONS: usize = 8;
+
+/// The examples that a matrix is the mean over.
+enum Source<'a> {
+    All(&'a dyn Objective),
+    Some(Gathered<'a>),
+}
+
+/// A block of a matrix: rows of some parameters, columns of the same or of others.
+pub(super) struct Products<'a> {
+    ctx: Context<'a>,
+    matrix: CurvatureMatrix,
+    source: Source<'a>,
+    point: Weights,
+    /// Places of the parameters that products range over, and of those that vectors do.
+    rows: Vec<usize>,
+    columns: Vec<usize>,
+    /// The mean gradient along the columns, for what is taken around it.
+    mean: Vec<f64>,
+    /// Of each batch size, the shape of the outputs.
+    outputs: HashMap<usize, Vec<usize>>,
+    draws: Stream,
+    members: usize,
+    /// By examples in a batch and number of vectors; planned when they are first needed, since a
+    /// plan takes far less than the products of vectors that only fill a program up.
+    programs: RefCell<HashMap<(usize, usize), Arc<Program>>>,
+}
+
+impl<'a> Products<'a> {
+    pub(super) fn new(
+        ctx: &Context<'a>,
+        objective: &'a dyn Objective,
+        point: &Weights,
+        matrix: CurvatureMatrix,
+        [rows, columns]: [&ParameterBlock; 2],
+        examples: &ExampleGroup,
+    ) -> Result<Products<'a>, MethodError> {
+        matrix.check(objective)?;
+        let rows = rows.places(objective.parameters())?;
+        let columns = columns.places(objective.parameters())?;
+        // Statistics are those of all examples, for a group of them too.
+        let point = frozen_at(ctx, objective, point)?;
+        let source = match examples.places(objective)? {
+            None => Source::All(objective),
+            Some(_)
+                if objective.batch_norm() == BatchNorm::Batch
+                    && !objective.buffers().is_empty() =>
+            {
+                let expected =
+                    "frozen or recalibrated batch normalisation, for some of the examples";
+                return Err(MethodError::mismatch("the objective", expected, "batch"));
+            }
+            Some(places) => {
+                let block = objective.batches().iter().copied().max().unwrap_or(1);
+                Source::Some(Gathered::selected(objective, places, block)?)
+            }
+        };
+        let mut products = Products {
+            ctx: ctx.clone(),
+            matrix,
+            source,
+            point,
+            rows,
+            columns,
+            mean: Vec::new(),
+            outputs: HashMap::new(),
+            draws: ctx.stream("curvature/targets"),
+            members: 1,
+            programs: RefCell::default(),
+        };
+        products.plan()?;
+        if matrix == CurvatureMatrix::GradientCovariance {
+            let mean = gradient(ctx, products.objective(), &products.point)?.gradient;
+            products.mean = products.restrict(&products.columns, &mean);
+        }
+        Ok(products)
+    }
+
+    /// As many products at once as memory allows, and the programs for so many.
+    fn plan(&mut self) -> Result<(), MethodError> {
+        let mut members = DIRECTIONS.min(self.width()).max(1);
+        let mut programs = HashMap::new();
+        let mut outputs = HashMap::new();
+        // The largest batch comes first and so decides.
+        for (size, batch) in self.objective().sizes() {
+            outputs.insert(size, self.output_shape(batch)?);
+            self.outputs.clone_from(&outputs);
+            let what = format!("one {} product", self.matrix.words());
+            let graph = |members| self.graph(batch, members);
+            let (fitting, program) = fit(&self.ctx, &what, members, graph)?;
+            members = fitting;
+            programs.insert((size, members), program);
+        }
+        self.members = members;
+        self.programs = RefCell::new(programs);
+        Ok(())
+    }
+
+    fn output_shape(&self, batch: usize) -> Result<Vec<usize>, MethodError> {
+        if !self.matrix.draws_targets() {
+            return Ok(Vec::new());
+        }
+        let builder = Builder::new(self.objective().float());
+        let declared = declare(&builder, self.objective(), batch)?;
+        Ok(declared.outputs.map(|outputs| outputs.shape()).unwrap_or_default())
+    }
+
+    pub(super) fn objective(&self) -> &dyn Objective {
+        match &self.source {
+            Source::All(objective) => *objective,
+            Source::Some(gathered) => gathered,
+        }
+    }
+
+    pub(super) fn members(&self) -> usize {
+        self.members
+    }
+
+    /// Length of vectors.
+    pub(super) fn width(&self) -> usize {
+        self.count(&self.columns)
+    }
+
+    /// Length of products.
+    pub(super) fn height(&self) -> usize {
+        self.count(&self.rows)
+    }
+
+    fn parameters<'p>(&'p self, places: &'p [usize]) -> impl Iterator<Item = &'p Parameter> {
+        places.iter().map(|&place| &self.objective().parameters()[place])
+    }
+
+    fn count(&self, places: &[usize]) -> usize {
+        self.parameters(places).map(Parameter::count).sum()
+    }
+
+    /// The elements of a vector over all parameters that belong to the columns.
+    pub(super) fn restricted(&self, whole: &[f64]) -> Vec<f64> {
+        self.restrict(&self.columns, whole)
+    }
+
+    /// A vector of the columns among zeros.
+    pub(super) fn embedded(&self, part: &[f64]) -> Vec<f64> {
+        let mut whole = Vec::with_capacity(self.objective().dimension());
+        let mut rest = part;
+        for (place, parameter) in self.objective().parameters().iter().enumerate() {
+            match self.columns.contains(&place) && rest.len() >= parameter.count() {
+                true => {
+                    let (head, tail) = rest.split_at(parameter.count());
+                    whole.extend_from_slice(head);
+                    rest = tail;
+                }
+                false => whole.resize(whole.len() + parameter.count(), 0.0),
+            }
+        }
+        whole
+    }
+
+    fn restrict(&self, places: &[usize], whole: &[f64]) -> Vec<f64> {
+        let mut offset = 0;
+        let mut part = Vec::new();
+        for (place, parameter) in self.objective().parameters().iter().enumerate() {
+            let end = offset + parameter.count();
+            if places.contains(&place) {
+                part.extend_from_slice(whole.get(offset..end).unwrap_or_default());
+            }
+            offset = end;
+        }
+        part
+    }
+
+    /// The product with each vector, whose lengths are right.
+    pub(super) fn apply(&self, vectors: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, MethodError> {
+        let mut products = Vec::with_capacity(vectors.len());
+        for chunk in even_chunks(vectors, self.members) {
+            products.extend(self.chunk(chunk)?);
+        }
+        Ok(products)
+    }
+
+    fn program(&self, batch: usize, members: usize) -> Result<Arc<Program>, MethodError> {
+        let key = (self.objective().batches()[batch], members);
+        if let Some(known) = self.programs.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        let program = self.ctx.executor().compile(&self.graph(batch, members)?)?;
+        self.programs.borrow_mut().insert(key, program.clone());
+        Ok(program)
+    }
+
+    /// Products with at most as many vectors as fit at once.
+    fn chunk(&self, vectors: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, MethodError> {
+        let objective = self.objective();
+        let float = objective.float();
+        let mut inputs = Vec::new();
+        let mut offset = 0;
+        for parameter in self.parameters(&self.columns) {
+            let end = offset + parameter.count();
+            let values: Vec<f64> =
+                vectors.iter().flat_map(|vector| vector[offset..end].iter().copied()).collect();
+            let shape = [&[vectors.len()], parameter.shape.as_slice()].concat();
+            inputs.push(Array::from_slice(&shape, &values)?.convert(float));
+            offset = end;
+        }
+        if self.matrix == CurvatureMatrix::GradientCovariance {
+            let along: Vec<f64> = vectors.iter().map(|v| vector::dot(v, &self.mean)).collect();
+            inputs.push(Array::vector(&along).convert(float));
+        }
+        inputs.extend_from_slice(self.point.parameters.arrays());
+        inputs.extend_from_slice(self.point.buffers.arrays());
+        let mut sums = vec![vec![0.0; self.height()]; vectors.len()];
+        let passes = self.matrix.passes();
+        for pass in 0..passes {
+            let mut first = 0;
+            for batch in 0..objective.batches().len() {
+                self.ctx.check()?;
+                let mut data = objective.data(batch)?;
+                if self.matrix.draws_targets() {
+                    data.push(self.drawn(pass, batch, first)?);
+                }
+                let program = self.program(batch, vectors.len())?;
+                let results = program.run([inputs.as_slice(), &data].concat())?;
+                let mut offset = 0;
+                for array in results {
+                    let values = array.to_f64_vec();
+                    let count = values.len() / vectors.len();
+                    for (sum, part) in sums.iter_mut().zip(values.chunks(count.max(1))) {
+                        vector::add_scaled(&mut sum[offset..offset + count], 1.0, part);
+                    }
+                    offset += count;
+                }
+                first += objective.batches()[batch];
+            }
+        }
+        let share = 1.0 / (objective.examples() as f64 * passes as f64);
+        sums.iter_mut().for_each(|sum| vector::scale(sum, share));
+        Ok(sums)
+    }
+
+    /// The noise that draws the targets of a batch; an example's is the same in every group.
+    fn drawn(&self, pass: usize, batch: usize, first: usize) -> Result<Array, MethodError> {
+        let objective = self.objective();
+        let size = objective.batches()[batch];
+        let stream = self.draws.at(pass as u64);
+        let examples: Vec<Stream> = (first..first + size)
+            .map(|place| match &self.source {
+                Source::All(_) => place,
+                Source::Some(gathered) => gathered.order()[place],
+            })
+            .map(|place| stream.at(place as u64))
+            .collect();
+        let loss = objective.loss().unwrap_or_default();
+        let shape = self.outputs.get(&size).map(Vec::as_slice).unwrap_or_default();
+        likelihood::noise_array(loss, &examples, shape, objective.float())
+    }
+
+    /// Vectors `[member, ..]` of each column parameter, what goes with each, weights, buffers,
+    /// data; to the products along each row parameter, summed over the batch.
+    fn graph(&self, batch: usize, members: usize) -> Result<Graph, MethodError> {
+        let objective = self.objective();
+        let float = objective.float();
+        let builder = Builder::new(float);
+        let mut replacements = Vec::new();
+        let mut stacked = |name: String, shape: &[usize]| {
+            let member = builder.placeholder(TensorType::new(float, shape));
+            let stacked = [&[members], shape].concat();
+            let batched = builder.input(&name, TensorType::new(float, stacked));
+            replacements.push(Replacement { member, batched, axis: 0 });
+            member
+        };
+        let vectors: Vec<Tensor<'_>> = self
+            .parameters(&self.columns)
+            .map(|p| stacked(format!("vector.{}", p.name), &p.shape))
+            .collect();
+        let along_mean = (self.matrix == CurvatureMatrix::GradientCovariance)
+            .then(|| stacked("along_mean".into(), &[]));
+        let declared = declare(&builder, objective, batch)?;
+        let noise = self.matrix.draws_targets().then(|| {
+            let shape = self.outputs.get(&objective.batches()[batch]).cloned().unwrap_or_default();
+            builder.input("noise", TensorType::new(float, shape))
+        });
+        let products = self.traced(&declared, objective.loss(), &vectors, along_mean, noise);
+        let products = vmap(&products, &replacements, members);
+        let names: Vec<String> =
+            self.parameters(&self.rows).map(|p| format!("product.{}", p.name)).collect();
+        let outputs: Vec<_> = names.iter().map(String::as_str).zip(products).collect();
+        Ok(builder.finish(&outputs)?)
+    }
+
+    /// The product of one member.
+    fn traced<'b>(
+        &self,
+        declared: &Declared<'b>,
+        loss: Option<Loss>,
+        vectors: &[Tensor<'b>],
+        along_mean: Option<Tensor<'b>>,
+        noise: Option<Tensor<'b>>,
+    ) -> Vec<Tensor<'b>> {
+        let of = |places: &[usize]| -> Vec<Tensor<'b>> {
+            places.iter().map(|&place| declared.parameters[place]).collect()
+        };
+        let (rows, columns) = (of(&self.rows), of(&self.columns));
+        let losses = declared.losses;
+        // `J v` along the columns, something made of it, then `J^T` along the rows.
+        let around = |values: Tensor<'b>, made: &dyn Fn(Tensor<'b>) -> Tensor<'b>| {
+            let forward = linearize(&[values], &columns);
+            let moved = made(forward.apply(vectors)[0]);
+            match self.rows == self.columns {
+                true => forward.transpose(&[moved]),
+                false => linearize(&[values], &rows).transpose(&[moved]),
+            }
+        };
+        let outputs = declared.outputs.unwrap_or(losses);
+        let loss = loss.unwrap_or_default();
+        match self.matrix {
+            CurvatureMatrix::Hessian => {
+                let gradient = gradient_of(losses.sum_all(), &rows);
+                let along = jvp(&gradient, &columns, vectors);
+                let or_zero = |(tangent, row): (Option<Tensor<'b>>, &Tensor<'b>)| {
+                    tangent.unwrap_or_else(|| row.zeros_like())
+                };
+                along.tangents.into_iter().zip(&rows).map(or_zero).collect()
+            }
+            CurvatureMatrix::GaussNewton => {
+                around(outputs, &|moved| likelihood::output_hessian(losses, outputs, moved))
+            }
+            CurvatureMatrix::Fisher => {
+                around(outputs, &|moved| likelihood::output_fisher(loss, outputs, moved))
+            }
+            CurvatureMatrix::MonteCarloFisher { .. } => {
+                let drawn = match noise {
+                    Some(noise) => likelihood::drawn_losses(loss, outputs, noise),
+                    None => losses,
+                };
+                around(drawn, &|moved| moved)
+            }
+            CurvatureMatrix::EmpiricalFisher => around(losses, &|moved| moved),
+            CurvatureMatrix::GradientCovariance => around(losses, &|moved| match along_mean {
+                Some(mean) => moved - mean,
+                None => moved,
+            }),
+        }
+    }
+}

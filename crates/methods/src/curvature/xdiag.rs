@@ -1,0 +1,118 @@
+//! The diagonal by XDiag.
+
+use super::sketch::{Sketch, combined};
+use crate::common::{LinearOperator, Objective, signs};
+use crate::registry::Instrument;
+use crate::{Context, MethodError};
+use thalweg_nn::Weights;
+use thalweg_stats::Estimate;
+
+/// How many products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct XDiagConfig {
+    /// Products, two for each probe; at least 4.
+    pub products: usize,
+}
+
+impl Default for XDiagConfig {
+    fn default() -> XDiagConfig {
+        XDiagConfig { products: 32 }
+    }
+}
+
+/// A diagonal with what it took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Diagonal {
+    /// The diagonal.
+    pub values: Vec<f64>,
+    /// Standard error of each element over the probes.
+    pub standard_errors: Vec<f64>,
+    /// How many probes.
+    pub samples: usize,
+    /// Products that it took.
+    pub products: usize,
+}
+
+/// The diagonal of a symmetric operator from probes that all do both: span a sketch, and see what
+/// is outside the sketch of the others.
+///
+/// For each of `k` probes `x_i` of signs, with `Q_i` an orthonormal basis of the products with all
+/// the others: `d_i = diag(Q_i Q_i^T A) + x_i * (I - Q_i Q_i^T) A x_i`, element by element; the
+/// diagonal is their mean. Standard errors are those over the probes, as in [`super::xtrace()`].
+/// Zero where the sketch holds the whole range, which makes the diagonal exact but for rounding.
+///
+/// # Errors
+/// Fewer than 4 products; more vectors than the memory holds; a product that is not finite.
+/// # Source    Epperly, Tropp, Webber, XTrace: making the most of every sample in stochastic trace
+/// estimation, 2024, arXiv 2301.07825, section 2.4; Hutchinson's estimate of a diagonal: Bekas,
+/// Kokiopoulou, Saad, An estimator for the diagonal of a matrix, 2007
+pub fn xdiag(
+    ctx: &Context<'_>,
+    operator: &dyn LinearOperator,
+    config: &XDiagConfig,
+) -> Result<Diagonal, MethodError> {
+    check(config)?;
+    let n = operator.dimension();
+    let k = (config.products / 2).min(n);
+    ctx.progress().start("diagonal", config.products as u64);
+    let stream = ctx.stream("xdiag");
+    let probe = |i: usize| signs(&stream.at(i as u64), n);
+    let sketch = Sketch::new(ctx, operator, "xdiag", k, probe)?;
+    let products = sketch.products;
+    let mut inside = vec![0.0; n];
+    for (q, image) in sketch.basis.iter().zip(&sketch.images) {
+        inside.iter_mut().zip(q.iter().zip(image)).for_each(|(sum, (q, z))| *sum += q * z);
+    }
+    if sketch.exhausted || sketch.basis.len() == n || k < 2 {
+        let standard_errors = vec![0.0; n];
+        return Ok(Diagonal { values: inside, standard_errors, samples: k, products });
+    }
+    let mut each = Vec::with_capacity(k);
+    for (i, (s, length)) in sketch.left_out().into_iter().enumerate() {
+        // What of `A x_i` is outside the others' span is `Q s_i / length`.
+        let (missing, image) = (combined(&sketch.basis, &s, n), combined(&sketch.images, &s, n));
+        let signs = probe(i);
+        let element = |e: usize| missing[e] * (signs[e] / length - image[e]);
+        each.push((0..n).map(element).collect::<Vec<f64>>());
+    }
+    let (mut values, mut standard_errors) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    for (e, inside) in inside.into_iter().enumerate() {
+        let found = Estimate::mean(&each.iter().map(|of| of[e]).collect::<Vec<_>>())?;
+        values.push(inside + found.value);
+        standard_errors.push(found.standard_error);
+    }
+    Ok(Diagonal { values, standard_errors, samples: k, products })
+}
+
+fn check(config: &XDiagConfig) -> Result<(), MethodError> {
+    match config.products >= 4 {
+        true => Ok(()),
+        false => Err(MethodError::config("products of XDiag", "at least 4", config.products)),
+    }
+}
+
+/// [`xdiag`] on the Hessian of an objective, as an instrument.
+#[derive(Clone, Copy, Debug)]
+pub struct XDiag;
+
+impl Instrument for XDiag {
+    const ID: &'static str = "xdiag";
+    const SUMMARY: &'static str = "diagonal of the Hessian";
+    const SOURCE: &'static str = "Epperly, Tropp, Webber 2024, arXiv 2301.07825";
+    type Config = XDiagConfig;
+    type Reading = Diagonal;
+
+    fn measure(
+        ctx: &Context<'_>,
+        objective: &dyn Objective,
+        point: &Weights,
+        config: &XDiagConfig,
+    ) -> Result<Diagonal, MethodError> {
+        check(config)?;
+        xdiag(ctx, &super::Hessian::new(ctx, objective, point)?, config)
+    }
+
+    fn refused() -> Vec<XDiagConfig> {
+        [0, 3].map(|products| XDiagConfig { products }).to_vec()
+    }
+}

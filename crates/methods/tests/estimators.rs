@@ -1,0 +1,274 @@
+//! Estimates over planted spectra: how often their error bars hold the truth, and what is recovered.
+
+mod common;
+
+use common::Dying;
+use thalweg_data::Stream;
+use thalweg_exec::Executor;
+use thalweg_methods::common::{DenseOperator, LinearOperator, symmetric_eigen, vector};
+use thalweg_methods::curvature::{
+    DensityConfig, Eigenpair, HutchPlusPlusConfig, HutchinsonConfig, LanczosConfig, SpectralSum,
+    SpectralSumConfig, XDiagConfig, XTraceConfig, density, effective_dimension, frobenius_norm,
+    hutch_plus_plus, hutchinson, lanczos, log_determinant, xdiag, xtrace,
+};
+use thalweg_methods::{Context, MethodError};
+use thalweg_stats::Estimate;
+
+const SEEDS: u64 = 200;
+
+/// A matrix of these eigenvalues in a random orthonormal basis.
+fn planted(values: &[f64]) -> DenseOperator {
+    let n = values.len();
+    let stream = Stream::new(11, "basis");
+    let mut basis: Vec<Vec<f64>> = Vec::new();
+    for i in 0..n {
+        let mut v: Vec<f64> = (0..n as u64).map(|j| stream.at(i as u64).normal(j)).collect();
+        vector::orthogonalize(&mut v, &basis, &mut vec![0.0; basis.len()]);
+        let length = vector::norm(&v);
+        vector::scale(&mut v, 1.0 / length);
+        basis.push(v);
+    }
+    let mut rows = vec![vec![0.0; n]; n];
+    for (value, v) in values.iter().zip(&basis) {
+        for (row, x) in rows.iter_mut().zip(v) {
+            vector::add_scaled(row, value * x, v);
+        }
+    }
+    DenseOperator::new(rows).unwrap()
+}
+
+/// A bulk with outliers, a slow decay, and a spectrum of both signs.
+fn spectra() -> [(&'static str, Vec<f64>); 3] {
+    let bulk = (0..50).map(|i| if i < 3 { 20.0 + i as f64 } else { 0.5 + 0.02 * i as f64 });
+    let decay = (0..50).map(|i| 1.0 / (1.0 + i as f64));
+    let both = (0..50).map(|i| ((i as f64) * 1.7).sin() + if i == 0 { 8.0 } else { 0.2 });
+    [("bulk", bulk.collect()), ("decay", decay.collect()), ("both", both.collect())]
+}
+
+/// Out of how many seeds a 95 % interval holds the truth.
+fn covered(truth: f64, estimate: impl Fn(&Context<'_>) -> Estimate) -> usize {
+    let executor = Executor::new(1);
+    let holds = |seed: u64| {
+        let found = estimate(&Context::new(&executor, seed));
+        usize::from(found.interval(0.95).unwrap().contains(truth))
+    };
+    (0..SEEDS).map(holds).sum()
+}
+
+/// A bar of 95 % covers between 90 and 99 %.
+fn honest(what: &str, count: usize) {
+    assert!((180..=198).contains(&count), "{what}: {count} of {SEEDS}");
+}
+
+#[test]
+fn bars_of_traces_cover() {
+    for (name, values) in spectra() {
+        let matrix = planted(&values);
+        let trace: f64 = values.iter().sum();
+        let probes = HutchinsonConfig { probes: 20, tolerance: 0.0 };
+        let count = covered(trace, |ctx| hutchinson(ctx, &matrix, &[], &probes).unwrap().trace);
+        honest(&format!("Hutchinson, {name}"), count);
+        let config = HutchPlusPlusConfig { products: 30 };
+        let count =
+            covered(trace, |ctx| hutch_plus_plus(ctx, &matrix, &[], &config).unwrap().trace);
+        honest(&format!("Hutch++, {name}"), count);
+        let config = XTraceConfig { products: 30 };
+        let count = covered(trace, |ctx| xtrace(ctx, &matrix, &[], &config).unwrap().trace);
+        honest(&format!("XTrace, {name}"), count);
+    }
+}
+
+#[test]
+fn bars_of_norms_and_sums_cover() {
+    for (name, values) in spectra() {
+        let matrix = planted(&values);
+        let probes = HutchinsonConfig { probes: 30, tolerance: 0.0 };
+        let square: f64 = values.iter().map(|v| v * v).sum();
+        let count = covered(square, |ctx| {
+            hutchinson(ctx, &matrix, &[], &probes).unwrap().frobenius_squared
+        });
+        honest(&format!("squared norm, {name}"), count);
+        let count =
+            covered(square.sqrt(), |ctx| frobenius_norm(ctx, &matrix, &[], &probes).unwrap());
+        honest(&format!("norm, {name}"), count);
+        let config = SpectralSumConfig { lambda: 1.5, probes: 12, steps: 30 };
+        let dimension: f64 = values.iter().map(|v| v / (v + 1.5)).sum();
+        let settled = |found: SpectralSum| {
+            assert!(found.last_change < 0.05 * found.sum.standard_error, "{found:?}");
+            assert_eq!(found.products, 12 * 30);
+            found.sum
+        };
+        let count =
+            covered(dimension, |ctx| settled(effective_dimension(ctx, &matrix, &config).unwrap()));
+        honest(&format!("effective dimension, {name}"), count);
+        let determinant: f64 = values.iter().map(|v| (v / 1.5).ln_1p()).sum();
+        let count =
+            covered(determinant, |ctx| settled(log_determinant(ctx, &matrix, &config).unwrap()));
+        honest(&format!("log-determinant, {name}"), count);
+    }
+}
+
+#[test]
+fn bars_of_diagonals_cover() {
+    let executor = Executor::new(1);
+    for (name, values) in spectra() {
+        let matrix = planted(&values);
+        let mut count = 0;
+        for seed in 0..SEEDS {
+            let ctx = Context::new(&executor, seed);
+            let found = xdiag(&ctx, &matrix, &XDiagConfig { products: 30 }).unwrap();
+            for (i, (&value, &standard_error)) in
+                found.values.iter().zip(&found.standard_errors).enumerate()
+            {
+                let estimate = Estimate { value, standard_error, samples: found.samples };
+                let interval = estimate.interval(0.95).unwrap();
+                count += usize::from(interval.contains(matrix.rows()[i][i]));
+            }
+        }
+        // Of all elements together.
+        let share = count as f64 / (SEEDS as f64 * values.len() as f64);
+        assert!((0.9..=0.99).contains(&share), "{name}: {share}");
+    }
+}
+
+#[test]
+fn sketches_need_fewer_products_and_are_exact_on_low_ranks() {
+    let executor = Executor::new(1);
+    let ctx = Context::new(&executor, 2);
+    let steep: Vec<f64> = (0..60).map(|i| 0.7f64.powi(i)).collect();
+    let (matrix, trace) = (planted(&steep), steep.iter().sum::<f64>());
+    let probes = HutchinsonConfig { probes: 36, tolerance: 0.0 };
+    let plain = hutchinson(&ctx, &matrix, &[], &probes).unwrap().trace;
+    let config = HutchPlusPlusConfig { products: 36 };
+    let sketched = hutch_plus_plus(&ctx, &matrix, &[], &config).unwrap();
+    let exchanged = xtrace(&ctx, &matrix, &[], &XTraceConfig { products: 36 }).unwrap();
+    assert_eq!((sketched.products, exchanged.products), (36, 36));
+    assert!(sketched.trace.standard_error < 0.1 * plain.standard_error, "{sketched:?} {plain:?}");
+    assert!(exchanged.trace.standard_error < 0.1 * sketched.trace.standard_error, "{exchanged:?}");
+    assert!((exchanged.trace.value - trace).abs() < 5.0 * exchanged.trace.standard_error);
+    // Five eigenvalues, seen by more probes.
+    let low: Vec<f64> = (0..40).map(|i| if i < 5 { 3.0 - i as f64 } else { 0.0 }).collect();
+    let matrix = planted(&low);
+    let found = xtrace(&ctx, &matrix, &[], &XTraceConfig { products: 20 }).unwrap();
+    assert!((found.trace.value - 5.0).abs() < 1e-12 && found.trace.standard_error == 0.0);
+    let config = HutchPlusPlusConfig { products: 30 };
+    let found = hutch_plus_plus(&ctx, &matrix, &[], &config).unwrap();
+    assert!((found.trace.value - 5.0).abs() < 1e-12 && found.trace.standard_error < 1e-12);
+    let found = xdiag(&ctx, &matrix, &XDiagConfig { products: 20 }).unwrap();
+    let worst = |(i, d): (usize, &f64)| (d - matrix.rows()[i][i]).abs();
+    assert!(found.values.iter().enumerate().map(worst).fold(0.0, f64::max) < 1e-12);
+}
+
+#[test]
+fn known_pairs_leave_the_rest_to_a_sketch() {
+    let executor = Executor::new(1);
+    let values = spectra()[0].1.clone();
+    let matrix = planted(&values);
+    let trace: f64 = values.iter().sum();
+    let ctx = Context::new(&executor, 0);
+    let config = LanczosConfig { top: 3, tolerance: 1e-8, ..LanczosConfig::default() };
+    let known: Vec<Eigenpair> = lanczos(&ctx, &matrix, &config).unwrap().top;
+    for products in [6, 30] {
+        let sketched = HutchPlusPlusConfig { products };
+        let found = hutch_plus_plus(&ctx, &matrix, &known, &sketched).unwrap().trace;
+        assert!((found.value - trace).abs() < 5.0 * found.standard_error, "{found:?}");
+        assert!(found.standard_error < 0.1 * trace);
+        let exchanged = xtrace(&ctx, &matrix, &known, &XTraceConfig { products }).unwrap().trace;
+        assert!((exchanged.value - trace).abs() < 5.0 * exchanged.standard_error, "{exchanged:?}");
+    }
+}
+
+#[test]
+fn a_bulk_and_its_outliers_are_recovered() {
+    // A quadratic whose Hessian is X^T X / m beside three planted directions: Marchenko and
+    // Pastur's law has its upper edge at (1 + sqrt(n / m))^2.
+    let (n, m) = (120, 480);
+    let stream = Stream::new(5, "design");
+    let design: Vec<Vec<f64>> =
+        (0..m as u64).map(|i| (0..n as u64).map(|j| stream.at(i).normal(j)).collect()).collect();
+    let mut rows = vec![vec![0.0; n]; n];
+    for x in &design {
+        for (row, x_i) in rows.iter_mut().zip(x) {
+            vector::add_scaled(row, x_i / m as f64, x);
+        }
+    }
+    for (k, size) in [8.0, 12.0, 20.0].into_iter().enumerate() {
+        let spread: Vec<f64> = (0..n as u64)
+            .map(|j| stream.at(1000 + k as u64).normal(j) / (n as f64).sqrt())
+            .collect();
+        for (row, u) in rows.iter_mut().zip(&spread) {
+            vector::add_scaled(row, size * u, &spread);
+        }
+    }
+    let matrix = DenseOperator::new(rows).unwrap();
+    let exact = symmetric_eigen(matrix.rows()).values;
+    let edge = (1.0 + (n as f64 / m as f64).sqrt()).powi(2);
+    let executor = Executor::new(1);
+    let ctx = Context::new(&executor, 0);
+    let config = LanczosConfig { top: 5, bottom: 2, tolerance: 1e-9, max_products: 400 };
+    let found = lanczos(&ctx, &matrix, &config).unwrap();
+    assert!(found.converged);
+    for (i, pair) in found.top.iter().enumerate() {
+        assert!((pair.value - exact[n - 1 - i]).abs() < 1e-8);
+    }
+    for (i, pair) in found.bottom.iter().enumerate() {
+        assert!((pair.value - exact[i]).abs() < 1e-8);
+    }
+    let outliers = found.top.iter().filter(|pair| pair.value > 1.3 * edge).count();
+    assert_eq!(outliers, 3, "{:?}", found.top.iter().map(|p| p.value).collect::<Vec<_>>());
+    // The density is that of the exact eigenvalues, smoothed alike, within its bars.
+    let config = DensityConfig { probes: 24, steps: 60, points: 120, width: 0.02 };
+    let found = density(&ctx, &matrix, &config).unwrap();
+    let smooth = |x: f64| -> f64 {
+        let kernel = |v: &f64| (-0.5 * ((x - v) / found.width).powi(2)).exp();
+        let scale = n as f64 * found.width * std::f64::consts::TAU.sqrt();
+        exact.iter().map(kernel).sum::<f64>() / scale
+    };
+    let within = |i: &usize| {
+        let distance = (found.values[*i] - smooth(found.centres[*i])).abs();
+        distance <= 2.5 * found.standard_errors[*i] + 1e-6
+    };
+    let count = (0..120).filter(within).count();
+    assert!(count >= 110, "{count} of 120");
+    let spacing = found.centres[1] - found.centres[0];
+    let beyond = found.centres.iter().zip(&found.values).filter(|(x, _)| **x > 1.3 * edge);
+    let mass: f64 = beyond.map(|(_, v)| v * spacing).sum();
+    assert!((mass * n as f64 - 3.0).abs() < 1.0, "{}", mass * n as f64);
+}
+
+#[test]
+fn a_killed_estimate_goes_on_with_the_same_bits() {
+    let executor = Executor::new(1);
+    let matrix = planted(&spectra()[0].1);
+    let run = |ctx: &Context<'_>| {
+        let sketched = hutch_plus_plus(ctx, &matrix, &[], &HutchPlusPlusConfig { products: 60 })?;
+        let exchanged = xtrace(ctx, &matrix, &[], &XTraceConfig { products: 40 })?;
+        let diagonal = xdiag(ctx, &matrix, &XDiagConfig { products: 24 })?;
+        let config = SpectralSumConfig { probes: 5, ..SpectralSumConfig::default() };
+        let sum = effective_dimension(ctx, &matrix, &config)?;
+        Ok::<_, MethodError>((sketched, exchanged, diagonal, sum))
+    };
+    let undisturbed = run(&Context::new(&executor, 5)).unwrap();
+    for units in [0, 1, 4, 7, 10, 13, 17] {
+        let store = Dying::after(units);
+        assert!(run(&Context::new(&executor, 5).with_units(&store)).is_err(), "{units}");
+        let store = store.revived();
+        let resumed = run(&Context::new(&executor, 5).with_units(&store)).unwrap();
+        assert_eq!(resumed, undisturbed, "killed after {units} units");
+    }
+}
+
+#[test]
+fn a_lambda_below_a_negative_eigenvalue_is_refused() {
+    let executor = Executor::new(1);
+    let matrix = planted(&[-2.0, 1.0, 3.0, 4.0]);
+    let config = SpectralSumConfig { lambda: 1.5, ..SpectralSumConfig::default() };
+    let found = log_determinant(&Context::new(&executor, 0), &matrix, &config);
+    let message = found.unwrap_err().to_string();
+    assert!(message.starts_with("lambda: expected more than 2"), "{message}");
+    let enough = SpectralSumConfig { lambda: 2.5, ..config };
+    let found = log_determinant(&Context::new(&executor, 0), &matrix, &enough).unwrap();
+    let expected: f64 = [-2.0, 1.0, 3.0, 4.0].iter().map(|v: &f64| (v / 2.5).ln_1p()).sum();
+    assert!((found.sum.value - expected).abs() < 4.0 * found.sum.standard_error + 1e-9);
+    assert_eq!(matrix.dimension(), 4);
+}
