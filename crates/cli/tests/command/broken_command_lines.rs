@@ -3,7 +3,7 @@
 use crate::harness::Bench;
 
 /// Lines, and what the sentence must say.
-const FAULTS: [(&str, &[&str]); 56] = [
+const FAULTS: [(&str, &[&str]); 60] = [
     ("surface m --x -1:1:0", &["--x", "0 points", "at least 1"]),
     ("surface m --x -1:1:10000000000000000000000", &["--x", "more than the 100000000"]),
     ("surface m --x -1:1:20000", &["400000000 points", "at most 100000000"]),
