@@ -150,6 +150,7 @@ impl Setup {
             batch: self.config.batch,
             batch_norm: self.config.batch_norm.to_string(),
             loss: self.loss.to_string(),
+            output: None,
         }
     }
 

@@ -104,6 +104,8 @@ fn surface(loss: f64, minimum: Option<GridPoint>) -> Reply {
 fn spectrum(trace: Option<Quantity>, density: Option<Density>) -> Reply {
     let top = vec![Eigenvalue { value: 2.0, residual: 1e-6 }];
     reply(Body::Spectrum(SpectrumBody {
+        operator: "hessian".into(),
+        scope: "whole".into(),
         loss: 0.5,
         gradient_norm: 0.1,
         bottom: density.is_some().then(|| top.clone()),
