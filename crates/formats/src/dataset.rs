@@ -1,7 +1,7 @@
 //! Data sets from files: by name or by path.
 
 mod config;
-mod config_file;
+pub mod config_file;
 mod coordinates;
 mod csv_file;
 mod idx_files;
