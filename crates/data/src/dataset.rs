@@ -34,24 +34,13 @@ pub enum Targets {
         /// Number of classes.
         n_classes: usize,
     },
-    /// Real values, `f32 [n, k]`.
+    /// Real values, `f32 [n, k]`, or `f64` where single precision would change one.
     Values(Array),
-}
-
-/// Targets borrowed as slices.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum TargetsRef<'a> {
-    /// A label for each example, and the number of classes.
-    Classes(&'a [i32], usize),
-    /// `p` labels for each example, `p`, and the number of classes.
-    Sequences(&'a [i32], usize, usize),
-    /// `k` values for each example, and `k`.
-    Values(&'a [f32], usize),
 }
 
 /// Examples with their targets.
 ///
-/// Inputs are `f32` in the raw scale that [`Provenance::scale`] states: images as
+/// Inputs are `f32` (`f64` where single precision would change one) in the raw scale that [`Provenance::scale`] states: images as
 /// `[n, height, width, channels]`, features as `[n, d]`; or `i32` tokens, `[n, positions]`. A data
 /// set that comes with a test or
 /// validation part of its own records which rows they are.
@@ -133,7 +122,7 @@ impl Dataset {
                 return Err(DataError::TargetShape { expected, got: got.to_vec() });
             }
         };
-        let values = finite_f32("targets", &values.reshape(&shape)?)?;
+        let values = finite("targets", &values.reshape(&shape)?)?;
         Ok(Dataset::unchecked(name, inputs, Targets::Values(values), provenance))
     }
 
@@ -320,7 +309,7 @@ fn check_inputs(inputs: &Array) -> Result<Array, DataError> {
     if inputs.is_empty() {
         return Err(DataError::Empty { what: "inputs", shape: inputs.shape().to_vec() });
     }
-    finite_f32("inputs", inputs)
+    finite("inputs", inputs)
 }
 
 fn check_count(n: usize, targets: &Array) -> Result<(), DataError> {
@@ -330,8 +319,9 @@ fn check_count(n: usize, targets: &Array) -> Result<(), DataError> {
     }
 }
 
-/// As `f32`; a number that is not finite, or too large for `f32`, is named by its row.
-fn finite_f32(what: &'static str, array: &Array) -> Result<Array, DataError> {
+/// As `f32`, or as they are where that would change a number; one that is not finite, or too large
+/// for `f32`, is named by its row.
+fn finite(what: &'static str, array: &Array) -> Result<Array, DataError> {
     let converted = array.convert(DType::F32);
     let values = converted.as_slice::<f32>()?;
     if let Some(at) = values.iter().position(|v| !v.is_finite()) {
@@ -344,6 +334,12 @@ fn finite_f32(what: &'static str, array: &Array) -> Result<Array, DataError> {
         let faulty = (at..values.len()).filter(|&at| !values[at].is_finite());
         let (rows, value) = (faulty.map(|at| at / row_length).collect(), original.to_string());
         return Err(DataError::NotFinite { what, row, rows, element, value });
+    }
+    if array.dtype() == DType::F64 {
+        let exact = array.as_slice::<f64>()?;
+        if exact.iter().zip(values).any(|(&exact, &value)| exact != f64::from(value)) {
+            return Ok(array.clone());
+        }
     }
     Ok(converted)
 }

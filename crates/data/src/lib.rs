@@ -26,7 +26,7 @@ mod subset;
 pub use augment::Augmentation;
 pub use batch::{Batches, LastBatch};
 pub use catalogue::{CatalogueEntry, CatalogueFile, catalogue, find};
-pub use dataset::{Dataset, Provenance, Targets, TargetsRef};
+pub use dataset::{Dataset, Provenance, Targets};
 pub use digits::digits;
 pub use error::DataError;
 pub use fingerprint::Sha256;

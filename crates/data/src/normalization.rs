@@ -85,6 +85,7 @@ impl Normalization {
             return Ok(Normalization::identity());
         }
         let width = inputs.shape().last().copied().unwrap_or(1);
+        let inputs = inputs.convert(DType::F32);
         let values = inputs.as_slice::<f32>()?;
         let count = (values.len() / width) as f64;
         let first = &values[..width];
@@ -105,7 +106,7 @@ impl Normalization {
         Ok(Normalization { mean, divisor, constant })
     }
 
-    /// The normalised inputs as `f32`; any number of axes, channels or features last. The identity
+    /// The normalised inputs as `f32`, or as `f64` if they are that; any number of axes, channels or features last. The identity
     /// gives them back.
     ///
     /// # Errors
@@ -121,6 +122,15 @@ impl Normalization {
                 expected: format!("a last axis of {width} as in the training part"),
                 got: inputs.shape().to_vec(),
             });
+        }
+        if inputs.dtype() == DType::F64 {
+            let mut out = inputs.clone();
+            for row in out.as_mut_slice::<f64>()?.chunks_exact_mut(width.max(1)) {
+                for ((value, mean), divisor) in row.iter_mut().zip(&self.mean).zip(&self.divisor) {
+                    *value = (*value - mean) / divisor;
+                }
+            }
+            return Ok(out);
         }
         let mut out = inputs.convert(DType::F32);
         for row in out.as_mut_slice::<f32>()?.chunks_exact_mut(width.max(1)) {

@@ -1,7 +1,7 @@
 //! Some of the examples of a data set.
 
 use crate::resample::{pick_per_class, stratified_counts};
-use crate::{DataError, Dataset, Sha256, Stream, Targets, TargetsRef};
+use crate::{DataError, Dataset, Sha256, Stream, Targets};
 use std::sync::Arc;
 use thalweg_array::{Array, DType, Element};
 
@@ -67,7 +67,7 @@ impl Subset {
         Some(counts)
     }
 
-    /// The inputs, gathered: `f32 [len, ...]` in the raw scale, or tokens `i32 [len, ...]`.
+    /// The inputs, gathered: `f32` or `f64` `[len, ...]` in the raw scale, or tokens `i32 [len, ...]`.
     ///
     /// # Errors
     /// [`DataError::Array`] if there is no room for them.
@@ -75,7 +75,7 @@ impl Subset {
         gather(self.dataset.inputs(), &self.rows)
     }
 
-    /// The targets, gathered: `i32 [len]` or `[len, positions]` labels or `f32 [len, k]` values.
+    /// The targets, gathered: `i32 [len]` or `[len, positions]` labels or `[len, k]` values.
     ///
     /// # Errors
     /// [`DataError::Array`] if there is no room for them.
@@ -169,7 +169,7 @@ impl Subset {
     }
 }
 
-/// Copies rows of an array of `f32` or `i32`.
+/// Copies rows of an array of `f32`, `f64` or `i32`.
 fn gather(array: &Array, rows: &[usize]) -> Result<Array, DataError> {
     // The usual case, a whole part in its own order, shares the storage.
     if let (Some(&first), Some(&last)) = (rows.first(), rows.last())
@@ -182,6 +182,7 @@ fn gather(array: &Array, rows: &[usize]) -> Result<Array, DataError> {
     let mut out = Array::try_zeros(array.dtype(), &shape)?;
     match array.dtype() {
         DType::I32 => copy_rows::<i32>(array, rows, &mut out)?,
+        DType::F64 => copy_rows::<f64>(array, rows, &mut out)?,
         _ => copy_rows::<f32>(array, rows, &mut out)?,
     }
     Ok(out)
@@ -196,23 +197,6 @@ fn copy_rows<T: Element>(array: &Array, rows: &[usize], out: &mut Array) -> Resu
     Ok(())
 }
 
-impl Targets {
-    /// The targets as a slice.
-    pub fn view(&self) -> Result<TargetsRef<'_>, DataError> {
-        Ok(match self {
-            Targets::Classes { labels, n_classes } => {
-                TargetsRef::Classes(labels.as_slice::<i32>()?, *n_classes)
-            }
-            Targets::Sequences { labels, n_classes } => {
-                TargetsRef::Sequences(labels.as_slice::<i32>()?, labels.shape()[1], *n_classes)
-            }
-            Targets::Values(values) => {
-                TargetsRef::Values(values.as_slice::<f32>()?, values.shape()[1])
-            }
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,7 +209,8 @@ mod tests {
         assert_eq!(inputs.shape(), [2, 8, 8, 1]);
         let row = split.train.rows()[5];
         assert_eq!(inputs.row(0).unwrap(), digits().inputs().row(row).unwrap());
-        let TargetsRef::Classes(labels, 10) = targets.view().unwrap() else { panic!("classes") };
+        let Targets::Classes { labels, n_classes: 10 } = targets else { panic!("classes") };
+        let labels = labels.as_slice::<i32>().unwrap();
         assert_eq!(labels[0], digits().labels().unwrap()[row]);
         assert!(split.train.batch(&[-1]).is_err());
         assert!(split.train.batch(&[split.train.len() as i32]).is_err());

@@ -15,7 +15,7 @@ mod text_file;
 mod tokenizer;
 
 use crate::error::at;
-use crate::{FormatError, RawArray};
+use crate::{ElementKind, FormatError, RawArray};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use targets::Settled;
@@ -220,13 +220,22 @@ fn join(
     }
     let mut shape = vec![n];
     shape.extend(example);
-    let mut inputs = Array::try_zeros(DType::F32, &shape)?;
-    let mut rest = inputs.as_mut_slice::<f32>()?;
-    for (_, part) in parts {
-        let (to, after) = rest.split_at_mut(part.inputs.shape().iter().product());
-        part.inputs.write_f32(to);
-        rest = after;
-    }
+    let mut inputs = if parts.iter().any(|(_, part)| part.inputs.kind() == ElementKind::F64) {
+        let mut values = Vec::new();
+        for (_, part) in parts {
+            values.extend(part.inputs.to_array()?.to_f64_vec());
+        }
+        Array::from_slice(&shape, &values)?
+    } else {
+        let mut inputs = Array::try_zeros(DType::F32, &shape)?;
+        let mut rest = inputs.as_mut_slice::<f32>()?;
+        for (_, part) in parts {
+            let (to, after) = rest.split_at_mut(part.inputs.shape().iter().product());
+            part.inputs.write_f32(to);
+            rest = after;
+        }
+        inputs
+    };
     if inputs.rank() == 3 {
         shape.push(1);
         inputs = inputs.reshape(&shape)?;

@@ -2,7 +2,7 @@
 
 use crate::data_source::{DataOptions, search_folders};
 use crate::error::Result;
-use thalweg_array::Array;
+use thalweg_array::{Array, DType};
 use thalweg_data::{Dataset, Normalization, Targets};
 use thalweg_record::{ClassCount, DataDescription, ValueRange};
 
@@ -33,7 +33,7 @@ pub fn describe_data(options: &DataOptions) -> Result<DataDescription> {
         validation: data.fixed_validation().len() as u64,
         test: data.fixed_test().len() as u64,
         shape: data.example_shape().iter().map(|&extent| extent as u64).collect(),
-        element: if data.is_tokens() { "i32" } else { "f32" }.to_owned(),
+        element: data.inputs().dtype().to_string(),
         scale: data.provenance().scale.clone(),
         channels: if data.is_tokens() { Vec::new() } else { ranges(data.inputs())? },
         task: task.to_owned(),
@@ -49,6 +49,7 @@ fn ranges(array: &Array) -> Result<Vec<ValueRange>> {
     let moments = Normalization::of(array)?;
     let width = moments.mean.len().max(1);
     let mut ends = vec![(f32::INFINITY, f32::NEG_INFINITY); width];
+    let array = array.convert(DType::F32);
     for row in array.as_slice::<f32>()?.chunks_exact(width) {
         for ((low, high), &value) in ends.iter_mut().zip(row) {
             (*low, *high) = (low.min(value), high.max(value));

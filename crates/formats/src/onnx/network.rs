@@ -273,13 +273,19 @@ fn rehearse(
         }
         let (source, plan) = (&imported.source, &imported.plan);
         let found = traced(source, plan, &mut tracer, &inputs, &imported.outputs)?;
-        builder.finish(&[]).map_err(|error| Fault(complaint(&error)))?;
         let shapes = found.iter().map(|output| output.shape()).collect();
-        Ok::<_, Fault>((shapes, tracer.batch))
+        let complaint = builder.finish(&[]).err().map(|error| complaint(&error));
+        Ok::<_, Fault>((shapes, tracer.batch, complaint))
     };
-    // A complaint of the builder alone does not name the node.
-    let result = attempt(false).or_else(|_| attempt(true));
-    result.map_err(|Fault(message)| unsupported(message))
+    let refused = |Fault(message)| unsupported(message);
+    match attempt(false).map_err(refused)? {
+        (shapes, batch, None) => Ok((shapes, batch)),
+        // The builder's complaint does not name the node; a second trace does.
+        (_, _, Some(complaint)) => match attempt(true) {
+            Err(fault) => Err(refused(fault)),
+            Ok(_) => Err(unsupported(complaint)),
+        },
+    }
 }
 
 /// The weights of a file for its model.

@@ -307,7 +307,9 @@ impl<'g> Finder<'g> {
             let neutral = matches!(found.role, Role::NormScale | Role::NormShift)
                 && (candidate.by_node
                     || silent
-                    || (is_lifted(candidate.name) && is_uniform(candidate.stored)));
+                    || (is_lifted(candidate.name)
+                        && !candidate.folded
+                        && is_uniform(candidate.stored)));
             if neutral {
                 return None;
             }

@@ -15,7 +15,9 @@ const MOST_DEPTH: usize = 64;
 /// Elements that folding may make in one trace.
 const MOST_FOLDED: usize = 1 << 25;
 /// Nodes that loops may run through in one trace.
-const MOST_STEPS: usize = 1 << 20;
+const MOST_STEPS: usize = 1 << 16;
+/// Nodes after which a careful trace no longer asks: each question takes as long as the graph.
+const MOST_QUESTIONS: usize = 1 << 12;
 
 /// Why a trace stopped.
 #[derive(Clone, Debug)]
@@ -126,6 +128,7 @@ impl<'t, 'b> Tracer<'t, 'b> {
             return Err(place(format!("its output {} is not supported", values.len())));
         }
         if self.careful
+            && self.steps <= MOST_QUESTIONS
             && let Err(error) = self.builder.finish(&[])
         {
             return Err(place(complaint(&error)));
