@@ -63,6 +63,7 @@ pub struct Dataset {
     provenance: Provenance,
     fixed_validation: Vec<usize>,
     fixed_test: Vec<usize>,
+    example_weights: Option<Vec<f64>>,
     class_names: Vec<String>,
     notes: Vec<String>,
     fingerprint: OnceLock<String>,
@@ -139,6 +140,7 @@ impl Dataset {
             provenance,
             fixed_validation: Vec::new(),
             fixed_test: Vec::new(),
+            example_weights: None,
             class_names: Vec::new(),
             notes: Vec::new(),
             fingerprint: OnceLock::new(),
@@ -170,6 +172,39 @@ impl Dataset {
         }
         self.class_names = names;
         Ok(self)
+    }
+
+    /// The same data with a factor of each example's loss, `[n]`.
+    ///
+    /// # Errors
+    /// Another number of weights, one that is negative or not finite, weights that are all zero.
+    pub fn with_example_weights(mut self, weights: &Array) -> Result<Dataset, DataError> {
+        check_count(self.len(), weights)?;
+        if weights.len() != self.len() {
+            let (what, got) = ("the example weights", weights.shape().to_vec());
+            return Err(DataError::Mismatch { what, expected: "[n]".into(), got });
+        }
+        let values = weights.to_f64_vec();
+        let usable = |weight: &f64| *weight >= 0.0 && weight.is_finite();
+        if let Some(row) = values.iter().position(|weight| !usable(weight)) {
+            return Err(DataError::Range {
+                what: "an example weight",
+                expected: format!("at least 0 and finite in row {row}"),
+                got: values[row].to_string(),
+            });
+        }
+        if values.iter().all(|&weight| weight == 0.0) {
+            let (what, expected) = ("the example weights", "one above 0".to_owned());
+            return Err(DataError::Range { what, expected, got: "0 everywhere".into() });
+        }
+        self.example_weights = Some(values);
+        self.fingerprint = OnceLock::new();
+        Ok(self)
+    }
+
+    /// The factor of each example's loss, if they differ.
+    pub fn example_weights(&self) -> Option<&[f64]> {
+        self.example_weights.as_deref()
     }
 
     /// The same data with a sentence about them that whoever uses them should know.
@@ -294,6 +329,9 @@ impl Dataset {
                     hash.update_sizes(&[*n_classes]);
                 }
                 Targets::Values(values) => hash.update_array(values),
+            }
+            if let Some(weights) = &self.example_weights {
+                hash.update_array(&Array::vector(weights));
             }
             hash.update_sizes(&self.fixed_validation);
             hash.update_sizes(&self.fixed_test);

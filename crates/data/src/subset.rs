@@ -93,6 +93,13 @@ impl Subset {
         }
     }
 
+    /// The factor of each example's loss, gathered, if the data set has them: `f64 [len]`.
+    pub fn example_weights(&self) -> Option<Array> {
+        let weights = self.dataset.example_weights()?;
+        let own: Vec<f64> = self.rows.iter().map(|&row| weights[row]).collect();
+        Some(Array::vector(&own))
+    }
+
     /// The examples at positions of this subset, as inputs and targets.
     ///
     /// # Errors

@@ -172,6 +172,8 @@ fn read_file(path: &Path) -> Result<Vec<u8>, FormatError> {
 struct Part<'a> {
     inputs: RawArray<'a>,
     targets: Array,
+    /// Factors of the losses of its examples.
+    weights: Option<Array>,
 }
 
 /// Which rows a part is.
@@ -251,7 +253,33 @@ fn join(
             classes(name, &inputs, &labels, n_classes, names, provenance)?
         }
     };
+    let dataset = match weights(parts)? {
+        Some(weights) => dataset
+            .with_example_weights(&weights)?
+            .with_note("the loss of each example is multiplied by its weight in the file"),
+        None => dataset,
+    };
     Ok(dataset.with_fixed_parts(validation, test)?)
+}
+
+/// The example weights of all parts; one in a part that has none.
+fn weights(parts: &[(Role, Part<'_>)]) -> Result<Option<Array>, FormatError> {
+    if parts.iter().all(|(_, part)| part.weights.is_none()) {
+        return Ok(None);
+    }
+    let mut all = Vec::new();
+    for (_, part) in parts {
+        let n = part.targets.shape()[0];
+        match &part.weights {
+            Some(weights) if weights.len() == n => all.extend(weights.to_f64_vec()),
+            Some(weights) => {
+                let what = format!("{} example weights for {n} examples", weights.len());
+                return Err(FormatError::Unsupported { format: "data", what });
+            }
+            None => all.extend(vec![1.0; n]),
+        }
+    }
+    Ok(Some(Array::vector(&all)))
 }
 
 /// A data set of classes with their names, if they have any, and a note on those without examples.

@@ -108,7 +108,11 @@ impl Evaluator {
                     }
                 }
             }
-            for (losses, correct) in losses.into_iter().zip(correct) {
+            for (mut losses, correct) in losses.into_iter().zip(correct) {
+                if let Some(weights) = self.examples.weights() {
+                    let weights = weights.to_f64_vec();
+                    losses.iter_mut().zip(weights).for_each(|(loss, weight)| *loss *= weight);
+                }
                 evaluations.push(Evaluation {
                     loss: pairwise_sum(&losses) / n as f64,
                     accuracy: (self.examples.classes()).then(|| pairwise_sum(&correct) / n as f64),

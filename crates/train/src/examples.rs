@@ -13,6 +13,7 @@ pub struct Examples {
     targets: Array,
     classes: bool,
     float: DType,
+    weights: Option<Array>,
 }
 
 impl Examples {
@@ -38,7 +39,8 @@ impl Examples {
             Targets::Classes { labels, .. } | Targets::Sequences { labels, .. } => (labels, true),
             Targets::Values(values) => (values.convert(float), false),
         };
-        Examples::from_arrays(inputs, targets, classes, float)
+        let weights = subset.example_weights().map(|weights| weights.convert(float));
+        Ok(Examples { weights, ..Examples::from_arrays(inputs, targets, classes, float)? })
     }
 
     /// Inputs `[n, ..]` of a float type, or tokens `i32 [n, ..]`, with labels `i32 [n]` or
@@ -67,7 +69,7 @@ impl Examples {
             );
             return Err(TrainError::setting("examples", expected, got));
         }
-        Ok(Examples { inputs, targets, classes, float })
+        Ok(Examples { inputs, targets, classes, float, weights: None })
     }
 
     /// Number of examples.
@@ -88,6 +90,11 @@ impl Examples {
     /// Labels `i32 [n]` or `[n, positions]`, or values `[n, k]`.
     pub fn targets(&self) -> &Array {
         &self.targets
+    }
+
+    /// A factor of each example's loss, `[n]` of the float type, where they differ.
+    pub fn weights(&self) -> Option<&Array> {
+        self.weights.as_ref()
     }
 
     /// Whether targets are labels.

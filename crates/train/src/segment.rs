@@ -52,11 +52,13 @@ pub(crate) fn graph(
     };
     let targets = examples.targets();
     let targets = input("data.targets", TensorType::new(targets.dtype(), targets.shape()), None);
+    let weights = examples.weights();
+    let weights = weights.map(|w| input("data.weights", TensorType::new(float, w.shape()), None));
     let (point, info) = recipe.run(
         &point,
         &HyperValues::new(hyper),
         Sequences { indices, factors, counts, dropout_keys, inputs: own },
-        Shared { inputs, targets, weights: None },
+        Shared { inputs, targets, weights },
         Some(alive),
         0,
     );
@@ -98,5 +100,6 @@ pub(crate) fn arguments(
         None => Argument::Shared(examples.inputs().clone()),
     });
     arguments.push(Argument::Shared(examples.targets().clone()));
+    arguments.extend(examples.weights().map(|weights| Argument::Shared(weights.clone())));
     Ok(arguments)
 }

@@ -84,7 +84,8 @@ fn load_four(
     let mut parts = Vec::new();
     for role in [Role::Train, Role::Test] {
         if let (Some((_, inputs)), Some((path, labels))) = (arrays.next(), arrays.next()) {
-            parts.push((role, Part { inputs, targets: labels.to_array().map_err(at(path))? }));
+            let targets = labels.to_array().map_err(at(path))?;
+            parts.push((role, Part { inputs, targets, weights: None }));
         }
     }
     join(name, &parts, config, provenance)
@@ -114,8 +115,13 @@ pub fn load_pair(
     let inputs = idx::read(&image_bytes).map_err(at(images))?;
     let targets = idx::read(&label_bytes).and_then(|raw| raw.to_array()).map_err(at(labels))?;
     let provenance = Provenance { source: source(images), ..Provenance::default() };
-    join(&name_of(images), &[(Role::Train, Part { inputs, targets })], config, provenance)
-        .map_err(at(images))
+    join(
+        &name_of(images),
+        &[(Role::Train, Part { inputs, targets, weights: None })],
+        config,
+        provenance,
+    )
+    .map_err(at(images))
 }
 
 /// The labels that go with a file of images: `images` becomes `labels` and `idx3` or `idx4`

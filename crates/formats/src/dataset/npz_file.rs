@@ -11,6 +11,7 @@ use thalweg_data::{Dataset, Provenance};
 
 const INPUTS: [&str; 5] = ["x", "images", "inputs", "data", "features"];
 const TARGETS: [&str; 5] = ["y", "labels", "label", "targets", "target"];
+const WEIGHTS: [&str; 4] = ["sample_weight", "sample_weights", "weight", "weights"];
 
 /// Loads an `.npz` file, see [`read_npz`].
 ///
@@ -26,7 +27,8 @@ pub fn load_npz(path: &Path, config: &DataConfig) -> Result<Dataset, FormatError
 /// Inputs are called `x`, `images`, `inputs`, `data` or `features`, targets `y`, `labels`,
 /// `label`, `targets` or `target`, in either case of letters. With `_train` and `_test` (and
 /// `_val`, `_valid` or `_validation`) behind, or `train_` and so on before the name, the parts
-/// become the fixed parts. Other arrays are left aside.
+/// become the fixed parts. Arrays called `sample_weight`, `sample_weights`, `weight` or `weights`
+/// are factors of the losses of the examples. Other arrays are left aside.
 ///
 /// Inputs are `[n, d]`, `[n, height, width]` or `[n, height, width, channels]`. Targets of an
 /// integer type are class labels, `[n]` or `[n, 1]`, every class from 0 occurring unless the
@@ -68,7 +70,9 @@ pub fn read_npz(
         };
         let inputs = npz.get(inputs)?;
         let targets = read_targets(&mut npz, targets)?;
-        parts.push((role.unwrap_or(Role::Train), Part { inputs, targets }));
+        let weights = found(role, &WEIGHTS)?.map(|name| npz.get(name)).transpose()?;
+        let weights = weights.map(|raw| raw.to_array()).transpose()?;
+        parts.push((role.unwrap_or(Role::Train), Part { inputs, targets, weights }));
     }
     join(name, &parts, config, provenance)
 }
@@ -156,6 +160,15 @@ mod tests {
         assert_eq!(parts.len(), 9);
         assert_eq!(parts.fixed_validation(), [4]);
         assert_eq!(parts.fixed_test(), [5, 6, 7, 8]);
+        let weights = Array::vector(&[0.5f64, 2.0, 1.0, 0.5]);
+        let weighted = load(&[("x", &x), ("y", &y), ("sample_weight", &weights)]).unwrap();
+        assert_eq!(weighted.example_weights(), Some(&[0.5, 2.0, 1.0, 0.5][..]));
+        assert_ne!(weighted.fingerprint(), plain.fingerprint());
+        let wrong = load(&[("x", &x), ("y", &y), ("weights", &Array::vector(&[1.0f64]))]);
+        assert_eq!(wrong.unwrap_err(), "data: 1 example weights for 4 examples");
+        let precise = Array::full(&[4, 3], 0.1).convert(DType::F64);
+        let precise = load(&[("x", &precise), ("y", &y)]).unwrap();
+        assert_eq!(precise.inputs().to_f64_vec()[0], 0.1);
         let real = load(&[("x", &x), ("y", &y.convert(DType::F32))]).unwrap();
         assert_eq!(real.n_classes(), None);
     }

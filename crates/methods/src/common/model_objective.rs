@@ -65,6 +65,8 @@ pub struct ModelObjective {
     inputs: Vec<Array>,
     targets: Array,
     classes: bool,
+    /// A factor of each example's loss.
+    weights: Option<Array>,
 }
 
 impl ModelObjective {
@@ -102,8 +104,11 @@ impl ModelObjective {
             Targets::Classes { labels, .. } | Targets::Sequences { labels, .. } => (labels, true),
             Targets::Values(values) => (values, false),
         };
+        let float = ctx.precision();
+        let weights = chosen.example_weights().map(|weights| weights.convert(float));
         let objective = ModelObjective {
             subset: Some(chosen),
+            weights,
             available,
             sampling,
             ..ModelObjective::unverified(ctx, model, loss, vec![inputs], targets, classes, config)?
@@ -195,6 +200,7 @@ impl ModelObjective {
             inputs: inputs.into_iter().map(as_float).collect(),
             targets: if classes { targets } else { targets.convert(float) },
             classes,
+            weights: None,
         })
     }
 
@@ -352,7 +358,7 @@ impl Objective for ModelObjective {
     fn data(&self, batch: usize) -> Result<Vec<Array>, MethodError> {
         let start = batch.saturating_mul(self.batch);
         let end = start + self.batches.get(batch).copied().unwrap_or(usize::MAX - start);
-        let arrays = self.inputs.iter().chain([&self.targets]);
+        let arrays = self.inputs.iter().chain([&self.targets]).chain(&self.weights);
         Ok(arrays.map(|array| array.rows(start..end)).collect::<Result<_, _>>()?)
     }
 
@@ -378,10 +384,14 @@ impl Objective for ModelObjective {
         batch_statistics: bool,
     ) -> Examples<'b> {
         let mode = if batch_statistics { Mode::BATCH } else { Mode::EVALUATE };
-        let (inputs, targets) = (&data[..data.len() - 1], data[data.len() - 1]);
+        let (inputs, rest) = data.split_at(self.inputs.len());
+        let targets = rest[0];
         let applied = self.model.apply_to_all(builder, parameters, buffers, inputs, &mode);
         Examples {
-            losses: self.loss.per_example(applied.output, targets),
+            losses: match rest.get(1) {
+                Some(&weights) => weights * self.loss.per_example(applied.output, targets),
+                None => self.loss.per_example(applied.output, targets),
+            },
             correct: self.classes.then(|| Loss::correct(applied.output, targets)),
             statistics: applied.statistics,
             outputs: Some(applied.output),
