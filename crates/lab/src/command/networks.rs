@@ -22,7 +22,7 @@ const TOKENS: [(&str, &str); 1] = [("transformer", "gpt")];
 
 /// A network that is mapped: trained here, or read.
 pub(super) enum Origin {
-    Train { design: Design, model: Model, settings: Box<TrainSettings> },
+    Train { design: Box<Design>, model: Model, settings: Box<TrainSettings> },
     File(Box<Subject>),
 }
 
@@ -48,7 +48,10 @@ pub(super) fn to_train(
         let settings = TrainSettings { architecture, ..settings.clone() };
         let (settings, design, model) = settings.for_data(data, |_| "")?;
         let name = unique(name, &networks);
-        networks.push((name, Origin::Train { design, model, settings: Box::new(settings) }));
+        networks.push((
+            name,
+            Origin::Train { design: Box::new(design), model, settings: Box::new(settings) },
+        ));
     }
     Ok(networks)
 }
@@ -133,7 +136,7 @@ impl Origin {
         let mut trained = crate::train::train(session, run, &training)?;
         let subject = Subject {
             name: name.to_owned(),
-            design: design.clone(),
+            design: (**design).clone(),
             model: model.clone(),
             weights: trained.members.remove(0).weights,
             loss: settings.loss.parse()?,
