@@ -4,11 +4,11 @@
 //! which it stands, and puts local functions in their places. [`OnnxModel::model`] makes a
 //! [`Model`] of it: a network that interprets the graph node by node while it is traced, with the
 //! shapes of the data at hand. What a node computes from constants and shapes alone is computed
-//! at once ([`host`]), so that no shape ever reaches the engine's graph; float initialisers that
-//! feed a computation are parameters ([`roles`]), under the file's names and in its layout.
+//! at once (`host`), so that no shape ever reaches the engine's graph; float initialisers that
+//! feed a computation are parameters (`roles`), under the file's names and in its layout.
 //!
 //! Images lie channels first in the file and channels last in the engine: a value carries its
-//! order ([`value`]), and it is changed only where an operation needs the other one.
+//! order (`value`), and it is changed only where an operation needs the other one.
 
 mod attribute;
 mod batch;
