@@ -320,9 +320,12 @@ fn reduce(
         (0..rank).map(|axis| if reduced[axis] { 1 } else { shape[axis] }).collect();
     let Some(count) = few(&inner) else { return Ok(None) };
     let targets = stretched_places(&inner, shape);
+    let boolean = x.dtype() == DType::Bool;
     let result = match numbers(x)? {
         Integers(values) => {
             let (start, of): (i64, fn(i64, i64) -> i64) = match op {
+                "ReduceMax" if boolean => (0, i64::max),
+                "ReduceMin" if boolean => (1, i64::min),
                 "ReduceSum" => (0, i64::wrapping_add),
                 "ReduceProd" => (1, i64::wrapping_mul),
                 "ReduceMax" => (i64::MIN, i64::max),
@@ -369,7 +372,7 @@ fn running(x: &Array, axis: i64) -> Result<Option<Array>, String> {
     let result = match numbers(x)? {
         Integers(mut values) => {
             for at in 0..values.len() {
-                if at / step % extent != 0 {
+                if !(at / step).is_multiple_of(extent) {
                     values[at] = values[at].wrapping_add(values[at - step]);
                 }
             }
@@ -377,7 +380,7 @@ fn running(x: &Array, axis: i64) -> Result<Option<Array>, String> {
         }
         Floats(mut values) => {
             for at in 0..values.len() {
-                if at / step % extent != 0 {
+                if !(at / step).is_multiple_of(extent) {
                     values[at] += values[at - step];
                 }
             }

@@ -220,7 +220,15 @@ pub fn bit_shift<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
         Some("RIGHT") => false,
         _ => return Err("attribute `direction` should be LEFT or RIGHT".into()),
     };
-    zip(call, |a, b| if left { a.shift_left(b) } else { a.shift_right_logical(b) })
+    zip(call, |a, b| match (left, a.dtype()) {
+        (true, _) => a.shift_left(b),
+        (false, DType::U32) => a.shift_right_logical(b),
+        // Ones come in where the sign is set.
+        (false, _) => {
+            let inverted = a.logical_not().shift_right_logical(b).logical_not();
+            a.less(0.0).select(inverted, a.shift_right_logical(b))
+        }
+    })
 }
 
 /// `a` to the power `b`, by products where `b` is a small whole constant: any base has a

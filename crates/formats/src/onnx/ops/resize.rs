@@ -284,7 +284,7 @@ fn resampled<'b>(
     let taps: Vec<Vec<(usize, f64)>> =
         (0..line.to).map(|i| line.weights(i, kernel, style)).collect();
     let single = |i: usize| match taps[i][..] {
-        [(at, weight)] if weight == 1.0 => Some(at),
+        [(at, 1.0)] => Some(at),
         _ => None,
     };
     let picks: Option<Vec<usize>> = (0..line.to).map(single).collect();

@@ -34,7 +34,12 @@ pub fn space_to_depth<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
         return Err(format!("an image of {h} by {w} in blocks of {size}"));
     }
     let split = [n, h / size, size, w / size, size, c];
-    let y = x.channels_last().reshape(&split).transpose(&[0, 1, 3, 2, 4, 5]);
+    let order = match call.text_or("mode", "DCR")? {
+        "DCR" => [0, 1, 3, 2, 4, 5],
+        "CRD" => [0, 1, 3, 5, 2, 4],
+        other => return Err(format!("attribute `mode` is `{other}`")),
+    };
+    let y = x.channels_last().reshape(&split).transpose(&order);
     one(Laid::last_of(y.reshape(&[n, h / size, w / size, size * size * c])))
 }
 
