@@ -107,13 +107,16 @@ impl From<ArrayError> for Failure {
 
 impl From<GraphError> for Failure {
     fn from(error: GraphError) -> Failure {
-        Failure::new(Kind::Shape, error.to_string())
+        // Where in Thalweg's own code it was noticed is nothing to a user.
+        let GraphError { op, expected, got, .. } = error;
+        Failure::new(Kind::Shape, format!("{op}: expected {expected}, got {got}"))
     }
 }
 
 impl From<ExecError> for Failure {
     fn from(error: ExecError) -> Failure {
         let kind = match error {
+            ExecError::Graph(error) => return error.into(),
             ExecError::OutOfMemory { .. } => Kind::Memory,
             ExecError::Numerical { .. } => Kind::Numerics,
             _ => Kind::Shape,
@@ -143,6 +146,7 @@ impl From<NnError> for Failure {
             | NnError::UnknownOption { .. }
             | NnError::BadOption { .. } => Kind::Config,
             NnError::TooLarge { .. } => Kind::Memory,
+            NnError::Graph(error) => return error.into(),
             _ => Kind::Shape,
         };
         Failure::new(kind, error.to_string())

@@ -132,6 +132,8 @@ fn run(
     settings: &Settings,
 ) -> Result<Trained> {
     let float = setup.dtype();
+    // The same data as a loss: what is wrong with them is said in the same words.
+    setup.objective(&setup.context(job, None)?)?;
     let nn = setup.model().for_data(data.inputs())?;
     let examples = examples(setup, data)?;
     let n = examples.len() as u64;

@@ -50,6 +50,7 @@ def thalweg(*words) -> dict:
 
 # PyTorch's side: modules with Thalweg's names, written from the architectures' documentation.
 
+
 class Mlp(nn.Module):
     def __init__(self, sizes, activation=functional.relu, norm=None, bias=True):
         super().__init__()
@@ -215,12 +216,14 @@ class Gpt(nn.Module):
         block = lambda: TransformerBlock(  # noqa: E731
             width, heads, *names, InputFirst, gelu, causal=True, eps=1e-5
         )
-        self.transformer = nn.ModuleDict({
-            "wte": nn.Embedding(vocabulary, width),
-            "wpe": nn.Embedding(context, width),
-            "h": nn.Sequential(*(block() for _ in range(depth))),
-            "ln_f": nn.LayerNorm(width),
-        })
+        self.transformer = nn.ModuleDict(
+            {
+                "wte": nn.Embedding(vocabulary, width),
+                "wpe": nn.Embedding(context, width),
+                "h": nn.Sequential(*(block() for _ in range(depth))),
+                "ln_f": nn.LayerNorm(width),
+            }
+        )
         self.lm_head = None if tied else nn.Linear(width, vocabulary, bias=False)
 
     def forward(self, tokens):
@@ -239,21 +242,30 @@ CASES = {
     "linear": ("images", lambda: Linear(192, 5)),
     "mlp hidden=16": ("images", lambda: Mlp([192, 16, 5])),
     "mlp hidden=16-12 norm=batch activation=gelu": (
-        "features", lambda: Mlp([11, 16, 12, 5], functional.gelu, nn.BatchNorm1d)),
+        "features",
+        lambda: Mlp([11, 16, 12, 5], functional.gelu, nn.BatchNorm1d),
+    ),
     "mlp hidden=16 norm=layer activation=softplus": (
-        "images", lambda: Mlp([192, 16, 5], functional.softplus, nn.LayerNorm)),
+        "images",
+        lambda: Mlp([192, 16, 5], functional.softplus, nn.LayerNorm),
+    ),
     "deep-linear depth=3 width=12": (
-        "images", lambda: Mlp([192, 12, 12, 5], nn.Identity(), bias=False)),
+        "images",
+        lambda: Mlp([192, 12, 12, 5], nn.Identity(), bias=False),
+    ),
     "convnet channels=4-8": ("images", lambda: ConvNet([3, 4, 8], 5)),
     "convnet channels=4-8 norm=batch head=flatten pool=average": (
         "images",
-        lambda: ConvNet([3, 4, 8], 5, nn.BatchNorm2d, flatten=32, pool=functional.avg_pool2d)),
+        lambda: ConvNet([3, 4, 8], 5, nn.BatchNorm2d, flatten=32, pool=functional.avg_pool2d),
+    ),
     "resnet depth=8 width=4": ("images", lambda: ResNet(8, 4, 3, 5)),
     "resnet depth=14 width=8 norm=group": ("images", lambda: ResNet(14, 8, 3, 5, group_norm)),
     "vit patch=2 depth=2 width=12 heads=3": ("images", lambda: Vit(2, 2, 12, 3, 8, 3, 5)),
     "gpt depth=2 width=12 heads=3": ("text", lambda: Gpt(2, 12, 3, 10, VOCABULARY, True)),
     "gpt depth=1 width=12 heads=2 tied=false": (
-        "text", lambda: Gpt(1, 12, 2, 10, VOCABULARY, False)),
+        "text",
+        lambda: Gpt(1, 12, 2, 10, VOCABULARY, False),
+    ),
 }
 TEXT = "to be or not to be, that is the question: whether 'tis nobler in the mind " * 20
 VOCABULARY = len(set(TEXT))
@@ -285,8 +297,21 @@ class Exported:
         kind, module = CASES[text]
         path, self.inputs = data[kind]
         run = folder / "run"
-        words = ["train", "--arch", text, "--data", path, "--steps", 6, "--batch", 16, "--seeds",
-                 "0,1", "--out", run]
+        words = [
+            "train",
+            "--arch",
+            text,
+            "--data",
+            path,
+            "--steps",
+            6,
+            "--batch",
+            16,
+            "--seeds",
+            "0,1",
+            "--out",
+            run,
+        ]
         thalweg(*words, *(["--context", 10] if kind == "text" else []))
         self.reply = thalweg("export", run, "--onnx")
         self.paths = [pathlib.Path(file) for file in self.reply["files"]]
@@ -384,12 +409,19 @@ def test_every_architecture_is_here():
 def test_a_resnet_reads_as_pytorchs_own(data, tmp_path):
     exported = Exported("resnet depth=8 width=4", data, tmp_path)
     torch.onnx.export(
-        exported.module, (torch.zeros(2, 3, 8, 8),), tmp_path / "torch.onnx", dynamo=False,
-        training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False,
-        dynamic_axes={"x": {0: "batch"}}, input_names=["x"], opset_version=18,
+        exported.module,
+        (torch.zeros(2, 3, 8, 8),),
+        tmp_path / "torch.onnx",
+        dynamo=False,
+        training=torch.onnx.TrainingMode.PRESERVE,
+        do_constant_folding=False,
+        dynamic_axes={"x": {0: "batch"}},
+        input_names=["x"],
+        opset_version=18,
     )
     count = lambda path: collections.Counter(  # noqa: E731
-        node.op_type for node in onnx.load(path).graph.node)
+        node.op_type for node in onnx.load(path).graph.node
+    )
     ours, theirs = count(exported.paths[0]), count(tmp_path / "torch.onnx")
     # The normalisation comes on top, and the mean over pixels has a name of its own.
     assert ours.pop("Sub") == ours.pop("Div") == 1

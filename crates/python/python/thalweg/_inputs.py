@@ -91,21 +91,24 @@ def as_inputs(ports: Sequence[tuple[str, list[int], bool]], x: Any) -> list[np.n
     arrays = []
     for (name, _, index), value in zip(ports, values):
         what = "x" if len(ports) == 1 else f"x[{name!r}]"
-        array = as_integers(value, what) if index else as_float(value, what)
+        array = as_array(value, what)
         if array.ndim == 0:
             raise ShapeError(f"{what} is a single number: expected an axis of examples")
-        arrays.append(array)
+        arrays.append(as_integers(array, what) if index else as_float(array, what))
     return arrays
 
 
 def as_targets(y: ArrayLike) -> np.ndarray:
     """Labels as `int32`, values as floats: the type says which they are."""
     array = as_array(y, "y")
+    if array.ndim == 0:
+        raise ShapeError("y is a single number: expected an axis of examples")
     if array.dtype.kind in "iub":
         labels = as_integers(array, "y")
         return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     values = as_float(array, "y")
-    return values
+    # One value an example is a vector of one.
+    return values[:, None] if values.ndim == 1 else values
 
 
 def as_vectors(value: ArrayLike, n: int, what: str) -> tuple[np.ndarray, bool]:
