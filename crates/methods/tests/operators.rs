@@ -52,6 +52,12 @@ fn declared<'b>(
     (parameters, traced)
 }
 
+/// An input for each parameter, along which a derivative is taken.
+fn directions_of<'b>(builder: &'b Builder, parameters: &[Tensor<'b>]) -> Vec<Tensor<'b>> {
+    let input = |(i, p): (usize, &Tensor<'b>)| builder.input(&format!("direction{i}"), p.ty());
+    parameters.iter().enumerate().map(input).collect()
+}
+
 fn unit(n: usize, i: usize) -> Vec<f64> {
     (0..n).map(|j| f64::from(u8::from(i == j))).collect()
 }
@@ -70,8 +76,7 @@ impl Explicit {
         let (parameters, traced) = declared(&builder, objective);
         let outputs = traced.outputs.unwrap();
         let units = *outputs.shape().last().unwrap();
-        let directions: Vec<_> =
-            parameters.iter().map(|p| builder.input("direction", p.ty())).collect();
+        let directions: Vec<_> = directions_of(&builder, &parameters);
         let along = jvp(&[outputs], &parameters, &directions).tangents[0].unwrap();
         let graph = builder.finish(&[("outputs", outputs), ("along", along)]).unwrap();
         let program = Executor::new(1).compile(&graph).unwrap();
@@ -220,8 +225,7 @@ fn oracle_hessian(objective: &dyn Objective, point: &Weights) -> Matrix {
     let builder = Builder::new(DType::F64);
     let (parameters, traced) = declared(&builder, objective);
     let first = gradient(traced.losses.mean(&[0]), &parameters);
-    let directions: Vec<_> =
-        parameters.iter().map(|p| builder.input("direction", p.ty())).collect();
+    let directions: Vec<_> = directions_of(&builder, &parameters);
     let along = first.iter().zip(&directions).map(|(&g, &d)| (g * d).sum_all());
     let second = gradient(along.reduce(|a, b| a + b).unwrap(), &parameters);
     let names: Vec<String> = (0..second.len()).map(|i| format!("column{i}")).collect();
@@ -303,7 +307,7 @@ fn every_product_is_that_of_the_matrix_written_out() {
     let n = 7;
     let cases = [
         (model("mlp hidden=6 activation=tanh", &[5], 3), labelled(&planted(n, 5).0, 3)),
-        (model("convnet channels=2,3 activation=tanh", &[4, 4, 1], 3), labelled(&images(n, 4), 3)),
+        (model("convnet channels=2-3 activation=tanh", &[4, 4, 1], 3), labelled(&images(n, 4), 3)),
         (model("vit patch=2 depth=1 width=4 heads=2", &[4, 4, 1], 3), labelled(&images(n, 4), 3)),
         (model("gpt depth=1 width=4 heads=2", &[3], 4), tokens(n, 3, 4)),
     ];
@@ -557,7 +561,7 @@ fn budgets_and_threads_change_no_bit() {
     let products = |threads: usize, memory: usize, matrix: CurvatureMatrix| {
         let executor = Executor::new(threads);
         let ctx = Context::new(&executor, 0).with_memory(memory);
-        let model = model("convnet channels=4,4", &[8, 8, 1], 10);
+        let model = model("convnet channels=4-4", &[8, 8, 1], 10);
         let config = ObjectiveConfig { batch: 64, ..ObjectiveConfig::default() };
         let objective = on_digits(&ctx, &model, Some(100), &config);
         let point = weights(&model, DType::F32);

@@ -96,20 +96,41 @@ impl Sketch {
     /// For each probe `i` the unit vector `s_i` along column `i` of `R^-T`, and that column's
     /// length: `Q (I - s_i s_i^T) Q^T` projects on what the products without that of probe `i` span.
     /// Only where the sketch is not exhausted.
-    pub(super) fn left_out(&self) -> Vec<(Vec<f64>, f64)> {
+    pub(super) fn left_out(&self) -> Vec<LeftOut> {
         let k = self.triangle.len();
         let column = |i: usize| {
-            let mut s = vec![0.0; k];
+            let mut unit = vec![0.0; k];
             for j in i..k {
-                let above: f64 = (i..j).map(|l| self.triangle[j][l] * s[l]).sum();
-                s[j] = (f64::from(u8::from(i == j)) - above) / self.triangle[j][j];
+                let above: f64 = (i..j).map(|l| self.triangle[j][l] * unit[l]).sum();
+                unit[j] = (f64::from(u8::from(i == j)) - above) / self.triangle[j][j];
             }
-            let length = vector::norm(&s);
-            vector::scale(&mut s, 1.0 / length);
-            (s, length)
+            let length = vector::norm(&unit);
+            vector::scale(&mut unit, 1.0 / length);
+            LeftOut { unit, length }
         };
         (0..k).map(column).collect()
     }
+}
+
+/// What the products lose with one of them, in the coordinates of the basis.
+pub(super) struct LeftOut {
+    pub(super) unit: Vec<f64>,
+    pub(super) length: f64,
+}
+
+/// The variance of the mean of exchangeable terms `t_i`, each of mean zero (but for the truth) over
+/// its own probe given all others.
+///
+/// `s^2 / k + c` with the terms' sample variance `s^2` and `c = mean over i != j of d_ij d_ji`, `d_ij`
+/// what `t_i` changes by when probe `j` joins: given all other probes, each factor without its
+/// interaction has mean zero over one of the two probes, so that the mean of the product is the
+/// covariance of `t_i` and `t_j`, and the whole is the variance without bias. A negative `c` counts
+/// as zero.
+pub(super) fn exchangeable_variance(terms: &[f64], covariance: f64) -> f64 {
+    let k = terms.len().max(2) as f64;
+    let mean = terms.iter().sum::<f64>() / k;
+    let squares: f64 = terms.iter().map(|t| (t - mean).powi(2)).sum();
+    squares / (k * (k - 1.0)) + covariance.max(0.0)
 }
 
 /// `sum over j of weights_j vectors_j`.
@@ -162,8 +183,8 @@ mod tests {
         let probe = |i: usize| normals(&stream.at(i as u64 + 1), n);
         let sketch = Sketch::new(&ctx, &matrix, "test", k, probe).unwrap();
         assert!(!sketch.exhausted && sketch.products == 2 * k);
-        for (i, (s, length)) in sketch.left_out().iter().enumerate() {
-            let missing = combined(&sketch.basis, s, n);
+        for (i, LeftOut { unit, length }) in sketch.left_out().iter().enumerate() {
+            let missing = combined(&sketch.basis, unit, n);
             for other in 0..k {
                 let along = vector::dot(&missing, &matrix.product(&probe(other)).unwrap());
                 match other == i {

@@ -1,11 +1,11 @@
 //! The diagonal by XDiag.
 
-use super::sketch::{Sketch, combined};
-use crate::common::{LinearOperator, Objective, signs};
+use super::sketch::{Sketch, combined, exchangeable_variance};
+use crate::common::{LinearOperator, Objective, signs, vector};
 use crate::registry::Instrument;
 use crate::{Context, MethodError};
 use thalweg_nn::Weights;
-use thalweg_stats::Estimate;
+use thalweg_stats::pairwise_sum;
 
 /// How many products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +38,13 @@ pub struct Diagonal {
 ///
 /// For each of `k` probes `x_i` of signs, with `Q_i` an orthonormal basis of the products with all
 /// the others: `d_i = diag(Q_i Q_i^T A) + x_i * (I - Q_i Q_i^T) A x_i`, element by element; the
-/// diagonal is their mean. Standard errors are those over the probes, as in [`super::xtrace()`].
+/// diagonal is their mean. Standard errors know that the `d_i` share their sketches, as in
+/// [`super::xtrace()`].
 /// Zero where the sketch holds the whole range, which makes the diagonal exact but for rounding.
 ///
 /// # Errors
 /// Fewer than 4 products; more vectors than the memory holds; a product that is not finite.
+/// # Deviations from the paper    which gives no error of its own for the diagonal
 /// # Source    Epperly, Tropp, Webber, XTrace: making the most of every sample in stochastic trace
 /// estimation, 2024, arXiv 2301.07825, section 2.4; Hutchinson's estimate of a diagonal: Bekas,
 /// Kokiopoulou, Saad, An estimator for the diagonal of a matrix, 2007
@@ -67,19 +69,44 @@ pub fn xdiag(
         let standard_errors = vec![0.0; n];
         return Ok(Diagonal { values: inside, standard_errors, samples: k, products });
     }
+    let left_out = sketch.left_out();
+    let of = |vectors: &[Vec<f64>]| -> Vec<Vec<f64>> {
+        left_out.iter().map(|left| combined(vectors, &left.unit, n)).collect()
+    };
+    let (missing, images) = (of(&sketch.basis), of(&sketch.images));
+    // What of `A x_i` is outside the others' span is `Q s_i / length`.
     let mut each = Vec::with_capacity(k);
-    for (i, (s, length)) in sketch.left_out().into_iter().enumerate() {
-        // What of `A x_i` is outside the others' span is `Q s_i / length`.
-        let (missing, image) = (combined(&sketch.basis, &s, n), combined(&sketch.images, &s, n));
+    for (i, left) in left_out.iter().enumerate() {
         let signs = probe(i);
-        let element = |e: usize| missing[e] * (signs[e] / length - image[e]);
+        let element = |e: usize| missing[i][e] * (signs[e] / left.length - images[i][e]);
         each.push((0..n).map(element).collect::<Vec<f64>>());
     }
+    let mut covariances = vec![0.0; n];
+    for i in 0..k {
+        let first = probe(i);
+        for j in 0..i {
+            let second = probe(j);
+            let common = vector::dot(&left_out[i].unit, &left_out[j].unit);
+            let length = (1.0 - common * common).sqrt();
+            // What the diagonal by probe `a` changes by when `b` joins: `s_b` without `s_a` leaves
+            // the missing part.
+            let change = |e: usize, a: usize, b: usize, signs: &[f64]| {
+                let column = -common / (length * left_out[a].length);
+                let part = (missing[b][e] - common * missing[a][e]) / length;
+                let image = (images[b][e] - common * images[a][e]) / length;
+                part * (image - signs[e] * column)
+            };
+            for (e, covariance) in covariances.iter_mut().enumerate() {
+                *covariance += change(e, i, j, &first) * change(e, j, i, &second);
+            }
+        }
+    }
+    let pairs = (k * (k - 1)) as f64 / 2.0;
     let (mut values, mut standard_errors) = (Vec::with_capacity(n), Vec::with_capacity(n));
     for (e, inside) in inside.into_iter().enumerate() {
-        let found = Estimate::mean(&each.iter().map(|of| of[e]).collect::<Vec<_>>())?;
-        values.push(inside + found.value);
-        standard_errors.push(found.standard_error);
+        let terms: Vec<f64> = each.iter().map(|of| of[e]).collect();
+        values.push(inside + pairwise_sum(&terms) / k as f64);
+        standard_errors.push(exchangeable_variance(&terms, covariances[e] / pairs).sqrt());
     }
     Ok(Diagonal { values, standard_errors, samples: k, products })
 }

@@ -1,7 +1,7 @@
 //! The trace by XTrace.
 
 use super::Eigenpair;
-use super::sketch::{Sketch, SketchedTrace, combined};
+use super::sketch::{Sketch, SketchedTrace, exchangeable_variance};
 use crate::common::{Deflated, LinearOperator, Objective, normals, vector};
 use crate::registry::Instrument;
 use crate::{Context, MethodError};
@@ -30,13 +30,16 @@ impl Default for XTraceConfig {
 /// alike.
 ///
 /// Eigenpairs that are `known` are added exactly and taken out, as in [`super::hutchinson()`]. The
-/// standard error is `sqrt(sum (t_i - mean)^2 / (k (k - 1)))`, the paper's estimate: the `t_i` share
-/// their sketches and are nearly, not quite, independent. Zero where the sketch holds the whole
-/// range, which makes the trace exact but for rounding.
+/// standard error knows that the `t_i` share their sketches: beside the paper's
+/// `s^2 / k` with their sample variance `s^2` it has their covariance, estimated without bias from
+/// what each `t_i` changes by when another probe joins, at no further product. Zero where the sketch
+/// holds the whole range, which makes the trace exact but for rounding.
 ///
 /// # Errors
 /// Fewer than 4 products; a known vector of another length; more vectors than the memory holds; a
 /// product that is not finite.
+/// # Deviations from the paper    the covariance in the standard error: where `n` is not far above
+/// `k` the paper's is up to 1.4 times too small, and its 95 % bars cover 84 to 92 %
 /// # Source    Epperly, Tropp, Webber, XTrace: making the most of every sample in stochastic trace
 /// estimation, 2024, arXiv 2301.07825, sections 2.1 to 2.3
 pub fn xtrace(
@@ -67,24 +70,70 @@ pub fn xtrace(
         let trace = Estimate { value: exact + inside, standard_error: 0.0, samples: k.max(2) };
         return Ok(SketchedTrace { trace, products });
     }
-    let dimensions = (outside.left() - (k - 1)) as f64;
-    let mut traces = Vec::with_capacity(k);
-    for (i, (s, _)) in sketch.left_out().into_iter().enumerate() {
-        let mut u = probe(i);
-        let mut along: Vec<f64> = sketch.basis.iter().map(|q| vector::dot(q, &u)).collect();
-        let missing = vector::dot(&s, &along);
-        vector::add_scaled(&mut along, -missing, &s);
-        vector::add_scaled(&mut u, -1.0, &combined(&sketch.basis, &along, n));
-        // A u = A x - (A Q) (..), and A x = Q r.
-        let mut image = combined(&sketch.basis, &sketch.triangle[i], n);
-        vector::add_scaled(&mut image, -1.0, &combined(&sketch.images, &along, n));
-        let form = vector::dot(&u, &image) / vector::dot(&u, &u);
-        let of_s: Vec<f64> = projected.iter().map(|column| vector::dot(column, &s)).collect();
-        traces.push(inside - vector::dot(&of_s, &s) + dimensions * form);
+    let along_basis = |x: &Vec<f64>| sketch.basis.iter().map(|q| vector::dot(q, x)).collect();
+    let mut probes = Vec::with_capacity(k);
+    for i in 0..k {
+        let x = probe(i);
+        let along: Vec<f64> = along_basis(&x);
+        let mut column = sketch.triangle[i].clone();
+        column.resize(k, 0.0);
+        // A x = Q r, so that x^T A x = (Q^T x)^T r.
+        probes.push(Probe { square: vector::dot(&x, &x), along, column });
     }
-    let mean = Estimate::mean(&traces)?;
-    let trace = Estimate { value: exact + mean.value, ..mean };
+    let dimensions = outside.left() - k;
+    let term = |i: usize, left: &[&[f64]]| {
+        // What of the trace is within the others' span.
+        let lost: f64 = left.iter().map(|s| form(&projected, s)).sum();
+        inside - lost + (dimensions + left.len()) as f64 * probes[i].outside(&projected, left)
+    };
+    let left_out = sketch.left_out();
+    let traces: Vec<f64> = (0..k).map(|i| term(i, &[left_out[i].unit.as_slice()])).collect();
+    let mut changes = vec![vec![0.0; k]; k];
+    for (i, row) in changes.iter_mut().enumerate() {
+        for (j, change) in row.iter_mut().enumerate().filter(|(j, _)| *j != i) {
+            let own = left_out[i].unit.as_slice();
+            let mut other = left_out[j].unit.clone();
+            let common = vector::dot(own, &other);
+            vector::add_scaled(&mut other, -common, own);
+            let length = vector::norm(&other);
+            vector::scale(&mut other, 1.0 / length);
+            *change = traces[i] - term(i, &[own, &other]);
+        }
+    }
+    let pairs: f64 = (0..k)
+        .flat_map(|i| (0..i).map(move |j| (i, j)))
+        .map(|(i, j)| changes[i][j] * changes[j][i])
+        .sum();
+    let covariance = pairs / (k * (k - 1)) as f64 * 2.0;
+    let variance = exchangeable_variance(&traces, covariance);
+    let value = exact + pairwise_sum(&traces) / k as f64;
+    let trace = Estimate { value, standard_error: variance.sqrt(), samples: k };
     Ok(SketchedTrace { trace, products })
+}
+
+/// A probe in the coordinates of the basis: `Q^T x`, `R`'s column with `A x = Q r`, and `|x|^2`.
+struct Probe {
+    along: Vec<f64>,
+    column: Vec<f64>,
+    square: f64,
+}
+
+impl Probe {
+    /// `u^T A u / |u|^2` of what the probe has outside the basis without some unit vectors.
+    fn outside(&self, projected: &[Vec<f64>], left: &[&[f64]]) -> f64 {
+        let mut within = self.along.clone();
+        for unit in left {
+            vector::add_scaled(&mut within, -vector::dot(unit, &self.along), unit);
+        }
+        let whole = vector::dot(&self.along, &self.column);
+        let numerator = whole - 2.0 * vector::dot(&within, &self.column) + form(projected, &within);
+        numerator / (self.square - vector::dot(&within, &within))
+    }
+}
+
+/// `x^T M x`.
+fn form(columns: &[Vec<f64>], x: &[f64]) -> f64 {
+    columns.iter().zip(x).map(|(column, x_j)| x_j * vector::dot(column, x)).sum()
 }
 
 fn check(config: &XTraceConfig) -> Result<(), MethodError> {
