@@ -85,7 +85,7 @@ impl Explicit {
                 .concat();
         let n_parameters = point.parameters.count();
         let mut outputs = Vec::new();
-        let mut jacobians = vec![vec![vec![0.0; n_parameters]; 0]; labels.len()];
+        let mut jacobians: Vec<Vec<Vec<f64>>> = vec![Vec::new(); labels.len()];
         for i in 0..n_parameters {
             let direction = point.parameters.unflatten(&unit(n_parameters, i)).unwrap();
             let found = program.run([&shared, direction.arrays()].concat()).unwrap();
