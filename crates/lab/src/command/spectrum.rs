@@ -222,7 +222,7 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
         products: found.products,
     };
     let mut report = Report::new(
-        &format!("The spectrum of the {}", words(&measured)),
+        format!("The spectrum of the {}", words(&measured)),
         loss_name(&objective_choice.loss),
         provenance(session, &choice),
     );
