@@ -169,6 +169,9 @@ impl From<MethodError> for Failure {
             MethodError::Nn(error) => return error.into(),
             MethodError::Data(error) => return error.into(),
             MethodError::Array(error) => return error.into(),
+            // This crate is built apart from the others, and is not to break with a new variant.
+            #[allow(unreachable_patterns)]
+            _ => Kind::Internal,
         };
         Failure::new(kind, error.to_string())
     }
@@ -223,6 +226,9 @@ impl From<LabError> for Failure {
             LabError::Exec(error) => return error.into(),
             LabError::Array(error) => return error.into(),
             LabError::Record(error) => return error.into(),
+            // This crate is built apart from the others, and is not to break with a new variant.
+            #[allow(unreachable_patterns)]
+            _ => Kind::Internal,
         };
         Failure::new(kind, error.sentence())
     }

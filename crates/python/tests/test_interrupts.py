@@ -14,8 +14,8 @@ LONG = """
 import os, signal, sys, threading, time
 import numpy as np
 import thalweg
-x = np.random.default_rng(0).normal(size=(20_000, 16, 16, 3)).astype(np.float32)
-y = np.arange(20_000) % 10
+x = np.random.default_rng(0).normal(size=(8_000, 16, 16, 3)).astype(np.float32)
+y = np.arange(8_000) % 10
 model = thalweg.build("resnet depth=8", (16, 16, 3), 10)
 n = model.parameters.size
 call = {call}

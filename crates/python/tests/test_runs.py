@@ -69,7 +69,7 @@ SLOW = """
 import sys
 import thalweg
 x, y, _, _ = thalweg.dataset("digits")
-model = thalweg.build("resnet depth=8", x.shape[1:], 10)
+model = thalweg.build("resnet depth=8 width=4", x.shape[1:], 10)
 print("begun", flush=True)
 model.surface(x, y, x_range=(-1, 1, 21), exact=True, run=sys.argv[1], threads=1)
 """
@@ -93,7 +93,7 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path):
     done = len(list(units.glob("*.safetensors")))
     assert 2 <= done < 14, "it was killed half-way"
     x, y, _, _ = thalweg.dataset("digits")
-    model = thalweg.build("resnet depth=8", x.shape[1:], 10)
+    model = thalweg.build("resnet depth=8 width=4", x.shape[1:], 10)
     again = model.surface(x, y, x_range=(-1, 1, 21), exact=True, run=run)
     plain = model.surface(x, y, x_range=(-1, 1, 21), exact=True)
     np.testing.assert_array_equal(again.loss, plain.loss)
