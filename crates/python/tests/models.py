@@ -216,7 +216,9 @@ class Reference:
 
     def loss(self, flat):
         weights = {**self.unflatten(flat), **self.buffers}
-        outputs = torch.func.functional_call(self.network, weights, (self.inputs,))
+        # The fused attention has no second derivative.
+        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+            outputs = torch.func.functional_call(self.network, weights, (self.inputs,))
         return functional.cross_entropy(outputs, self.labels)
 
     def hessian(self):

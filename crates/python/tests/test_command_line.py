@@ -42,7 +42,7 @@ def files(request, tmp_path_factory):
     batch = torch.export.Dim("batch")
     torch.onnx.export(
         network, (inputs[:2],), folder / "m.onnx", dynamo=True,
-        dynamic_shapes=({0: batch},), verbose=False, external_data=False,
+        dynamic_shapes=({0: batch},), verbose=False, external_data=False, optimize=False,
     )  # fmt: skip
     rng = np.random.default_rng(3)
     directions = {}
