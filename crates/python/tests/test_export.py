@@ -78,6 +78,25 @@ class Linear(nn.Module):
         return self.fc(x.flatten(1))
 
 
+class Sine(nn.Module):
+    def __init__(self, inputs, outputs, omega):
+        super().__init__()
+        self.linear, self.omega = nn.Linear(inputs, outputs), omega
+
+    def forward(self, x):
+        return torch.sin(self.omega * self.linear(x))
+
+
+class Siren(nn.Module):
+    def __init__(self, widths, omega):
+        super().__init__()
+        layers = [Sine(a, b, omega) for a, b in zip(widths[:-2], widths[1:-1])]
+        self.net = nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
+
+    def forward(self, x):
+        return self.net(x.flatten(1))
+
+
 class ConvNet(nn.Module):
     def __init__(self, channels, classes, norm=None, flatten=None, pool=functional.max_pool2d):
         super().__init__()
@@ -253,6 +272,7 @@ CASES = {
         "images",
         lambda: Mlp([192, 12, 12, 5], nn.Identity(), bias=False),
     ),
+    "siren hidden=12-8 omega=3": ("features", lambda: Siren([11, 12, 8, 5], 3.0)),
     "convnet channels=4-8": ("images", lambda: ConvNet([3, 4, 8], 5)),
     "convnet channels=4-8 norm=batch head=flatten pool=average": (
         "images",
