@@ -10,6 +10,7 @@ mod failing_writers;
 mod harness;
 mod help;
 mod maps;
+mod onnx_models;
 mod populations;
 mod resume;
 mod spectra;
