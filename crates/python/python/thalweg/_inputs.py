@@ -56,7 +56,7 @@ def as_float(value: ArrayLike, what: str) -> np.ndarray:
         small = array.dtype.kind in "fb" and array.dtype.itemsize < 4
         small = small or (array.dtype.kind in "iub" and array.dtype.itemsize <= 2)
         array = array.astype(np.float32 if small else np.float64)
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
 
 
 def as_integers(value: ArrayLike, what: str) -> np.ndarray:
@@ -68,7 +68,7 @@ def as_integers(value: ArrayLike, what: str) -> np.ndarray:
         low, high = int(array.min()), int(array.max())
         if low < -(2**31) or high >= 2**31:
             raise DataError(f"{what} runs from {low} to {high}: expected numbers of 32 bits")
-    return np.ascontiguousarray(array, dtype=np.int32)
+    return np.asarray(array, dtype=np.int32, order="C")
 
 
 def as_inputs(ports: Sequence[tuple[str, list[int], bool]], x: Any) -> list[np.ndarray]:
