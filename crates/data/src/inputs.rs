@@ -7,7 +7,7 @@ use std::sync::Arc;
 use thalweg_array::{Array, DType};
 
 /// Elements of a block when all rows are read one block after another.
-const BLOCK_ELEMENTS: usize = 1 << 20;
+const BLOCK_ELEMENTS: usize = 1 << 16;
 
 /// Inputs that are read when they are asked for.
 ///

@@ -104,7 +104,10 @@ mod tests {
     #[test]
     fn labels_are_the_tokens_that_follow() {
         let data = counting(3, 4);
-        assert_eq!(data.inputs().in_memory().unwrap().as_slice::<i32>().unwrap()[..5], [0, 1, 2, 3, 5]);
+        assert_eq!(
+            data.inputs().in_memory().unwrap().as_slice::<i32>().unwrap()[..5],
+            [0, 1, 2, 3, 5]
+        );
         let Targets::Sequences { labels, .. } = data.targets() else { panic!("sequences") };
         assert_eq!(labels.as_slice::<i32>().unwrap()[..5], [1, 2, 3, 4, 6]);
         assert_eq!(data.labels(), None);

@@ -233,7 +233,10 @@ mod tests {
         let (inputs, targets) = split.train.batch(&[5, 0]).unwrap();
         assert_eq!(inputs.shape(), [2, 8, 8, 1]);
         let row = split.train.rows()[5];
-        assert_eq!(inputs.row(0).unwrap(), digits().inputs().in_memory().unwrap().row(row).unwrap());
+        assert_eq!(
+            inputs.row(0).unwrap(),
+            digits().inputs().in_memory().unwrap().row(row).unwrap()
+        );
         let Targets::Classes { labels, n_classes: 10 } = targets else { panic!("classes") };
         let labels = labels.as_slice::<i32>().unwrap();
         assert_eq!(labels[0], digits().labels().unwrap()[row]);

@@ -122,7 +122,8 @@ impl<'a> Archive<'a> {
             return Ok(None);
         }
         let place = |start: u64| {
-            let range = usize::try_from(start).ok()?..usize::try_from(start.checked_add(size)?).ok()?;
+            let range =
+                usize::try_from(start).ok()?..usize::try_from(start.checked_add(size)?).ok()?;
             (range.end <= bytes.len()).then_some(range)
         };
         let range = member.data_start().and_then(place);
@@ -133,7 +134,9 @@ impl<'a> Archive<'a> {
             match member.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(n) => got += n,
-                Err(error) => return Err(invalid(format!("{what}: its data cannot be read: {error}"))),
+                Err(error) => {
+                    return Err(invalid(format!("{what}: its data cannot be read: {error}")));
+                }
             }
             saw(buffer.len());
         }

@@ -37,9 +37,7 @@ pub fn load_npz_within(
     let large = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > in_memory);
     let file = if large { Some(MappedFile::open(path)?) } else { None };
     let data = match &file {
-        Some(file) => {
-            read(&stem_of(path), file.bytes(), Some(file), in_memory, config, provenance)
-        }
+        Some(file) => read(&stem_of(path), file.bytes(), Some(file), in_memory, config, provenance),
         None => {
             let bytes = read_file(path)?;
             read(&stem_of(path), &bytes, None, in_memory, config, provenance)
