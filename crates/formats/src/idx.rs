@@ -85,16 +85,16 @@ pub(crate) fn stored(
     Ok(Some((kind, shape, length..total)))
 }
 
-/// Reads an array that owns what it holds.
+/// As [`uncompressed`], of bytes that are no longer needed.
 ///
 /// # Errors
 /// As [`uncompressed`].
-pub(crate) fn read_owned(bytes: Vec<u8>) -> Result<RawArray<'static>, FormatError> {
+pub(crate) fn into_uncompressed(bytes: Vec<u8>) -> Result<Cow<'static, [u8]>, FormatError> {
     let inflated = match uncompressed(&bytes)? {
         Cow::Owned(inflated) => Some(inflated),
         Cow::Borrowed(_) => None,
     };
-    parse(Cow::Owned(inflated.unwrap_or(bytes)))
+    Ok(Cow::Owned(inflated.unwrap_or(bytes)))
 }
 
 /// Whether bytes are gzipped.

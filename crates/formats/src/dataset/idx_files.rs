@@ -68,7 +68,8 @@ fn inputs(path: &Path, mapped: bool) -> Result<PartInputs, FormatError> {
             return Ok(PartInputs::Mapped(array));
         }
     }
-    Ok(PartInputs::Raw(idx::read_owned(read_file(path)?).map_err(at(path))?))
+    let array = idx::into_uncompressed(read_file(path)?).and_then(idx::parse);
+    Ok(PartInputs::Raw(array.map_err(at(path))?))
 }
 
 fn labels(path: &Path) -> Result<Array, FormatError> {
@@ -98,8 +99,10 @@ fn load_four(
 ) -> Result<Dataset, FormatError> {
     let mut arrays = Vec::new();
     for (path, bytes, expected) in files {
-        let checked = idx::uncompressed(&bytes).and_then(|bytes| check(&bytes, expected));
-        let array = checked.and_then(|()| idx::read_owned(bytes));
+        let array = idx::into_uncompressed(bytes).and_then(|bytes| {
+            check(&bytes, expected)?;
+            idx::parse(bytes)
+        });
         let array = array.map_err(at(&path))?;
         arrays.push((path, array));
     }
