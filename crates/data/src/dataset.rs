@@ -1,6 +1,6 @@
 //! The data set as a validated value.
 
-use crate::{DataError, Sha256};
+use crate::{DataError, Inputs};
 use std::sync::OnceLock;
 use thalweg_array::{Array, DType};
 
@@ -58,7 +58,7 @@ pub enum Targets {
 #[derive(Clone, Debug)]
 pub struct Dataset {
     name: String,
-    inputs: Array,
+    inputs: Inputs,
     targets: Targets,
     provenance: Provenance,
     fixed_validation: Vec<usize>,
@@ -80,12 +80,12 @@ impl Dataset {
     /// or out of range.
     pub fn classification(
         name: &str,
-        inputs: &Array,
+        inputs: impl Into<Inputs>,
         labels: &Array,
         n_classes: Option<usize>,
         provenance: Provenance,
     ) -> Result<Dataset, DataError> {
-        let inputs = check_inputs(inputs)?;
+        let inputs = check_inputs(inputs.into())?;
         let n = inputs.shape()[0];
         if !matches!(labels.shape(), [_] | [_, 1]) {
             let got = labels.shape().to_vec();
@@ -108,11 +108,11 @@ impl Dataset {
     /// Wrong shapes, unequal counts, inputs or values that are not finite.
     pub fn regression(
         name: &str,
-        inputs: &Array,
+        inputs: impl Into<Inputs>,
         values: &Array,
         provenance: Provenance,
     ) -> Result<Dataset, DataError> {
-        let inputs = check_inputs(inputs)?;
+        let inputs = check_inputs(inputs.into())?;
         let n = inputs.shape()[0];
         check_count(n, values)?;
         let shape = match values.shape() {
@@ -129,7 +129,7 @@ impl Dataset {
 
     pub(crate) fn unchecked(
         name: &str,
-        inputs: Array,
+        inputs: Inputs,
         targets: Targets,
         provenance: Provenance,
     ) -> Dataset {
@@ -150,7 +150,7 @@ impl Dataset {
     /// The same data with other inputs, one for each example.
     pub(crate) fn with_inputs(mut self, inputs: Array) -> Dataset {
         debug_assert_eq!(inputs.shape().first(), self.inputs.shape().first());
-        self.inputs = inputs;
+        self.inputs = Inputs::Memory(inputs);
         self.fingerprint = OnceLock::new();
         self
     }
@@ -258,8 +258,8 @@ impl Dataset {
     }
 
     /// All inputs, `f32 [n, height, width, channels]` or `[n, d]`, in the raw scale, or tokens
-    /// `i32 [n, positions]`.
-    pub fn inputs(&self) -> &Array {
+    /// `i32 [n, positions]`; in memory or stored.
+    pub fn inputs(&self) -> &Inputs {
         &self.inputs
     }
 
@@ -320,8 +320,7 @@ impl Dataset {
     /// classes and the rows of the fixed parts. Name and provenance do not count.
     pub fn fingerprint(&self) -> &str {
         self.fingerprint.get_or_init(|| {
-            let mut hash = Sha256::new();
-            hash.update_array(&self.inputs);
+            let mut hash = self.inputs.hash();
             match &self.targets {
                 Targets::Classes { labels, n_classes }
                 | Targets::Sequences { labels, n_classes } => {
@@ -340,14 +339,17 @@ impl Dataset {
     }
 }
 
-fn check_inputs(inputs: &Array) -> Result<Array, DataError> {
-    if !matches!(inputs.rank(), 2 | 4) {
+fn check_inputs(inputs: Inputs) -> Result<Inputs, DataError> {
+    if !matches!(inputs.shape().len(), 2 | 4) {
         return Err(DataError::InputShape { got: inputs.shape().to_vec() });
     }
-    if inputs.is_empty() {
+    if inputs.shape().contains(&0) {
         return Err(DataError::Empty { what: "inputs", shape: inputs.shape().to_vec() });
     }
-    finite("inputs", inputs)
+    match inputs {
+        Inputs::Memory(array) => Ok(Inputs::Memory(finite("inputs", &array)?)),
+        Inputs::Stored(stored) => stored.finite(),
+    }
 }
 
 fn check_count(n: usize, targets: &Array) -> Result<(), DataError> {

@@ -60,7 +60,7 @@ mod tests {
             assert_eq!(train[class] + test[class], published[class]);
             assert!(test[class].abs_diff(published[class] / 5) <= 1);
         }
-        let values = digits().inputs().to_f64_vec();
+        let values = digits().inputs().in_memory().unwrap().to_f64_vec();
         assert!(values.iter().all(|v| (0.0..=16.0).contains(v) && v.fract() == 0.0));
         assert_eq!(values[..8], [0.0, 0.0, 5.0, 13.0, 9.0, 1.0, 0.0, 0.0]);
         // The sum that scikit-learn's copy has.

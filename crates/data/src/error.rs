@@ -136,6 +136,12 @@ pub enum DataError {
         /// The shape that was given.
         got: Vec<usize>,
     },
+    /// Stored inputs could not be read.
+    #[error("stored inputs: {what}")]
+    Unread {
+        /// What is wrong.
+        what: String,
+    },
     /// An array could not be made.
     #[error(transparent)]
     Array(#[from] ArrayError),

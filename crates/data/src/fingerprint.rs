@@ -11,7 +11,7 @@ use thalweg_array::{Array, DType};
 /// hash.update(b"abc");
 /// assert!(hash.hex().starts_with("ba7816bf8f01cfea"));
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sha256(sha2::Sha256);
 
 impl Sha256 {
@@ -28,9 +28,19 @@ impl Sha256 {
     /// Adds an array: its type, its shape and its elements in little-endian order, so that the
     /// hash is the same on every machine.
     pub fn update_array(&mut self, array: &Array) {
-        self.update(array.dtype().to_string().as_bytes());
+        self.update_type(array.dtype(), array.shape());
+        self.update_elements(array);
+    }
+
+    /// Adds what [`Sha256::update_array`] adds before the elements.
+    pub(crate) fn update_type(&mut self, dtype: DType, shape: &[usize]) {
+        self.update(dtype.to_string().as_bytes());
         self.update(&[0]);
-        self.update_sizes(array.shape());
+        self.update_sizes(shape);
+    }
+
+    /// Adds the elements of an array that may be a block of a larger one.
+    pub(crate) fn update_elements(&mut self, array: &Array) {
         match (cfg!(target_endian = "little"), array.dtype()) {
             (true, _) | (_, DType::Bool) => self.update(array.as_bytes()),
             (false, dtype) => {

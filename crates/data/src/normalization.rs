@@ -1,6 +1,6 @@
 //! Mean and spread, taken from the training part only.
 
-use crate::{DataError, Train};
+use crate::{DataError, Inputs, Train};
 use thalweg_array::{Array, DType};
 
 /// Shifts and scales inputs to mean 0 and standard deviation 1; leaves tokens as they are.
@@ -69,7 +69,19 @@ impl Normalization {
     /// # Errors
     /// An empty part.
     pub fn fit(train: &Train) -> Result<Normalization, DataError> {
-        Normalization::of(&train.inputs()?)
+        if !train.is_stored() {
+            return Normalization::of(&train.inputs()?);
+        }
+        let inputs = train.dataset().inputs();
+        moments(inputs.dtype(), inputs.shape(), &|visit| inputs.visit(train.rows(), visit))
+    }
+
+    /// The moments of all inputs of a data set.
+    ///
+    /// # Errors
+    /// Stored inputs that cannot be read.
+    pub fn of_all(inputs: &Inputs) -> Result<Normalization, DataError> {
+        moments(inputs.dtype(), inputs.shape(), &|visit| inputs.visit_all(visit))
     }
 
     /// The moments of inputs, channels or features last.
@@ -77,33 +89,7 @@ impl Normalization {
     /// # Errors
     /// No inputs.
     pub fn of(inputs: &Array) -> Result<Normalization, DataError> {
-        if inputs.is_empty() {
-            let shape = inputs.shape().to_vec();
-            return Err(DataError::Empty { what: "the training inputs", shape });
-        }
-        if inputs.dtype() == DType::I32 {
-            return Ok(Normalization::identity());
-        }
-        let width = inputs.shape().last().copied().unwrap_or(1);
-        let inputs = inputs.convert(DType::F32);
-        let values = inputs.as_slice::<f32>()?;
-        let count = (values.len() / width) as f64;
-        let first = &values[..width];
-        let mut varies = vec![false; width];
-        for row in values.chunks_exact(width) {
-            for c in 0..width {
-                varies[c] |= row[c] != first[c];
-            }
-        }
-        let sum = sum_rows(values, width, |_, value| value);
-        let mean: Vec<f64> = (0..width)
-            .map(|c| if varies[c] { sum[c] / count } else { f64::from(first[c]) })
-            .collect();
-        let squares = sum_rows(values, width, |c, value| (value - mean[c]) * (value - mean[c]));
-        let divisor: Vec<f64> =
-            (0..width).map(|c| if varies[c] { (squares[c] / count).sqrt() } else { 1.0 }).collect();
-        let constant = (0..width).filter(|&c| !varies[c]).collect();
-        Ok(Normalization { mean, divisor, constant })
+        moments(inputs.dtype(), inputs.shape(), &|visit| visit(inputs))
     }
 
     /// The normalised inputs as `f32`, or as `f64` if they are that; any number of axes, channels or features last. The identity
@@ -142,21 +128,110 @@ impl Normalization {
     }
 }
 
-/// Sums of a function of each column's values. Rows are added up in blocks and the blocks then,
-/// which keeps the rounding error of millions of pixels at that of thousands.
-fn sum_rows(values: &[f32], width: usize, term: impl Fn(usize, f64) -> f64) -> Vec<f64> {
-    let mut sum = vec![0f64; width];
-    let mut block_sum = vec![0f64; width];
-    for block in values.chunks(4096 * width) {
-        block_sum.fill(0.0);
-        for row in block.chunks_exact(width) {
-            for (c, &value) in row.iter().enumerate() {
-                block_sum[c] += term(c, f64::from(value));
+/// Takes what is handed over.
+type Visit<'a> = &'a mut dyn FnMut(&Array) -> Result<(), DataError>;
+
+/// The moments of inputs that `pass` hands over in order, in pieces of any number of examples, the
+/// same ones each time.
+fn moments(
+    dtype: DType,
+    shape: &[usize],
+    pass: &dyn Fn(Visit<'_>) -> Result<(), DataError>,
+) -> Result<Normalization, DataError> {
+    let empty = |shape: &[usize]| {
+        Err(DataError::Empty { what: "the training inputs", shape: shape.to_vec() })
+    };
+    if shape.contains(&0) {
+        return empty(shape);
+    }
+    if dtype == DType::I32 {
+        return Ok(Normalization::identity());
+    }
+    let width = shape.last().copied().unwrap_or(1);
+    let each = |visit: &mut dyn FnMut(&[f32])| {
+        pass(&mut |piece| {
+            visit(piece.convert(DType::F32).as_slice::<f32>()?);
+            Ok(())
+        })
+    };
+    let (mut first, mut varies) = (Vec::new(), vec![false; width]);
+    let mut sum = RowSums::new(width);
+    each(&mut |values| {
+        if first.is_empty() {
+            first = values[..width.min(values.len())].to_vec();
+        }
+        for row in values.chunks_exact(width) {
+            for c in 0..width {
+                varies[c] |= row[c] != first[c];
             }
         }
-        sum.iter_mut().zip(&block_sum).for_each(|(sum, block)| *sum += block);
+        sum.add(values, |_, value| value);
+    })?;
+    if first.is_empty() {
+        return empty(&[&[0], &shape[1..]].concat());
     }
-    sum
+    let (count, sum) = sum.finish();
+    let mean: Vec<f64> =
+        (0..width).map(|c| if varies[c] { sum[c] / count } else { f64::from(first[c]) }).collect();
+    let mut squares = RowSums::new(width);
+    each(&mut |values| squares.add(values, |c, value| (value - mean[c]) * (value - mean[c])))?;
+    let (_, squares) = squares.finish();
+    let divisor: Vec<f64> =
+        (0..width).map(|c| if varies[c] { (squares[c] / count).sqrt() } else { 1.0 }).collect();
+    let constant = (0..width).filter(|&c| !varies[c]).collect();
+    Ok(Normalization { mean, divisor, constant })
+}
+
+/// Sums of a function of each column's values. Rows are added up in blocks and the blocks then,
+/// which keeps the rounding error of millions of pixels at that of thousands. In what pieces rows
+/// come does not matter.
+struct RowSums {
+    sum: Vec<f64>,
+    block: Vec<f64>,
+    /// Rows in the block that is being filled, and in all before it.
+    filled: usize,
+    before: usize,
+}
+
+impl RowSums {
+    const BLOCK: usize = 4096;
+
+    fn new(width: usize) -> RowSums {
+        RowSums { sum: vec![0.0; width], block: vec![0.0; width], filled: 0, before: 0 }
+    }
+
+    fn add(&mut self, mut values: &[f32], term: impl Fn(usize, f64) -> f64) {
+        let width = self.sum.len();
+        while values.len() >= width {
+            let rows = (values.len() / width).min(RowSums::BLOCK - self.filled);
+            let (now, rest) = values.split_at(rows * width);
+            for row in now.chunks_exact(width) {
+                for (c, &value) in row.iter().enumerate() {
+                    self.block[c] += term(c, f64::from(value));
+                }
+            }
+            self.filled += rows;
+            if self.filled == RowSums::BLOCK {
+                self.flush();
+            }
+            values = rest;
+        }
+    }
+
+    fn flush(&mut self) {
+        self.sum.iter_mut().zip(&self.block).for_each(|(sum, block)| *sum += block);
+        self.block.fill(0.0);
+        self.before += self.filled;
+        self.filled = 0;
+    }
+
+    /// The number of rows and the sums.
+    fn finish(mut self) -> (f64, Vec<f64>) {
+        if self.filled > 0 {
+            self.flush();
+        }
+        (self.before as f64, self.sum)
+    }
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ impl Dataset {
             Ok(Array::from_slice(&[n, length - 1], &part)?)
         };
         let targets = Targets::Sequences { labels: part(1)?, n_classes: n_tokens };
-        Ok(Dataset::unchecked(name, part(0)?, targets, provenance))
+        Ok(Dataset::unchecked(name, part(0)?.into(), targets, provenance))
     }
 
     /// The same data with inputs that are tokens, for a model that looks them up.
@@ -66,14 +66,19 @@ impl Dataset {
         if self.is_tokens() {
             return Ok(self);
         }
-        let values = self.inputs().to_f64_vec();
-        let length = (values.len() / self.len().max(1)).max(1);
+        let length = self.example_shape().iter().product::<usize>().max(1);
         let whole =
             |value: f64| (0.0..=f64::from(i32::MAX)).contains(&value) && value.fract() == 0.0;
-        if let Some(at) = values.iter().position(|&value| !whole(value)) {
-            return Err(DataError::Token { row: at / length, value: values[at].to_string() });
-        }
-        let tokens: Vec<i32> = values.iter().map(|&value| value as i32).collect();
+        let mut tokens: Vec<i32> = Vec::new();
+        self.inputs().visit_all(|block| {
+            let values = block.to_f64_vec();
+            if let Some(at) = values.iter().position(|&value| !whole(value)) {
+                let row = (tokens.len() + at) / length;
+                return Err(DataError::Token { row, value: values[at].to_string() });
+            }
+            tokens.extend(values.iter().map(|&value| value as i32));
+            Ok(())
+        })?;
         let inputs = Array::from_slice(self.inputs().shape(), &tokens)?;
         Ok(self.with_inputs(inputs))
     }
@@ -99,7 +104,10 @@ mod tests {
     #[test]
     fn labels_are_the_tokens_that_follow() {
         let data = counting(3, 4);
-        assert_eq!(data.inputs().as_slice::<i32>().unwrap()[..5], [0, 1, 2, 3, 5]);
+        assert_eq!(
+            data.inputs().in_memory().unwrap().as_slice::<i32>().unwrap()[..5],
+            [0, 1, 2, 3, 5]
+        );
         let Targets::Sequences { labels, .. } = data.targets() else { panic!("sequences") };
         assert_eq!(labels.as_slice::<i32>().unwrap()[..5], [1, 2, 3, 4, 6]);
         assert_eq!(data.labels(), None);

@@ -72,7 +72,25 @@ impl Subset {
     /// # Errors
     /// [`DataError::Array`] if there is no room for them.
     pub fn inputs(&self) -> Result<Array, DataError> {
-        gather(self.dataset.inputs(), &self.rows)
+        self.dataset.inputs().gather(&self.rows)
+    }
+
+    /// The inputs of the examples at positions `range`, as [`Subset::inputs`] but no more of them.
+    ///
+    /// # Errors
+    /// Positions that are none, what cannot be read, no room.
+    pub fn input_rows(&self, range: std::ops::Range<usize>) -> Result<Array, DataError> {
+        let rows = self.rows.get(range.clone()).ok_or_else(|| DataError::Range {
+            what: "a range of positions",
+            expected: format!("within 0 to {}", self.len()),
+            got: format!("{} to {}", range.start, range.end),
+        })?;
+        self.dataset.inputs().gather(rows)
+    }
+
+    /// Whether the inputs are read when they are asked for, and not at hand.
+    pub fn is_stored(&self) -> bool {
+        self.dataset.inputs().in_memory().is_none()
     }
 
     /// The targets, gathered: `i32 [len]` or `[len, positions]` labels or `[len, k]` values.
@@ -177,7 +195,7 @@ impl Subset {
 }
 
 /// Copies rows of an array of `f32`, `f64` or `i32`.
-fn gather(array: &Array, rows: &[usize]) -> Result<Array, DataError> {
+pub(crate) fn gather(array: &Array, rows: &[usize]) -> Result<Array, DataError> {
     // The usual case, a whole part in its own order, shares the storage.
     if let (Some(&first), Some(&last)) = (rows.first(), rows.last())
         && rows.windows(2).all(|pair| pair[1] == pair[0] + 1)
@@ -215,7 +233,10 @@ mod tests {
         let (inputs, targets) = split.train.batch(&[5, 0]).unwrap();
         assert_eq!(inputs.shape(), [2, 8, 8, 1]);
         let row = split.train.rows()[5];
-        assert_eq!(inputs.row(0).unwrap(), digits().inputs().row(row).unwrap());
+        assert_eq!(
+            inputs.row(0).unwrap(),
+            digits().inputs().in_memory().unwrap().row(row).unwrap()
+        );
         let Targets::Classes { labels, n_classes: 10 } = targets else { panic!("classes") };
         let labels = labels.as_slice::<i32>().unwrap();
         assert_eq!(labels[0], digits().labels().unwrap()[row]);

@@ -2,7 +2,8 @@
 
 use crate::FormatError;
 use crate::inflate::{self, expect_end, read_exactly};
-use std::io::Cursor;
+use std::io::{Cursor, Read};
+use std::ops::Range;
 use zip::read::{ArchiveOffset, Config, ZipFile};
 use zip::{CompressionMethod, ZipArchive};
 
@@ -12,6 +13,7 @@ pub(crate) const MAGIC: &[u8] = b"PK\x03\x04";
 /// An archive whose directory has been read and fits the file.
 pub(crate) struct Archive<'a> {
     format: &'static str,
+    bytes: &'a [u8],
     zip: ZipArchive<Cursor<&'a [u8]>>,
     members: Vec<Member>,
 }
@@ -60,7 +62,7 @@ impl<'a> Archive<'a> {
             let got = bytes.len();
             return Err(invalid(format!("its members claim {total} bytes of a file of {got}")));
         }
-        Ok(Archive { format, zip, members })
+        Ok(Archive { format, bytes, zip, members })
     }
 
     /// The members, in the order of the directory.
@@ -100,6 +102,49 @@ impl<'a> Archive<'a> {
             )));
         }
         Ok((member, size))
+    }
+
+    /// Where the bytes of a member lie, whose check sum is right; none if they are compressed.
+    /// `saw` is told of each so many bytes that were looked at.
+    ///
+    /// # Errors
+    /// As [`Archive::reader`]; damaged data.
+    pub(crate) fn stored(
+        &mut self,
+        index: usize,
+        what: &str,
+        saw: &dyn Fn(usize),
+    ) -> Result<Option<Range<usize>>, FormatError> {
+        let (format, bytes) = (self.format, self.bytes);
+        let invalid = |reason: String| FormatError::Invalid { format, reason };
+        let (mut member, size) = self.reader(index, what)?;
+        if member.compression() != CompressionMethod::Stored {
+            return Ok(None);
+        }
+        let place = |start: u64| {
+            let range =
+                usize::try_from(start).ok()?..usize::try_from(start.checked_add(size)?).ok()?;
+            (range.end <= bytes.len()).then_some(range)
+        };
+        let range = member.data_start().and_then(place);
+        let range = range.ok_or_else(|| invalid(format!("{what} lies outside the file")))?;
+        let mut buffer = vec![0u8; 1 << 16];
+        let mut got = 0;
+        loop {
+            match member.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => got += n,
+                Err(error) => {
+                    return Err(invalid(format!("{what}: its data cannot be read: {error}")));
+                }
+            }
+            saw(buffer.len());
+        }
+        if got != range.len() {
+            let claimed = range.len();
+            return Err(invalid(format!("{what} claims {claimed} bytes of data and holds {got}")));
+        }
+        Ok(Some(range))
     }
 
     /// All bytes of a member, whose check sum is right.

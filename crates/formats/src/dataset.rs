@@ -6,6 +6,7 @@ mod coordinates;
 mod csv_file;
 mod idx_files;
 mod image_folder;
+mod mapped;
 mod npz_file;
 mod parquet_file;
 mod picture;
@@ -15,12 +16,13 @@ mod text_file;
 mod tokenizer;
 
 use crate::error::at;
-use crate::{ElementKind, FormatError, RawArray};
+use crate::{ElementKind, FormatError};
+use mapped::{PartInputs, StoredParts};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use targets::Settled;
 use thalweg_array::{Array, DType};
-use thalweg_data::{Dataset, Provenance, catalogue, digits, find};
+use thalweg_data::{Dataset, InputSource, Inputs, Provenance, catalogue, digits, find};
 
 pub use config::{
     BadValue, DataConfig, DataKind, ImageSize, Reading, Scale, Task, channels, delimiter,
@@ -28,14 +30,17 @@ pub use config::{
 pub use config_file::{CONFIG_FILE, find_config, read_config};
 pub use coordinates::{load_coordinates, read_coordinates};
 pub use csv_file::{load_csv, read_csv};
-pub use idx_files::{load_folder, load_pair};
+pub use idx_files::{load_folder, load_pair, load_pair_within};
 pub use image_folder::load_images;
-pub use npz_file::{load_npz, read_npz};
+pub use npz_file::{load_npz, load_npz_within, read_npz};
 pub use parquet_file::{load_parquet, read_parquet};
 pub use text_file::{Tokens, load_text, read_text};
 
 /// Tokens in the input of an example of a text, unless others are asked for.
 pub const CONTEXT: usize = 64;
+
+/// Bytes of inputs that are read into memory; more stay in their file, where its format allows.
+pub const IN_MEMORY: u64 = 256 << 20;
 
 /// What a name or path holds, by its name and by what a folder contains.
 ///
@@ -169,8 +174,8 @@ fn read_file(path: &Path) -> Result<Vec<u8>, FormatError> {
 }
 
 /// One part of a data set before it is joined with the others.
-struct Part<'a> {
-    inputs: RawArray<'a>,
+struct Part {
+    inputs: PartInputs,
     targets: Array,
     /// Factors of the losses of its examples.
     weights: Option<Array>,
@@ -187,7 +192,7 @@ enum Role {
 /// Joins parts into one data set with fixed parts; images without channels get one.
 fn join(
     name: &str,
-    parts: &[(Role, Part<'_>)],
+    parts: Vec<(Role, Part)>,
     config: &DataConfig,
     mut provenance: Provenance,
 ) -> Result<Dataset, FormatError> {
@@ -198,7 +203,7 @@ fn join(
     let example = first.inputs.shape().get(1..).unwrap_or_default();
     let target = first.targets.shape().get(1..).unwrap_or_default();
     let (mut validation, mut test, mut n) = (Vec::new(), Vec::new(), 0usize);
-    for (role, part) in parts {
+    for (role, part) in &parts {
         let (inputs, targets) = (part.inputs.shape(), part.targets.shape());
         if inputs.get(1..) != Some(example) || targets.get(1..) != Some(target) {
             return Err(mismatch(format!(
@@ -222,38 +227,22 @@ fn join(
     }
     let mut shape = vec![n];
     shape.extend(example);
-    let mut inputs = if parts.iter().any(|(_, part)| part.inputs.kind() == ElementKind::F64) {
-        let mut values = Vec::new();
-        for (_, part) in parts {
-            values.extend(part.inputs.to_array()?.to_f64_vec());
-        }
-        Array::from_slice(&shape, &values)?
-    } else {
-        let mut inputs = Array::try_zeros(DType::F32, &shape)?;
-        let mut rest = inputs.as_mut_slice::<f32>()?;
-        for (_, part) in parts {
-            let (to, after) = rest.split_at_mut(part.inputs.shape().iter().product());
-            part.inputs.write_f32(to);
-            rest = after;
-        }
-        inputs
-    };
-    if inputs.rank() == 3 {
+    if shape.len() == 3 {
         shape.push(1);
-        inputs = inputs.reshape(&shape)?;
     }
     if provenance.scale.is_empty() {
         provenance.scale = format!("as in the file ({})", first.inputs.kind());
     }
-    let targets = concatenate(parts)?;
+    let (targets, weights) = (concatenate(&parts)?, weights(&parts)?);
+    let inputs = inputs(parts.into_iter().map(|(_, part)| part.inputs).collect(), shape)?;
     let origin = targets::Origin { name: "labels", row: &|row| row, unnamed: false };
     let dataset = match targets::settle(&targets, config, &origin)? {
-        Settled::Values(values) => Dataset::regression(name, &inputs, &values, provenance)?,
+        Settled::Values(values) => Dataset::regression(name, inputs, &values, provenance)?,
         Settled::Classes { labels, n_classes, names } => {
-            classes(name, &inputs, &labels, n_classes, names, provenance)?
+            classes(name, inputs, &labels, n_classes, names, provenance)?
         }
     };
-    let dataset = match weights(parts)? {
+    let dataset = match weights {
         Some(weights) => dataset
             .with_example_weights(&weights)?
             .with_note("the loss of each example is multiplied by its weight in the file"),
@@ -262,8 +251,35 @@ fn join(
     Ok(dataset.with_fixed_parts(validation, test)?)
 }
 
+/// The inputs of all parts, in memory unless one of them is in a file.
+fn inputs(parts: Vec<PartInputs>, shape: Vec<usize>) -> Result<Inputs, FormatError> {
+    let mut arrays = Vec::new();
+    for part in &parts {
+        let PartInputs::Raw(raw) = part else {
+            let source: Arc<dyn InputSource> = Arc::new(StoredParts::new(parts, shape));
+            return Ok(source.into());
+        };
+        arrays.push(raw);
+    }
+    if arrays.iter().any(|raw| raw.kind() == ElementKind::F64) {
+        let mut values = Vec::new();
+        for raw in arrays {
+            values.extend(raw.to_array()?.to_f64_vec());
+        }
+        return Ok(Array::from_slice(&shape, &values)?.into());
+    }
+    let mut inputs = Array::try_zeros(DType::F32, &shape)?;
+    let mut rest = inputs.as_mut_slice::<f32>()?;
+    for raw in arrays {
+        let (to, after) = rest.split_at_mut(raw.shape().iter().product());
+        raw.write_f32(to);
+        rest = after;
+    }
+    Ok(inputs.into())
+}
+
 /// The example weights of all parts; one in a part that has none.
-fn weights(parts: &[(Role, Part<'_>)]) -> Result<Option<Array>, FormatError> {
+fn weights(parts: &[(Role, Part)]) -> Result<Option<Array>, FormatError> {
     if parts.iter().all(|(_, part)| part.weights.is_none()) {
         return Ok(None);
     }
@@ -285,7 +301,7 @@ fn weights(parts: &[(Role, Part<'_>)]) -> Result<Option<Array>, FormatError> {
 /// A data set of classes with their names, if they have any, and a note on those without examples.
 fn classes(
     name: &str,
-    inputs: &Array,
+    inputs: impl Into<Inputs>,
     labels: &Array,
     n_classes: usize,
     names: Vec<String>,
@@ -300,7 +316,7 @@ fn classes(
 }
 
 /// The targets of all parts: integers as `i64`, floats as `f64`.
-fn concatenate(parts: &[(Role, Part<'_>)]) -> Result<Array, FormatError> {
+fn concatenate(parts: &[(Role, Part)]) -> Result<Array, FormatError> {
     let n = parts.iter().map(|(_, part)| part.targets.shape()[0]).sum();
     let mut shape = parts[0].1.targets.shape().to_vec();
     shape[0] = n;

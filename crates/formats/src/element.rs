@@ -125,6 +125,16 @@ impl<'a> RawArray<'a> {
         &self.shape
     }
 
+    /// The elements as they are stored.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether elements begin with their highest byte.
+    pub(crate) fn is_big_endian(&self) -> bool {
+        self.big_endian
+    }
+
     /// The array as [`ElementKind::dtype`] says.
     ///
     /// # Errors

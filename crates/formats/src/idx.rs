@@ -9,6 +9,7 @@ use crate::{FormatError, RawArray};
 use flate2::read::MultiGzDecoder;
 use std::borrow::Cow;
 use std::io::{Read, Write};
+use std::ops::Range;
 use thalweg_array::{Array, DType};
 
 const FORMAT: &str = "IDX";
@@ -30,7 +31,7 @@ struct Header {
 /// # Errors
 /// A header that is none, or that claims another size than there is.
 pub fn uncompressed(bytes: &[u8]) -> Result<Cow<'_, [u8]>, FormatError> {
-    if !bytes.starts_with(&[0x1f, 0x8b]) {
+    if !is_gzipped(bytes) {
         let header = header(&mut &bytes[..], &mut Vec::new())?;
         if header.total != bytes.len() {
             let (shape, kind, total) = (&header.shape, header.kind, header.total);
@@ -69,6 +70,36 @@ pub fn uncompressed(bytes: &[u8]) -> Result<Cow<'_, [u8]>, FormatError> {
 /// ```
 pub fn read(bytes: &[u8]) -> Result<RawArray<'_>, FormatError> {
     parse(uncompressed(bytes)?)
+}
+
+/// What an array that is not gzipped is, and where its elements lie in the bytes; none if it is
+/// gzipped.
+///
+/// # Errors
+/// As [`uncompressed`].
+pub(crate) fn stored(
+    bytes: &[u8],
+) -> Result<Option<(ElementKind, Vec<usize>, Range<usize>)>, FormatError> {
+    let Cow::Borrowed(bytes) = uncompressed(bytes)? else { return Ok(None) };
+    let Header { kind, shape, length, total } = header(&mut &bytes[..], &mut Vec::new())?;
+    Ok(Some((kind, shape, length..total)))
+}
+
+/// As [`uncompressed`], of bytes that are no longer needed.
+///
+/// # Errors
+/// As [`uncompressed`].
+pub(crate) fn into_uncompressed(bytes: Vec<u8>) -> Result<Cow<'static, [u8]>, FormatError> {
+    let inflated = match uncompressed(&bytes)? {
+        Cow::Owned(inflated) => Some(inflated),
+        Cow::Borrowed(_) => None,
+    };
+    Ok(Cow::Owned(inflated.unwrap_or(bytes)))
+}
+
+/// Whether bytes are gzipped.
+pub(crate) fn is_gzipped(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b])
 }
 
 /// Reads an array from what [`uncompressed`] gave.

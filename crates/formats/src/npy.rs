@@ -16,8 +16,34 @@ fn invalid(reason: impl Into<String>) -> FormatError {
     FormatError::Invalid { format: FORMAT, reason: reason.into() }
 }
 
+/// What the header of an array says of its data.
+pub(crate) struct Layout {
+    pub(crate) kind: ElementKind,
+    pub(crate) big_endian: bool,
+    pub(crate) fortran_order: bool,
+    pub(crate) shape: Vec<usize>,
+    /// Bytes of the header, and of the data.
+    pub(crate) length: usize,
+    pub(crate) data: usize,
+}
+
 /// Reads an array from a reader that is to yield `size` bytes.
 pub(crate) fn read(reader: &mut impl Read, size: u64) -> Result<RawArray<'static>, FormatError> {
+    let layout = layout(reader, size)?;
+    let (kind, claimed) = (layout.kind, layout.data);
+    let mut bytes = Vec::new();
+    read_exactly(reader, claimed, &mut bytes, FORMAT)?;
+    expect_end(reader, FORMAT)?;
+    if layout.fortran_order {
+        bytes = from_fortran(kind.size(), &layout.shape, &bytes)
+            .ok_or_else(|| invalid(format!("no room for {claimed} bytes")))?;
+    }
+    RawArray::new(kind, layout.big_endian, layout.shape, Cow::Owned(bytes))
+        .ok_or_else(|| invalid("the data do not fill the shape"))
+}
+
+/// Reads the header of an array from a reader that is to yield `size` bytes with the data.
+pub(crate) fn layout(reader: &mut impl Read, size: u64) -> Result<Layout, FormatError> {
     let mut prefix = Vec::new();
     read_exactly(reader, 8, &mut prefix, FORMAT)?;
     if &prefix[..6] != MAGIC {
@@ -40,22 +66,16 @@ pub(crate) fn read(reader: &mut impl Read, size: u64) -> Result<RawArray<'static
     let (big_endian, kind) = element_kind(&header.descr)?;
     let claimed = byte_count(kind, &header.shape)
         .ok_or_else(|| invalid(format!("the shape {:?} is too large", header.shape)))?;
-    let present = size.saturating_sub((prefix.len() + length) as u64);
+    let length = prefix.len() + length;
+    let present = size.saturating_sub(length as u64);
     if claimed as u64 != present {
         let shape = &header.shape;
         return Err(invalid(format!(
             "shape {shape:?} of {kind} takes {claimed} bytes, the data are {present} bytes"
         )));
     }
-    let mut bytes = Vec::new();
-    read_exactly(reader, claimed, &mut bytes, FORMAT)?;
-    expect_end(reader, FORMAT)?;
-    if header.fortran_order {
-        bytes = from_fortran(kind.size(), &header.shape, &bytes)
-            .ok_or_else(|| invalid(format!("no room for {claimed} bytes")))?;
-    }
-    RawArray::new(kind, big_endian, header.shape, Cow::Owned(bytes))
-        .ok_or_else(|| invalid("the data do not fill the shape"))
+    let Header { fortran_order, shape, .. } = header;
+    Ok(Layout { kind, big_endian, fortran_order, shape, length, data: claimed })
 }
 
 /// Writes an array, row-major and little-endian, as version 1.

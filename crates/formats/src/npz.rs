@@ -3,6 +3,7 @@
 use crate::archive::Archive;
 use crate::{FormatError, RawArray, npy};
 use std::io::Write;
+use std::ops::Range;
 use thalweg_array::Array;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -52,14 +53,43 @@ impl<'a> Npz<'a> {
     /// # Errors
     /// No such name, a header that lies, elements of a type that is not read, damaged data.
     pub fn get(&mut self, name: &str) -> Result<RawArray<'static>, FormatError> {
-        let index = self.arrays.iter().find(|(known, _)| known == name).map(|&(_, index)| index);
-        let index = index.ok_or_else(|| FormatError::Missing {
-            name: name.to_string(),
-            known: self.names().map(String::from).collect(),
-        })?;
-        let what = format!("array `{name}`");
+        let (index, what) = (self.index(name)?, format!("array `{name}`"));
         let (mut member, size) = self.archive.reader(index, &what)?;
         npy::read(&mut member, size).map_err(|error| error.within(FORMAT, &what))
+    }
+
+    /// The bytes that an array claims to take.
+    pub(crate) fn size(&self, name: &str) -> Result<u64, FormatError> {
+        let index = self.index(name)?;
+        Ok(self.archive.members().get(index).map_or(0, |member| member.size))
+    }
+
+    /// What an array is and where its elements lie in the bytes; none if they are compressed or not
+    /// row-major. Its check sum is right; `saw` is told of each so many bytes that were looked at.
+    ///
+    /// # Errors
+    /// As [`Npz::get`].
+    pub(crate) fn stored(
+        &mut self,
+        name: &str,
+        bytes: &[u8],
+        saw: &dyn Fn(usize),
+    ) -> Result<Option<(npy::Layout, Range<usize>)>, FormatError> {
+        let (index, what) = (self.index(name)?, format!("array `{name}`"));
+        let Some(range) = self.archive.stored(index, &what, saw)? else { return Ok(None) };
+        let mut member = bytes.get(range.clone()).unwrap_or_default();
+        let size = member.len() as u64;
+        let layout = npy::layout(&mut member, size).map_err(|error| error.within(FORMAT, &what))?;
+        let data = range.start + layout.length..range.end;
+        Ok((!layout.fortran_order).then_some((layout, data)))
+    }
+
+    fn index(&self, name: &str) -> Result<usize, FormatError> {
+        let index = self.arrays.iter().find(|(known, _)| known == name).map(|&(_, index)| index);
+        index.ok_or_else(|| FormatError::Missing {
+            name: name.to_string(),
+            known: self.names().map(String::from).collect(),
+        })
     }
 }
 

@@ -85,7 +85,7 @@ fn sizes_change_as_in_pillow() {
 fn a_picture_is_a_function_of_the_place() {
     let (data, values) = pixels("colour.png", &DataConfig::default());
     assert_eq!((data.len(), data.example_shape(), values.len()), (35, &[2][..], 105));
-    let places = data.inputs().as_slice::<f32>().expect("numbers");
+    let places = data.inputs().in_memory().unwrap().as_slice::<f32>().expect("numbers");
     assert_eq!(places[..4], [-1.0, -1.0, -1.0, -2.0 / 3.0]);
     assert_eq!(places[2 * 17..][..2], [0.0, 0.0]);
     assert_eq!(places[68..], [1.0, 1.0]);
@@ -221,7 +221,7 @@ fn parquet_files_are_those_of_pyarrow() {
         let labels: Vec<f64> =
             data.labels().expect("labels").iter().map(|&l| f64::from(l)).collect();
         assert_eq!(labels, expected("table.kind").to_f64_vec());
-        let inputs = data.inputs().to_f64_vec();
+        let inputs = data.inputs().in_memory().unwrap().to_f64_vec();
         for (place, column) in ["whole", "small", "single", "double", "truth"].iter().enumerate() {
             let values = expected(&format!("table.{column}")).to_f64_vec();
             for (row, value) in values.iter().enumerate() {
@@ -278,7 +278,7 @@ fn a_toml_file_says_how_data_are_read() {
     put(&root, "table.csv", b"a,b\n1.5,2\n2.5,3\n");
     let (path, config) = dataset::find_config(&name(&root.join("other/far.toml"))).expect("valid");
     let data = dataset::load(&path, &[], &config).expect("a table");
-    assert_eq!(data.inputs().to_f64_vec(), [2.0, 3.0]);
+    assert_eq!(data.inputs().in_memory().unwrap().to_f64_vec(), [2.0, 3.0]);
     let none = dataset::find_config("digits").expect("nothing beside");
     assert_eq!(none, ("digits".to_owned(), DataConfig::default()));
     let message = dataset::kind_of(&name(&fixture("colour.png")), &DataConfig::default());
@@ -296,7 +296,7 @@ fn tokens_are_those_of_tokenizers() {
     let ids = expected("cats.ids").to_f64_vec();
     assert_eq!(data.len(), ids.len() / 5);
     for (row, window) in ids.chunks_exact(5).enumerate() {
-        let inputs = data.inputs().row(row).expect("a row").to_f64_vec();
+        let inputs = data.inputs().in_memory().unwrap().row(row).expect("a row").to_f64_vec();
         assert_eq!(inputs, window[..4], "{row}");
     }
     let broken = folder("tokens").join("tokenizer.json");

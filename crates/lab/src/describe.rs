@@ -2,8 +2,8 @@
 
 use crate::data_source::{DataOptions, search_folders};
 use crate::error::Result;
-use thalweg_array::{Array, DType};
-use thalweg_data::{Dataset, Normalization, Targets};
+use thalweg_array::DType;
+use thalweg_data::{Dataset, Inputs, Normalization, Targets};
 use thalweg_record::{ClassCount, DataDescription, ValueRange};
 
 /// Describes the data of the options.
@@ -21,7 +21,7 @@ pub fn describe_data(options: &DataOptions) -> Result<DataDescription> {
         Targets::Values(_) => "regression",
     };
     let targets = match data.targets() {
-        Targets::Values(values) => ranges(values)?,
+        Targets::Values(values) => ranges(&values.into())?,
         _ => Vec::new(),
     };
     Ok(DataDescription {
@@ -45,16 +45,18 @@ pub fn describe_data(options: &DataOptions) -> Result<DataDescription> {
 }
 
 /// Range and moments of each place of the last axis.
-fn ranges(array: &Array) -> Result<Vec<ValueRange>> {
-    let moments = Normalization::of(array)?;
+fn ranges(array: &Inputs) -> Result<Vec<ValueRange>> {
+    let moments = Normalization::of_all(array)?;
     let width = moments.mean.len().max(1);
     let mut ends = vec![(f32::INFINITY, f32::NEG_INFINITY); width];
-    let array = array.convert(DType::F32);
-    for row in array.as_slice::<f32>()?.chunks_exact(width) {
-        for ((low, high), &value) in ends.iter_mut().zip(row) {
-            (*low, *high) = (low.min(value), high.max(value));
+    array.visit_all(|block| {
+        for row in block.convert(DType::F32).as_slice::<f32>()?.chunks_exact(width) {
+            for ((low, high), &value) in ends.iter_mut().zip(row) {
+                (*low, *high) = (low.min(value), high.max(value));
+            }
         }
-    }
+        Ok(())
+    })?;
     let range = |c: usize| ValueRange {
         minimum: f64::from(ends[c].0),
         maximum: f64::from(ends[c].1),
@@ -92,7 +94,7 @@ fn classes(data: &Dataset) -> Vec<ClassCount> {
 fn notes(data: &Dataset) -> Result<Vec<String>> {
     let mut notes = data.notes().to_vec();
     if !data.is_tokens() {
-        let constant = Normalization::of(data.inputs())?.constant;
+        let constant = Normalization::of_all(data.inputs())?.constant;
         let named: Vec<String> = constant.iter().take(5).map(usize::to_string).collect();
         let rest = constant.len() - named.len();
         let more = if rest > 0 { format!(" and {rest} others") } else { String::new() };

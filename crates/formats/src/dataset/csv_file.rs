@@ -373,7 +373,7 @@ mod tests {
     }
 
     fn inputs(data: &Dataset) -> Vec<f32> {
-        data.inputs().as_slice::<f32>().unwrap().to_vec()
+        data.inputs().in_memory().unwrap().as_slice::<f32>().unwrap().to_vec()
     }
 
     fn values(data: &Dataset) -> (Vec<usize>, Vec<f64>) {

@@ -1,10 +1,12 @@
 //! Data sets of IDX files.
 
 use super::config::DataConfig;
-use super::{Part, Role, join, name_of, read_file, source};
+use super::mapped::{MappedArray, MappedFile, PartInputs};
+use super::{IN_MEMORY, Part, Role, join, name_of, read_file, source};
 use crate::error::at;
 use crate::{FormatError, idx};
 use std::path::{Path, PathBuf};
+use thalweg_array::Array;
 use thalweg_data::{CatalogueEntry, Dataset, Provenance, Sha256};
 
 const TRAIN: [&str; 2] = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"];
@@ -36,17 +38,42 @@ pub fn load_folder(folder: &Path, config: &DataConfig) -> Result<Dataset, Format
             }),
         })
     };
-    let mut files = Vec::new();
+    let mut paths = Vec::new();
     for name in [TRAIN, TEST].concat() {
-        let path = find(name)?;
-        files.push((path.clone(), read_file(&path)?, None));
+        paths.push(find(name)?);
     }
-    load_four(
-        &name_of(folder),
-        &files,
-        config,
-        Provenance { source: source(folder), ..Provenance::default() },
-    )
+    let size = paths.iter().step_by(2).map(|path| size_of(path)).sum::<u64>();
+    let mut parts = Vec::new();
+    for (role, paths) in [Role::Train, Role::Test].into_iter().zip(paths.chunks_exact(2)) {
+        let inputs = inputs(&paths[0], size > IN_MEMORY)?;
+        parts.push((role, Part { inputs, targets: labels(&paths[1])?, weights: None }));
+    }
+    let provenance = Provenance { source: source(folder), ..Provenance::default() };
+    join(&name_of(folder), parts, config, provenance)
+}
+
+/// The size of a file, 0 if there is none.
+fn size_of(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// The array of a file; `mapped`, unless it is gzipped.
+fn inputs(path: &Path, mapped: bool) -> Result<PartInputs, FormatError> {
+    if mapped {
+        let file = MappedFile::open(path)?;
+        if !idx::is_gzipped(file.bytes())
+            && let Some((kind, shape, range)) = idx::stored(file.bytes()).map_err(at(path))?
+            && let Some(array) = MappedArray::new(&file, kind, true, shape, range)
+        {
+            return Ok(PartInputs::Mapped(array));
+        }
+    }
+    let array = idx::into_uncompressed(read_file(path)?).and_then(idx::parse);
+    Ok(PartInputs::Raw(array.map_err(at(path))?))
+}
+
+fn labels(path: &Path) -> Result<Array, FormatError> {
+    idx::read(&read_file(path)?).and_then(|raw| raw.to_array()).map_err(at(path))
 }
 
 /// Loads a known data set whose files lie in a folder.
@@ -58,37 +85,36 @@ pub(super) fn load_catalogued(
     for file in entry.files {
         let path = find_file(folder, file.name).unwrap_or_else(|| folder.join(file.name));
         let bytes = read_file(&path)?;
-        files.push((path, bytes, Some(file.sha256)));
+        files.push((path, bytes, file.sha256));
     }
-    load_four(entry.name, &files, &DataConfig::default(), entry.provenance())
+    load_four(entry.name, files, &DataConfig::default(), entry.provenance())
 }
 
 /// Training images, training labels, test images, test labels, each with the SHA-256 expected.
 fn load_four(
     name: &str,
-    files: &[(PathBuf, Vec<u8>, Option<&str>)],
+    files: Vec<(PathBuf, Vec<u8>, &str)>,
     config: &DataConfig,
     provenance: Provenance,
 ) -> Result<Dataset, FormatError> {
     let mut arrays = Vec::new();
     for (path, bytes, expected) in files {
-        let array = idx::uncompressed(bytes).and_then(|bytes| {
-            if let Some(expected) = expected {
-                check(&bytes, expected)?;
-            }
+        let array = idx::into_uncompressed(bytes).and_then(|bytes| {
+            check(&bytes, expected)?;
             idx::parse(bytes)
         });
-        arrays.push((path, array.map_err(at(path))?));
+        let array = array.map_err(at(&path))?;
+        arrays.push((path, array));
     }
     let mut arrays = arrays.into_iter();
     let mut parts = Vec::new();
     for role in [Role::Train, Role::Test] {
         if let (Some((_, inputs)), Some((path, labels))) = (arrays.next(), arrays.next()) {
-            let targets = labels.to_array().map_err(at(path))?;
-            parts.push((role, Part { inputs, targets, weights: None }));
+            let targets = labels.to_array().map_err(at(&path))?;
+            parts.push((role, Part { inputs: PartInputs::Raw(inputs), targets, weights: None }));
         }
     }
-    join(name, &parts, config, provenance)
+    join(name, parts, config, provenance)
 }
 
 fn check(bytes: &[u8], expected: &str) -> Result<(), FormatError> {
@@ -111,13 +137,26 @@ pub fn load_pair(
     labels: &Path,
     config: &DataConfig,
 ) -> Result<Dataset, FormatError> {
-    let (image_bytes, label_bytes) = (read_file(images)?, read_file(labels)?);
-    let inputs = idx::read(&image_bytes).map_err(at(images))?;
-    let targets = idx::read(&label_bytes).and_then(|raw| raw.to_array()).map_err(at(labels))?;
+    load_pair_within(images, labels, config, IN_MEMORY)
+}
+
+/// As [`load_pair`]; images of more than `in_memory` bytes that are not gzipped stay in their file,
+/// which is not to be changed as long as they are in use.
+///
+/// # Errors
+/// As [`load_pair`].
+pub fn load_pair_within(
+    images: &Path,
+    labels: &Path,
+    config: &DataConfig,
+    in_memory: u64,
+) -> Result<Dataset, FormatError> {
+    let inputs = inputs(images, size_of(images) > in_memory)?;
+    let targets = self::labels(labels)?;
     let provenance = Provenance { source: source(images), ..Provenance::default() };
     join(
         &name_of(images),
-        &[(Role::Train, Part { inputs, targets, weights: None })],
+        vec![(Role::Train, Part { inputs, targets, weights: None })],
         config,
         provenance,
     )

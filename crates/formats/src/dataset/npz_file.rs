@@ -1,11 +1,13 @@
 //! Data sets of an `.npz` file.
 
 use super::config::DataConfig;
-use super::{Part, Role, join, read_file, source, stem_of};
+use super::mapped::{MappedArray, MappedFile, PartInputs};
+use super::{IN_MEMORY, Part, Role, join, read_file, source, stem_of};
 use crate::FormatError;
 use crate::error::at;
 use crate::npz::Npz;
 use std::path::Path;
+use std::sync::Arc;
 use thalweg_array::Array;
 use thalweg_data::{Dataset, Provenance};
 
@@ -18,8 +20,30 @@ const WEIGHTS: [&str; 4] = ["sample_weight", "sample_weights", "weight", "weight
 /// # Errors
 /// As [`read_npz`], with the path.
 pub fn load_npz(path: &Path, config: &DataConfig) -> Result<Dataset, FormatError> {
+    load_npz_within(path, config, IN_MEMORY)
+}
+
+/// As [`load_npz`]; inputs of more than `in_memory` bytes that are not compressed stay in their
+/// file, which is not to be changed as long as they are in use.
+///
+/// # Errors
+/// As [`load_npz`].
+pub fn load_npz_within(
+    path: &Path,
+    config: &DataConfig,
+    in_memory: u64,
+) -> Result<Dataset, FormatError> {
     let provenance = Provenance { source: source(path), ..Provenance::default() };
-    read_npz(&stem_of(path), &read_file(path)?, config, provenance).map_err(at(path))
+    let large = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > in_memory);
+    let file = if large { Some(MappedFile::open(path)?) } else { None };
+    let data = match &file {
+        Some(file) => read(&stem_of(path), file.bytes(), Some(file), in_memory, config, provenance),
+        None => {
+            let bytes = read_file(path)?;
+            read(&stem_of(path), &bytes, None, in_memory, config, provenance)
+        }
+    };
+    data.map_err(at(path))
 }
 
 /// A data set from the bytes of an `.npz` file.
@@ -43,13 +67,25 @@ pub fn read_npz(
     config: &DataConfig,
     provenance: Provenance,
 ) -> Result<Dataset, FormatError> {
+    read(name, bytes, None, u64::MAX, config, provenance)
+}
+
+/// Reads from bytes, which are those of `file` if there is one.
+fn read(
+    name: &str,
+    bytes: &[u8],
+    file: Option<&Arc<MappedFile>>,
+    in_memory: u64,
+    config: &DataConfig,
+    provenance: Provenance,
+) -> Result<Dataset, FormatError> {
     let mut npz = Npz::new(bytes)?;
     let names: Vec<String> = npz.names().map(String::from).collect();
     let found = |role, kinds: &[&str]| find(&names, role, kinds);
     let roles = [Some(Role::Train), Some(Role::Validation), Some(Role::Test)];
     let split = found(roles[0], &INPUTS)?.is_some() || found(roles[0], &TARGETS)?.is_some();
     let wanted = if split { &roles[..] } else { &[None] };
-    let mut parts = Vec::new();
+    let mut found_parts = Vec::new();
     for &role in wanted {
         let (inputs, targets) = match (found(role, &INPUTS)?, found(role, &TARGETS)?) {
             (Some(inputs), Some(targets)) => (inputs, targets),
@@ -68,13 +104,48 @@ pub fn read_npz(
                 });
             }
         };
-        let inputs = npz.get(inputs)?;
+        found_parts.push((role, inputs, targets));
+    }
+    let mut size = 0u64;
+    for &(_, inputs, _) in &found_parts {
+        size = size.saturating_add(npz.size(inputs)?);
+    }
+    let (mut parts, mut unmapped) = (Vec::new(), false);
+    for (role, inputs, targets) in found_parts {
+        let mapped = match file {
+            Some(file) if size > in_memory => map(&mut npz, inputs, file)?,
+            _ => None,
+        };
+        unmapped |= size > in_memory && mapped.is_none();
+        let inputs = match mapped {
+            Some(mapped) => PartInputs::Mapped(mapped),
+            None => PartInputs::Raw(npz.get(inputs)?),
+        };
         let targets = read_targets(&mut npz, targets)?;
         let weights = found(role, &WEIGHTS)?.map(|name| npz.get(name)).transpose()?;
         let weights = weights.map(|raw| raw.to_array()).transpose()?;
         parts.push((role.unwrap_or(Role::Train), Part { inputs, targets, weights }));
     }
-    join(name, &parts, config, provenance)
+    let data = join(name, parts, config, provenance)?;
+    Ok(match unmapped {
+        true => data.with_note(
+            "the inputs are large and were read into memory: numpy.savez, not savez_compressed, of \
+             row-major arrays writes them so that they are read from the file piece by piece",
+        ),
+        false => data,
+    })
+}
+
+/// The inputs in their file, if they are stored row by row.
+fn map(
+    npz: &mut Npz<'_>,
+    name: &str,
+    file: &Arc<MappedFile>,
+) -> Result<Option<MappedArray>, FormatError> {
+    let stored = npz.stored(name, file.bytes(), &|bytes| file.saw(bytes))?;
+    Ok(stored.and_then(|(layout, range)| {
+        MappedArray::new(file, layout.kind, layout.big_endian, layout.shape, range)
+    }))
 }
 
 fn read_targets(npz: &mut Npz<'_>, name: &str) -> Result<Array, FormatError> {
@@ -168,7 +239,7 @@ mod tests {
         assert_eq!(wrong.unwrap_err(), "data: 1 example weights for 4 examples");
         let precise = Array::full(&[4, 3], 0.1).convert(DType::F64);
         let precise = load(&[("x", &precise), ("y", &y)]).unwrap();
-        assert_eq!(precise.inputs().to_f64_vec()[0], 0.1);
+        assert_eq!(precise.inputs().in_memory().unwrap().to_f64_vec()[0], 0.1);
         let real = load(&[("x", &x), ("y", &y.convert(DType::F32))]).unwrap();
         assert_eq!(real.n_classes(), None);
     }

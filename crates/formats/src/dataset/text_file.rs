@@ -161,7 +161,10 @@ mod tests {
         // Characters a, b, c and the three-byte one; the last two make no window.
         let data = read("\u{feff}ab\u{20ac}cabacca".as_bytes(), 3).unwrap();
         assert_eq!((data.len(), data.n_classes()), (2, Some(4)));
-        assert_eq!(data.inputs().as_slice::<i32>().unwrap(), [0, 1, 3, 0, 1, 0]);
+        assert_eq!(
+            data.inputs().in_memory().unwrap().as_slice::<i32>().unwrap(),
+            [0, 1, 3, 0, 1, 0]
+        );
         let Targets::Sequences { labels, .. } = data.targets() else { panic!("sequences") };
         assert_eq!(labels.as_slice::<i32>().unwrap(), [1, 3, 2, 1, 0, 2]);
         assert_eq!(data.provenance().scale, "places among 4 characters");
@@ -174,7 +177,7 @@ mod tests {
         };
         let data = bytes(b"\xef\xbb\xbfab\xff\x00ba!", 2).unwrap();
         assert_eq!((data.len(), data.n_classes()), (2, Some(256)));
-        assert_eq!(data.inputs().as_slice::<i32>().unwrap(), [97, 98, 0, 98]);
+        assert_eq!(data.inputs().in_memory().unwrap().as_slice::<i32>().unwrap(), [97, 98, 0, 98]);
         let message = bytes(b"abc", 2).unwrap_err().to_string();
         assert!(message.starts_with("text: 3 bytes make 1 windows of 2"), "{message}");
         assert!(bytes(b"aaaa", 1).unwrap_err().to_string().contains("nothing to predict"));

@@ -61,12 +61,19 @@ pub struct ModelObjective {
     sampling: Sampling,
     batches: Vec<usize>,
     batch: usize,
-    /// One array for each of the model's inputs.
-    inputs: Vec<Array>,
+    inputs: ObjectiveInputs,
     targets: Array,
     classes: bool,
     /// A factor of each example's loss.
     weights: Option<Array>,
+}
+
+/// The inputs, or where they are read from.
+enum ObjectiveInputs {
+    /// One array for each of the model's inputs.
+    Arrays(Vec<Array>),
+    /// The model's one input, read, normalised and converted for each batch.
+    Stored(Subset, Option<Normalization>),
 }
 
 impl ModelObjective {
@@ -95,10 +102,9 @@ impl ModelObjective {
             true => strata(data, &chosen),
             false => Sampling::All,
         };
-        let raw = chosen.inputs()?;
-        let inputs = match normalization {
-            Some(normalization) => normalization.apply(&raw)?,
-            None => raw,
+        let inputs = match chosen.is_stored() {
+            true => ObjectiveInputs::Stored(chosen.clone(), normalization.cloned()),
+            false => ObjectiveInputs::Arrays(vec![normalized(chosen.inputs()?, normalization)?]),
         };
         let (targets, classes) = match chosen.targets()? {
             Targets::Classes { labels, .. } | Targets::Sequences { labels, .. } => (labels, true),
@@ -111,7 +117,7 @@ impl ModelObjective {
             weights,
             available,
             sampling,
-            ..ModelObjective::unverified(ctx, model, loss, vec![inputs], targets, classes, config)?
+            ..ModelObjective::unverified(ctx, model, loss, inputs, targets, classes, config)?
         };
         objective.verify()?;
         Ok(objective)
@@ -158,6 +164,7 @@ impl ModelObjective {
             }
             None => (inputs, targets, Sampling::All),
         };
+        let inputs = ObjectiveInputs::Arrays(inputs);
         let objective = ModelObjective {
             available: n,
             sampling,
@@ -171,7 +178,7 @@ impl ModelObjective {
         ctx: &Context<'_>,
         model: &Model,
         loss: Loss,
-        inputs: Vec<Array>,
+        inputs: ObjectiveInputs,
         targets: Array,
         classes: bool,
         config: &ObjectiveConfig,
@@ -183,9 +190,11 @@ impl ModelObjective {
         let n = targets.shape().first().copied().unwrap_or(0);
         let batches: Vec<usize> =
             (0..n).step_by(config.batch).map(|start| config.batch.min(n - start)).collect();
-        let as_float = |array: Array| match array.dtype() {
-            DType::I32 => array,
-            _ => array.convert(float),
+        let inputs = match inputs {
+            ObjectiveInputs::Arrays(arrays) => ObjectiveInputs::Arrays(
+                arrays.into_iter().map(|array| as_float(array, float)).collect(),
+            ),
+            stored => stored,
         };
         Ok(ModelObjective {
             model: model.clone(),
@@ -197,7 +206,7 @@ impl ModelObjective {
             sampling: Sampling::All,
             batches,
             batch: config.batch,
-            inputs: inputs.into_iter().map(as_float).collect(),
+            inputs,
             targets: if classes { targets } else { targets.convert(float) },
             classes,
             weights: None,
@@ -248,6 +257,21 @@ impl ModelObjective {
     /// Examples in a batch.
     pub fn batch(&self) -> usize {
         self.batch
+    }
+}
+
+/// In a float type; tokens as they are.
+fn as_float(array: Array, float: DType) -> Array {
+    match array.dtype() {
+        DType::I32 => array,
+        _ => array.convert(float),
+    }
+}
+
+fn normalized(raw: Array, normalization: Option<&Normalization>) -> Result<Array, DataError> {
+    match normalization {
+        Some(normalization) => normalization.apply(&raw),
+        None => Ok(raw),
     }
 }
 
@@ -358,8 +382,19 @@ impl Objective for ModelObjective {
     fn data(&self, batch: usize) -> Result<Vec<Array>, MethodError> {
         let start = batch.saturating_mul(self.batch);
         let end = start + self.batches.get(batch).copied().unwrap_or(usize::MAX - start);
-        let arrays = self.inputs.iter().chain([&self.targets]).chain(&self.weights);
-        Ok(arrays.map(|array| array.rows(start..end)).collect::<Result<_, _>>()?)
+        let mut data = match &self.inputs {
+            ObjectiveInputs::Arrays(arrays) => {
+                arrays.iter().map(|array| array.rows(start..end)).collect::<Result<Vec<_>, _>>()?
+            }
+            ObjectiveInputs::Stored(subset, normalization) => {
+                let raw = subset.input_rows(start..end)?;
+                vec![as_float(normalized(raw, normalization.as_ref())?, self.float)]
+            }
+        };
+        for array in [Some(&self.targets), self.weights.as_ref()].into_iter().flatten() {
+            data.push(array.rows(start..end)?);
+        }
+        Ok(data)
     }
 
     fn sampling(&self) -> &Sampling {
@@ -384,7 +419,11 @@ impl Objective for ModelObjective {
         batch_statistics: bool,
     ) -> Examples<'b> {
         let mode = if batch_statistics { Mode::BATCH } else { Mode::EVALUATE };
-        let (inputs, rest) = data.split_at(self.inputs.len());
+        let n_inputs = match &self.inputs {
+            ObjectiveInputs::Arrays(arrays) => arrays.len(),
+            ObjectiveInputs::Stored(..) => 1,
+        };
+        let (inputs, rest) = data.split_at(n_inputs);
         let targets = rest[0];
         let applied = self.model.apply_to_all(builder, parameters, buffers, inputs, &mode);
         Examples {

@@ -1,0 +1,108 @@
+//! Measurements on inputs that are read by batch have the bits of those on inputs in memory.
+
+mod common;
+
+use common::{model, weights};
+use std::sync::Arc;
+use thalweg_array::{Array, DType};
+use thalweg_data::{
+    DataError, Dataset, InputSource, Inputs, Normalization, Provenance, Split, SplitConfig,
+    Targets, digits,
+};
+use thalweg_exec::Executor;
+use thalweg_methods::common::gradient;
+use thalweg_methods::curvature::{Hessian, LanczosConfig, lanczos};
+use thalweg_methods::registry::Instrument;
+use thalweg_methods::surface::{DirectionConfig, GridRange, RandomSurface, RandomSurfaceConfig};
+use thalweg_methods::{BatchNorm, Context, ModelObjective, Objective, ObjectiveConfig, evaluate};
+use thalweg_nn::Loss;
+use thalweg_train::Examples;
+
+/// Gives rows of an array as a file would.
+#[derive(Debug)]
+struct Held(Array);
+
+impl InputSource for Held {
+    fn shape(&self) -> &[usize] {
+        self.0.shape()
+    }
+
+    fn dtype(&self) -> DType {
+        self.0.dtype()
+    }
+
+    fn rows(&self, rows: &[usize]) -> Result<Array, DataError> {
+        Inputs::from(&self.0).gather(rows)
+    }
+}
+
+/// The digits, in memory and stored, divided by 3 where `double`, which single precision changes.
+fn both(double: bool) -> [Split; 2] {
+    let digits = digits();
+    let raw = digits.inputs().in_memory().expect("in memory").clone();
+    let inputs = match double {
+        true => {
+            let thirds: Vec<f64> = raw.to_f64_vec().iter().map(|value| value / 3.0).collect();
+            Array::from_slice(raw.shape(), &thirds).unwrap()
+        }
+        false => raw,
+    };
+    let Targets::Classes { labels, .. } = digits.targets() else { panic!("classes") };
+    let stored: Arc<dyn InputSource> = Arc::new(Held(inputs.clone()));
+    [Inputs::from(inputs), stored.into()].map(|inputs| {
+        let terms = Provenance::default();
+        let data = Dataset::classification("digits", inputs, labels, None, terms).unwrap();
+        Split::new(Arc::new(data), &SplitConfig::default()).unwrap()
+    })
+}
+
+#[test]
+fn stored_inputs_are_measured_as_those_in_memory() {
+    let executor = Executor::new(2);
+    for (double, precision) in [(false, DType::F32), (true, DType::F64), (true, DType::F32)] {
+        let ctx = Context::new(&executor, 0).with_precision(precision).unwrap();
+        let [memory, stored] = both(double);
+        assert!(stored.train.is_stored() && !memory.train.is_stored());
+        assert_eq!(memory.train.fingerprint(), stored.train.fingerprint());
+        let moments = Normalization::fit(&memory.train).unwrap();
+        assert_eq!(moments, Normalization::fit(&stored.train).unwrap());
+        let model = model("linear", &[8, 8, 1], 10);
+        let point = weights(&model, precision);
+        let objective = |split: &Split, samples, batch_norm| {
+            let config = ObjectiveConfig { samples, batch: 100, batch_norm };
+            let (loss, moments) = (Loss::default(), Some(&moments));
+            ModelObjective::new(&ctx, &model, loss, &split.train, moments, &config).unwrap()
+        };
+        for samples in [Some(150), None] {
+            let [a, b] = [&memory, &stored].map(|s| objective(s, samples, BatchNorm::Frozen));
+            assert_eq!(a.batches(), b.batches());
+            for batch in 0..a.batches().len() {
+                assert_eq!(a.data(batch).unwrap(), b.data(batch).unwrap());
+            }
+            assert!(b.data(a.batches().len()).is_err());
+            let loss = |objective| evaluate(&ctx, objective, &point).unwrap();
+            assert_eq!(loss(&a), loss(&b));
+            let slope = |objective| gradient(&ctx, objective, &point).unwrap();
+            assert_eq!(slope(&a), slope(&b));
+        }
+        let [a, b] = [&memory, &stored].map(|s| objective(s, Some(150), BatchNorm::Frozen));
+        let surface = |objective| {
+            let x = GridRange::new(-1.0, 1.0, 3).unwrap();
+            let directions = DirectionConfig::default();
+            let config = RandomSurfaceConfig { directions, x, y: None, pairs: 1 };
+            RandomSurface::measure(&ctx, objective, &point, &config).unwrap()
+        };
+        assert_eq!(surface(&a), surface(&b));
+        let spectrum = |objective| {
+            let hessian = Hessian::new(&ctx, objective, &point).unwrap();
+            let config = LanczosConfig::default();
+            lanczos(&ctx, &hessian, &config).unwrap()
+        };
+        assert_eq!(format!("{:?}", spectrum(&a)), format!("{:?}", spectrum(&b)));
+        // What training takes is all in memory, and the same.
+        let [a, b] = [&memory, &stored].map(|split| {
+            Examples::new(&split.train, Some(&moments), precision).unwrap().inputs().clone()
+        });
+        assert_eq!(a, b);
+    }
+}
