@@ -245,7 +245,7 @@ mod tests {
         let inputs: Vec<f32> = (0..10).flat_map(|i| [i as f32, 1e7 + i as f32, 0.1]).collect();
         let data = Dataset::regression(
             "ramp",
-            &Array::from_slice(&[10, 3], &inputs).unwrap(),
+            Array::from_slice(&[10, 3], &inputs).unwrap(),
             &Array::zeros(DType::F32, &[10]),
             Provenance::default(),
         );

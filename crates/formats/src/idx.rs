@@ -72,14 +72,15 @@ pub fn read(bytes: &[u8]) -> Result<RawArray<'_>, FormatError> {
     parse(uncompressed(bytes)?)
 }
 
+/// Element type, shape, and where the elements lie in the bytes.
+pub(crate) type Place = (ElementKind, Vec<usize>, Range<usize>);
+
 /// What an array that is not gzipped is, and where its elements lie in the bytes; none if it is
 /// gzipped.
 ///
 /// # Errors
 /// As [`uncompressed`].
-pub(crate) fn stored(
-    bytes: &[u8],
-) -> Result<Option<(ElementKind, Vec<usize>, Range<usize>)>, FormatError> {
+pub(crate) fn stored(bytes: &[u8]) -> Result<Option<Place>, FormatError> {
     let Cow::Borrowed(bytes) = uncompressed(bytes)? else { return Ok(None) };
     let Header { kind, shape, length, total } = header(&mut &bytes[..], &mut Vec::new())?;
     Ok(Some((kind, shape, length..total)))
