@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 class SqueezeExcite(nn.Module):
@@ -216,8 +217,8 @@ class Reference:
 
     def loss(self, flat):
         weights = {**self.unflatten(flat), **self.buffers}
-        # The fused attention has no second derivative.
-        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        # Fused attention has no second derivative.
+        with sdpa_kernel(SDPBackend.MATH):
             outputs = torch.func.functional_call(self.network, weights, (self.inputs,))
         return functional.cross_entropy(outputs, self.labels)
 

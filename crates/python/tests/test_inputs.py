@@ -87,9 +87,9 @@ def test_an_unaligned_array_is_copied(trained, digits):
         (lambda x: object(), lambda y: y, thalweg.ShapeError, "no array of numbers"),
         (lambda x: 1.0, lambda y: y, thalweg.ShapeError, "single number"),
         (lambda x: {"other": x}, lambda y: y, thalweg.ShapeError, "expected the inputs input"),
-        (lambda x: x, lambda y: np.ones((120, 3)), thalweg.ShapeError, ""),
-        (lambda x: x, lambda y: y[:, None].repeat(2, 1), thalweg.ShapeError, ""),
-        (lambda x: x, lambda y: np.ones(()), thalweg.ThalwegError, ""),
+        (lambda x: x, lambda y: np.ones((120, 3)), thalweg.ShapeError, "expected"),
+        (lambda x: x, lambda y: y[:, None].repeat(2, 1), thalweg.ShapeError, "expected"),
+        (lambda x: x, lambda y: np.ones(()), thalweg.ShapeError, "single number"),
     ],
 )
 def test_what_does_not_fit_is_told(trained, digits, x, y, error, message):
