@@ -155,7 +155,11 @@ class Recurrent(nn.Module):
 def clean(model):
     """Without the notes of where the exporter ran."""
     for node in model.graph.node:
+        # What the node came from names tensors that the exporter computed; the rest is of a machine.
+        traced = [p for p in node.metadata_props if p.key == "pkg.torch.onnx.fx_node"]
+        traced = [onnx.StringStringEntryProto(key=p.key, value=p.value) for p in traced]
         del node.metadata_props[:]
+        node.metadata_props.extend(traced)
         node.doc_string = ""
     del model.metadata_props[:]
     return model
