@@ -1,7 +1,7 @@
 //! Readers and writers of foreign files.
 //!
-//! Readers take bytes and writers take an [`std::io::Write`]; a file system is touched only by
-//! [`dataset`], to read. Nothing in a file is believed: a claimed size is compared with the bytes
+//! Readers take bytes and writers take an [`std::io::Write`]; a file system is touched only to
+//! read, by [`dataset`] and for tensors that lie beside a file of [`onnx`]. Nothing in a file is believed: a claimed size is compared with the bytes
 //! that are there before memory is asked for, and compressed data are inflated no further than the
 //! claim.
 

@@ -178,7 +178,7 @@ fn said(choice: &DataChoice) -> ScaleSaid {
 
 /// The number of classes that the models tell, as their architectures say.
 fn classes_of(models: &[WeightsFile]) -> Option<usize> {
-    let design = |model: &WeightsFile| model.design(None).ok()?.outputs();
+    let design = |model: &WeightsFile| model.design().ok()?.outputs();
     models.iter().find_map(design).map(|outputs| outputs.max(2))
 }
 
@@ -211,7 +211,7 @@ impl Read {
         config.context = (kind == DataKind::Text).then_some(context);
         let mut dataset = dataset::load(&name, search, &config)?;
         let takes_tokens =
-            |model: &WeightsFile| model.design(None).is_ok_and(|design| design.takes_tokens());
+            |model: &WeightsFile| model.design().is_ok_and(|design| design.takes_tokens());
         if models.iter().any(takes_tokens) && !dataset.is_tokens() {
             let whole = Arc::unwrap_or_clone(dataset).with_token_inputs();
             let told = |error| LabError::Input(format!("{name}: {error}"));

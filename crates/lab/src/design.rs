@@ -177,9 +177,11 @@ impl Imported {
             let text = "there is no such file: expected an ONNX file";
             return Err(LabError::Input(format!("{}: {text}", path.display())));
         }
-        let model = OnnxModel::load(path)?;
+        let bytes = files::read(path)?;
+        let model = OnnxModel::read_beside(&bytes, path)?;
         let mut hash = Sha256::new();
-        hash.update(&files::read(path)?);
+        hash.update(&bytes);
+        model.external_tensors().for_each(|tensor| hash.update(tensor));
         Ok(Imported {
             path: path.to_path_buf(),
             output: None,
@@ -200,7 +202,7 @@ impl Imported {
         &self.inspection
     }
 
-    /// SHA-256 of the file, in hexadecimal.
+    /// SHA-256 of the file and of its tensors in other files, in hexadecimal.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }

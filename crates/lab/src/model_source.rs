@@ -51,23 +51,41 @@ pub struct WeightsFile {
     pub name: String,
     /// What it says of itself.
     pub info: WeightsInfo,
+    /// What makes its model, once it is known.
+    design: Option<Design>,
     /// The graph that the file brings with its weights.
     graph: Option<Imported>,
     tensors: Vec<(String, Array)>,
 }
 
-/// The weights files that a `MODEL` names: itself, or all of a run directory.
+/// The weights files that a `MODEL` names, itself or all of a run directory, with what makes their
+/// models: the architecture asked for, or the one that a file names or brings.
 ///
 /// # Errors
-/// `Input` for a path that is neither a file of weights nor a run directory; `File` and `Format` for
-/// what cannot be read.
-pub fn open_models(model: &Path) -> Result<Vec<WeightsFile>> {
+/// `Input` for a path that is neither a file of weights nor a run directory; `Usage` for an
+/// architecture that is none, or one beside a file that brings a graph; `File` and `Format` for what
+/// cannot be read.
+pub fn open_models(model: &Path, architecture: Option<&str>) -> Result<Vec<WeightsFile>> {
+    let mut files: Vec<WeightsFile> = Vec::new();
+    for path in weights_paths(model)? {
+        let mut file = WeightsFile::read(&path)?;
+        // Members of a run are of one architecture, whose graph is read once.
+        file.design = match files.last() {
+            Some(other) if other.is_like(&file) => other.design.clone(),
+            _ => file.find_design(architecture)?,
+        };
+        files.push(file);
+    }
+    Ok(files)
+}
+
+fn weights_paths(model: &Path) -> Result<Vec<PathBuf>> {
     if !model.is_dir() {
-        return Ok(vec![WeightsFile::read(model)?]);
+        return Ok(vec![model.to_path_buf()]);
     }
     let folder = model.join("weights");
     if let Some(path) = in_folder(model).filter(|_| !folder.is_dir()) {
-        return Ok(vec![WeightsFile::read(&path)?]);
+        return Ok(vec![path]);
     }
     let mut paths = Vec::new();
     if folder.is_dir() {
@@ -97,7 +115,7 @@ pub fn open_models(model: &Path) -> Result<Vec<WeightsFile>> {
     }
     // Member 10 comes after member 9.
     paths.sort_by_key(|path| natural(&path.to_string_lossy()));
-    paths.iter().map(|path| WeightsFile::read(path)).collect()
+    Ok(paths)
 }
 
 /// How many files of weights a run of this study leaves; 0 if nothing says so.
@@ -117,8 +135,8 @@ fn members(run: &Path) -> Result<usize> {
 ///
 /// # Errors
 /// Those of [`open_models`], and `Input` for a run of several members.
-pub fn open_model(model: &Path) -> Result<WeightsFile> {
-    let mut files = open_models(model)?;
+pub fn open_model(model: &Path, architecture: Option<&str>) -> Result<WeightsFile> {
+    let mut files = open_models(model, architecture)?;
     if files.len() > 1 {
         return Err(LabError::Input(format!(
             "{} holds {} models: name one of them, as {}",
@@ -149,6 +167,7 @@ impl WeightsFile {
                 path: path.to_path_buf(),
                 name: short_name(path),
                 info: WeightsInfo::default(),
+                design: None,
                 graph: Some(Imported::read(path)?),
                 tensors: Vec::new(),
             });
@@ -191,32 +210,48 @@ impl WeightsFile {
                 loss: text(key::LOSS),
                 normalization,
             },
+            design: None,
             graph: None,
             tensors: read.tensors.into_iter().collect(),
         })
     }
 
-    /// What makes its model: the architecture asked for, or the one that the file names or brings.
+    /// Whether the same makes its model and that of another file.
+    fn is_like(&self, other: &WeightsFile) -> bool {
+        let place = |file: &WeightsFile| file.path.parent().map(Path::to_path_buf);
+        self.graph.is_none()
+            && other.graph.is_none()
+            && self.info.architecture == other.info.architecture
+            && place(self) == place(other)
+    }
+
+    fn find_design(&self, architecture: Option<&str>) -> Result<Option<Design>> {
+        Ok(Some(match (architecture, &self.graph, &self.info.architecture) {
+            (Some(text), Some(_), _) => {
+                let path = self.path.display();
+                let text = format!("--arch {text}: {path} brings its own graph");
+                return Err(LabError::Usage(text));
+            }
+            (Some(text), None, _) => Design::open(text, None)?,
+            (None, Some(graph), _) => Design::Imported(graph.clone()),
+            (None, None, Some(text)) => Design::open(text, Some(&self.path))?,
+            (None, None, None) => return Ok(None),
+        }))
+    }
+
+    /// What makes its model.
     ///
     /// # Errors
-    /// `Input` if neither says an architecture, `Usage` if the file brings a graph and another one
-    /// is asked for.
-    pub fn design(&self, architecture: Option<&str>) -> Result<Design> {
-        match (architecture, &self.graph, &self.info.architecture) {
-            (Some(text), Some(_), _) => Err(LabError::Usage(format!(
-                "--arch {text}: {} brings its own graph",
-                self.path.display()
-            ))),
-            (Some(text), None, _) => Design::open(text, None),
-            (None, Some(graph), _) => Ok(Design::Imported(graph.clone())),
-            (None, None, Some(text)) => Design::open(text, Some(&self.path)),
-            (None, None, None) => Err(LabError::Input(format!(
+    /// `Input` if nobody said an architecture.
+    pub fn design(&self) -> Result<&Design> {
+        self.design.as_ref().ok_or_else(|| {
+            LabError::Input(format!(
                 "{} does not say its architecture: give --arch, one of {}, or the .onnx file of \
                  its graph",
                 self.path.display(),
                 Architecture::names().join(", ")
-            ))),
-        }
+            ))
+        })
     }
 
     /// Whether it was not trained here: nothing says which data it saw, and how they were scaled.
@@ -272,11 +307,6 @@ impl WeightsFile {
             Some(run) => format!("{} {}", run.to_string_lossy(), self.name),
             None => self.name.clone(),
         }
-    }
-
-    /// The graph that the file brings.
-    pub fn graph(&self) -> Option<&Imported> {
-        self.graph.as_ref()
     }
 
     /// The tensors as they are in a file of weights.
@@ -407,7 +437,7 @@ mod tests {
         };
         let path = scratch.path().join("weights/seed-0.safetensors");
         files::atomic_write_bytes(&path, &weights_bytes(&model, &weights, &info).unwrap()).unwrap();
-        let file = open_model(scratch.path()).unwrap();
+        let file = open_model(scratch.path(), None).unwrap();
         assert_eq!((file.name.as_str(), &file.info), ("seed-0", &info));
         // The model's own data are those that it was trained on, whatever the seed is now.
         let models = std::slice::from_ref(&file);
@@ -419,10 +449,10 @@ mod tests {
         assert_eq!(again(DataOptions::default()), known);
         let all = DataOptions { subsample: Some(5), ..DataOptions::default() };
         assert_eq!((again(all.clone()).subsample, again(all).seed), (5, u64::MAX));
-        let model = |text: Option<&str>| file.design(text).unwrap().model(&data, None).unwrap();
-        let back = model(None);
+        let model = |file: &WeightsFile| file.design().unwrap().model(&data, None).unwrap();
+        let back = model(&file);
         assert_eq!(file.weights(&back, DType::F32).unwrap(), weights);
-        let other = model(Some("mlp hidden=4"));
+        let other = model(&open_model(scratch.path(), Some("mlp hidden=4")).unwrap());
         let message = file.weights(&other, DType::F32).unwrap_err().to_string();
         assert!(
             message.contains("seed-0.safetensors") && message.contains("should be"),
@@ -433,7 +463,7 @@ mod tests {
     #[test]
     fn what_is_no_model_is_told() {
         let scratch = Scratch::new("no-model");
-        let message = |path: &Path| open_model(path).unwrap_err().to_string();
+        let message = |path: &Path| open_model(path, None).unwrap_err().to_string();
         assert!(message(scratch.path()).contains("finished run"));
         assert!(message(&scratch.path().join("a.onnx")).contains("no such file"));
         let path = scratch.path().join("a.safetensors");
@@ -455,10 +485,10 @@ mod tests {
         };
         write(STUDY, b"[train]\nseeds = [0, 1]\nlr = [0.1]\n");
         write("weights/seed-0.safetensors", &bytes);
-        let message = open_models(scratch.path()).unwrap_err().to_string();
+        let message = open_models(scratch.path(), None).unwrap_err().to_string();
         assert!(message.contains("1 of its 2 models") && message.contains("--resume"), "{message}");
         write("weights/seed-1.safetensors", &bytes);
-        assert_eq!(open_models(scratch.path()).unwrap().len(), 2);
+        assert_eq!(open_models(scratch.path(), None).unwrap().len(), 2);
     }
 
     #[test]

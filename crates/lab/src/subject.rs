@@ -59,8 +59,6 @@ impl ObjectiveChoice {
 /// What is asked of a model beside its file.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted<'a> {
-    /// Its architecture, or the ONNX file of its graph.
-    pub architecture: Option<&'a str>,
     /// The output that the loss is of.
     pub output: Option<&'a str>,
     /// The loss.
@@ -69,9 +67,8 @@ pub struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     /// What a command's options ask for.
-    pub fn new(architecture: Option<&'a str>, objective: &'a ObjectiveChoice) -> Wanted<'a> {
+    pub fn new(objective: &'a ObjectiveChoice) -> Wanted<'a> {
         Wanted {
-            architecture,
             output: objective.output.as_deref(),
             loss: Some(objective.loss.as_str()).filter(|text| !text.is_empty()),
         }
@@ -107,7 +104,7 @@ impl Subject {
         wanted: &Wanted<'_>,
         data: &PreparedData,
     ) -> Result<Subject> {
-        let mut design = file.design(wanted.architecture)?;
+        let mut design = file.design()?.clone();
         let loss = match (wanted.loss, &file.info.loss) {
             (Some(text), _) => text.parse().map_err(|e| usage("--loss")(&e))?,
             (None, Some(text)) => text.parse()?,

@@ -17,6 +17,19 @@ pub enum Role {
     Embedding,
 }
 
+impl Role {
+    /// The name in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Weight => "weight",
+            Role::Bias => "bias",
+            Role::NormScale => "norm-scale",
+            Role::NormShift => "norm-shift",
+            Role::Embedding => "embedding",
+        }
+    }
+}
+
 /// What an axis of a parameter runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Axis {
@@ -28,6 +41,18 @@ pub enum Axis {
     Spatial,
     /// Anything else.
     Other,
+}
+
+impl Axis {
+    /// The name in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Axis::Input => "input",
+            Axis::Output => "output",
+            Axis::Spatial => "spatial",
+            Axis::Other => "other",
+        }
+    }
 }
 
 /// Factors for width scaling rules such as muP; all one by default.

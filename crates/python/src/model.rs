@@ -480,7 +480,7 @@ pub fn load(
     input: Option<Vec<usize>>,
     outputs: Option<usize>,
 ) -> PyResult<Vec<Model>> {
-    let files = open_models(&path).map_err(Failure::from)?;
+    let files = open_models(&path, None).map_err(Failure::from)?;
     let each = |file: &WeightsFile| -> Result<Model> {
         let text = architecture.or(file.info.architecture.as_deref()).ok_or_else(|| {
             Failure::config(

@@ -130,3 +130,46 @@ fn precision_is_that_of_the_data_where_it_matters() {
     let apart = (double - single).abs();
     assert!(apart > 1e-12 && apart < 1e-7, "{double} {single}");
 }
+
+#[test]
+fn a_test_set_may_lack_a_class_that_the_graph_has() {
+    let bench = bench("onnx-classes");
+    let x = Array::full(&[4, 6], 0.25);
+    let y = Array::vector(&[0i64, 2, 2, 0]);
+    let mut bytes = Vec::new();
+    npz::write(&mut bytes, &[("x", &x), ("y", &y)], npz::Compression::Stored).unwrap();
+    bench.write("few.npz", bytes);
+    bench.ok("export mlp.onnx --safetensors --out w.safetensors");
+    let loss = |model: &str, out: &str| {
+        let line = format!("surface {model} --data few.npz --line --x -1:1:3 --out {out}");
+        let done = bench.ok(&format!("{line} --json"));
+        assert!(done.stderr.contains("no example has label 1"), "{}", done.stderr);
+        number(&done.json()["loss"])
+    };
+    let own = loss("mlp.onnx", "own");
+    assert_eq!(own, loss("w.safetensors --arch mlp.onnx", "apart"));
+}
+
+#[test]
+fn tensors_beside_a_file_are_part_of_what_it_is() {
+    let bench = bench("onnx-external");
+    bench.write("external.onnx", file("external.onnx"));
+    let mut tensors = file("external.bin");
+    let run = |tensors: &[u8], out: &str| {
+        bench.write("external.bin", tensors);
+        let told = bench.json("inspect external.onnx");
+        let shape = &told["inputs"][0]["shape"];
+        let width = shape[1].as_u64().unwrap() as usize;
+        data(&bench, "wide.npz", &[width]);
+        bench.ok(&format!("surface external.onnx --data wide.npz --line --x -1:1:3 --out {out}"));
+        let study = String::from_utf8(bench.read(&format!("{out}/study.toml"))).unwrap();
+        study.lines().find(|line| line.starts_with("weights_fingerprints")).unwrap().to_owned()
+    };
+    let before = run(&tensors, "a");
+    assert_eq!(run(&tensors, "b"), before);
+    tensors[2] ^= 1;
+    assert_ne!(run(&tensors, "c"), before);
+    std::fs::remove_file(bench.path("external.bin")).unwrap();
+    let message = bench.run("inspect external.onnx").sentence();
+    assert!(message.contains("external.bin"), "{message}");
+}

@@ -112,12 +112,27 @@ impl OnnxModel {
     /// # Errors
     /// As [`OnnxModel::read`]; tensors in a file outside the folder.
     pub fn load(path: &Path) -> Result<OnnxModel, FormatError> {
-        let read = || {
-            let bytes = std::fs::read(path)?;
-            let folder = path.parent().unwrap_or(Path::new(""));
-            OnnxModel::read(&bytes, &mut |data| external::from_folder(folder, data))
+        let bytes = std::fs::read(path).map_err(|error| at(path)(error.into()))?;
+        OnnxModel::read_beside(&bytes, path)
+    }
+
+    /// Reads the bytes of the file at a path, and the files beside it that hold its tensors.
+    ///
+    /// # Errors
+    /// As [`OnnxModel::load`].
+    pub fn read_beside(bytes: &[u8], path: &Path) -> Result<OnnxModel, FormatError> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        OnnxModel::read(bytes, &mut |data| external::from_folder(folder, data)).map_err(at(path))
+    }
+
+    /// The bytes of the tensors that lie in other files, in the order of the file.
+    pub fn external_tensors(&self) -> impl Iterator<Item = &[u8]> {
+        let stored = self.source.graph.initializers.iter().map(|i| i.stored.bytes().as_ref());
+        let graph = self.source.proto.graph.iter().flat_map(|graph| &graph.initializer);
+        let is_external = |tensor: &&proto::TensorProto| {
+            tensor.data_location() == proto::tensor_proto::DataLocation::External
         };
-        read().map_err(at(path))
+        graph.zip(stored).filter(move |(tensor, _)| is_external(tensor)).map(|(_, bytes)| bytes)
     }
 
     /// What is in the file, before anything is traced.

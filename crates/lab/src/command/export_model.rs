@@ -56,7 +56,7 @@ pub struct ExportModelRequest {
 /// Those of [`open_models`]; an architecture that is not known or not that of the weights; an
 /// operation that the format has not; `Input` for a file that exists already.
 pub fn export_model(request: &ExportModelRequest) -> Result<Body> {
-    let sources = open_models(&request.model)?;
+    let sources = open_models(&request.model, request.architecture.as_deref())?;
     let places = places(request, &sources)?;
     if let Some(there) = places.iter().find(|place| place.symlink_metadata().is_ok()) {
         return Err(LabError::Input(format!(
@@ -110,13 +110,13 @@ fn written(
     source: &WeightsFile,
     place: &Path,
 ) -> Result<ExportedModel> {
-    let design = source.design(request.architecture.as_deref())?;
-    let model = match &design {
+    let design = source.design()?;
+    let model = match design {
         Design::Named(architecture) => model(architecture.clone(), source)?,
         Design::Imported(graph) => graph.own_model()?,
     };
     let weights = source.weights(&model, request.precision.dtype())?;
-    let bytes = match (request.format, &design) {
+    let bytes = match (request.format, design) {
         (ModelFormat::Safetensors, _) => weights_bytes(&model, &weights, &source.info)?,
         // The graph stays as it is, and so does the scale of what it takes.
         (ModelFormat::Onnx { .. }, Design::Imported(graph)) => graph.with_weights(&weights)?,

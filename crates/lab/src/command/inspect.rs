@@ -6,7 +6,7 @@ use crate::model_source::{WeightsFile, open_model};
 use std::path::PathBuf;
 use thalweg_array::DType;
 use thalweg_formats::onnx;
-use thalweg_nn::{Axis, Model, ModelPort, Parameter, PortType, Role, Statistic, flops};
+use thalweg_nn::{Model, ModelPort, Parameter, PortType, Statistic, flops};
 use thalweg_record::reply::Body;
 use thalweg_record::{Extent, InspectedArray, InspectedOperation, InspectedPort, Inspection};
 
@@ -24,14 +24,10 @@ pub struct InspectRequest {
 /// # Errors
 /// A file that cannot be read, or that does not hold the architecture's weights.
 pub fn inspect(request: &InspectRequest) -> Result<Body> {
-    let file = open_model(&request.model)?;
-    let known = request.architecture.is_some()
-        || file.info.architecture.is_some()
-        || file.graph().is_some();
-    let design = known.then(|| file.design(request.architecture.as_deref())).transpose()?;
-    let mut found = match design {
-        Some(Design::Imported(graph)) => of_graph(&graph),
-        Some(Design::Named(architecture)) => {
+    let file = open_model(&request.model, request.architecture.as_deref())?;
+    let mut found = match file.design() {
+        Ok(Design::Imported(graph)) => of_graph(graph),
+        Ok(Design::Named(architecture)) => {
             let model = architecture.rebuild().map_err(|error| {
                 LabError::Input(format!(
                     "{}: {error}, as --arch \"mlp input=8x8x1 outputs=10\"",
@@ -41,7 +37,8 @@ pub fn inspect(request: &InspectRequest) -> Result<Body> {
             file.weights(&model, DType::F32)?;
             of_model(&model)?
         }
-        None => of_arrays(&file),
+        // Nobody says what its arrays are for.
+        Err(_) => of_arrays(&file),
     };
     found.path = file.path.display().to_string();
     let extension = file.path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
@@ -122,8 +119,8 @@ fn parameter(parameter: &Parameter) -> InspectedArray {
     InspectedArray {
         name: parameter.name.clone(),
         shape: extents(&parameter.torch.shape),
-        role: role(parameter.role).to_owned(),
-        axes: parameter.torch_axes().into_iter().map(|of| axis(of).to_owned()).collect(),
+        role: parameter.role.name().to_owned(),
+        axes: parameter.torch_axes().into_iter().map(|axis| axis.name().to_owned()).collect(),
     }
 }
 
@@ -171,23 +168,4 @@ fn port(port: &ModelPort) -> InspectedPort {
 
 fn extents(shape: &[usize]) -> Vec<u64> {
     shape.iter().map(|&extent| extent as u64).collect()
-}
-
-fn role(role: Role) -> &'static str {
-    match role {
-        Role::Weight => "weight",
-        Role::Bias => "bias",
-        Role::NormScale => "norm-scale",
-        Role::NormShift => "norm-shift",
-        Role::Embedding => "embedding",
-    }
-}
-
-fn axis(axis: Axis) -> &'static str {
-    match axis {
-        Axis::Input => "input",
-        Axis::Output => "output",
-        Axis::Spatial => "spatial",
-        Axis::Other => "other",
-    }
 }

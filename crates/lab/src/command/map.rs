@@ -112,8 +112,13 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
     let wanted = &request.settings;
     let directions =
         direction_config(wanted.normalize.as_deref(), Normalize::Filter, &wanted.ignore)?;
-    let files: Vec<WeightsFile> =
-        request.models.iter().map(|model| open_models(model)).collect::<Result<Vec<_>>>()?.concat();
+    let asked = request.architectures.first().map(String::as_str);
+    let files: Vec<WeightsFile> = request
+        .models
+        .iter()
+        .map(|model| open_models(model, asked))
+        .collect::<Result<Vec<_>>>()?
+        .concat();
     let settings = request.training.settings(session.seed)?;
     let (choice, data) = PreparedData::choose(&request.data, &files, session.seed)?;
     data.tell(session);
@@ -121,7 +126,7 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
         true => networks::to_train(&request.architectures, &settings, &data)?,
         false => {
             let loss = request.training.loss.as_deref();
-            networks::read(session, &files, request.architectures.first(), loss, &data)?
+            networks::read(session, &files, loss, &data)?
         }
     };
     let trains = files.is_empty();

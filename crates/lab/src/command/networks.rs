@@ -60,14 +60,12 @@ pub(super) fn to_train(
 pub(super) fn read(
     session: &Session,
     files: &[WeightsFile],
-    architecture: Option<&String>,
     loss: Option<&str>,
     data: &PreparedData,
 ) -> Result<Vec<(String, Origin)>> {
     let mut networks = Vec::new();
     for file in files {
-        let architecture = architecture.map(String::as_str);
-        let wanted = Wanted { architecture, loss, output: None };
+        let wanted = Wanted { loss, output: None };
         let subject = Subject::new(session, file, &wanted, data)?;
         // Members of several runs are told apart by their runs.
         let twice = files.iter().filter(|other| other.name == file.name).count() > 1;

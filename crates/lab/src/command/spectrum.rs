@@ -159,11 +159,11 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
             "{asked} eigenvalues: expected at most {MOST_EIGENVALUES}; --density shows all of them"
         ));
     }
-    let file = open_model(&request.model)?;
+    let file = open_model(&request.model, request.architecture.as_deref())?;
     let models = std::slice::from_ref(&file);
     let (choice, data) = PreparedData::choose(&request.data, models, session.seed)?;
     data.tell(session);
-    let wanted = Wanted::new(request.architecture.as_deref(), &request.objective);
+    let wanted = Wanted::new(&request.objective);
     let subject = Subject::new(session, &file, &wanted, &data)?;
     let n = measured.scope.parameters.count(subject.model.parameters())?;
     if asked > n {

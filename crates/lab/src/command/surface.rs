@@ -190,11 +190,15 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
     let named = request.checkpoints.as_deref().map(checkpoints::named).transpose()?;
     // Where no model is the centre, it is where the trajectory ends.
     let end = named.as_ref().and_then(|named| named.last()).filter(|_| request.models.is_empty());
-    let files: Vec<WeightsFile> =
-        request.models.iter().chain(end).map(|model| open_model(model)).collect::<Result<_>>()?;
+    let files: Vec<WeightsFile> = request
+        .models
+        .iter()
+        .chain(end)
+        .map(|model| open_model(model, request.architecture.as_deref()))
+        .collect::<Result<_>>()?;
     let (choice, data) = PreparedData::choose(&request.data, &files, session.seed)?;
     data.tell(session);
-    let wanted = Wanted::new(request.architecture.as_deref(), &request.objective);
+    let wanted = Wanted::new(&request.objective);
     let subject = Subject::new(session, &files[0], &wanted, &data)?;
     let objective_choice = subject.complete(request.objective);
     let study = SurfaceStudy {

@@ -57,7 +57,9 @@ fn default_architecture(kind: InputKind) -> &'static str {
 pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
     request.data.check()?;
     let mut settings = request.options.settings(session.seed)?;
-    let file = request.model.as_deref().map(open_model).transpose()?;
+    let architecture = request.options.architecture.as_deref();
+    let open = |model| open_model(model, architecture);
+    let file = request.model.as_deref().map(open).transpose()?;
     // Data that a model from elsewhere never saw are split as for any training.
     let seen = file.as_slice().iter().filter(|file| !file.is_foreign()).cloned();
     let seen: Vec<WeightsFile> = seen.collect();
@@ -65,9 +67,8 @@ pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
     data.tell(session);
     let mut start = None;
     if let Some(file) = &file {
-        let architecture = request.options.architecture.as_deref();
         let loss = request.options.loss.as_deref();
-        let wanted = Wanted { architecture, loss, output: None };
+        let wanted = Wanted { loss, output: None };
         let subject = Subject::new(session, file, &wanted, &data)?;
         settings.architecture = subject.architecture();
         if settings.loss.is_empty() {
