@@ -1,8 +1,9 @@
 //! The trace by Hutch++.
 
 use super::Eigenpair;
+use super::known::Known;
 use super::sketch::{Sketch, SketchedTrace};
-use crate::common::{Deflated, LinearOperator, Objective, signs, vector};
+use crate::common::{LinearOperator, Objective, signs, vector};
 use crate::error::stored;
 use crate::registry::Instrument;
 use crate::{Context, MethodError};
@@ -51,9 +52,7 @@ pub fn hutch_plus_plus(
 ) -> Result<SketchedTrace, MethodError> {
     check(config)?;
     let n = operator.dimension();
-    let basis = known.iter().map(|pair| pair.vector.clone()).collect();
-    let outside = Deflated::new(operator, basis)?;
-    let exact: f64 = known.iter().map(|pair| pair.value).sum();
+    let Known { outside, trace: exact, .. } = Known::new(operator, known)?;
     let wanted = (config.products / 3).min(outside.left());
     let probes = config.products - 2 * (config.products / 3);
     ctx.progress().start("trace", config.products as u64);

@@ -1,6 +1,7 @@
 //! Hutchinson's estimate of the trace.
 
 use super::Eigenpair;
+use super::known::Known;
 use crate::common::{LinearOperator, Objective, signs, vector};
 use crate::error::stored;
 use crate::registry::Instrument;
@@ -76,14 +77,7 @@ pub fn hutchinson(
 ) -> Result<TraceEstimate, MethodError> {
     config.check()?;
     let n = operator.dimension();
-    if let Some(pair) = known.iter().find(|pair| pair.vector.len() != n) {
-        let what = "a known eigenvector";
-        return Err(MethodError::mismatch(what, format!("{n} elements"), pair.vector.len()));
-    }
-    let basis: Vec<Vec<f64>> = known.iter().map(|pair| pair.vector.clone()).collect();
-    let exact: f64 = known.iter().map(|pair| pair.value).sum();
-    let exact_squares: f64 =
-        known.iter().map(|pair| pair.value.powi(2) + pair.residual.powi(2)).sum();
+    let known = Known::new(operator, known)?;
     let stream = ctx.stream("hutchinson");
     ctx.progress().start("trace", config.probes as u64);
     let (mut forms, mut squares) = (Vec::new(), Vec::new());
@@ -93,7 +87,7 @@ pub fn hutchinson(
         let arrays = ctx.unit(&key, || {
             let outside = |probe: usize| {
                 let mut z = signs(&stream.at(probe as u64), n);
-                vector::orthogonalize(&mut z, &basis, &mut vec![0.0; basis.len()]);
+                known.outside.project(&mut z);
                 z
             };
             let probes: Vec<Vec<f64>> = (first..last).map(outside).collect();
@@ -110,15 +104,15 @@ pub fn hutchinson(
         squares.extend_from_slice(stored(&key, &arrays, "squares", last - first)?);
         ctx.progress().advance((last - first) as u64);
         if config.tolerance > 0.0 && last < config.probes {
-            let so_far = shifted(&forms, exact)?;
+            let so_far = shifted(&forms, known.trace)?;
             if so_far.standard_error <= config.tolerance * so_far.value.abs() {
                 break;
             }
         }
     }
     Ok(TraceEstimate {
-        trace: shifted(&forms, exact)?,
-        frobenius_squared: shifted(&squares, exact_squares)?,
+        trace: shifted(&forms, known.trace)?,
+        frobenius_squared: shifted(&squares, known.frobenius_squared)?,
     })
 }
 

@@ -8,6 +8,7 @@ mod frobenius_norm;
 mod hessian;
 mod hutch_plus_plus;
 mod hutchinson;
+mod known;
 mod lanczos;
 mod log_determinant;
 mod operator;

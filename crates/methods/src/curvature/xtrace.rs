@@ -1,8 +1,9 @@
 //! The trace by XTrace.
 
 use super::Eigenpair;
+use super::known::Known;
 use super::sketch::{Sketch, SketchedTrace, exchangeable_variance};
-use crate::common::{Deflated, LinearOperator, Objective, normals, vector};
+use crate::common::{LinearOperator, Objective, normals, vector};
 use crate::registry::Instrument;
 use crate::{Context, MethodError};
 use thalweg_nn::Weights;
@@ -50,9 +51,7 @@ pub fn xtrace(
 ) -> Result<SketchedTrace, MethodError> {
     check(config)?;
     let n = operator.dimension();
-    let basis = known.iter().map(|pair| pair.vector.clone()).collect();
-    let outside = Deflated::new(operator, basis)?;
-    let exact: f64 = known.iter().map(|pair| pair.value).sum();
+    let Known { outside, trace: exact, .. } = Known::new(operator, known)?;
     let k = (config.products / 2).min(outside.left());
     ctx.progress().start("trace", config.products as u64);
     let stream = ctx.stream("xtrace");
