@@ -10,6 +10,7 @@
 mod augment;
 mod batch;
 mod catalogue;
+mod checks;
 mod dataset;
 mod digits;
 mod error;

@@ -1,105 +1,27 @@
 //! `DATA`: where it is, how it is split and scaled.
 
+mod options;
+mod read;
+mod scale;
+
+pub use options::{DataChoice, DataOptions};
+pub use read::search_folders;
+
+pub(crate) use read::Read;
+pub(crate) use scale::ScaleSaid;
+
 use crate::error::{LabError, Result};
 use crate::model_source::WeightsFile;
 use crate::session::Session;
-use serde::{Deserialize, Serialize};
-use std::env;
-use std::path::PathBuf;
+use scale::{normalization, said};
 use std::sync::Arc;
 use thalweg_data::{
     DataError, Dataset, Normalization, Rows, Split, SplitConfig, Stream, Subset, Targets, Test,
     Train,
 };
-use thalweg_formats::dataset::{self, DataConfig, DataKind, Reading, Scale};
+use thalweg_formats::dataset::DataConfig;
 use thalweg_methods::Progress;
 use thalweg_nn::{Architecture, Loss, Model, PortType};
-
-/// What is asked of the data. What is not asked for is as it was when the model was trained, or a
-/// default.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct DataOptions {
-    /// A built-in name, or the path of a file or folder.
-    pub name: Option<String>,
-    /// Share of the examples for the test part.
-    pub test_fraction: Option<f64>,
-    /// So many training examples at most.
-    pub subsample: Option<usize>,
-    /// Share of the training labels that get another class.
-    pub label_noise: Option<f64>,
-    /// Tokens in the input of an example of a text.
-    pub context: Option<usize>,
-    /// How the data are read. A caller that knows the number of classes says it here.
-    pub config: DataConfig,
-}
-
-impl DataOptions {
-    /// Refuses what the command line alone shows to be wrong.
-    ///
-    /// # Errors
-    /// `Usage` with the option.
-    pub fn check(&self) -> Result<()> {
-        let fault = |text: String| Err(LabError::Usage(text));
-        match self {
-            DataOptions { test_fraction: Some(share), .. } if !(0.0..1.0).contains(share) => {
-                fault(format!("--test-fraction {share}: expected at least 0 and below 1"))
-            }
-            DataOptions { label_noise: Some(share), .. } if !(0.0..=1.0).contains(share) => {
-                fault(format!("--label-noise {share}: expected 0 to 1"))
-            }
-            DataOptions { subsample: Some(0), .. } => {
-                fault("--subsample 0: expected at least 1 example".into())
-            }
-            DataOptions { context: Some(0), .. } => {
-                fault("--context 0: expected at least 1 token".into())
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Which data, and what is done to it before anything else.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DataChoice {
-    /// A built-in name, or the path of a file or folder.
-    pub name: String,
-    /// SHA-256 of the contents and of the fixed parts; empty until the data were read.
-    pub fingerprint: String,
-    /// The root of the streams that split, thin and disturb the data.
-    pub seed: u64,
-    /// Share of the examples for the test part, if the data bring none of their own.
-    pub test_fraction: f64,
-    /// So many training examples at most, stratified; 0: all.
-    pub subsample: usize,
-    /// Share of the training labels that get another class.
-    pub label_noise: f64,
-    /// Tokens in the input of an example, of a text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub context: Option<usize>,
-    /// How the data are read.
-    #[serde(default, skip_serializing_if = "is_plain")]
-    pub reading: DataConfig,
-}
-
-fn is_plain(config: &DataConfig) -> bool {
-    *config == DataConfig::default()
-}
-
-impl DataChoice {
-    /// Data as they are.
-    pub fn new(name: impl Into<String>, seed: u64) -> DataChoice {
-        DataChoice {
-            name: name.into(),
-            fingerprint: String::new(),
-            seed,
-            test_fraction: 0.2,
-            subsample: 0,
-            label_noise: 0.0,
-            context: None,
-            reading: DataConfig::default(),
-        }
-    }
-}
 
 /// What the inputs of data are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,130 +47,6 @@ pub struct PreparedData {
     pub normalization: Normalization,
     /// Who said how inputs are scaled.
     pub(crate) scale: ScaleSaid,
-}
-
-/// Who says how inputs are scaled: an option goes before what a model was trained with, and that
-/// before a file beside the data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ScaleSaid {
-    /// Nobody.
-    Nowhere,
-    /// A file, or the record of a run.
-    Beside,
-    /// The command.
-    Asked,
-}
-
-/// Folders in which data sets are looked for before those of system packages: `$THALWEG_DATA`,
-/// `data` here, and `thalweg` in the user's data folder.
-pub fn search_folders() -> Vec<PathBuf> {
-    let named = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let user = named("XDG_DATA_HOME").or_else(|| named("HOME").map(|h| h.join(".local/share")));
-    let mut folders: Vec<PathBuf> = named("THALWEG_DATA").into_iter().collect();
-    folders.push(PathBuf::from("data"));
-    folders.extend(user.map(|folder| folder.join("thalweg")));
-    folders
-}
-
-/// How inputs are scaled: by what was said; else by the moments of the examples that are trained
-/// on, and of them alone. Places in a picture are what they are.
-fn normalization(
-    train: &Train,
-    choice: &DataChoice,
-) -> std::result::Result<Normalization, DataError> {
-    match &choice.reading.scale {
-        Some(Scale::None) => Ok(Normalization::identity()),
-        Some(Scale::Given { mean, std }) => {
-            let channels = train.dataset().example_shape().last().copied().unwrap_or(1);
-            Normalization::given(mean, std, channels)
-        }
-        None if choice.reading.reading == Some(Reading::Coordinates) => {
-            Ok(Normalization::identity())
-        }
-        None | Some(Scale::Fitted) => Normalization::fit(train),
-    }
-}
-
-fn said(choice: &DataChoice) -> ScaleSaid {
-    match choice.reading.scale {
-        Some(_) => ScaleSaid::Beside,
-        None => ScaleSaid::Nowhere,
-    }
-}
-
-/// The number of classes that the models tell, as their architectures say.
-fn classes_of(models: &[WeightsFile]) -> Option<usize> {
-    let design = |model: &WeightsFile| model.design().ok()?.outputs();
-    models.iter().find_map(design).map(|outputs| outputs.max(2))
-}
-
-/// Data that are read, as they are.
-pub(crate) struct Read {
-    /// A built-in name, or the path that was named or that a TOML file names.
-    pub name: String,
-    pub kind: DataKind,
-    pub dataset: Arc<Dataset>,
-    /// How they were read: as the options say, else a TOML file beside the data, else the record
-    /// of the models.
-    pub config: DataConfig,
-}
-
-impl Read {
-    /// Reads the data that are asked for, or those of the models, or the digits.
-    pub fn new(options: &DataOptions, models: &[WeightsFile], search: &[PathBuf]) -> Result<Read> {
-        let first = models.iter().find_map(|model| model.info.data.as_ref());
-        let named = first.map(|data| data.name.clone());
-        let name = options.name.clone().or(named).unwrap_or_else(|| "digits".to_owned());
-        let (name, beside) = dataset::find_config(&name)?;
-        let trained = first.map(|data| data.reading.clone()).unwrap_or_default();
-        let said = options.config.clone().or(beside.clone());
-        let kind = dataset::kind_of(&name, &said.clone().or(trained.clone()))?;
-        check_place(&name, kind, options, &beside)?;
-        let mut config = said.or(trained.for_kind(kind));
-        config.n_classes = config.n_classes.or_else(|| classes_of(models));
-        let context = options.context.or(beside.context).or(first.and_then(|data| data.context));
-        let context = context.unwrap_or(dataset::CONTEXT);
-        config.context = (kind == DataKind::Text).then_some(context);
-        let mut dataset = dataset::load(&name, search, &config)?;
-        let takes_tokens =
-            |model: &WeightsFile| model.design().is_ok_and(|design| design.takes_tokens());
-        if models.iter().any(takes_tokens) && !dataset.is_tokens() {
-            let whole = Arc::unwrap_or_clone(dataset).with_token_inputs();
-            let told = |error| LabError::Input(format!("{name}: {error}"));
-            dataset = Arc::new(whole.map_err(told)?);
-        }
-        Ok(Read { name, kind, dataset, config })
-    }
-}
-
-/// Refuses what is said of the data and is nothing that data of this kind have.
-fn check_place(
-    name: &str,
-    kind: DataKind,
-    options: &DataOptions,
-    beside: &DataConfig,
-) -> Result<()> {
-    if let Some(context) = options.context
-        && kind != DataKind::Text
-    {
-        let text = format!("--context {context}: {name} is no text, which alone has windows");
-        return Err(LabError::Input(text));
-    }
-    let asked = options
-        .config
-        .misplaced(kind)
-        .map(|(key, kinds)| (format!("--{}", key.replace('_', "-")), kinds));
-    let said = || {
-        let found = beside.misplaced(kind);
-        found.map(|(key, kinds)| (format!("the key `{key}` of its TOML file"), kinds))
-    };
-    let Some((what, kinds)) = asked.or_else(said) else { return Ok(()) };
-    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.describe()).collect();
-    Err(LabError::Input(format!(
-        "{what}: {name} is {}, and it is for {}",
-        kind.describe(),
-        kinds.join(" or ")
-    )))
 }
 
 impl PreparedData {

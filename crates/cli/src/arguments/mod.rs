@@ -1,11 +1,14 @@
 //! The command line.
 
+mod data;
+mod training;
+
+pub use data::{DataArguments, DescribeArguments, ReadingArguments};
+pub use training::{TrainArguments, TrainingArguments};
+
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
-use std::str::FromStr;
-use thalweg_lab::{
-    Axis, BadValue, Bytes, ImageSize, Precision, Reading, Scale, Task, parse_rates, parse_seeds,
-};
+use thalweg_lab::{Axis, Bytes, Precision};
 
 /// A laboratory for the loss landscapes of neural networks.
 #[derive(Debug, Parser)]
@@ -99,182 +102,6 @@ impl Command {
             Command::Completions { .. } => "completions",
         }
     }
-}
-
-/// Arguments of `data`.
-#[derive(Debug, Args)]
-pub struct DescribeArguments {
-    /// A built-in name, or a path as of --data elsewhere.
-    #[arg(value_name = "DATA")]
-    pub data: Option<String>,
-    /// How the data are read.
-    #[command(flatten)]
-    pub reading: ReadingArguments,
-}
-
-/// Which data.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Data")]
-pub struct DataArguments {
-    /// A built-in name (see `thalweg data`), or the path of an .npz, .csv, .tsv,
-    /// .parquet or IDX file, a folder of IDX files, a folder with a folder of images for each class, a .txt file,
-    /// whose next token is predicted, or a .toml file that says which data and how to read them
-    /// [default: the model's own, or digits].
-    #[arg(long, value_name = "DATA")]
-    pub data: Option<String>,
-    /// Share of the examples for the test part, if the data bring none of their own; of a text
-    /// its end [default: as the model was trained, or 0.2].
-    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
-    pub test_fraction: Option<f64>,
-    /// Take so many examples at most for training, stratified by class [default: as the model was
-    /// trained, or all].
-    #[arg(long, value_name = "N")]
-    pub subsample: Option<usize>,
-    /// Give this share of the training labels another class [default: as the model was trained, or 0].
-    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
-    pub label_noise: Option<f64>,
-    /// How the data are read.
-    #[command(flatten)]
-    pub reading: ReadingArguments,
-}
-
-/// How data are read. All of it can stand in a TOML file: thalweg.toml in the folder of the data,
-/// or one that is given as DATA.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Data")]
-pub struct ReadingArguments {
-    /// Characters (or tokens, see --tokens) that an example of a text shows [default: as the model
-    /// was trained, or 64].
-    #[arg(long, value_name = "N")]
-    pub context: Option<usize>,
-    /// Tokens of a text: characters, bytes, or the path of a tokenizer.json [default: characters].
-    #[arg(long, value_name = "TOKENS")]
-    pub tokens: Option<String>,
-    /// Whether targets are classes or quantities: classification or regression [default: whole
-    /// numbers from 0 and text are classes, other numbers quantities].
-    #[arg(long, value_name = "TASK", value_parser = expected::<Task>)]
-    pub task: Option<Task>,
-    /// Columns of a table that are predicted, by name, or by number if it has no names [default:
-    /// the one called target, label, class or y, or the last one].
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
-    pub target: Vec<String>,
-    /// Columns of a table that are left out.
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
-    pub leave_out: Vec<String>,
-    /// Whether the first line of a CSV file names the columns: true or false [default: as it looks].
-    #[arg(long, value_name = "BOOL")]
-    pub header: Option<bool>,
-    /// What parts the cells of a CSV file: comma, semicolon or tab [default: as it looks].
-    #[arg(long, value_name = "NAME", value_parser = delimiter)]
-    pub delimiter: Option<char>,
-    /// Bring images to this size, HEIGHTxWIDTH or one number for both, as Pillow's BILINEAR does
-    /// [default: none, if all are of one size].
-    #[arg(long, value_name = "SIZE", value_parser = expected::<ImageSize>)]
-    pub resize: Option<ImageSize>,
-    /// Channels of images: 1 or 3 [default: 3 if any image is in colour].
-    #[arg(long, value_name = "N", value_parser = channels)]
-    pub channels: Option<usize>,
-    /// How inputs are scaled: fitted (to mean 0 and deviation 1 over the training part), none,
-    /// imagenet, or mean=M,..:std=S,.. of each channel [default: as the model was trained, or
-    /// fitted; none for a model from elsewhere, and for coordinates].
-    #[arg(long, value_name = "SCALE", value_parser = expected::<Scale>)]
-    pub scale: Option<Scale>,
-    /// Read a picture as coordinates: from the place of a pixel to its colour.
-    #[arg(long = "as", value_name = "READING", value_parser = expected::<Reading>)]
-    pub reading: Option<Reading>,
-}
-
-fn expected<T: FromStr<Err = BadValue>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: BadValue| format!("expected {}", error.expected))
-}
-
-fn delimiter(text: &str) -> Result<char, String> {
-    thalweg_lab::delimiter(text).map_err(|error| format!("expected {}", error.expected))
-}
-
-fn channels(text: &str) -> Result<usize, String> {
-    thalweg_lab::channels(text).map_err(|error| format!("expected {}", error.expected))
-}
-
-/// How networks are trained.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Training")]
-pub struct TrainingArguments {
-    /// Passes over the data [default: 20].
-    #[arg(long, value_name = "N")]
-    pub epochs: Option<u64>,
-    /// Steps, instead of --epochs.
-    #[arg(long, value_name = "N", conflicts_with = "epochs")]
-    pub steps: Option<u64>,
-    /// Examples in a batch [default: 64].
-    #[arg(long, value_name = "N")]
-    pub batch: Option<usize>,
-    /// Optimizer: sgd, momentum, nesterov, adam, adamw or sam, with options as
-    /// sgd:momentum=0.9,clip=1 [default: nesterov:weight_decay=5e-4].
-    #[arg(long, value_name = "TEXT")]
-    pub optimizer: Option<String>,
-    /// Schedule of the rate: constant, linear, cosine, step, wsd or one-cycle, with options as
-    /// cosine:warm_up=0.05 [default: one-cycle].
-    #[arg(long, value_name = "TEXT")]
-    pub schedule: Option<String>,
-    /// Weight decay, in place of the optimizer's.
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    pub weight_decay: Option<f64>,
-    /// Loss: cross-entropy, nll, mse, half-squared-error, bce, mae or huber, with options as
-    /// "cross-entropy smoothing=0.1" [default: cross-entropy for classes, mse for values].
-    #[arg(long, value_name = "TEXT")]
-    pub loss: Option<String>,
-    /// Shift training images at random by up to so many pixels.
-    #[arg(long, value_name = "PIXELS", default_value_t = 0)]
-    pub shift: usize,
-    /// Mirror training images at random.
-    #[arg(long)]
-    pub flip: bool,
-}
-
-/// Arguments of `train`.
-#[derive(Debug, Args)]
-pub struct TrainArguments {
-    /// A run directory, an .onnx file or a file of weights: every member starts from it, and a seed draws
-    /// the order of the data alone [default: each seed draws its own weights].
-    #[arg(value_name = "MODEL")]
-    pub model: Option<PathBuf>,
-    /// Architecture: linear, mlp, deep-linear, convnet, resnet, vit, gpt or siren, with options as
-    /// "resnet depth=20 width=16 skip=false", or an .onnx file, whose weights are drawn anew [default: resnet depth=20 width=16 for images, mlp
-    /// for features, gpt for text].
-    #[arg(long, value_name = "TEXT")]
-    pub arch: Option<String>,
-    /// Seeds, as 0..16 (16 left out) or 0,3,5 [default: that of --seed]. Seeds and rates multiply.
-    #[arg(long, value_name = "SEEDS", value_parser = seeds)]
-    pub seeds: Option<Seeds>,
-    /// Learning rates, as 0.1,0.03 [default: 0.1; 0.001 for adam and adamw].
-    #[arg(long, value_name = "RATES", value_parser = rates, allow_negative_numbers = true)]
-    pub lr: Option<Rates>,
-    /// Keep the weights every so many epochs, in trajectory/; 0: only at the end.
-    #[arg(long, value_name = "EPOCHS", default_value_t = 0)]
-    pub checkpoints: u64,
-    /// How networks are trained.
-    #[command(flatten)]
-    pub training: TrainingArguments,
-    /// Which data.
-    #[command(flatten)]
-    pub data: DataArguments,
-}
-
-/// Seeds of a population.
-#[derive(Debug, Clone)]
-pub struct Seeds(pub Vec<u64>);
-
-/// Learning rates of a population.
-#[derive(Debug, Clone)]
-pub struct Rates(pub Vec<f64>);
-
-fn seeds(text: &str) -> Result<Seeds, String> {
-    parse_seeds(text).map(Seeds)
-}
-
-fn rates(text: &str) -> Result<Rates, String> {
-    parse_rates(text).map(Rates)
 }
 
 /// How the loss is evaluated around a model.
