@@ -82,3 +82,25 @@ pub(crate) fn check_labels(labels: &[i64], n_classes: Option<usize>) -> Result<u
         _ => Ok(largest + 1),
     }
 }
+
+/// Refuses labels that are none of so many classes.
+///
+/// # Shapes    labels `i32 [n]` or `[n, positions]`
+/// # Errors
+/// `Label` with every row that holds such a label, `LabelType` for another type.
+pub fn check_classes(labels: &Array, n_classes: usize) -> Result<(), DataError> {
+    if labels.dtype() != DType::I32 {
+        return Err(DataError::LabelType { got: labels.dtype() });
+    }
+    let values = labels.as_slice::<i32>()?;
+    let length = (values.len() / labels.shape()[0].max(1)).max(1);
+    let is_outside = |at: &usize| {
+        let label = usize::try_from(values[*at]);
+        label.map_or(true, |label| label >= n_classes)
+    };
+    let mut outside = (0..values.len()).filter(is_outside);
+    let Some(first) = outside.next() else { return Ok(()) };
+    let rows = std::iter::once(first).chain(outside).map(|at| at / length).collect();
+    let (row, label) = (first / length, i64::from(values[first]));
+    Err(DataError::Label { row, rows, label, n_classes })
+}

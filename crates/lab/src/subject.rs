@@ -135,9 +135,7 @@ impl Subject {
                 )));
             }
         }
-        data.check_labels(
-            model.outputs().first().map_or(1, |port| port.shape.last().copied().unwrap_or(1)),
-        )?;
+        data.check_labels(&model)?;
         // How inputs of a model from elsewhere were scaled is not known: they are taken as they
         // are, unless it is said.
         let known = file.info.normalization.clone();

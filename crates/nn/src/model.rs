@@ -213,6 +213,12 @@ impl Model {
         &self.buffers
     }
 
+    /// Classes that its first output tells apart: one number tells two.
+    pub fn n_classes(&self) -> usize {
+        let units = self.outputs.first().and_then(|port| port.shape.last().copied());
+        units.unwrap_or(1).max(2)
+    }
+
     /// Number of trainable elements.
     pub fn parameter_count(&self) -> usize {
         self.parameters.iter().map(Parameter::count).sum()

@@ -2,7 +2,7 @@
 
 use crate::TrainError;
 use thalweg_array::{Array, DType};
-use thalweg_data::{Normalization, Subset, Targets};
+use thalweg_data::{Normalization, Subset, Targets, check_classes};
 use thalweg_graph::TensorType;
 use thalweg_nn::Model;
 
@@ -138,15 +138,7 @@ pub(crate) fn check_fit(
             let expected = format!("{positions:?}");
             return Err(TrainError::setting("labels of an example", expected, format!("{got:?}")));
         }
-        let labels = examples.targets().as_slice::<i32>()?;
-        // One output tells two classes apart.
-        let classes = outputs.last().copied().unwrap_or(1).max(2);
-        if let Some(&label) =
-            labels.iter().find(|&&l| usize::try_from(l).is_ok_and(|l| l >= classes) || l < 0)
-        {
-            let expected = format!("from 0 to {}", classes - 1);
-            return Err(TrainError::setting("label", expected, label));
-        }
+        check_classes(examples.targets(), model.n_classes())?;
     } else if examples.targets().shape()[1..] != outputs {
         let got = format!("{:?}", &examples.targets().shape()[1..]);
         return Err(TrainError::setting("targets of an example", format!("{outputs:?}"), got));

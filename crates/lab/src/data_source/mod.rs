@@ -16,8 +16,8 @@ use crate::session::Session;
 use scale::{normalization, said};
 use std::sync::Arc;
 use thalweg_data::{
-    DataError, Dataset, Normalization, Rows, Split, SplitConfig, Stream, Subset, Targets, Test,
-    Train,
+    DataError, Dataset, Normalization, Split, SplitConfig, Stream, Subset, Targets, Test, Train,
+    check_classes,
 };
 use thalweg_formats::dataset::DataConfig;
 use thalweg_methods::Progress;
@@ -147,24 +147,20 @@ impl PreparedData {
         }
     }
 
-    /// Refuses labels that a model with so many outputs cannot tell.
+    /// Refuses labels that a model cannot tell.
     ///
     /// # Errors
     /// `Input` with the rows.
-    pub(crate) fn check_labels(&self, outputs: usize) -> Result<()> {
-        // One output tells two classes apart.
-        let classes = outputs.max(2);
-        let beyond = |label: i32| usize::try_from(label).is_ok_and(|label| label >= classes);
-        let labels = self.dataset.labels().unwrap_or_default();
-        let Some(first) = labels.iter().position(|&label| beyond(label)) else { return Ok(()) };
-        let rows: Rows = (first..labels.len()).filter(|&row| beyond(labels[row])).collect();
-        Err(LabError::Input(format!(
-            "{}: labels: example {first} has {}, and the model tells {classes} classes, 0 to {}{}",
-            self.dataset.name(),
-            labels[first],
-            classes - 1,
-            rows.also()
-        )))
+    pub(crate) fn check_labels(&self, model: &Model) -> Result<()> {
+        match self.dataset.targets() {
+            Targets::Classes { labels, .. } | Targets::Sequences { labels, .. } => {
+                check_classes(labels, model.n_classes()).map_err(|error| {
+                    let name = self.dataset.name();
+                    LabError::Input(format!("{name}, for the outputs of the model: {error}"))
+                })
+            }
+            Targets::Values(_) => Ok(()),
+        }
     }
 
     /// Whether no example is held out.

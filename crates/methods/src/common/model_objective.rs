@@ -4,7 +4,7 @@ use super::objective::{BatchNorm, Examples, Objective, Sampling};
 use crate::{Context, MethodError};
 use std::sync::Arc;
 use thalweg_array::{Array, DType};
-use thalweg_data::{DataError, Dataset, Normalization, Provenance, Subset, Targets};
+use thalweg_data::{DataError, Dataset, Normalization, Provenance, Subset, Targets, check_classes};
 use thalweg_graph::{Builder, Tensor};
 use thalweg_nn::{Buffer, Loss, Mode, Model, Parameter};
 
@@ -145,9 +145,6 @@ impl ModelObjective {
         if n == 0 {
             return Err(MethodError::config("data of the objective", "at least 1 example", 0));
         }
-        if classes {
-            check_labels(model, &targets)?;
-        }
         for array in inputs.iter() {
             let rows = array.shape().first().copied().unwrap_or(0);
             if rows != n {
@@ -185,6 +182,9 @@ impl ModelObjective {
     ) -> Result<ModelObjective, MethodError> {
         if config.batch == 0 {
             return Err(MethodError::config("batch size", "at least 1", 0));
+        }
+        if classes {
+            check_classes(&targets, model.n_classes())?;
         }
         let float = ctx.precision();
         let n = targets.shape().first().copied().unwrap_or(0);
@@ -272,28 +272,6 @@ fn normalized(raw: Array, normalization: Option<&Normalization>) -> Result<Array
     match normalization {
         Some(normalization) => normalization.apply(&raw),
         None => Ok(raw),
-    }
-}
-
-/// Refuses labels that are none of the classes that a model tells apart.
-fn check_labels(model: &Model, labels: &Array) -> Result<(), MethodError> {
-    let outputs = model.outputs().first().and_then(|port| port.shape.last().copied());
-    // One output tells two classes apart.
-    let n_classes = outputs.unwrap_or(1).max(2);
-    let values = match labels.dtype() {
-        DType::I32 => labels.as_slice::<i32>()?,
-        got => return Err(DataError::LabelType { got }.into()),
-    };
-    let length = (values.len() / labels.shape()[0].max(1)).max(1);
-    let outside = |&label: &i32| usize::try_from(label).map_or(true, |label| label >= n_classes);
-    let faults = || (0..values.len()).filter(|&at| outside(&values[at]));
-    match faults().next() {
-        None => Ok(()),
-        Some(at) => {
-            let (row, label) = (at / length, i64::from(values[at]));
-            let rows = faults().map(|at| at / length).collect();
-            Err(DataError::Label { row, rows, label, n_classes }.into())
-        }
     }
 }
 
