@@ -59,7 +59,7 @@ pub fn text(reply: &Reply) -> String {
             let heads = [
                 "model",
                 "parameters",
-                "test acc.",
+                "accuracy",
                 "loss",
                 "top eigenvalue",
                 "trace",

@@ -12,7 +12,7 @@ pub(crate) fn results(report: &Report) -> String {
     type Cell = fn(&ModelReport) -> Option<String>;
     let columns: [(&str, Cell); 8] = [
         ("Parameters", |m| Some(thousands(m.parameters))),
-        ("Test accuracy", |m| m.test_accuracy.map(percent)),
+        ("Accuracy", |m| m.test_accuracy.map(percent)),
         ("Loss", |m| m.loss.map(quantity)),
         ("Largest eigenvalue", |m| {
             let first = m.spectrum.as_ref()?.top.first()?;

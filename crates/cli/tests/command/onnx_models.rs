@@ -77,6 +77,8 @@ fn channels_may_be_first_or_last_and_all_data_are_measured() {
     assert_eq!((&first["loss"], &first["maximum"]), (&last["loss"], &last["maximum"]));
     assert_eq!(first["samples"], N);
     let study = String::from_utf8(bench.read("first/study.toml")).unwrap();
+    let page = String::from_utf8(bench.read("first/report.html")).unwrap();
+    assert!(page.contains("whether training saw them is not known here"));
     assert!(study.contains("split = \"all\"") && study.contains("model = \"cnn.onnx\""), "{study}");
     let message = bench.run("surface cnn.onnx --data features.npz").sentence();
     assert!(message.contains("cnn.onnx") && message.contains("[2, 7, 7]"), "{message}");

@@ -194,7 +194,10 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
     let mut report =
         Report::new(title, loss_name(&study.objective.loss), provenance(session, &choice));
     report.summary = summary(&study, &request);
-    report.explanations = explanations(&study, &directions, mapped.first().map(|m| m.samples));
+    let samples = mapped.first().map(|m| m.samples);
+    let here = !files.iter().any(WeightsFile::is_foreign);
+    let accuracy = super::explain_accuracy(&data, here);
+    report.explanations = explanations(&study, &directions, samples, accuracy);
     // Of networks in a row the first that is not exact speaks for all.
     let told = mapped.iter().find_map(|m| Some((m.reply.adaptive?, m.surface.points() as u64)));
     report.explanations.extend(told.map(|(summary, points)| effort::explanation(&summary, points)));
@@ -402,14 +405,11 @@ fn explanations(
     study: &MapStudy,
     directions: &DirectionConfig,
     samples: Option<(usize, usize)>,
+    accuracy: Explanation,
 ) -> Vec<Explanation> {
     let map = &study.map;
     let mut list = vec![
-        explain(
-            "Test accuracy",
-            "Share of all test examples that are classified correctly, with the running \
-             statistics; neither training nor any choice saw them.",
-        ),
+        accuracy,
         super::explain_loss(&study.objective, samples.unwrap_or_default()),
         explain(
             "Surface",

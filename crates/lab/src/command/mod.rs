@@ -22,7 +22,7 @@ use crate::error::{Result, usage};
 use crate::run_directory::RunDirectory;
 use crate::session::{Session, device};
 use crate::subject::ObjectiveChoice;
-use crate::{DataChoice, VERSION};
+use crate::{DataChoice, PreparedData, VERSION};
 use thalweg_methods::surface::{DirectionConfig, Normalize};
 use thalweg_nn::Loss;
 use thalweg_record::reply::Body;
@@ -126,6 +126,21 @@ fn scaling(config: &DirectionConfig) -> String {
 
 pub(crate) fn explain(quantity: &str, how: impl Into<String>) -> Explanation {
     Explanation { quantity: quantity.to_owned(), how: how.into() }
+}
+
+/// On which examples accuracy is counted, and what the networks knew of them.
+fn explain_accuracy(data: &PreparedData, trained_here: bool) -> Explanation {
+    let n = data.test.len();
+    let (part, knew) = match (trained_here, data.is_whole()) {
+        (true, _) => ("test ", "neither training nor any choice saw them"),
+        (false, true) => ("", "whether training saw them is not known here"),
+        (false, false) => ("test ", "whether training saw them is not known here"),
+    };
+    let how = format!(
+        "Share of the {n} {part}examples that are classified correctly, with the running \
+         statistics; {knew}."
+    );
+    explain("Accuracy", how)
 }
 
 fn explain_loss(objective: &ObjectiveChoice, (samples, available): (usize, usize)) -> Explanation {

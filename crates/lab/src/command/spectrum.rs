@@ -229,6 +229,9 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
     let network = subject.words();
     report.summary = format!("Around a {network}.");
     report.explanations = explanations(&measured, settings, objective_choice, samples);
+    let here = !file.is_foreign();
+    let accuracy = test_accuracy.map(|_| super::explain_accuracy(&subject.data, here));
+    report.explanations.extend(accuracy);
     report.models = vec![ModelReport {
         name: subject.name.clone(),
         description: network,

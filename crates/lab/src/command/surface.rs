@@ -258,6 +258,9 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
     let network = subject.words();
     report.summary = format!("Around a {network}.");
     report.explanations = explanations(&plan, objective_choice, samples);
+    let here = !files[0].is_foreign();
+    let accuracy = test_accuracy.map(|_| super::explain_accuracy(&subject.data, here));
+    report.explanations.extend(accuracy);
     let points = record.points() as u64;
     report.explanations.extend(adaptive.map(|summary| effort::explanation(&summary, points)));
     report.models = vec![ModelReport {
