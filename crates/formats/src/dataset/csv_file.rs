@@ -504,6 +504,9 @@ mod tests {
         assert!(fault("a,kind\n1,\"two\nlines\"\n2,x\n,y\n").contains("row 5 is empty"));
         let latin = read_csv("t", b"a,y\n1,caf\xe9\n2,b\n", &DataConfig::default());
         assert!(latin.unwrap_err().to_string().contains("row 2 is no UTF-8"));
-        assert!(read_csv("t", b"\xff\xfea\0,\0", &DataConfig::default()).is_err());
+        for wide in [b"\xff\xfea\0,\0", b"\xfe\xff\0a\0,"] {
+            let message = read_csv("t", wide, &DataConfig::default()).unwrap_err().to_string();
+            assert_eq!(message, "CSV: it is in UTF-16: expected UTF-8");
+        }
     }
 }

@@ -182,7 +182,10 @@ mod tests {
         assert!(message.starts_with("text: 3 bytes make 1 windows of 2"), "{message}");
         assert!(bytes(b"aaaa", 1).unwrap_err().to_string().contains("nothing to predict"));
         // Windows that are all alike leave something to predict within them.
-        assert!(bytes(b"abab", 1).is_ok());
+        let alike = bytes(b"abab", 1).unwrap();
+        assert_eq!(alike.inputs().in_memory().unwrap().as_slice::<i32>().unwrap(), [97, 97]);
+        let Targets::Sequences { labels, .. } = alike.targets() else { panic!("sequences") };
+        assert_eq!(labels.as_slice::<i32>().unwrap(), [98, 98]);
     }
 
     #[test]
