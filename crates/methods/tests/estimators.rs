@@ -251,7 +251,9 @@ fn a_killed_estimate_goes_on_with_the_same_bits() {
     let undisturbed = run(&Context::new(&executor, 5)).unwrap();
     for units in [0, 1, 4, 7, 10, 13, 17] {
         let store = Dying::after(units);
-        assert!(run(&Context::new(&executor, 5).with_units(&store)).is_err(), "{units}");
+        let killed = run(&Context::new(&executor, 5).with_units(&store));
+        assert!(matches!(killed, Err(MethodError::Interrupted)), "{units}: {killed:?}");
+        assert_eq!(store.kept.lock().unwrap().len(), units);
         let store = store.revived();
         let resumed = run(&Context::new(&executor, 5).with_units(&store)).unwrap();
         assert_eq!(resumed, undisturbed, "killed after {units} units");

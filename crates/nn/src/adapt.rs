@@ -136,7 +136,8 @@ mod tests {
         assert_eq!(found(&[1, 8, 9], &[72]), Some(View::Reshaped(vec![1, 8, 9])));
         assert_eq!(found(&[5], &[5, 1]), Some(View::Reshaped(vec![5])));
         // Which element is which is not known.
-        assert!(view(&[192], &[8, 8, 3]).is_err());
+        let message = view(&[192], &[8, 8, 3]).unwrap_err().to_string();
+        assert_eq!(message, "the model takes examples of [192], got [8, 8, 3]");
         let message = view(&[3, 32, 32], &[28, 28, 1]).unwrap_err().to_string();
         assert_eq!(message, "the model takes examples of [3, 32, 32], got [28, 28, 1]");
     }

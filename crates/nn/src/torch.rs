@@ -284,7 +284,8 @@ pub(crate) mod tests {
         for prefix in ["", "module.", "model.", "net.", "_orig_mod.module.", "model._orig_mod."] {
             let entries = prefixed(prefix);
             assert_eq!(wrapping_prefix(&model, &entries), prefix);
-            assert!(from_torch(&model, &entries, DType::F32).is_ok(), "{prefix}");
+            let read = from_torch(&model, &entries, DType::F64).unwrap();
+            assert_eq!(read.parameters, counted(&model).parameters, "{prefix}");
         }
         // Another wrapper is not guessed, and one name without it keeps it for all.
         assert_eq!(wrapping_prefix(&model, &prefixed("encoder.")), "");

@@ -174,13 +174,25 @@ mod tests {
         // v = (1 - beta2) g^2 after one step is g^2 when corrected.
         let found = adam_preconditioner(&[0.001 * 25.0, 0.0], 1, 0.999, 1e-8).unwrap();
         assert!((found[0] - 5.0 - 1e-8).abs() < 1e-12 && found[1] == 1e-8);
-        assert!(adam_preconditioner(&[1.0], 1, 1.0, 0.0).is_err());
-        assert!(adam_preconditioner(&[-1.0], 1, 0.9, 0.0).is_err());
-        assert!(adam_preconditioner(&[1.0], 0, 0.9, 0.0).is_err());
+    }
+
+    #[test]
+    fn scales_that_are_none_are_named() {
+        let adam = |moment, steps, beta2, eps| {
+            adam_preconditioner(&[moment], steps, beta2, eps).unwrap_err().to_string()
+        };
+        assert_eq!(adam(1.0, 1, 1.0, 0.0), "beta2: expected from 0 to below 1, got 1");
+        assert_eq!(adam(1.0, 1, 0.9, -1.0), "eps: expected 0 or a positive number, got -1");
+        assert_eq!(adam(1.0, 0, 0.9, 0.0), "steps of Adam: expected at least 1, got 0");
+        assert_eq!(adam(-1.0, 1, 0.9, 0.0), "a second moment: expected 0 or a positive number, got -1");
         let matrix = DenseOperator::new(vec![vec![1.0]]).unwrap();
-        assert!(Scaled::preconditioned(&matrix, &[0.0]).is_err());
-        assert!(Scaled::new(&matrix, vec![1.0, 1.0]).is_err());
-        assert!(Scaled::new(&matrix, vec![f64::NAN]).is_err());
+        let refused = |scale: &[f64]| {
+            Scaled::new(&matrix, scale.to_vec()).map(drop).unwrap_err().to_string()
+        };
+        assert_eq!(refused(&[1.0, 1.0]), "a diagonal scaling: expected 1 elements, got 2");
+        assert_eq!(refused(&[f64::NAN]), "an element of a diagonal scaling is NaN, expected a finite number");
+        let flat = Scaled::preconditioned(&matrix, &[0.0]).map(drop).unwrap_err().to_string();
+        assert_eq!(flat, "an element of a preconditioner: expected a positive number, got 0");
     }
 
     #[test]
@@ -191,6 +203,7 @@ mod tests {
         let product = deflated.product(&[3.0, 1.0]).unwrap();
         assert!((product[0] - 1.0).abs() < 1e-15 && (product[1] + 1.0).abs() < 1e-15);
         assert_eq!(deflated.left(), 1);
-        assert!(Deflated::new(&matrix, vec![vec![1.0]]).is_err());
+        let short = Deflated::new(&matrix, vec![vec![1.0]]).map(drop).unwrap_err().to_string();
+        assert_eq!(short, "a known eigenvector: expected 2 elements, got 1");
     }
 }
