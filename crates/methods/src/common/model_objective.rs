@@ -358,8 +358,12 @@ impl Objective for ModelObjective {
     }
 
     fn data(&self, batch: usize) -> Result<Vec<Array>, MethodError> {
-        let start = batch.saturating_mul(self.batch);
-        let end = start + self.batches.get(batch).copied().unwrap_or(usize::MAX - start);
+        let count = self.batches.len();
+        let Some(examples) = self.batches.get(batch) else {
+            return Err(MethodError::config("a batch", format!("one below {count}"), batch));
+        };
+        let start = batch * self.batch;
+        let end = start + examples;
         let mut data = match &self.inputs {
             ObjectiveInputs::Arrays(arrays) => {
                 arrays.iter().map(|array| array.rows(start..end)).collect::<Result<Vec<_>, _>>()?

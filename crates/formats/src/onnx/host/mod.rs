@@ -86,6 +86,10 @@ fn stretched_places(from: &[usize], to: &[usize]) -> Vec<usize> {
 
 /// `start + sum of index * step` for each index of a shape, in row-major order.
 fn places(shape: &[usize], steps: &[usize], start: usize) -> Vec<usize> {
+    // Extents before one of zero may be of any size.
+    if shape.contains(&0) {
+        return Vec::new();
+    }
     let mut places = vec![start];
     for (&extent, &step) in shape.iter().zip(steps) {
         places = places.iter().flat_map(|&at| (0..extent).map(move |i| at + i * step)).collect();
