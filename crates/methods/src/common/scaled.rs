@@ -184,13 +184,18 @@ mod tests {
         assert_eq!(adam(1.0, 1, 1.0, 0.0), "beta2: expected from 0 to below 1, got 1");
         assert_eq!(adam(1.0, 1, 0.9, -1.0), "eps: expected 0 or a positive number, got -1");
         assert_eq!(adam(1.0, 0, 0.9, 0.0), "steps of Adam: expected at least 1, got 0");
-        assert_eq!(adam(-1.0, 1, 0.9, 0.0), "a second moment: expected 0 or a positive number, got -1");
+        assert_eq!(
+            adam(-1.0, 1, 0.9, 0.0),
+            "a second moment: expected 0 or a positive number, got -1"
+        );
         let matrix = DenseOperator::new(vec![vec![1.0]]).unwrap();
-        let refused = |scale: &[f64]| {
-            Scaled::new(&matrix, scale.to_vec()).map(drop).unwrap_err().to_string()
-        };
+        let refused =
+            |scale: &[f64]| Scaled::new(&matrix, scale.to_vec()).map(drop).unwrap_err().to_string();
         assert_eq!(refused(&[1.0, 1.0]), "a diagonal scaling: expected 1 elements, got 2");
-        assert_eq!(refused(&[f64::NAN]), "an element of a diagonal scaling is NaN, expected a finite number");
+        assert_eq!(
+            refused(&[f64::NAN]),
+            "an element of a diagonal scaling is NaN, expected a finite number"
+        );
         let flat = Scaled::preconditioned(&matrix, &[0.0]).map(drop).unwrap_err().to_string();
         assert_eq!(flat, "an element of a preconditioner: expected a positive number, got 0");
     }
