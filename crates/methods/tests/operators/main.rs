@@ -16,7 +16,7 @@ use thalweg_methods::curvature::{
     dense, lanczos,
 };
 use thalweg_methods::{BatchNorm, Context, Function, ModelObjective, Objective, ObjectiveConfig};
-use thalweg_nn::{Loss, Model, Role, Weights};
+use thalweg_nn::{Loss, Model, Role};
 
 fn directions(n: usize) -> Vec<Vec<f64>> {
     let stream = Stream::new(4, "directions");
