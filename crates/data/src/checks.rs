@@ -1,6 +1,7 @@
 //! What inputs and targets have to be.
 
-use crate::{DataError, Inputs};
+use crate::{DataError, Inputs, Rows};
+use std::ops::Range;
 use thalweg_array::{Array, DType};
 
 /// Inputs of a shape that data have, every number finite.
@@ -83,6 +84,24 @@ pub(crate) fn check_labels(labels: &[i64], n_classes: Option<usize>) -> Result<u
     }
 }
 
+/// Refuses whole numbers outside of what a model has entries for; other types pass.
+///
+/// # Shapes    inputs `i32 [n, ..]`
+/// # Errors
+/// `Index` with every row that holds such a number.
+pub fn check_indices(inputs: &Array, range: &Range<i64>) -> Result<(), DataError> {
+    if inputs.dtype() != DType::I32 {
+        return Ok(());
+    }
+    let values = inputs.as_slice::<i32>()?;
+    let Some((first, rows)) = outside(inputs, values, |&value| range.contains(&value.into()))
+    else {
+        return Ok(());
+    };
+    let (value, range) = (values[first].into(), range.clone());
+    Err(DataError::Index { row: first / row_length(inputs), rows, value, range })
+}
+
 /// Refuses labels that are none of so many classes.
 ///
 /// # Shapes    labels `i32 [n]` or `[n, positions]`
@@ -93,14 +112,20 @@ pub fn check_classes(labels: &Array, n_classes: usize) -> Result<(), DataError> 
         return Err(DataError::LabelType { got: labels.dtype() });
     }
     let values = labels.as_slice::<i32>()?;
-    let length = (values.len() / labels.shape()[0].max(1)).max(1);
-    let is_outside = |at: &usize| {
-        let label = usize::try_from(values[*at]);
-        label.map_or(true, |label| label >= n_classes)
-    };
-    let mut outside = (0..values.len()).filter(is_outside);
-    let Some(first) = outside.next() else { return Ok(()) };
-    let rows = std::iter::once(first).chain(outside).map(|at| at / length).collect();
-    let (row, label) = (first / length, i64::from(values[first]));
+    let is_class = |&label: &i32| usize::try_from(label).is_ok_and(|label| label < n_classes);
+    let Some((first, rows)) = outside(labels, values, is_class) else { return Ok(()) };
+    let (row, label) = (first / row_length(labels), i64::from(values[first]));
     Err(DataError::Label { row, rows, label, n_classes })
+}
+
+fn row_length(array: &Array) -> usize {
+    (array.len() / array.shape().first().copied().unwrap_or(0).max(1)).max(1)
+}
+
+/// The first element that is not `inside`, and all rows that hold one.
+fn outside(array: &Array, values: &[i32], inside: impl Fn(&i32) -> bool) -> Option<(usize, Rows)> {
+    let mut outside = (0..values.len()).filter(|&at| !inside(&values[at]));
+    let first = outside.next()?;
+    let length = row_length(array);
+    Some((first, std::iter::once(first).chain(outside).map(|at| at / length).collect()))
 }

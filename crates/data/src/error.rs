@@ -1,6 +1,7 @@
 //! What can be wrong with data.
 
 use crate::Rows;
+use std::ops::Range;
 use thalweg_array::{ArrayError, DType};
 
 /// What can be wrong with data or with a request about them.
@@ -81,6 +82,18 @@ pub enum DataError {
         row: usize,
         /// The value as text.
         value: String,
+    },
+    /// An input of which the model has no entry.
+    #[error("inputs: row {row} holds {value}, expected whole numbers from {} to {}, for the model looks them up{}", .range.start, .range.end - 1, .rows.also())]
+    Index {
+        /// The first such row, counted from 0.
+        row: usize,
+        /// All such rows.
+        rows: Rows,
+        /// The input.
+        value: i64,
+        /// What the model has entries for.
+        range: Range<i64>,
     },
     /// Labels are not whole numbers.
     #[error("labels are {got}, expected an integer type")]

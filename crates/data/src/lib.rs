@@ -28,7 +28,7 @@ mod subset;
 pub use augment::Augmentation;
 pub use batch::{Batches, LastBatch};
 pub use catalogue::{CatalogueEntry, CatalogueFile, catalogue, find};
-pub use checks::check_classes;
+pub use checks::{check_classes, check_indices};
 pub use dataset::{Dataset, Provenance, Targets};
 pub use digits::digits;
 pub use error::DataError;

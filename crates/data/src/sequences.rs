@@ -1,6 +1,7 @@
 //! Sequences of tokens, each of which is to be told from those before it.
 
-use crate::{DataError, Dataset, Provenance, Targets};
+use crate::checks::{check_classes, check_inputs};
+use crate::{DataError, Dataset, Inputs, Provenance, Targets};
 use thalweg_array::{Array, DType};
 
 impl Dataset {
@@ -58,6 +59,43 @@ impl Dataset {
         Ok(Dataset::unchecked(name, part(0)?.into(), targets, provenance))
     }
 
+    /// A data set of tokens with a label for each of them.
+    ///
+    /// `labels` is of any integer type. Without `n_classes` there is a class for each number up to
+    /// the largest label, whether it occurs or not.
+    ///
+    /// # Shapes    inputs and labels `[n, positions]`
+    /// # Errors
+    /// Shapes that differ, inputs that are no whole numbers from 0 on, labels that are none or out
+    /// of range.
+    pub fn labelled_tokens(
+        name: &str,
+        inputs: impl Into<Inputs>,
+        labels: &Array,
+        n_classes: Option<usize>,
+        provenance: Provenance,
+    ) -> Result<Dataset, DataError> {
+        let inputs = check_inputs(inputs.into())?;
+        if inputs.shape() != labels.shape() || labels.rank() != 2 {
+            let got = labels.shape().to_vec();
+            return Err(DataError::TargetShape { expected: "that of the tokens", got });
+        }
+        if labels.dtype().is_float() {
+            return Err(DataError::LabelType { got: labels.dtype() });
+        }
+        let wide = labels.convert(DType::I64);
+        let largest = wide.as_slice::<i64>()?.iter().copied().max().unwrap_or(0);
+        let counted = usize::try_from(largest).map_or(1, |largest| largest.saturating_add(1));
+        let n_classes = n_classes.unwrap_or(counted);
+        // The largest and the least stand for those that `i32` cannot hold: none is a class.
+        let narrow = |&label: &i64| label.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+        let narrowed: Vec<i32> = wide.as_slice::<i64>()?.iter().map(narrow).collect();
+        let labels = Array::from_slice(labels.shape(), &narrowed)?;
+        check_classes(&labels, n_classes)?;
+        let targets = Targets::Sequences { labels, n_classes };
+        Dataset::unchecked(name, inputs, targets, provenance).with_token_inputs()
+    }
+
     /// The same data with inputs that are tokens, for a model that looks them up.
     ///
     /// # Errors
@@ -99,6 +137,32 @@ mod tests {
         let tokens: Vec<i32> = (0..n * (context + 1)).map(|i| i as i32).collect();
         let windows = Array::from_slice(&[n, context + 1], &tokens).unwrap();
         Dataset::sequences("counting", &windows, tokens.len(), Provenance::default()).unwrap()
+    }
+
+    #[test]
+    fn tokens_with_labels_of_their_own() {
+        let tokens = Array::from_slice(&[2, 2], &[0f32, 5.0, 3.0, 2.0]).unwrap();
+        let found = |labels: &[i64], n_classes| {
+            let labels = Array::from_slice(&[2, 2], labels).unwrap();
+            Dataset::labelled_tokens(
+                "tagged",
+                tokens.clone(),
+                &labels,
+                n_classes,
+                Provenance::default(),
+            )
+        };
+        let data = found(&[0, 1, 3, 0], None).unwrap();
+        assert!(data.is_tokens());
+        let expected = Array::from_slice(&[2, 2], &[0i32, 1, 3, 0]).unwrap();
+        assert_eq!(data.targets(), &Targets::Sequences { labels: expected, n_classes: 4 });
+        let message = |labels: &[i64], n| found(labels, n).unwrap_err().to_string();
+        assert!(
+            message(&[0, 1, 3, 0], Some(3))
+                .contains("row 1 is 3, expected a whole number from 0 to 2")
+        );
+        assert!(message(&[0, -1, 3, 0], None).contains("row 0 is -1"));
+        assert!(message(&[0, 1 << 40, 3, 0], Some(9)).contains("row 0"));
     }
 
     #[test]

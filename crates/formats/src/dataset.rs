@@ -234,7 +234,16 @@ fn join(
         provenance.scale = format!("as in the file ({})", first.inputs.kind());
     }
     let (targets, weights) = (concatenate(&parts)?, weights(&parts)?);
+    let tokens = !first.inputs.kind().is_float()
+        && !targets.dtype().is_float()
+        && matches!(first.inputs.shape(), [_, positions] if *positions > 1 && target == [*positions])
+        && config.task != Some(Task::Regression);
     let inputs = inputs(parts.into_iter().map(|(_, part)| part.inputs).collect(), shape)?;
+    if tokens {
+        let known = config.n_classes;
+        let dataset = Dataset::labelled_tokens(name, inputs, &targets, known, provenance)?;
+        return finished(dataset, weights, validation, test);
+    }
     let origin = targets::Origin { name: "labels", row: &|row| row, unnamed: false };
     let dataset = match targets::settle(&targets, config, &origin)? {
         Settled::Values(values) => Dataset::regression(name, inputs, &values, provenance)?,
@@ -242,6 +251,15 @@ fn join(
             classes(name, inputs, &labels, n_classes, names, provenance)?
         }
     };
+    finished(dataset, weights, validation, test)
+}
+
+fn finished(
+    dataset: Dataset,
+    weights: Option<Array>,
+    validation: Vec<usize>,
+    test: Vec<usize>,
+) -> Result<Dataset, FormatError> {
     let dataset = match weights {
         Some(weights) => dataset
             .with_example_weights(&weights)?

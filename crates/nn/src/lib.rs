@@ -11,6 +11,7 @@ mod count;
 mod direction;
 mod error;
 mod faults;
+mod index_range;
 mod initialize;
 pub mod layer;
 mod loss;

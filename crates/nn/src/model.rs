@@ -2,11 +2,13 @@
 
 use crate::architecture::Architecture;
 use crate::error::NnError;
+use crate::index_range::index_ranges;
 use crate::initialize::Draw;
 use crate::parameter::{Buffer, Multipliers, Parameter};
 use crate::parameters::{Parameters, Weights};
 use crate::scope::{Given, Mode, Scope, Trace};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use thalweg_array::{Array, DType};
 use thalweg_graph::{Builder, Graph, GraphError, Tensor, TensorType};
@@ -110,6 +112,7 @@ pub struct Model {
     outputs: Arc<[ModelPort]>,
     parameters: Arc<[Parameter]>,
     buffers: Arc<[Buffer]>,
+    index_ranges: Arc<[Option<Range<i64>>]>,
 }
 
 impl fmt::Debug for Model {
@@ -160,7 +163,8 @@ impl Model {
         let trace = trace.into_inner();
         // Of a model that is too large, its size is the fault worth telling.
         check_size(&trace.parameters)?;
-        finished?;
+        let mut index_ranges = index_ranges(&finished?);
+        index_ranges.truncate(inputs.len());
         Ok(Model {
             network,
             architecture: None,
@@ -168,6 +172,7 @@ impl Model {
             outputs: outputs.into(),
             parameters: trace.parameters.into(),
             buffers: trace.buffers.into(),
+            index_ranges: index_ranges.into(),
         })
     }
 
@@ -196,6 +201,12 @@ impl Model {
     /// The inputs.
     pub fn inputs(&self) -> &[ModelPort] {
         &self.inputs
+    }
+
+    /// For each input, the whole numbers that are found in every table in which the model looks its
+    /// elements up; none where it looks up nothing, or what it computes, or a part of the elements.
+    pub fn index_ranges(&self) -> &[Option<Range<i64>>] {
+        &self.index_ranges
     }
 
     /// The outputs.

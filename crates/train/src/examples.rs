@@ -2,7 +2,7 @@
 
 use crate::TrainError;
 use thalweg_array::{Array, DType};
-use thalweg_data::{Normalization, Subset, Targets, check_classes};
+use thalweg_data::{Normalization, Subset, Targets, check_classes, check_indices};
 use thalweg_graph::TensorType;
 use thalweg_nn::Model;
 
@@ -129,6 +129,9 @@ pub(crate) fn check_fit(
     let got = TensorType::new(inputs.dtype(), inputs.shape()).to_string();
     if expected.len() != 1 || expected[0] != got {
         return Err(TrainError::setting("examples", expected.join(", "), got));
+    }
+    if let Some(range) = model.index_ranges().iter().flatten().next() {
+        check_indices(inputs, range)?;
     }
     let outputs = model.outputs().first().map(|port| port.shape.clone()).unwrap_or_default();
     if examples.classes() {

@@ -175,3 +175,29 @@ fn tensors_beside_a_file_are_part_of_what_it_is() {
     let message = bench.run("inspect external.onnx").sentence();
     assert!(message.contains("external.bin"), "{message}");
 }
+
+#[test]
+fn a_token_that_the_model_does_not_have_is_named_by_its_row() {
+    let bench = Bench::new("onnx-tokens");
+    bench.write("gpt.onnx", file("gpt.onnx"));
+    let save = |name: &str, token: i64| {
+        let mut tokens: Vec<i64> = (0..N as i64 * 5).map(|i| i * i % 7).collect();
+        tokens[5 * 11 + 2] = token;
+        let x = Array::from_slice(&[N, 5], &tokens).unwrap();
+        let y = Array::from_slice(&[N, 5], &tokens.iter().map(|t| t % 7).collect::<Vec<_>>());
+        let mut bytes = Vec::new();
+        npz::write(&mut bytes, &[("x", &x), ("y", &y.unwrap())], npz::Compression::Stored).unwrap();
+        bench.write(name, bytes);
+    };
+    save("six.npz", 6);
+    save("seven.npz", 7);
+    let told = bench.json("surface gpt.onnx --data six.npz --x -1:1:3 --out run");
+    assert_eq!(told["samples"], N);
+    for command in ["surface", "spectrum", "train"] {
+        let line = format!("{command} gpt.onnx --data seven.npz --out {command}");
+        let message = bench.run(&line).sentence();
+        assert!(message.contains("row 11 holds 7"), "{message}");
+        // Tokens counted from the end are an ONNX file's right.
+        assert!(message.contains("-7 to 6") || message.contains("0 to 6"), "{message}");
+    }
+}

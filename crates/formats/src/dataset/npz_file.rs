@@ -57,7 +57,8 @@ pub fn load_npz_within(
 /// Inputs are `[n, d]`, `[n, height, width]` or `[n, height, width, channels]`. Targets of an
 /// integer type are class labels, `[n]` or `[n, 1]`, every class from 0 occurring unless the
 /// configuration knows their number; floats are real values, `[n]` or `[n, k]`, and refused under
-/// the names `labels` and `label`. The configuration's task overrules the type.
+/// the names `labels` and `label`. The configuration's task overrules the type. Inputs and targets
+/// that are both integers `[n, positions]` are tokens with a label each.
 ///
 /// # Errors
 /// No inputs or targets or several, arrays that cannot be read, contents that are no usable data.

@@ -4,7 +4,9 @@ use super::objective::{BatchNorm, Examples, Objective, Sampling};
 use crate::{Context, MethodError};
 use std::sync::Arc;
 use thalweg_array::{Array, DType};
-use thalweg_data::{DataError, Dataset, Normalization, Provenance, Subset, Targets, check_classes};
+use thalweg_data::{
+    DataError, Dataset, Normalization, Provenance, Subset, Targets, check_classes, check_indices,
+};
 use thalweg_graph::{Builder, Tensor};
 use thalweg_nn::{Buffer, Loss, Mode, Model, Parameter};
 
@@ -185,6 +187,11 @@ impl ModelObjective {
         }
         if classes {
             check_classes(&targets, model.n_classes())?;
+        }
+        if let ObjectiveInputs::Arrays(arrays) = &inputs {
+            for (array, range) in arrays.iter().zip(model.index_ranges()) {
+                range.as_ref().map_or(Ok(()), |range| check_indices(array, range))?;
+            }
         }
         let float = ctx.precision();
         let n = targets.shape().first().copied().unwrap_or(0);
