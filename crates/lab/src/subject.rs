@@ -7,15 +7,13 @@ use crate::model_source::WeightsFile;
 use crate::session::Session;
 use crate::study::default_loss;
 use serde::{Deserialize, Serialize};
-use thalweg_data::{Normalization, Targets};
+use thalweg_data::Normalization;
 use thalweg_methods::{BatchNorm, Context, ModelObjective, ObjectiveConfig, Progress};
 use thalweg_nn::{Loss, Model, Weights};
 use thalweg_train::{Evaluator, Examples};
 
 /// Examples in a pass over the test part.
 const BATCH: usize = 256;
-/// Elements of stored inputs that are in memory for such passes.
-const PIECE: usize = 1 << 20;
 
 /// On what the loss is evaluated, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -204,27 +202,7 @@ impl Subject {
         let float = session.precision.dtype();
         let test = &self.data.test;
         let normalization = Some(&self.data.normalization);
-        if !test.is_stored() {
-            return self.accuracy(session, Examples::new(test, normalization, float)?);
-        }
-        let Targets::Classes { labels, .. } = test.targets()? else { return Ok(None) };
-        let row_length = self.data.dataset.example_shape().iter().product::<usize>().max(1);
-        let piece = (PIECE / row_length).max(BATCH);
-        let mut right = 0.0;
-        for start in (0..test.len()).step_by(piece) {
-            let rows = start..test.len().min(start + piece);
-            let raw = test.input_rows(rows.clone())?;
-            let inputs = self.data.normalization.apply(&raw)?.convert(float);
-            let labels = labels.rows(rows.clone())?;
-            let examples = Examples::from_arrays(inputs, labels, true, float)?;
-            let Some(share) = self.accuracy(session, examples)? else { return Ok(None) };
-            // A whole number, but for the rounding of the share.
-            right += (share * rows.len() as f64).round();
-        }
-        Ok(Some(right / test.len() as f64))
-    }
-
-    fn accuracy(&self, session: &Session, examples: Examples) -> Result<Option<f64>> {
+        let examples = Examples::new(test, normalization, float)?;
         let executor = session.executor.clone();
         let evaluator = Evaluator::new(executor, self.model.clone(), self.loss, examples, BATCH)?;
         let weights = std::slice::from_ref(&self.weights);

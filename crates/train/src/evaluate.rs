@@ -49,11 +49,11 @@ impl Evaluator {
         let batch = batch.clamp(1, examples.len());
         let builder = Builder::new(float);
         let (parameters, buffers) = model.declare(&builder);
-        let rows = |array: &Array| {
-            TensorType::new(array.dtype(), [&[batch], &array.shape()[1..]].concat())
-        };
-        let inputs = builder.input("data.inputs", rows(examples.inputs()));
-        let targets = builder.input("data.targets", rows(examples.targets()));
+        let rows =
+            |dtype, shape: &[usize]| TensorType::new(dtype, [&[batch], &shape[1..]].concat());
+        let (inputs, targets) = (examples.input_type(), examples.targets());
+        let inputs = builder.input("data.inputs", rows(inputs.dtype, &inputs.shape));
+        let targets = builder.input("data.targets", rows(targets.dtype(), targets.shape()));
         let applied = model.apply(&builder, &parameters, &buffers, inputs, &Mode::EVALUATE);
         let mut outputs = vec![("losses", loss.per_example(applied.output, targets))];
         if examples.classes() {
@@ -94,9 +94,9 @@ impl Evaluator {
                 // The last pass overlaps the one before, so that one program serves.
                 let from = start.min(n - self.batch);
                 let mut arguments = packed.clone();
-                for array in [self.examples.inputs(), self.examples.targets()] {
-                    arguments.push(Argument::Shared(array.rows(from..from + self.batch)?));
-                }
+                let pass = from..from + self.batch;
+                arguments.push(Argument::Shared(self.examples.input_rows(pass.clone())?));
+                arguments.push(Argument::Shared(self.examples.targets().rows(pass)?));
                 let outputs = self.population.run(chunking.size, arguments)?;
                 for member in 0..own.len() {
                     let values = |array: &Array| -> Result<Vec<f64>, TrainError> {

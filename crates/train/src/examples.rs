@@ -1,19 +1,28 @@
 //! Examples as the engine takes them.
 
 use crate::TrainError;
+use std::ops::Range;
 use thalweg_array::{Array, DType};
 use thalweg_data::{Normalization, Subset, Targets, check_classes, check_indices};
 use thalweg_graph::TensorType;
 use thalweg_nn::Model;
 
 /// Normalised inputs in a float type, or tokens, with their targets.
+///
+/// Inputs that stay in their file are read from it when they are asked for.
 #[derive(Clone, Debug)]
 pub struct Examples {
-    inputs: Array,
+    inputs: Inputs,
     targets: Array,
     classes: bool,
     float: DType,
     weights: Option<Array>,
+}
+
+#[derive(Clone, Debug)]
+enum Inputs {
+    Memory(Array),
+    Stored { subset: Subset, normalization: Option<Normalization> },
 }
 
 impl Examples {
@@ -26,21 +35,18 @@ impl Examples {
         normalization: Option<&Normalization>,
         float: DType,
     ) -> Result<Examples, TrainError> {
-        let inputs = subset.inputs()?;
-        let inputs = match normalization {
-            Some(normalization) => normalization.apply(&inputs)?,
-            None => inputs,
-        };
-        let inputs = match inputs.dtype() {
-            DType::I32 => inputs,
-            _ => inputs.convert(float),
-        };
         let (targets, classes) = match subset.targets()? {
             Targets::Classes { labels, .. } | Targets::Sequences { labels, .. } => (labels, true),
             Targets::Values(values) => (values.convert(float), false),
         };
         let weights = subset.example_weights().map(|weights| weights.convert(float));
-        Ok(Examples { weights, ..Examples::from_arrays(inputs, targets, classes, float)? })
+        let normalization = normalization.cloned();
+        let inputs = Inputs::Stored { subset: subset.clone(), normalization };
+        let mut examples = Examples { inputs, targets, classes, float, weights };
+        if !subset.is_stored() {
+            examples.inputs = Inputs::Memory(examples.input_rows(0..subset.len())?);
+        }
+        examples.checked()
     }
 
     /// Inputs `[n, ..]` of a float type, or tokens `i32 [n, ..]`, with labels `i32 [n]` or
@@ -54,27 +60,33 @@ impl Examples {
         classes: bool,
         float: DType,
     ) -> Result<Examples, TrainError> {
-        let n = inputs.shape().first().copied().unwrap_or(0);
+        let inputs = Inputs::Memory(inputs);
+        Examples { inputs, targets, classes, float, weights: None }.checked()
+    }
+
+    fn checked(self) -> Result<Examples, TrainError> {
+        let (inputs, targets, float) = (self.input_type(), &self.targets, self.float);
+        let n = inputs.shape.first().copied().unwrap_or(0);
         let fits = float.is_float()
-            && (inputs.dtype() == float || inputs.dtype() == DType::I32)
+            && (inputs.dtype == float || inputs.dtype == DType::I32)
             && n > 0
             && targets.shape().first() == Some(&n);
-        let (dtype, ranks) = if classes { (DType::I32, 1..=2) } else { (float, 2..=2) };
+        let (dtype, ranks) = if self.classes { (DType::I32, 1..=2) } else { (float, 2..=2) };
         if !fits || targets.dtype() != dtype || !ranks.contains(&targets.rank()) {
-            let ty = |array: &Array| TensorType::new(array.dtype(), array.shape());
-            let got = format!("{} with {}", ty(&inputs), ty(&targets));
+            let got =
+                format!("{inputs} with {}", TensorType::new(targets.dtype(), targets.shape()));
             let expected = format!(
                 "{float} or i32 inputs [n, ..] with labels i32 [n] or [n, positions] or values \
                  {float} [n, k]"
             );
             return Err(TrainError::setting("examples", expected, got));
         }
-        Ok(Examples { inputs, targets, classes, float, weights: None })
+        Ok(self)
     }
 
     /// Number of examples.
     pub fn len(&self) -> usize {
-        self.inputs.shape()[0]
+        self.targets.shape()[0]
     }
 
     /// Always false.
@@ -82,9 +94,67 @@ impl Examples {
         self.len() == 0
     }
 
-    /// Inputs, `[n, ..]`.
-    pub fn inputs(&self) -> &Array {
-        &self.inputs
+    /// Element type and shape of the inputs, `[n, ..]`.
+    pub fn input_type(&self) -> TensorType {
+        match &self.inputs {
+            Inputs::Memory(array) => TensorType::new(array.dtype(), array.shape()),
+            Inputs::Stored { subset, .. } => {
+                let example = subset.dataset().example_shape();
+                TensorType::new(self.input_dtype(subset), [&[subset.len()], example].concat())
+            }
+        }
+    }
+
+    fn input_dtype(&self, subset: &Subset) -> DType {
+        if subset.dataset().is_tokens() { DType::I32 } else { self.float }
+    }
+
+    /// The inputs, `[n, ..]`, unless they stay in their file.
+    pub fn inputs(&self) -> Option<&Array> {
+        match &self.inputs {
+            Inputs::Memory(array) => Some(array),
+            Inputs::Stored { .. } => None,
+        }
+    }
+
+    /// The inputs of a range of examples.
+    ///
+    /// # Errors
+    /// Examples that are none, what cannot be read, a normalisation of other data, no room.
+    pub fn input_rows(&self, range: Range<usize>) -> Result<Array, TrainError> {
+        match &self.inputs {
+            Inputs::Memory(array) => Ok(array.rows(range)?),
+            Inputs::Stored { subset, normalization } => {
+                let raw = subset.input_rows(range)?;
+                self.prepared(raw, normalization.as_ref())
+            }
+        }
+    }
+
+    /// The inputs of examples by position.
+    ///
+    /// # Errors
+    /// As for [`Examples::input_rows`].
+    pub fn take_inputs(&self, positions: &[i32]) -> Result<Array, TrainError> {
+        match &self.inputs {
+            Inputs::Memory(array) => take(array, positions),
+            Inputs::Stored { subset, normalization } => {
+                let (raw, _) = subset.batch(positions)?;
+                self.prepared(raw, normalization.as_ref())
+            }
+        }
+    }
+
+    fn prepared(
+        &self,
+        raw: Array,
+        normalization: Option<&Normalization>,
+    ) -> Result<Array, TrainError> {
+        let inputs = match normalization {
+            Some(normalization) => normalization.apply(&raw)?,
+            None => raw,
+        };
+        Ok(if inputs.dtype() == DType::I32 { inputs } else { inputs.convert(self.float) })
     }
 
     /// Labels `i32 [n]` or `[n, positions]`, or values `[n, k]`.
@@ -107,10 +177,17 @@ impl Examples {
         self.float
     }
 
-    /// Bytes of inputs and targets.
+    /// Bytes of inputs and targets in memory.
     pub fn size_in_bytes(&self) -> usize {
-        self.inputs.size_in_bytes() + self.targets.size_in_bytes()
+        self.inputs().map_or(0, Array::size_in_bytes) + self.targets.size_in_bytes()
     }
+}
+
+/// Rows of an array by position.
+pub(crate) fn take(source: &Array, rows: &[i32]) -> Result<Array, TrainError> {
+    let picked: Vec<Array> =
+        rows.iter().map(|&row| source.row(row as usize)).collect::<Result<_, _>>()?;
+    Ok(Array::stack(&picked)?)
 }
 
 /// Refuses examples that the model cannot be trained on.
@@ -125,12 +202,11 @@ pub(crate) fn check_fit(
     let n = examples.len();
     let expected: Vec<_> =
         model.inputs().iter().map(|port| port.batch_type(float, n).to_string()).collect();
-    let inputs = examples.inputs();
-    let got = TensorType::new(inputs.dtype(), inputs.shape()).to_string();
+    let got = examples.input_type().to_string();
     if expected.len() != 1 || expected[0] != got {
         return Err(TrainError::setting("examples", expected.join(", "), got));
     }
-    if let Some(range) = model.index_ranges().iter().flatten().next() {
+    if let (Some(inputs), [Some(range)]) = (examples.inputs(), model.index_ranges()) {
         check_indices(inputs, range)?;
     }
     let outputs = model.outputs().first().map(|port| port.shape.clone()).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! What a segment of steps reads: orders, images, draws. Each is a pure function of the member's
 //! seed and the step.
 
+use crate::examples::take;
 use crate::{Examples, Member, TrainError};
 use std::collections::HashMap;
 use thalweg_array::{Array, DType};
@@ -13,7 +14,7 @@ pub(crate) struct Feed<'a> {
     pub(crate) augmentation: &'a Augmentation,
     /// Orders of the epoch that a seed was last in.
     orders: HashMap<u64, (u64, Array)>,
-    /// The inputs in the type in which they are augmented.
+    /// The inputs in the type in which they are augmented, if they are and are in memory.
     images: Option<Array>,
 }
 
@@ -25,7 +26,13 @@ pub(crate) struct Fed {
     /// `[S]`, the same for all members.
     pub(crate) counts: Array,
     pub(crate) dropout_keys: Array,
-    pub(crate) images: Option<Array>,
+    /// Each step's own inputs, unless it picks them among all.
+    pub(crate) inputs: Option<Array>,
+}
+
+/// Whether a step is given its inputs, because they are changed or stay in their file.
+pub(crate) fn brings_inputs(examples: &Examples, augmentation: &Augmentation) -> bool {
+    !augmentation.is_identity() || examples.inputs().is_none()
 }
 
 impl<'a> Feed<'a> {
@@ -34,7 +41,8 @@ impl<'a> Feed<'a> {
         batches: &'a Batches,
         augmentation: &'a Augmentation,
     ) -> Feed<'a> {
-        let images = (!augmentation.is_identity()).then(|| examples.inputs().convert(DType::F32));
+        let augments = !augmentation.is_identity();
+        let images = examples.inputs().filter(|_| augments).map(|all| all.convert(DType::F32));
         Feed { examples, batches, augmentation, orders: HashMap::new(), images }
     }
 
@@ -48,18 +56,15 @@ impl<'a> Feed<'a> {
     ) -> Result<Fed, TrainError> {
         let epoch_steps = self.batches.steps() as u64;
         let n_rows = (end - first) as usize * members.len();
-        let (mut indices, mut images) = (Vec::with_capacity(n_rows), Vec::new());
+        let own_inputs = brings_inputs(self.examples, self.augmentation);
+        let (mut indices, mut inputs) = (Vec::with_capacity(n_rows), Vec::new());
         let mut keys: Vec<u32> = Vec::with_capacity(2 * n_rows);
         for step in first..end {
             let (epoch, position) = (step / epoch_steps, (step % epoch_steps) as usize);
             for member in members {
                 let row = self.order(member.seed, epoch)?.row(position)?;
-                if let Some(source) = &self.images {
-                    let stream = Stream::new(member.seed, "train/augment");
-                    let batch = take(source, row.as_slice()?)?;
-                    let changed =
-                        self.augmentation.apply(&batch, row.as_slice()?, &stream, epoch)?;
-                    images.push(changed.convert(self.examples.float()));
+                if own_inputs {
+                    inputs.push(self.inputs(member, row.as_slice()?, epoch)?);
                 }
                 indices.push(row);
                 keys.extend(Stream::new(member.seed, "train/dropout").at(step).key());
@@ -77,8 +82,22 @@ impl<'a> Feed<'a> {
             counts: Array::vector(&counts).convert(float),
             indices: shaped(&indices)?,
             dropout_keys: Array::from_slice(&[lead[0], lead[1], 2], &keys)?,
-            images: self.images.is_some().then(|| shaped(&images)).transpose()?,
+            inputs: own_inputs.then(|| shaped(&inputs)).transpose()?,
         })
+    }
+
+    /// The inputs of one member's step, changed as they are to be.
+    fn inputs(&self, member: &Member, rows: &[i32], epoch: u64) -> Result<Array, TrainError> {
+        if self.augmentation.is_identity() {
+            return self.examples.take_inputs(rows);
+        }
+        let batch = match &self.images {
+            Some(images) => take(images, rows)?,
+            None => self.examples.take_inputs(rows)?.convert(DType::F32),
+        };
+        let stream = Stream::new(member.seed, "train/augment");
+        let changed = self.augmentation.apply(&batch, rows, &stream, epoch)?;
+        Ok(changed.convert(self.examples.float()))
     }
 
     fn order(&mut self, seed: u64, epoch: u64) -> Result<&Array, TrainError> {
@@ -89,11 +108,4 @@ impl<'a> Feed<'a> {
         }
         Ok(&self.orders[&seed].1)
     }
-}
-
-/// Rows of an `f32` array by position.
-fn take(source: &Array, rows: &[i32]) -> Result<Array, TrainError> {
-    let picked: Vec<Array> =
-        rows.iter().map(|&row| source.row(row as usize)).collect::<Result<_, _>>()?;
-    Ok(Array::stack(&picked)?)
 }

@@ -41,7 +41,7 @@ impl Recalibrator {
         }
         let builder = Builder::new(float);
         let (parameters, buffers) = model.declare(&builder);
-        let shape = [&[batch], &examples.inputs().shape()[1..]].concat();
+        let shape = [&[batch], &examples.input_type().shape[1..]].concat();
         let inputs = builder.input("data.inputs", TensorType::new(float, shape));
         let applied = model.apply(&builder, &parameters, &buffers, inputs, &Mode::BATCH);
         let names = model.buffers().iter().map(|buffer| buffer.name.as_str());
@@ -77,7 +77,7 @@ impl Recalibrator {
             for batch in 0..n_batches {
                 let rows = batch * self.batch..(batch + 1) * self.batch;
                 let mut arguments = packed.clone();
-                arguments.push(Argument::Shared(self.examples.inputs().rows(rows)?));
+                arguments.push(Argument::Shared(self.examples.input_rows(rows)?));
                 let statistics = self.population.run(chunking.size, arguments)?;
                 if sums.is_empty() {
                     sums = statistics.iter().map(|array| vec![0.0; array.len()]).collect();

@@ -1,6 +1,6 @@
 //! The graph of a segment of steps, and the arguments in the order of its inputs.
 
-use crate::feed::Fed;
+use crate::feed::{Fed, brings_inputs};
 use crate::part::HyperValues;
 use crate::population::Argument;
 use crate::recipe::{Point, Recipe, Sequences, Shared};
@@ -43,12 +43,12 @@ pub(crate) fn graph(
     let counts = input("step.counts", sequence, None);
     let keys = TensorType::new(DType::U32, [length, 2]);
     let dropout_keys = Some(input("step.dropout_keys", keys, Some(1)));
-    let (dtype, shape) = (examples.inputs().dtype(), examples.inputs().shape());
-    let (own, inputs) = if config.augmentation.is_identity() {
-        (None, Some(input("data.inputs", TensorType::new(dtype, shape), None)))
+    let ty = examples.input_type();
+    let (own, inputs) = if brings_inputs(examples, &config.augmentation) {
+        let shape = [&[length, config.batch], &ty.shape[1..]].concat();
+        (Some(input("step.inputs", TensorType::new(ty.dtype, shape), Some(1))), None)
     } else {
-        let shape = [&[length, config.batch], &shape[1..]].concat();
-        (Some(input("step.inputs", TensorType::new(float, shape), Some(1))), None)
+        (None, Some(input("data.inputs", ty, None)))
     };
     let targets = examples.targets();
     let targets = input("data.targets", TensorType::new(targets.dtype(), targets.shape()), None);
@@ -95,10 +95,8 @@ pub(crate) fn arguments(
     arguments.push(Argument::Shared(fed.factors));
     arguments.push(Argument::Shared(fed.counts));
     arguments.push(Argument::Packed(fed.dropout_keys));
-    arguments.push(match fed.images {
-        Some(images) => Argument::Packed(images),
-        None => Argument::Shared(examples.inputs().clone()),
-    });
+    let all = || examples.inputs().cloned().map(Argument::Shared);
+    arguments.extend(fed.inputs.map(Argument::Packed).or_else(all));
     arguments.push(Argument::Shared(examples.targets().clone()));
     arguments.extend(examples.weights().map(|weights| Argument::Shared(weights.clone())));
     Ok(arguments)

@@ -19,6 +19,9 @@ use thalweg_data::Batches;
 use thalweg_exec::Executor;
 use thalweg_nn::{Model, Weights};
 
+/// Bytes of inputs that a member's segment reads from a file at most, unless one step needs more.
+const STORED_SEGMENT: usize = 64 << 20;
+
 /// Trains populations of one model on one set of examples.
 ///
 /// Pure: no clock, no files, no printing. A member's bits depend on its own seed and
@@ -214,14 +217,29 @@ impl Trainer {
     /// # Errors
     /// `Memory` if one member alone does not fit the budget.
     pub fn plan(&self, n_members: usize) -> Result<Chunking, TrainError> {
-        let length = self.config.segment.min(self.total_steps().max(1)) as usize;
+        let length = self.segment_steps().min(self.total_steps().max(1)) as usize;
         // The state before a segment is kept until all members have taken it.
         let resident = 2 * n_members * self.layout.bytes() + self.augmented_bytes();
         self.segment(length)?.chunking("training", n_members, resident, &self.resources)
     }
 
     fn augmented_bytes(&self) -> usize {
-        if self.augments() { self.examples.inputs().len() * 4 } else { 0 }
+        match self.examples.inputs() {
+            Some(inputs) if !self.config.augmentation.is_identity() => inputs.len() * 4,
+            _ => 0,
+        }
+    }
+
+    /// Steps between looks at the run: fewer than asked where those of one member would read more
+    /// from a file than is to be held at once.
+    fn segment_steps(&self) -> u64 {
+        if self.examples.inputs().is_some() {
+            return self.config.segment;
+        }
+        let ty = self.examples.input_type();
+        let example = ty.size_in_bytes() / self.examples.len();
+        let step = self.config.batch.saturating_mul(example).max(1);
+        self.config.segment.min((STORED_SEGMENT / step).max(1) as u64)
     }
 
     /// Takes all steps that are left.
@@ -241,10 +259,11 @@ impl Trainer {
         }
         let chunking = self.plan(state.len())?;
         let mut feed = Feed::new(&self.examples, &self.batches, &self.config.augmentation);
+        let segment = self.segment_steps();
         while state.step < total {
             let first = state.step;
             // Ends lie at multiples of the segment, wherever the run was resumed.
-            let end = (first / self.config.segment + 1).saturating_mul(self.config.segment);
+            let end = (first / segment + 1).saturating_mul(segment);
             let end = end.min(total);
             let metrics = self.advance(state, &chunking, &mut feed, first, end)?;
             let epoch = self.epoch_steps();
@@ -324,10 +343,6 @@ impl Trainer {
         let total = self.total_steps();
         let factors = (first..end).map(|step| self.config.schedule.factor(step, total));
         feed.steps(&who, first, end, factors.collect())
-    }
-
-    fn augments(&self) -> bool {
-        !self.config.augmentation.is_identity()
     }
 
     /// The graph of `length` steps of one member, ready for populations.

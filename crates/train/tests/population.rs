@@ -261,7 +261,8 @@ fn wrong_settings_are_refused_by_name() {
     );
     let labels = thalweg_array::Array::full(&[150], 10i32);
     let bad =
-        Examples::from_arrays(examples.inputs().clone(), labels, true, examples.float()).unwrap();
+        Examples::from_arrays(examples.inputs().unwrap().clone(), labels, true, examples.float())
+            .unwrap();
     assert_eq!(
         refuse(config, &bad),
         "labels: row 0 is 10, expected a whole number from 0 to 9 (also rows 1, 2, 3, 4 and 145 others)"
