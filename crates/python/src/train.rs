@@ -200,20 +200,14 @@ fn run(work: &Work<'_>, validation: Option<&Data>, settings: &Settings) -> Resul
 
 fn examples(setup: &Setup, data: &Data) -> Result<Examples> {
     let float = setup.dtype();
-    let [input] = data.inputs() else {
-        let got = data.inputs().len();
-        return Err(Failure::shape(format!(
-            "training takes models of one input, got {got} inputs"
-        )));
-    };
-    let input = setup.model().normalized(std::slice::from_ref(input))?.remove(0);
-    let input = if input.dtype() == DType::I32 { input } else { input.convert(float) };
+    let inputs = setup.model().normalized(data.inputs())?.into_iter();
+    let inputs = inputs.map(|x| if x.dtype() == DType::I32 { x } else { x.convert(float) });
     let targets: Array = match (data.classes(), data.targets().rank()) {
         (true, _) => data.targets().clone(),
         (false, 1) => data.targets().reshape(&[data.targets().len(), 1])?.convert(float),
         (false, _) => data.targets().convert(float),
     };
-    Ok(Examples::from_arrays(input, targets, data.classes(), float)?)
+    Ok(Examples::from_all_arrays(inputs.collect(), targets, data.classes(), float)?)
 }
 
 /// Steps between two looks: the largest divisor of an epoch that is not too long, or 16.

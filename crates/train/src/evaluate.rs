@@ -52,16 +52,18 @@ impl Evaluator {
         let rows = |array: &Array| {
             TensorType::new(array.dtype(), [&[batch], &array.shape()[1..]].concat())
         };
-        let inputs = builder.input("data.inputs", rows(examples.inputs()));
+        let inputs = examples.all_inputs().iter().enumerate();
+        let inputs: Vec<_> =
+            inputs.map(|(i, x)| builder.input(&format!("data.inputs.{i}"), rows(x))).collect();
         let targets = builder.input("data.targets", rows(examples.targets()));
-        let applied = model.apply(&builder, &parameters, &buffers, inputs, &Mode::EVALUATE);
+        let applied = model.apply_to_all(&builder, &parameters, &buffers, &inputs, &Mode::EVALUATE);
         let mut outputs = vec![("losses", loss.per_example(applied.output, targets))];
         if examples.classes() {
             outputs.push(("correct", Loss::correct(applied.output, targets)));
         }
         let graph = builder.finish(&outputs)?;
         let mut axes = vec![Some(0); parameters.len() + buffers.len()];
-        axes.extend([None, None]);
+        axes.resize(axes.len() + inputs.len() + 1, None);
         let population = Population::new(executor, graph, axes);
         Ok(Evaluator { population, model, examples, batch })
     }
@@ -94,7 +96,7 @@ impl Evaluator {
                 // The last pass overlaps the one before, so that one program serves.
                 let from = start.min(n - self.batch);
                 let mut arguments = packed.clone();
-                for array in [self.examples.inputs(), self.examples.targets()] {
+                for array in self.examples.all_inputs().iter().chain([self.examples.targets()]) {
                     arguments.push(Argument::Shared(array.rows(from..from + self.batch)?));
                 }
                 let outputs = self.population.run(chunking.size, arguments)?;

@@ -9,7 +9,8 @@ use thalweg_nn::Model;
 /// Normalised inputs in a float type, or tokens, with their targets.
 #[derive(Clone, Debug)]
 pub struct Examples {
-    inputs: Array,
+    /// One array for each of the model's inputs: at least one, of one length.
+    inputs: Vec<Array>,
     targets: Array,
     classes: bool,
     float: DType,
@@ -43,8 +44,7 @@ impl Examples {
         Ok(Examples { weights, ..Examples::from_arrays(inputs, targets, classes, float)? })
     }
 
-    /// Inputs `[n, ..]` of a float type, or tokens `i32 [n, ..]`, with labels `i32 [n]` or
-    /// `[n, positions]` (`classes`) or values `[n, k]` of the float type.
+    /// [`Examples::from_all_arrays`] for a model of one input.
     ///
     /// # Errors
     /// Arrays of other types, or of different lengths, or empty ones.
@@ -54,15 +54,33 @@ impl Examples {
         classes: bool,
         float: DType,
     ) -> Result<Examples, TrainError> {
-        let n = inputs.shape().first().copied().unwrap_or(0);
+        Examples::from_all_arrays(vec![inputs], targets, classes, float)
+    }
+
+    /// Inputs `[n, ..]` of a float type, or tokens `i32 [n, ..]`, one array for each of a model's
+    /// inputs, with labels `i32 [n]` or `[n, positions]` (`classes`) or values `[n, k]` of the
+    /// float type.
+    ///
+    /// # Errors
+    /// Arrays of other types, or of different lengths, or empty ones, or no inputs.
+    pub fn from_all_arrays(
+        inputs: Vec<Array>,
+        targets: Array,
+        classes: bool,
+        float: DType,
+    ) -> Result<Examples, TrainError> {
+        let n = targets.shape().first().copied().unwrap_or(0);
         let fits = float.is_float()
-            && (inputs.dtype() == float || inputs.dtype() == DType::I32)
             && n > 0
-            && targets.shape().first() == Some(&n);
+            && !inputs.is_empty()
+            && inputs.iter().all(|x| {
+                (x.dtype() == float || x.dtype() == DType::I32) && x.shape().first() == Some(&n)
+            });
         let (dtype, ranks) = if classes { (DType::I32, 1..=2) } else { (float, 2..=2) };
         if !fits || targets.dtype() != dtype || !ranks.contains(&targets.rank()) {
             let ty = |array: &Array| TensorType::new(array.dtype(), array.shape());
-            let got = format!("{} with {}", ty(&inputs), ty(&targets));
+            let inputs: Vec<String> = inputs.iter().map(|x| ty(x).to_string()).collect();
+            let got = format!("{} with {}", inputs.join(", "), ty(&targets));
             let expected = format!(
                 "{float} or i32 inputs [n, ..] with labels i32 [n] or [n, positions] or values \
                  {float} [n, k]"
@@ -74,7 +92,7 @@ impl Examples {
 
     /// Number of examples.
     pub fn len(&self) -> usize {
-        self.inputs.shape()[0]
+        self.targets.shape()[0]
     }
 
     /// Always false.
@@ -82,8 +100,13 @@ impl Examples {
         self.len() == 0
     }
 
-    /// Inputs, `[n, ..]`.
+    /// The first input, `[n, ..]`.
     pub fn inputs(&self) -> &Array {
+        &self.inputs[0]
+    }
+
+    /// Every input, `[n, ..]`.
+    pub fn all_inputs(&self) -> &[Array] {
         &self.inputs
     }
 
@@ -109,7 +132,8 @@ impl Examples {
 
     /// Bytes of inputs and targets.
     pub fn size_in_bytes(&self) -> usize {
-        self.inputs.size_in_bytes() + self.targets.size_in_bytes()
+        let inputs: usize = self.inputs.iter().map(Array::size_in_bytes).sum();
+        inputs + self.targets.size_in_bytes()
     }
 }
 
@@ -123,12 +147,14 @@ pub(crate) fn check_fit(
         return Err(TrainError::setting("examples", float.to_string(), examples.float()));
     }
     let n = examples.len();
-    let expected: Vec<_> =
-        model.inputs().iter().map(|port| port.batch_type(float, n).to_string()).collect();
-    let inputs = examples.inputs();
-    let got = TensorType::new(inputs.dtype(), inputs.shape()).to_string();
-    if expected.len() != 1 || expected[0] != got {
-        return Err(TrainError::setting("examples", expected.join(", "), got));
+    let expected: Vec<_> = model.inputs().iter().map(|port| port.batch_type(float, n)).collect();
+    let got: Vec<_> =
+        examples.all_inputs().iter().map(|x| TensorType::new(x.dtype(), x.shape())).collect();
+    if expected != got {
+        let list = |types: &[TensorType]| {
+            types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        return Err(TrainError::setting("examples", list(&expected), list(&got)));
     }
     let outputs = model.outputs().first().map(|port| port.shape.clone()).unwrap_or_default();
     if examples.classes() {

@@ -43,13 +43,16 @@ pub(crate) fn graph(
     let counts = input("step.counts", sequence, None);
     let keys = TensorType::new(DType::U32, [length, 2]);
     let dropout_keys = Some(input("step.dropout_keys", keys, Some(1)));
-    let (dtype, shape) = (examples.inputs().dtype(), examples.inputs().shape());
-    let (own, inputs) = if config.augmentation.is_identity() {
-        (None, Some(input("data.inputs", TensorType::new(dtype, shape), None)))
-    } else {
-        let shape = [&[length, config.batch], &shape[1..]].concat();
-        (Some(input("step.inputs", TensorType::new(float, shape), Some(1))), None)
-    };
+    // What is augmented is the first input.
+    let own = (!config.augmentation.is_identity()).then(|| {
+        let shape = [&[length, config.batch], &examples.inputs().shape()[1..]].concat();
+        input("step.inputs", TensorType::new(float, shape), Some(1))
+    });
+    let shared = &examples.all_inputs()[usize::from(own.is_some())..];
+    let inputs = shared.iter().enumerate().map(|(i, x)| {
+        input(&format!("data.inputs.{i}"), TensorType::new(x.dtype(), x.shape()), None)
+    });
+    let inputs: Vec<_> = inputs.collect();
     let targets = examples.targets();
     let targets = input("data.targets", TensorType::new(targets.dtype(), targets.shape()), None);
     let weights = examples.weights();
@@ -95,10 +98,9 @@ pub(crate) fn arguments(
     arguments.push(Argument::Shared(fed.factors));
     arguments.push(Argument::Shared(fed.counts));
     arguments.push(Argument::Packed(fed.dropout_keys));
-    arguments.push(match fed.images {
-        Some(images) => Argument::Packed(images),
-        None => Argument::Shared(examples.inputs().clone()),
-    });
+    let shared = &examples.all_inputs()[usize::from(fed.images.is_some())..];
+    arguments.extend(fed.images.map(Argument::Packed));
+    arguments.extend(shared.iter().map(|inputs| Argument::Shared(inputs.clone())));
     arguments.push(Argument::Shared(examples.targets().clone()));
     arguments.extend(examples.weights().map(|weights| Argument::Shared(weights.clone())));
     Ok(arguments)

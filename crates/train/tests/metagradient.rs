@@ -59,7 +59,7 @@ impl Case {
             inputs: None,
         };
         let shared = Shared {
-            inputs: Some(builder.constant(self.train.inputs().clone())),
+            inputs: vec![builder.constant(self.train.inputs().clone())],
             targets: builder.constant(self.train.targets().clone()),
             weights: Some(weights),
         };
