@@ -49,7 +49,7 @@ pub fn prepare(threads: usize) -> Result<Vec<(String, Array)>, Failure> {
     let train = split.train.subsample(IMAGES, &Stream::new(SEED, "images"))?;
     let normalization = Normalization::fit(&train)?;
     let examples = Examples::new(&train, Some(&normalization), DType::F32)?;
-    let (x, y) = (examples.input_rows(0..IMAGES)?, examples.targets().clone());
+    let (x, y) = (examples.input_rows(0..IMAGES)?.remove(0), examples.targets().clone());
     let config =
         TrainConfig { batch: BATCH, length: Length::Epochs(EPOCHS), ..TrainConfig::default() };
     let executor = Arc::new(Executor::new(threads));

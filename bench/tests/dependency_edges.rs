@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Each crate with what it may depend on directly or through those named.
-const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 15] = [
     ("array", &[]),
     ("graph", &["array"]),
     ("transform", &["graph"]),
@@ -19,6 +19,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
     ("lab", &["methods", "formats", "record"]),
     ("plot", &["record"]),
     ("cli", &["lab", "plot"]),
+    ("python", &["lab", "plot"]),
 ];
 
 /// Everything that a crate may reach.

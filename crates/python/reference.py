@@ -6,6 +6,7 @@ A test compares; it needs the installed package and nothing else.
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def entry(name: str, value: Any) -> str:
         parts.append(f"```python\n{name.split('.')[-1]}{signature(value)}\n```")
     parts.append(text(value))
     if inspect.isclass(value):
-        for method, found in vars(value).items():
+        for method, found in own(value).items():
             if method.startswith("_") and method != "__call__":
                 continue
             if isinstance(found, property):
@@ -70,6 +71,15 @@ def entry(name: str, value: Any) -> str:
     return "\n\n".join(parts)
 
 
+def own(value: Any) -> dict[str, Any]:
+    """What a class has, and what it has of bases in the package."""
+    found: dict[str, Any] = {}
+    for base in value.__mro__:
+        if base.__module__.startswith("thalweg"):
+            found = {**found, **{n: f for n, f in vars(base).items() if n not in found}}
+    return found
+
+
 def signature(value: Any) -> str:
     """As it is written, without the first argument of a method; on several lines if it is long."""
     try:
@@ -77,7 +87,7 @@ def signature(value: Any) -> str:
     except (TypeError, ValueError):
         return "(...)"
     kept = [p for p in found.parameters.values() if p.name != "self"]
-    one = str(found.replace(parameters=kept)).replace("'", "")
+    one = unquoted(str(found.replace(parameters=kept)))
     if len(one) <= 84:
         return one
     result = one.rsplit(") -> ", 1)[1] if ") -> " in one else ""
@@ -86,9 +96,14 @@ def signature(value: Any) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and not starred:
             lines.append("*")
             starred = True
-        lines.append(str(parameter).replace("'", ""))
+        lines.append(unquoted(str(parameter)))
     body = "".join(f"\n    {line}," for line in lines)
     return f"({body}\n)" + (f" -> {result}" if result else "")
+
+
+def unquoted(signature: str) -> str:
+    """Annotations as they are written; values that are texts keep their quotes."""
+    return re.sub(r"(: |-> )'([^']*)'", r"\1\2", signature)
 
 
 def text(value: Any) -> str:

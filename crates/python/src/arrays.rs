@@ -96,6 +96,14 @@ pub fn copied<'py>(py: Python<'py>, array: &Array) -> PyResult<Bound<'py, PyAny>
     }
 }
 
+/// Arrays of Python's by name, in an order.
+pub type Named<'py> = Vec<(String, Bound<'py, PyAny>)>;
+
+/// Copies of arrays by name.
+pub fn named<'py>(py: Python<'py>, arrays: &[(String, Array)]) -> PyResult<Named<'py>> {
+    arrays.iter().map(|(name, array)| Ok((name.clone(), copied(py, array)?))).collect()
+}
+
 /// The `float64` vectors of an array `[k, n]`, each of `n` elements.
 pub fn vectors(array: &Bound<'_, PyUntypedArray>, n: usize) -> Result<Vec<Vec<f64>>> {
     let array = from_numpy(array)?;
@@ -108,5 +116,5 @@ pub fn vectors(array: &Bound<'_, PyUntypedArray>, n: usize) -> Result<Vec<Vec<f6
             return Err(Failure::shape(text));
         }
     }
-    Ok((0..array.shape()[0]).map(|k| Ok(array.row(k)?.to_f64_vec())).collect::<Result<_>>()?)
+    (0..array.shape()[0]).map(|k| Ok(array.row(k)?.to_f64_vec())).collect()
 }

@@ -1,6 +1,6 @@
 //! Built-in data, and files of data.
 
-use crate::arrays::copied;
+use crate::arrays::{Named, copied, named};
 use crate::failure::{Failure, Result};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -37,12 +37,9 @@ pub fn dataset<'py>(
 
 /// The tensors of a safetensors file, by name.
 #[pyfunction]
-pub fn read_safetensors<'py>(
-    py: Python<'py>,
-    path: PathBuf,
-) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
+pub fn read_safetensors<'py>(py: Python<'py>, path: PathBuf) -> PyResult<Named<'py>> {
     let file = WeightsFile::read(&path).map_err(Failure::from)?;
-    file.tensors().iter().map(|(name, array)| Ok((name.clone(), copied(py, array)?))).collect()
+    named(py, file.tensors())
 }
 
 fn part<'py>(py: Python<'py>, subset: &Subset) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {

@@ -1,211 +1,206 @@
-//! The loss that is asked for: options, data, and the context to compute in.
+//! The loss of a model on data: what every measurement is of.
 
-use crate::arrays::from_numpy;
-use crate::failure::{Failure, Kind, Result};
-use crate::job::Job;
+use crate::arrays::{to_numpy, vectors};
+use crate::failure::{Failure, Result};
+use crate::job::{self, Job};
 use crate::model::Model;
+use crate::run::{Found, Run, Store};
+use crate::setup::{Data, Options, Setup};
 use numpy::PyUntypedArray;
 use pyo3::prelude::*;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use thalweg_array::{Array, DType};
-use thalweg_exec::Executor;
-use thalweg_lab::{Budget, Bytes, ObjectiveChoice, Precision};
-use thalweg_methods::{Context, ModelObjective, ObjectiveConfig, Silent, UnitStore};
-use thalweg_nn::{Loss, Weights};
+use pyo3::types::PyDict;
+use std::sync::Arc;
+use thalweg_lab::DirectoryStore;
+use thalweg_methods::common::{self, LinearOperator};
+use thalweg_methods::curvature::Hessian;
+use thalweg_methods::{Context, Evaluation, ModelObjective, Status, UnitStore, evaluate};
+use thalweg_nn::Weights;
 
-/// How a loss is taken, and with what.
-#[derive(Clone, FromPyObject)]
-#[pyo3(from_item_all)]
-pub struct Options {
-    /// The loss; none: the model's own.
-    pub loss: Option<String>,
-    /// Examples in a batch.
-    pub batch: usize,
-    /// `frozen`, `batch` or `recalibrated`.
-    pub batch_norm: String,
-    /// `f32` or `f64`.
-    pub precision: String,
-    /// Threads; 0: one for each core.
-    pub threads: usize,
-    /// As `2GiB`; none: most of what is free.
-    pub memory: Option<String>,
-    /// Examples, drawn by class; none: all.
-    pub samples: Option<usize>,
-    /// The root of every draw.
-    pub seed: u64,
-}
-
-/// Inputs and targets.
+/// The loss of a model on data, taken as the options say; never changed once it is made.
+#[pyclass(frozen, module = "thalweg._thalweg")]
 #[derive(Clone)]
-pub struct Data {
-    inputs: Vec<Array>,
-    targets: Array,
-    classes: bool,
+pub struct Objective {
+    setup: Arc<Setup>,
+    data: Data,
 }
 
-impl Data {
-    /// One array for each of the model's inputs; targets of `int32` are labels.
-    pub fn new(x: &[Bound<'_, PyUntypedArray>], y: &Bound<'_, PyUntypedArray>) -> Result<Data> {
-        let inputs = x.iter().map(from_numpy).collect::<Result<_>>()?;
-        let targets = from_numpy(y)?;
-        let classes = targets.dtype() == DType::I32;
-        Ok(Data { inputs, targets, classes })
+impl Objective {
+    /// How the loss is taken.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
     }
 
-    /// The inputs.
-    pub fn inputs(&self) -> &[Array] {
-        &self.inputs
+    /// What it is taken on.
+    pub fn data(&self) -> &Data {
+        &self.data
     }
 
-    /// The targets.
-    pub fn targets(&self) -> &Array {
-        &self.targets
+    /// The traced function, its first output what the loss is of, for the data as they are.
+    pub fn function(&self) -> Result<thalweg_nn::Model> {
+        self.setup.model().for_loss(self.setup.loss(), self.data.inputs())
     }
 
-    /// Whether targets are labels.
-    pub fn classes(&self) -> bool {
-        self.classes
-    }
-}
-
-/// What the options say, checked; owns all that a thread needs.
-pub struct Setup {
-    executor: Arc<Executor>,
-    memory: usize,
-    precision: Precision,
-    seed: u64,
-    loss: Loss,
-    config: ObjectiveConfig,
-    model: Model,
-    data: Option<Data>,
-}
-
-impl Setup {
-    /// For work on data.
-    pub fn new(model: &Model, options: &Options, data: Data) -> Result<Setup> {
-        Ok(Setup { data: Some(data), ..Setup::without_data(model, options)? })
+    /// As the methods take it.
+    pub fn open(&self, ctx: &Context<'_>) -> Result<ModelObjective> {
+        let (setup, data) = (&self.setup, &self.data);
+        Ok(ModelObjective::from_arrays(
+            ctx,
+            &self.function()?,
+            setup.loss(),
+            setup.model().normalized(data.inputs())?,
+            data.targets().clone(),
+            data.classes(),
+            setup.config(),
+        )?)
     }
 
-    /// For work that needs none.
-    pub fn without_data(model: &Model, options: &Options) -> Result<Setup> {
-        let precision = parse(&options.precision, "precision")?;
-        let memory = options.memory.as_deref().map(|text| parse::<Bytes>(text, "memory"));
-        let budget = Budget::new(Some(options.threads), memory.transpose()?)?;
-        let batch_norm = options.batch_norm.parse()?;
-        if options.batch == 0 {
-            return Err(Failure::config("batch", "at least 1 example", 0));
-        }
-        let loss = match &options.loss {
-            Some(text) => text.parse()?,
-            None => model.loss(),
-        };
-        Ok(Setup {
-            executor: executor(budget.threads),
-            memory: usize::try_from(budget.memory.0).unwrap_or(usize::MAX),
-            precision,
-            seed: options.seed,
-            loss,
-            config: ObjectiveConfig { samples: options.samples, batch: options.batch, batch_norm },
-            model: model.clone(),
-            data: None,
+    /// Does work on a thread of its own; what is finished of it is kept in the run, if there is
+    /// one.
+    pub fn work<T: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        run: Option<&Bound<'_, Run>>,
+        reporter: Option<&Bound<'_, PyAny>>,
+        work: impl FnOnce(&Work<'_>) -> Result<T> + Send + 'static,
+    ) -> PyResult<T> {
+        let asked = self.clone();
+        let store = run.map(|run| run.get().store()).transpose()?;
+        job::run(py, reporter, move |job| {
+            let units = store.as_ref().map(Store::units);
+            let units: Option<&dyn UnitStore> = units.as_ref().map(Found::as_store);
+            let ctx = asked.setup.context(job, units)?;
+            work(&Work { asked: &asked, job, ctx, store: store.as_ref() })
         })
     }
+}
 
-    /// Where programs are compiled.
-    pub fn executor(&self) -> &Arc<Executor> {
-        &self.executor
+/// What a piece of work has at hand.
+pub struct Work<'a> {
+    asked: &'a Objective,
+    job: &'a Job,
+    ctx: Context<'a>,
+    store: Option<&'a Store>,
+}
+
+impl<'a> Work<'a> {
+    /// What was asked.
+    pub fn asked(&self) -> &'a Objective {
+        self.asked
     }
 
-    /// Bytes that may be used.
-    pub fn memory(&self) -> usize {
-        self.memory
+    /// How the loss is taken.
+    pub fn setup(&self) -> &'a Setup {
+        &self.asked.setup
     }
 
-    /// The float type.
-    pub fn dtype(&self) -> DType {
-        self.precision.dtype()
+    /// The flag that stops it, and where it says how far it is.
+    pub fn job(&self) -> &'a Job {
+        self.job
     }
 
-    /// The loss.
-    pub fn loss(&self) -> Loss {
-        self.loss
+    /// What it is computed in.
+    pub fn ctx(&self) -> &Context<'a> {
+        &self.ctx
     }
 
-    /// The model.
-    pub fn model(&self) -> &Model {
-        &self.model
+    /// The objective as the methods take it.
+    pub fn objective(&self) -> Result<ModelObjective> {
+        self.asked.open(&self.ctx)
     }
 
     /// The weights in the float type.
     pub fn weights(&self) -> Weights {
-        self.model.weights().convert(self.dtype())
+        self.asked.setup.weights()
     }
 
-    /// What records say of the objective.
-    pub fn choice(&self) -> ObjectiveChoice {
-        ObjectiveChoice {
-            split: String::new(),
-            samples: self.config.samples.unwrap_or(0),
-            batch: self.config.batch,
-            batch_norm: self.config.batch_norm.to_string(),
-            loss: self.loss.to_string(),
-            output: None,
-        }
+    /// Where results are written to, if they are.
+    pub fn results(&self) -> Option<DirectoryStore> {
+        self.store.and_then(Store::results)
+    }
+}
+
+#[pymethods]
+impl Objective {
+    #[new]
+    fn new(
+        model: &Bound<'_, Model>,
+        x: Vec<Bound<'_, PyUntypedArray>>,
+        y: Bound<'_, PyUntypedArray>,
+        options: Options,
+    ) -> PyResult<Objective> {
+        let data = Data::new(&x, &y)?;
+        Ok(Objective { setup: Arc::new(Setup::new(model.get(), &options)?), data })
     }
 
-    /// The root of every draw.
-    pub fn seed(&self) -> u64 {
-        self.seed
+    /// What a person should know of the output that the loss is of.
+    fn said(&self) -> Option<String> {
+        self.setup.model().said(self.setup.loss())
     }
 
-    /// The context, with a store of finished work if there is one.
-    pub fn context<'a>(
-        &'a self,
-        job: &'a Job,
-        units: Option<&'a dyn UnitStore>,
-    ) -> Result<Context<'a>> {
-        static SILENT: Silent = Silent;
-        Ok(Context::new(&self.executor, self.seed)
-            .with_memory(self.memory)
-            .with_precision(self.dtype())?
-            .with_progress(job)
-            .with_cancellation(job.cancelled())
-            .with_units(units.unwrap_or(&SILENT)))
-    }
-
-    /// The objective.
-    pub fn objective(&self, ctx: &Context<'_>) -> Result<ModelObjective> {
-        let data = self.data.as_ref().ok_or_else(|| {
-            Failure::new(Kind::Internal, "a defect of thalweg: a loss was asked for without data")
+    /// Loss and accuracy.
+    fn evaluate<'py>(
+        &self,
+        py: Python<'py>,
+        reporter: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let found = self.work(py, None, reporter.as_ref(), |work| {
+            Ok(evaluate(work.ctx(), &work.objective()?, &work.weights())?)
         })?;
-        let inputs = self.model.normalized(&data.inputs)?;
-        let (model, targets) = (self.model.for_data(&inputs)?, data.targets.clone());
-        Ok(ModelObjective::from_arrays(
-            ctx,
-            &model,
-            self.loss,
-            inputs,
-            targets,
-            data.classes,
-            &self.config,
-        )?)
+        evaluation(py, &found)
+    }
+
+    /// The loss and its gradient as one vector.
+    fn gradient<'py>(
+        &self,
+        py: Python<'py>,
+        reporter: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyAny>)> {
+        let found = self.work(py, None, reporter.as_ref(), |work| {
+            Ok(common::gradient(work.ctx(), &work.objective()?, &work.weights())?)
+        })?;
+        let vector = self.setup.model().layout().outward(found.gradient);
+        let n = vector.len();
+        Ok((evaluation(py, &found.at)?, to_numpy(py, vector, &[n])?))
+    }
+
+    /// Products of the Hessian with vectors `[k, n]`.
+    fn products<'py>(
+        &self,
+        py: Python<'py>,
+        given: Bound<'py, PyUntypedArray>,
+        reporter: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let n = self.setup.model().layout().len();
+        let given = vectors(&given, n)?;
+        let k = given.len();
+        let products = self.work(py, None, reporter.as_ref(), move |work| {
+            let objective = work.objective()?;
+            let hessian = Hessian::new(work.ctx(), &objective, &work.weights())?;
+            multiplied(&hessian, work.setup(), given)
+        })?;
+        to_numpy(py, products, &[k, n])
     }
 }
 
-/// A setting that does not parse, under its name.
-pub fn parse<T: std::str::FromStr<Err = String>>(text: &str, what: &str) -> Result<T> {
-    text.parse()
-        .map_err(|e: String| Failure::new(Kind::Config, format!("{what}: {e}, got {text:?}")))
+/// Products with vectors, both in PyTorch's layout, one after the other.
+pub fn multiplied(
+    hessian: &Hessian<'_>,
+    setup: &Setup,
+    vectors: Vec<Vec<f64>>,
+) -> Result<Vec<f64>> {
+    let layout = setup.model().layout();
+    let inward = vectors.into_iter().map(|v| layout.inward(v)).collect::<Result<Vec<_>>>()?;
+    let products = hessian.apply(&inward).map_err(Failure::from)?;
+    Ok(products.into_iter().flat_map(|v| layout.outward(v)).collect())
 }
 
-/// One executor for each number of threads, so that plans are made once. A process that was forked
-/// off has none of its parent's threads, and gets executors of its own.
-pub fn executor(threads: usize) -> Arc<Executor> {
-    type Known = Mutex<HashMap<(u32, usize), Arc<Executor>>>;
-    static KNOWN: OnceLock<Known> = OnceLock::new();
-    let known = KNOWN.get_or_init(Known::default);
-    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-    let key = (std::process::id(), threads);
-    known.entry(key).or_insert_with(|| Arc::new(Executor::new(threads))).clone()
+/// An evaluation as a dictionary.
+pub fn evaluation<'py>(py: Python<'py>, found: &Evaluation) -> PyResult<Bound<'py, PyDict>> {
+    let values = PyDict::new(py);
+    values.set_item("loss", found.loss)?;
+    values.set_item("accuracy", found.accuracy)?;
+    values.set_item("standard_error", found.standard_error)?;
+    values.set_item("examples", found.examples)?;
+    values.set_item("finite", found.status == Status::Computed)?;
+    Ok(values)
 }

@@ -1,20 +1,20 @@
 //! Models of ONNX files.
 
-use crate::arrays::{copied, from_numpy_or_bool};
+use crate::arrays::{self, Named, from_numpy_or_bool};
 use crate::failure::{Failure, Result};
+use crate::imported::{Imported, alone};
 use crate::job;
 use crate::model::{Model, Origin};
-use crate::objective::executor;
+use crate::setup::{executor, parse};
 use numpy::PyUntypedArray;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use std::path::{Path, PathBuf};
-use thalweg_array::{Array, DType};
-use thalweg_formats::FormatError;
+use std::path::PathBuf;
+use thalweg_array::Array;
 use thalweg_formats::onnx::export::{ExportInfo, ImageLayout, write_onnx};
 use thalweg_formats::onnx::{Inspection, OnnxModel};
 use thalweg_graph::{Builder, TensorType};
-use thalweg_lab::{Precision, WeightsInfo};
+use thalweg_lab::Precision;
 
 /// What an ONNX file holds, before anything is traced.
 #[pyfunction]
@@ -44,54 +44,24 @@ pub fn load_onnx(
     examples: Vec<Vec<usize>>,
     outputs: Vec<String>,
 ) -> PyResult<Model> {
-    let onnx = OnnxModel::load(&path).map_err(Failure::from)?;
-    let found = model(&onnx, name, examples, outputs);
-    Ok(found.map_err(|f| Failure::new(f.kind, at(&path, &f.sentence)))?)
-}
-
-fn at(path: &Path, sentence: &str) -> String {
-    format!("{}: {sentence}", path.display())
-}
-
-fn model(
-    onnx: &OnnxModel,
-    name: &str,
-    examples: Vec<Vec<usize>>,
-    outputs: Vec<String>,
-) -> Result<Model> {
-    let found = onnx.model(&examples, &outputs)?;
-    let wide = onnx.inspect().parameters.iter().any(|p| p.ty == "double");
-    let weights = onnx.weights(&found, if wide { DType::F64 } else { DType::F32 })?;
-    let origin = Origin::Onnx { file: onnx.clone(), examples, outputs };
-    Model::new(name, found, weights, WeightsInfo::default(), origin)
-}
-
-/// The model that was sent as the bytes of a file.
-pub fn from_bytes(
-    bytes: &[u8],
-    name: &str,
-    examples: Vec<Vec<usize>>,
-    outputs: Vec<String>,
-) -> Result<Model> {
-    let onnx = OnnxModel::read(bytes, &mut |data| {
-        let what = format!("tensors in the file {} beside it", data.location);
-        Err(FormatError::Unsupported { format: "ONNX", what })
-    })?;
-    model(&onnx, name, examples, outputs)
+    let file = OnnxModel::load(&path).map_err(Failure::from)?;
+    let found = Imported::new(file, examples, outputs).model(name);
+    let at = |f: Failure| Failure::new(f.kind, format!("{}: {}", path.display(), f.sentence));
+    Ok(found.map_err(at)?)
 }
 
 /// The bytes of an ONNX file of a model: of the file that it came from with the weights as they
 /// are now, or of its graph.
 pub fn bytes(model: &Model, layout: &str, precision: &str, normalise: bool) -> Result<Vec<u8>> {
-    if let Origin::Onnx { file, .. } = model.origin() {
-        return Ok(file.with_weights(model.weights())?);
+    if let Origin::Onnx(graph) = model.origin() {
+        return graph.bytes(model.weights());
     }
     let layout = match layout {
         "channels-first" => ImageLayout::ChannelsFirst,
         "channels-last" => ImageLayout::ChannelsLast,
         other => return Err(Failure::config("layout", "channels-first or channels-last", other)),
     };
-    let precision: Precision = crate::objective::parse(precision, "precision")?;
+    let precision: Precision = parse(precision, "precision")?;
     let metadata = model.info().loss.iter().map(|loss| ("loss".to_owned(), loss.clone()));
     let info = ExportInfo {
         producer_version: thalweg_lab::VERSION.to_owned(),
@@ -112,15 +82,12 @@ pub fn evaluate_onnx<'py>(
     bytes: Vec<u8>,
     inputs: Vec<(String, Bound<'py, PyUntypedArray>)>,
     precision: &str,
-) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
-    let precision: Precision = crate::objective::parse(precision, "precision")?;
+) -> PyResult<Named<'py>> {
+    let precision: Precision = parse(precision, "precision")?;
     let named = inputs.iter().map(|(name, a)| Ok((name.clone(), from_numpy_or_bool(a)?)));
     let named: Vec<(String, Array)> = named.collect::<Result<_>>()?;
     let outputs = job::run(py, None, move |_| {
-        let onnx = OnnxModel::read(&bytes, &mut |data| {
-            let what = format!("tensors in the file {} beside it", data.location);
-            Err(FormatError::Unsupported { format: "ONNX", what })
-        })?;
+        let onnx = alone(&bytes)?;
         let builder = Builder::new(precision.dtype());
         let declared: Vec<_> = named
             .iter()
@@ -137,5 +104,5 @@ pub fn evaluate_onnx<'py>(
         let names = traced.iter().map(|(name, _)| name.clone());
         Ok(names.zip(results).collect::<Vec<(String, Array)>>())
     })?;
-    outputs.iter().map(|(name, array)| Ok((name.clone(), copied(py, array)?))).collect()
+    arrays::named(py, &outputs)
 }

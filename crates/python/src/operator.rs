@@ -2,15 +2,13 @@
 
 use crate::failure::{Failure, Kind, Result};
 use crate::job::{self, Job, caught};
-use crate::model::Model;
-use crate::objective::{Data, Options, Setup};
+use crate::objective::{Objective, multiplied};
 use numpy::PyUntypedArray;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use thalweg_methods::common::LinearOperator;
 use thalweg_methods::curvature::Hessian;
 
 /// Vectors to be multiplied, and where their products go.
@@ -30,26 +28,20 @@ pub struct Operator {
 #[pymethods]
 impl Operator {
     #[new]
-    fn new(
-        py: Python<'_>,
-        model: &Bound<'_, Model>,
-        x: Vec<Bound<'_, PyUntypedArray>>,
-        y: Bound<'_, PyUntypedArray>,
-        options: Options,
-    ) -> PyResult<Operator> {
-        let model = model.get();
-        let setup = Setup::new(model, &options, Data::new(&x, &y)?)?;
+    fn new(py: Python<'_>, objective: &Bound<'_, Objective>) -> PyResult<Operator> {
+        let asked = objective.get().clone();
+        let n = asked.setup().model().layout().len();
         let cancelled = Arc::new(AtomicBool::new(false));
-        let (requests, asked) = channel();
+        let (requests, requested) = channel();
         let (ready, begun) = channel();
         let job = Job::silent(cancelled.clone());
         thread::Builder::new()
             .name("thalweg-hessian".into())
             .stack_size(job::STACK)
-            .spawn(move || serve(&job, &setup, &asked, &ready))
+            .spawn(move || serve(&job, &asked, &requested, &ready))
             .map_err(|e| Failure::new(Kind::Memory, format!("no thread for the operator: {e}")))?;
         job::wait(py, &cancelled, &Mutex::new(begun), || Ok(()))?;
-        Ok(Operator { requests: Mutex::new(requests), cancelled, n: model.layout().len() })
+        Ok(Operator { requests: Mutex::new(requests), cancelled, n })
     }
 
     /// Products with vectors `[k, n]`.
@@ -77,22 +69,17 @@ impl Operator {
 }
 
 /// Answers requests until nobody can ask any more.
-fn serve(job: &Job, setup: &Setup, asked: &Receiver<Request>, ready: &Sender<Result<()>>) {
+fn serve(job: &Job, asked: &Objective, requests: &Receiver<Request>, ready: &Sender<Result<()>>) {
     let outcome = caught(|| {
+        let setup = asked.setup();
         let ctx = setup.context(job, None)?;
-        let objective = setup.objective(&ctx)?;
+        let objective = asked.open(&ctx)?;
         let hessian = Hessian::new(&ctx, &objective, &setup.weights())?;
         let _ = ready.send(Ok(()));
-        let layout = setup.model().layout();
-        for Request { vectors, reply } in asked {
+        for Request { vectors, reply } in requests {
             // One that was interrupted before has left the flag behind.
             job.cancelled().store(false, Ordering::Relaxed);
-            let products = caught(|| {
-                let inward = vectors.into_iter().map(|v| layout.inward(v));
-                let products = hessian.apply(&inward.collect::<Result<Vec<_>>>()?)?;
-                Ok(products.into_iter().flat_map(|v| layout.outward(v)).collect())
-            });
-            let _ = reply.send(products);
+            let _ = reply.send(caught(|| multiplied(&hessian, setup, vectors)));
         }
         Ok(())
     });

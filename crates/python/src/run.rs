@@ -1,6 +1,6 @@
 //! Where finished pieces of work are kept: in a run directory, or in memory.
 
-use crate::arrays::{copied, from_numpy};
+use crate::arrays::{self, Named, from_numpy};
 use crate::failure::{Failure, Result};
 use numpy::PyUntypedArray;
 use pyo3::prelude::*;
@@ -114,16 +114,10 @@ impl Run {
     }
 
     /// The arrays of a finished piece of work.
-    fn get<'py>(
-        &self,
-        py: Python<'py>,
-        key: &str,
-    ) -> PyResult<Option<Vec<(String, Bound<'py, PyAny>)>>> {
+    fn get<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Option<Named<'py>>> {
         let store = self.store()?;
         let found = store.units().as_store().get(key).map_err(Failure::from)?;
-        let Some(arrays) = found else { return Ok(None) };
-        let arrays = arrays.iter().map(|(name, array)| Ok((name.clone(), copied(py, array)?)));
-        Ok(Some(arrays.collect::<PyResult<_>>()?))
+        found.map(|arrays| arrays::named(py, &arrays)).transpose()
     }
 
     /// Keeps the arrays of a finished piece of work.

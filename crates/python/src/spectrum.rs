@@ -2,11 +2,8 @@
 
 use crate::arrays::to_numpy;
 use crate::failure::Failure;
-use crate::job;
-use crate::model::{Model, evaluation};
-use crate::objective::{Data, Options, Setup};
-use crate::run::{Found, Run, Store};
-use numpy::PyUntypedArray;
+use crate::objective::{Objective, evaluation};
+use crate::run::Run;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use thalweg_lab::measure::{SpectrumConfig, spectrum_with_vectors};
@@ -30,29 +27,21 @@ pub struct Wanted {
 #[pyfunction]
 pub fn spectrum<'py>(
     py: Python<'py>,
-    model: &Bound<'py, Model>,
-    x: Vec<Bound<'py, PyUntypedArray>>,
-    y: Bound<'py, PyUntypedArray>,
+    objective: &Bound<'py, Objective>,
     wanted: Wanted,
-    options: Options,
     run: Option<Bound<'py, Run>>,
     reporter: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let model = model.get();
-    let n = model.layout().len();
+    let asked = objective.get();
+    let n = asked.setup().model().layout().len();
     if wanted.top.saturating_add(wanted.bottom) > n {
         let expected = format!("at most {n} eigenvalues, as the model has parameters");
         let got = wanted.top.saturating_add(wanted.bottom);
         return Err(Failure::config("top and bottom", &expected, got).into());
     }
-    let setup = Setup::new(model, &options, Data::new(&x, &y)?)?;
-    let store = run.map(|run| run.get().store()).transpose()?;
-    let (record, pairs, at) = job::run(py, reporter.as_ref(), move |job| {
-        let units = store.as_ref().map(Store::units);
-        let ctx = setup.context(job, units.as_ref().map(Found::as_store))?;
-        let objective = setup.objective(&ctx)?;
-        let weights = setup.weights();
-        let at = common::gradient(&ctx, &objective, &weights)?;
+    let (record, pairs, at) = asked.work(py, run.as_ref(), reporter.as_ref(), move |work| {
+        let (ctx, objective, weights) = (work.ctx(), work.objective()?, work.weights());
+        let at = common::gradient(ctx, &objective, &weights)?;
         let config = SpectrumConfig {
             top: wanted.top,
             bottom: wanted.bottom,
@@ -62,11 +51,11 @@ pub fn spectrum<'py>(
             exact: wanted.trace_exact,
             density: wanted.density_probes,
         };
-        let (record, pairs) = spectrum_with_vectors(&ctx, &objective, &weights, &config)?;
-        if let Some(results) = store.as_ref().and_then(Store::results) {
+        let (record, pairs) = spectrum_with_vectors(ctx, &objective, &weights, &config)?;
+        if let Some(results) = work.results() {
             record.write_zarr(&results)?;
         }
-        let layout = setup.model().layout();
+        let layout = work.setup().model().layout();
         let outward = pairs.into_iter().flat_map(|pair| layout.outward(pair.vector));
         Ok((record, outward.collect::<Vec<f64>>(), at))
     })?;

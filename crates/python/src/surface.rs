@@ -1,11 +1,10 @@
 //! Surfaces: directions, and the loss along them.
 
-use crate::arrays::{copied, from_numpy, to_numpy};
+use crate::arrays::{Named, from_numpy, named, to_numpy};
 use crate::failure::{Failure, Result};
-use crate::job;
-use crate::model::{Model, evaluation};
-use crate::objective::{Data, Options, Setup};
-use crate::run::{Found, Run, Store};
+use crate::model::Model;
+use crate::objective::{Objective, evaluation};
+use crate::run::Run;
 use numpy::PyUntypedArray;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -61,40 +60,32 @@ impl Wanted {
 #[pyfunction]
 pub fn planes<'py>(
     py: Python<'py>,
-    model: &Bound<'py, Model>,
+    objective: &Bound<'py, Objective>,
     wanted: Wanted,
     given: Vec<Bound<'py, PyUntypedArray>>,
-    x: Vec<Bound<'py, PyUntypedArray>>,
-    y: Bound<'py, PyUntypedArray>,
-    options: Options,
     run: Option<Bound<'py, Run>>,
     reporter: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let model = model.get().clone();
-    let setup = Setup::new(&model, &options, Data::new(&x, &y)?)?;
+    let asked = objective.get();
     let config = wanted.config()?;
     let mut vectors = Vec::with_capacity(given.len());
     for array in &given {
         vectors.push(from_numpy(array)?.to_f64_vec());
     }
-    let store = run.map(|run| run.get().store()).transpose()?;
-    let layout = model.layout().clone();
-    let made = job::run(py, reporter.as_ref(), move |job| {
-        let units = store.as_ref().map(Store::units);
-        let ctx = setup.context(job, units.as_ref().map(Found::as_store))?;
-        let centre = setup.weights();
+    let made = asked.work(py, run.as_ref(), reporter.as_ref(), move |work| {
+        let (ctx, model, centre) = (work.ctx(), work.setup().model(), work.weights());
         let like = &centre.parameters;
         let mut trajectory = None;
         let scaled = |direction: &Parameters| {
-            normalize(setup.model().model().parameters(), like, direction, &config)
+            normalize(model.model().parameters(), like, direction, &config)
         };
         let planes: Vec<Plane> = match wanted.kind.as_str() {
             "random" => {
-                let objective = setup.objective(&ctx)?;
-                random_planes(&ctx, &objective, &centre, &config, wanted.pairs, wanted.two)?
+                let objective = work.objective()?;
+                random_planes(ctx, &objective, &centre, &config, wanted.pairs, wanted.two)?
             }
             "given" => {
-                let given = vectors.into_iter().map(|v| setup.model().layout().parameters(like, v));
+                let given = vectors.into_iter().map(|v| model.layout().parameters(like, v));
                 let mut given = given.collect::<Result<Vec<_>>>()?.into_iter();
                 let x = given.next().ok_or_else(|| {
                     Failure::config("directions", "one for a line, two for a plane", 0)
@@ -103,11 +94,11 @@ pub fn planes<'py>(
                 vec![Plane { x: scaled(&x)?, y }]
             }
             "eigenvectors" => {
-                let objective = setup.objective(&ctx)?;
+                let objective = work.objective()?;
                 let top = if wanted.two { 2 } else { 1 };
                 let config = LanczosConfig { top, ..LanczosConfig::default() };
-                let hessian = Hessian::new(&ctx, &objective, &centre)?;
-                let found = lanczos(&ctx, &hessian, &config)?;
+                let hessian = Hessian::new(ctx, &objective, &centre)?;
+                let found = lanczos(ctx, &hessian, &config)?;
                 let wide = like.convert(DType::F64);
                 let mut vectors = found.top.iter().map(|pair| {
                     let direction = wide.unflatten(&pair.vector)?;
@@ -117,14 +108,13 @@ pub fn planes<'py>(
                 vec![Plane { x, y: vectors.next().transpose()? }]
             }
             "trajectory" => {
-                let checkpoints =
-                    vectors.into_iter().map(|v| setup.model().layout().parameters(like, v));
+                let checkpoints = vectors.into_iter().map(|v| model.layout().parameters(like, v));
                 let checkpoints = checkpoints.collect::<Result<Vec<_>>>()?;
                 let n = checkpoints.len();
                 if n < 3 {
                     return Err(Failure::config("checkpoints of a trajectory", "at least 3", n));
                 }
-                let found = trajectory_plane(&ctx, n, n - 1, |i| Ok(checkpoints[i].clone()))?;
+                let found = trajectory_plane(ctx, n, n - 1, |i| Ok(checkpoints[i].clone()))?;
                 trajectory = Some((found.x, found.y, found.residual, found.explained_variance));
                 vec![found.plane]
             }
@@ -135,7 +125,7 @@ pub fn planes<'py>(
         };
         let flat = planes.into_iter().map(|plane| {
             let all = std::iter::once(plane.x).chain(plane.y);
-            all.map(|direction| setup.model().layout().outward(direction.flatten())).collect()
+            all.map(|direction| model.layout().outward(direction.flatten())).collect()
         });
         Ok((flat.collect::<Vec<Vec<Vec<f64>>>>(), trajectory))
     })?;
@@ -143,7 +133,7 @@ pub fn planes<'py>(
     let found = PyDict::new(py);
     let list = PyList::empty(py);
     for plane in planes {
-        let n = layout.len();
+        let n = asked.setup().model().layout().len();
         let arrays = plane.into_iter().map(|vector| to_numpy(py, vector, &[n]));
         list.append(arrays.collect::<PyResult<Vec<_>>>()?)?;
     }
@@ -179,25 +169,19 @@ pub struct Grid {
 #[pyfunction]
 pub fn surface<'py>(
     py: Python<'py>,
-    model: &Bound<'py, Model>,
-    x: Vec<Bound<'py, PyUntypedArray>>,
-    y: Bound<'py, PyUntypedArray>,
+    objective: &Bound<'py, Objective>,
     planes: Vec<Vec<Bound<'py, PyUntypedArray>>>,
     grid: Grid,
-    options: Options,
     run: Option<Bound<'py, Run>>,
     reporter: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let model = model.get();
-    let setup = Setup::new(model, &options, Data::new(&x, &y)?)?;
-    let planes = given_planes(model, &planes)?;
+    let asked = objective.get();
+    let planes = given_planes(asked.setup().model(), &planes)?;
     let effort = Effort::new(grid.tolerance, grid.exact).map_err(Failure::from)?;
-    let store = run.map(|run| run.get().store()).transpose()?;
-    let (record, centre) = job::run(py, reporter.as_ref(), move |job| {
-        let units = store.as_ref().map(Store::units);
-        let ctx = setup.context(job, units.as_ref().map(Found::as_store))?;
-        let objective = setup.objective(&ctx)?;
-        let found = effort.take(&ctx, &objective, &setup.weights(), &planes, &grid.x, &grid.y)?;
+    let (record, centre) = asked.work(py, run.as_ref(), reporter.as_ref(), move |work| {
+        let (setup, objective) = (work.setup(), work.objective()?);
+        let found =
+            effort.take(work.ctx(), &objective, &work.weights(), &planes, &grid.x, &grid.y)?;
         let mut attributes = measure::attributes(&objective, &setup.choice(), setup.seed());
         attributes.normalize = grid.normalize;
         attributes.ignore = grid.ignore;
@@ -205,7 +189,7 @@ pub fn surface<'py>(
         attributes.explained_variance = grid.explained_variance;
         let mut record = found.record(attributes)?;
         record.trajectory = grid.trajectory.map(|(x, y, residual)| Trajectory { x, y, residual });
-        if let Some(results) = store.as_ref().and_then(Store::results) {
+        if let Some(results) = work.results() {
             record.write_zarr(&results)?;
         }
         Ok((record, found.surface.centre))
@@ -233,13 +217,13 @@ pub fn surface<'py>(
     Ok(values)
 }
 
-/// How many units of work a surface is cut into.
+/// The keys of the units of work that a surface is cut into.
 #[pyfunction]
 pub fn surface_units(
     model: &Bound<'_, Model>,
     planes: Vec<Vec<Bound<'_, PyUntypedArray>>>,
     grid: Grid,
-) -> PyResult<usize> {
+) -> PyResult<Vec<String>> {
     let planes = given_planes(model.get(), &planes)?;
     Ok(methods::surface_units(&planes, &grid.x, &grid.y).map_err(Failure::from)?)
 }
@@ -248,25 +232,19 @@ pub fn surface_units(
 #[pyfunction]
 pub fn surface_unit<'py>(
     py: Python<'py>,
-    model: &Bound<'py, Model>,
-    x: Vec<Bound<'py, PyUntypedArray>>,
-    y: Bound<'py, PyUntypedArray>,
+    objective: &Bound<'py, Objective>,
     planes: Vec<Vec<Bound<'py, PyUntypedArray>>>,
     grid: Grid,
-    options: Options,
     unit: usize,
-) -> PyResult<(String, Vec<(String, Bound<'py, PyAny>)>)> {
-    let model = model.get();
-    let setup = Setup::new(model, &options, Data::new(&x, &y)?)?;
-    let planes = given_planes(model, &planes)?;
-    let (key, arrays) = job::run(py, None, move |job| {
-        let ctx = setup.context(job, None)?;
-        let objective = setup.objective(&ctx)?;
+) -> PyResult<(String, Named<'py>)> {
+    let asked = objective.get();
+    let planes = given_planes(asked.setup().model(), &planes)?;
+    let (key, arrays) = asked.work(py, None, None, move |work| {
         let grid = (grid.x.as_slice(), grid.y.as_slice());
-        Ok(methods::surface_unit(&ctx, &objective, &setup.weights(), &planes, grid, unit)?)
+        let objective = work.objective()?;
+        Ok(methods::surface_unit(work.ctx(), &objective, &work.weights(), &planes, grid, unit)?)
     })?;
-    let arrays = arrays.iter().map(|(name, array)| Ok((name.clone(), copied(py, array)?)));
-    Ok((key, arrays.collect::<PyResult<_>>()?))
+    Ok((key, named(py, &arrays)?))
 }
 
 fn given_planes(model: &Model, planes: &[Vec<Bound<'_, PyUntypedArray>>]) -> Result<Vec<Plane>> {

@@ -2,9 +2,9 @@
 
 use crate::arrays::to_numpy;
 use crate::failure::{Failure, Kind, Result};
-use crate::job::{self, Job};
-use crate::model::Model;
-use crate::objective::{Data, Options, Setup};
+use crate::job::Job;
+use crate::objective::{Objective, Work};
+use crate::setup::{Data, Setup};
 use numpy::PyUntypedArray;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -60,22 +60,16 @@ struct TrainedMember {
 #[pyfunction]
 pub fn train<'py>(
     py: Python<'py>,
-    model: &Bound<'py, Model>,
-    x: Vec<Bound<'py, PyUntypedArray>>,
-    y: Bound<'py, PyUntypedArray>,
+    objective: &Bound<'py, Objective>,
     validation: Option<(Vec<Bound<'py, PyUntypedArray>>, Bound<'py, PyUntypedArray>)>,
     settings: Settings,
-    options: Options,
     reporter: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyList>> {
-    let model = model.get().clone();
-    let data = Data::new(&x, &y)?;
+    let asked = objective.get();
+    let (model, loss) = (asked.setup().model(), asked.setup().loss());
     let validation = validation.map(|(x, y)| Data::new(&x, &y)).transpose()?;
-    let setup = Setup::new(&model, &options, data.clone())?;
-    let loss = setup.loss();
-    let trained = job::run(py, reporter.as_ref(), move |job| {
-        run(job, &setup, &data, validation.as_ref(), &settings)
-    })?;
+    let trained = asked
+        .work(py, None, reporter.as_ref(), move |work| run(work, validation.as_ref(), &settings))?;
     let list = PyList::empty(py);
     let several = trained.members.len() > 1;
     for (index, found) in trained.members.iter().enumerate() {
@@ -124,17 +118,12 @@ pub fn train<'py>(
     Ok(list)
 }
 
-fn run(
-    job: &Job,
-    setup: &Setup,
-    data: &Data,
-    validation: Option<&Data>,
-    settings: &Settings,
-) -> Result<Trained> {
+fn run(work: &Work<'_>, validation: Option<&Data>, settings: &Settings) -> Result<Trained> {
+    let (setup, data, job) = (work.setup(), work.asked().data(), work.job());
     let float = setup.dtype();
     // The same data as a loss: what is wrong with them is said in the same words.
-    setup.objective(&setup.context(job, None)?)?;
-    let nn = setup.model().for_data(data.inputs())?;
+    work.objective()?;
+    let nn = work.asked().function()?;
     let examples = examples(setup, data)?;
     let n = examples.len() as u64;
     if settings.batch == 0 {
@@ -211,20 +200,14 @@ fn run(
 
 fn examples(setup: &Setup, data: &Data) -> Result<Examples> {
     let float = setup.dtype();
-    let [input] = data.inputs() else {
-        let got = data.inputs().len();
-        return Err(Failure::shape(format!(
-            "training takes models of one input, got {got} inputs"
-        )));
-    };
-    let input = setup.model().normalized(std::slice::from_ref(input))?.remove(0);
-    let input = if input.dtype() == DType::I32 { input } else { input.convert(float) };
+    let inputs = setup.model().normalized(data.inputs())?.into_iter();
+    let inputs = inputs.map(|x| if x.dtype() == DType::I32 { x } else { x.convert(float) });
     let targets: Array = match (data.classes(), data.targets().rank()) {
         (true, _) => data.targets().clone(),
         (false, 1) => data.targets().reshape(&[data.targets().len(), 1])?.convert(float),
         (false, _) => data.targets().convert(float),
     };
-    Ok(Examples::from_arrays(input, targets, data.classes(), float)?)
+    Ok(Examples::from_all_arrays(inputs.collect(), targets, data.classes(), float)?)
 }
 
 /// Steps between two looks: the largest divisor of an epoch that is not too long, or 16.

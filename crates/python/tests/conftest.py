@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# Before PyTorch is loaded, whose threads wait awake between operations too small for them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 import thalweg

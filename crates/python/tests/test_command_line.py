@@ -1,12 +1,4 @@
-"""The command line on models that PyTorch trained and exported, against PyTorch in f64.
-
-The binary is that of `$THALWEG`, or the one in `target/release` of the checkout.
-"""
-
-import json
-import os
-import subprocess
-from pathlib import Path
+"""The command line on models that PyTorch trained and exported, against PyTorch in f64."""
 
 import numpy as np
 import pytest
@@ -17,19 +9,7 @@ pytest.importorskip("onnxscript")
 safetensors = pytest.importorskip("safetensors.numpy")
 
 import models  # noqa: E402
-
-BINARY = Path(
-    os.environ.get("THALWEG", Path(__file__).parents[3] / "target" / "release" / "thalweg")
-)
-pytestmark = pytest.mark.skipif(not BINARY.exists(), reason=f"{BINARY} is not built")
-
-
-def thalweg(*arguments, cwd):
-    done = subprocess.run(
-        [BINARY, *map(str, arguments), "--json"], cwd=cwd, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
-    return json.loads(done.stdout)
+from command import thalweg  # noqa: E402
 
 
 @pytest.fixture(scope="module", params=models.ALL)

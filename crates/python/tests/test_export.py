@@ -3,18 +3,13 @@
 Every architecture is trained for a few steps by the command, exported to ONNX and safetensors, and
 run by onnxruntime in batches of several sizes; PyTorch runs a module written here by hand, whose
 `state_dict` the safetensors file must be, name for name.
-
-The command is `$THALWEG`, or `thalweg` on the path, or that of a build in this checkout.
 """
 
 from __future__ import annotations
 
 import collections
-import json
 import math
-import os
 import pathlib
-import shutil
 import subprocess
 
 import numpy as np
@@ -22,6 +17,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from command import command, thalweg
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
@@ -29,24 +25,6 @@ from torch.nn import functional
 
 BATCHES = (1, 2, 7, 64)
 TOLERANCE = 1e-5
-
-
-def command() -> str:
-    built = pathlib.Path(__file__).resolve().parents[3] / "target"
-    places = [os.environ.get("THALWEG"), shutil.which("thalweg")]
-    places += [str(built / kind / "thalweg") for kind in ("release", "debug")]
-    found = [place for place in places if place and os.access(place, os.X_OK)]
-    if not found:
-        pytest.fail(f"no thalweg command in {places}: build it, or set THALWEG")
-    return found[0]
-
-
-def thalweg(*words) -> dict:
-    line = [command(), *map(str, words), "--json", "--quiet"]
-    done = subprocess.run(line, capture_output=True, text=True)
-    assert done.returncode == 0, f"{line}: {done.stderr}"
-    return json.loads(done.stdout)
-
 
 # PyTorch's side: modules with Thalweg's names, written from the architectures' documentation.
 

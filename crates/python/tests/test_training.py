@@ -38,6 +38,52 @@ def test_one_step_of_gradient_descent_is_one(trained, digits):
     assert member.gradient_norm[0] == pytest.approx(norm, rel=1e-10)
 
 
+def test_a_network_of_several_inputs_trains_as_in_torch(torch):
+    pytest.importorskip("onnxscript")
+    nn = torch.nn
+
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Embedding(6, 8)
+            self.mix = nn.Linear(5, 8)
+            self.norm = nn.BatchNorm1d(8)
+            self.head = nn.Linear(8, 3)
+
+        def forward(self, values, tokens):
+            hidden = self.mix(values) + self.table(tokens).mean(1)
+            return self.head(torch.tanh(self.norm(hidden)))
+
+    torch.manual_seed(1)
+    network = Both()
+    values, tokens = torch.randn(40, 5), torch.randint(0, 6, (40, 4))
+    labels = torch.arange(40) % 3
+    model = thalweg.from_torch(network, (values[:2], tokens[:2]))
+    member = model.train(
+        [values, tokens], labels, steps=4, batch=40, lr=0.2, precision="f64",
+        optimizer="momentum", schedule="constant", validation=([values, tokens], labels),
+    )[0]  # fmt: skip
+    network.double().train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.2, momentum=0.9)
+    for step in range(4):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(network(values.double(), tokens), labels)
+        assert member.loss[step] == pytest.approx(loss.item(), rel=1e-9)
+        loss.backward()
+        optimizer.step()
+    trained = member.model.state_dict()
+    for name, array in network.state_dict().items():
+        if name in trained:
+            np.testing.assert_allclose(trained[name], array.numpy(), rtol=1e-8, atol=1e-12)
+    assert set(dict(network.named_parameters())) <= set(trained)
+    network.eval()
+    loss = nn.functional.cross_entropy(network(values.double(), tokens), labels)
+    assert member.validation_loss[-1] == pytest.approx(loss.item(), rel=1e-8)
+    assert member.model.loss([values, tokens], labels, precision="f64") == pytest.approx(
+        loss.item(), rel=1e-8
+    )
+
+
 def test_values_are_learned():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(64, 3))

@@ -49,19 +49,22 @@ impl Evaluator {
         let batch = batch.clamp(1, examples.len());
         let builder = Builder::new(float);
         let (parameters, buffers) = model.declare(&builder);
-        let rows =
-            |dtype, shape: &[usize]| TensorType::new(dtype, [&[batch], &shape[1..]].concat());
-        let (inputs, targets) = (examples.input_type(), examples.targets());
-        let inputs = builder.input("data.inputs", rows(inputs.dtype, &inputs.shape));
-        let targets = builder.input("data.targets", rows(targets.dtype(), targets.shape()));
-        let applied = model.apply(&builder, &parameters, &buffers, inputs, &Mode::EVALUATE);
+        let rows = |name: &str, ty: &TensorType| {
+            let shape = [&[batch], &ty.shape[1..]].concat();
+            builder.input(name, TensorType::new(ty.dtype, shape))
+        };
+        let inputs = examples.input_types().into_iter().enumerate();
+        let inputs: Vec<_> = inputs.map(|(i, ty)| rows(&format!("data.inputs.{i}"), &ty)).collect();
+        let targets = examples.targets();
+        let targets = rows("data.targets", &TensorType::new(targets.dtype(), targets.shape()));
+        let applied = model.apply_to_all(&builder, &parameters, &buffers, &inputs, &Mode::EVALUATE);
         let mut outputs = vec![("losses", loss.per_example(applied.output, targets))];
         if examples.classes() {
             outputs.push(("correct", Loss::correct(applied.output, targets)));
         }
         let graph = builder.finish(&outputs)?;
         let mut axes = vec![Some(0); parameters.len() + buffers.len()];
-        axes.extend([None, None]);
+        axes.resize(axes.len() + inputs.len() + 1, None);
         let population = Population::new(executor, graph, axes);
         Ok(Evaluator { population, model, examples, batch })
     }
@@ -95,7 +98,8 @@ impl Evaluator {
                 let from = start.min(n - self.batch);
                 let mut arguments = packed.clone();
                 let pass = from..from + self.batch;
-                arguments.push(Argument::Shared(self.examples.input_rows(pass.clone())?));
+                let inputs = self.examples.input_rows(pass.clone())?;
+                arguments.extend(inputs.into_iter().map(Argument::Shared));
                 arguments.push(Argument::Shared(self.examples.targets().rows(pass)?));
                 let outputs = self.population.run(chunking.size, arguments)?;
                 for member in 0..own.len() {

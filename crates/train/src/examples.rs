@@ -21,7 +21,9 @@ pub struct Examples {
 
 #[derive(Clone, Debug)]
 enum Inputs {
-    Memory(Array),
+    /// One array for each of the model's inputs: at least one, of one length.
+    Memory(Vec<Array>),
+    /// Those of a model of one input.
     Stored { subset: Subset, normalization: Option<Normalization> },
 }
 
@@ -49,8 +51,7 @@ impl Examples {
         examples.checked()
     }
 
-    /// Inputs `[n, ..]` of a float type, or tokens `i32 [n, ..]`, with labels `i32 [n]` or
-    /// `[n, positions]` (`classes`) or values `[n, k]` of the float type.
+    /// [`Examples::from_all_arrays`] for a model of one input.
     ///
     /// # Errors
     /// Arrays of other types, or of different lengths, or empty ones.
@@ -60,21 +61,38 @@ impl Examples {
         classes: bool,
         float: DType,
     ) -> Result<Examples, TrainError> {
+        Examples::from_all_arrays(vec![inputs], targets, classes, float)
+    }
+
+    /// Inputs `[n, ..]` of a float type, or tokens `i32 [n, ..]`, one array for each of a model's
+    /// inputs, with labels `i32 [n]` or `[n, positions]` (`classes`) or values `[n, k]` of the
+    /// float type.
+    ///
+    /// # Errors
+    /// Arrays of other types, or of different lengths, or empty ones, or no inputs.
+    pub fn from_all_arrays(
+        inputs: Vec<Array>,
+        targets: Array,
+        classes: bool,
+        float: DType,
+    ) -> Result<Examples, TrainError> {
         let inputs = Inputs::Memory(inputs);
         Examples { inputs, targets, classes, float, weights: None }.checked()
     }
 
     fn checked(self) -> Result<Examples, TrainError> {
-        let (inputs, targets, float) = (self.input_type(), &self.targets, self.float);
-        let n = inputs.shape.first().copied().unwrap_or(0);
+        let (inputs, targets, float) = (self.input_types(), &self.targets, self.float);
+        let n = targets.shape().first().copied().unwrap_or(0);
         let fits = float.is_float()
-            && (inputs.dtype == float || inputs.dtype == DType::I32)
             && n > 0
-            && targets.shape().first() == Some(&n);
+            && !inputs.is_empty()
+            && inputs.iter().all(|ty| {
+                (ty.dtype == float || ty.dtype == DType::I32) && ty.shape.first() == Some(&n)
+            });
         let (dtype, ranks) = if self.classes { (DType::I32, 1..=2) } else { (float, 2..=2) };
         if !fits || targets.dtype() != dtype || !ranks.contains(&targets.rank()) {
-            let got =
-                format!("{inputs} with {}", TensorType::new(targets.dtype(), targets.shape()));
+            let targets = TensorType::new(targets.dtype(), targets.shape());
+            let got = format!("{} with {targets}", list(&inputs));
             let expected = format!(
                 "{float} or i32 inputs [n, ..] with labels i32 [n] or [n, positions] or values \
                  {float} [n, k]"
@@ -94,50 +112,52 @@ impl Examples {
         self.len() == 0
     }
 
-    /// Element type and shape of the inputs, `[n, ..]`.
-    pub fn input_type(&self) -> TensorType {
+    /// Element type and shape of each input, `[n, ..]`.
+    pub fn input_types(&self) -> Vec<TensorType> {
         match &self.inputs {
-            Inputs::Memory(array) => TensorType::new(array.dtype(), array.shape()),
+            Inputs::Memory(arrays) => {
+                arrays.iter().map(|array| TensorType::new(array.dtype(), array.shape())).collect()
+            }
             Inputs::Stored { subset, .. } => {
-                let example = subset.dataset().example_shape();
-                TensorType::new(self.input_dtype(subset), [&[subset.len()], example].concat())
+                let data = subset.dataset();
+                let dtype = if data.is_tokens() { DType::I32 } else { self.float };
+                vec![TensorType::new(dtype, [&[subset.len()], data.example_shape()].concat())]
             }
         }
     }
 
-    fn input_dtype(&self, subset: &Subset) -> DType {
-        if subset.dataset().is_tokens() { DType::I32 } else { self.float }
-    }
-
-    /// The inputs, `[n, ..]`, unless they stay in their file.
-    pub fn inputs(&self) -> Option<&Array> {
+    /// Each input, `[n, ..]`, unless they stay in their file.
+    pub fn inputs(&self) -> Option<&[Array]> {
         match &self.inputs {
-            Inputs::Memory(array) => Some(array),
+            Inputs::Memory(arrays) => Some(arrays),
             Inputs::Stored { .. } => None,
         }
     }
 
-    /// The inputs of a range of examples.
+    /// Each input of a range of examples.
     ///
     /// # Errors
     /// Examples that are none, what cannot be read, a normalisation of other data, no room.
-    pub fn input_rows(&self, range: Range<usize>) -> Result<Array, TrainError> {
+    pub fn input_rows(&self, range: Range<usize>) -> Result<Vec<Array>, TrainError> {
         match &self.inputs {
-            Inputs::Memory(array) => Ok(array.rows(range)?),
+            Inputs::Memory(arrays) => Ok(arrays
+                .iter()
+                .map(|array| array.rows(range.clone()))
+                .collect::<Result<_, _>>()?),
             Inputs::Stored { subset, normalization } => {
                 let raw = subset.input_rows(range)?;
-                self.prepared(raw, normalization.as_ref())
+                Ok(vec![self.prepared(raw, normalization.as_ref())?])
             }
         }
     }
 
-    /// The inputs of examples by position.
+    /// The first input of examples by position.
     ///
     /// # Errors
     /// As for [`Examples::input_rows`].
-    pub fn take_inputs(&self, positions: &[i32]) -> Result<Array, TrainError> {
+    pub fn take_first_input(&self, positions: &[i32]) -> Result<Array, TrainError> {
         match &self.inputs {
-            Inputs::Memory(array) => take(array, positions),
+            Inputs::Memory(arrays) => take(&arrays[0], positions),
             Inputs::Stored { subset, normalization } => {
                 let (raw, _) = subset.batch(positions)?;
                 self.prepared(raw, normalization.as_ref())
@@ -179,8 +199,13 @@ impl Examples {
 
     /// Bytes of inputs and targets in memory.
     pub fn size_in_bytes(&self) -> usize {
-        self.inputs().map_or(0, Array::size_in_bytes) + self.targets.size_in_bytes()
+        let inputs = self.inputs().into_iter().flatten().map(Array::size_in_bytes);
+        inputs.sum::<usize>() + self.targets.size_in_bytes()
     }
+}
+
+fn list(types: &[TensorType]) -> String {
+    types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Rows of an array by position.
@@ -200,14 +225,13 @@ pub(crate) fn check_fit(
         return Err(TrainError::setting("examples", float.to_string(), examples.float()));
     }
     let n = examples.len();
-    let expected: Vec<_> =
-        model.inputs().iter().map(|port| port.batch_type(float, n).to_string()).collect();
-    let got = examples.input_type().to_string();
-    if expected.len() != 1 || expected[0] != got {
-        return Err(TrainError::setting("examples", expected.join(", "), got));
+    let expected: Vec<_> = model.inputs().iter().map(|port| port.batch_type(float, n)).collect();
+    let got = examples.input_types();
+    if expected != got {
+        return Err(TrainError::setting("examples", list(&expected), list(&got)));
     }
-    if let (Some(inputs), [Some(range)]) = (examples.inputs(), model.index_ranges()) {
-        check_indices(inputs, range)?;
+    for (inputs, range) in examples.inputs().into_iter().flatten().zip(model.index_ranges()) {
+        range.as_ref().map_or(Ok(()), |range| check_indices(inputs, range))?;
     }
     let outputs = model.outputs().first().map(|port| port.shape.clone()).unwrap_or_default();
     if examples.classes() {

@@ -14,7 +14,7 @@ pub(crate) struct Feed<'a> {
     pub(crate) augmentation: &'a Augmentation,
     /// Orders of the epoch that a seed was last in.
     orders: HashMap<u64, (u64, Array)>,
-    /// The inputs in the type in which they are augmented, if they are and are in memory.
+    /// The first input in the type in which it is augmented, if it is and is in memory.
     images: Option<Array>,
 }
 
@@ -26,12 +26,12 @@ pub(crate) struct Fed {
     /// `[S]`, the same for all members.
     pub(crate) counts: Array,
     pub(crate) dropout_keys: Array,
-    /// Each step's own inputs, unless it picks them among all.
+    /// Each step's own first input, unless it picks that among all.
     pub(crate) inputs: Option<Array>,
 }
 
-/// Whether a step is given its inputs, because they are changed or stay in their file.
-pub(crate) fn brings_inputs(examples: &Examples, augmentation: &Augmentation) -> bool {
+/// Whether a step is given its first input, because it is changed or stays in its file.
+pub(crate) fn brings_input(examples: &Examples, augmentation: &Augmentation) -> bool {
     !augmentation.is_identity() || examples.inputs().is_none()
 }
 
@@ -42,7 +42,8 @@ impl<'a> Feed<'a> {
         augmentation: &'a Augmentation,
     ) -> Feed<'a> {
         let augments = !augmentation.is_identity();
-        let images = examples.inputs().filter(|_| augments).map(|all| all.convert(DType::F32));
+        let images = examples.inputs().filter(|_| augments);
+        let images = images.map(|all| all[0].convert(DType::F32));
         Feed { examples, batches, augmentation, orders: HashMap::new(), images }
     }
 
@@ -56,15 +57,15 @@ impl<'a> Feed<'a> {
     ) -> Result<Fed, TrainError> {
         let epoch_steps = self.batches.steps() as u64;
         let n_rows = (end - first) as usize * members.len();
-        let own_inputs = brings_inputs(self.examples, self.augmentation);
+        let own_input = brings_input(self.examples, self.augmentation);
         let (mut indices, mut inputs) = (Vec::with_capacity(n_rows), Vec::new());
         let mut keys: Vec<u32> = Vec::with_capacity(2 * n_rows);
         for step in first..end {
             let (epoch, position) = (step / epoch_steps, (step % epoch_steps) as usize);
             for member in members {
                 let row = self.order(member.seed, epoch)?.row(position)?;
-                if own_inputs {
-                    inputs.push(self.inputs(member, row.as_slice()?, epoch)?);
+                if own_input {
+                    inputs.push(self.first_input(member, row.as_slice()?, epoch)?);
                 }
                 indices.push(row);
                 keys.extend(Stream::new(member.seed, "train/dropout").at(step).key());
@@ -82,18 +83,18 @@ impl<'a> Feed<'a> {
             counts: Array::vector(&counts).convert(float),
             indices: shaped(&indices)?,
             dropout_keys: Array::from_slice(&[lead[0], lead[1], 2], &keys)?,
-            inputs: own_inputs.then(|| shaped(&inputs)).transpose()?,
+            inputs: own_input.then(|| shaped(&inputs)).transpose()?,
         })
     }
 
-    /// The inputs of one member's step, changed as they are to be.
-    fn inputs(&self, member: &Member, rows: &[i32], epoch: u64) -> Result<Array, TrainError> {
+    /// The first input of one member's step, changed as it is to be.
+    fn first_input(&self, member: &Member, rows: &[i32], epoch: u64) -> Result<Array, TrainError> {
         if self.augmentation.is_identity() {
-            return self.examples.take_inputs(rows);
+            return self.examples.take_first_input(rows);
         }
         let batch = match &self.images {
             Some(images) => take(images, rows)?,
-            None => self.examples.take_inputs(rows)?.convert(DType::F32),
+            None => self.examples.take_first_input(rows)?.convert(DType::F32),
         };
         let stream = Stream::new(member.seed, "train/augment");
         let changed = self.augmentation.apply(&batch, rows, &stream, epoch)?;

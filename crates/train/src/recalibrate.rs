@@ -41,13 +41,16 @@ impl Recalibrator {
         }
         let builder = Builder::new(float);
         let (parameters, buffers) = model.declare(&builder);
-        let shape = [&[batch], &examples.input_type().shape[1..]].concat();
-        let inputs = builder.input("data.inputs", TensorType::new(float, shape));
-        let applied = model.apply(&builder, &parameters, &buffers, inputs, &Mode::BATCH);
+        let inputs = examples.input_types().into_iter().enumerate().map(|(i, ty)| {
+            let shape = [&[batch], &ty.shape[1..]].concat();
+            builder.input(&format!("data.inputs.{i}"), TensorType::new(ty.dtype, shape))
+        });
+        let inputs: Vec<_> = inputs.collect();
+        let applied = model.apply_to_all(&builder, &parameters, &buffers, &inputs, &Mode::BATCH);
         let names = model.buffers().iter().map(|buffer| buffer.name.as_str());
         let graph = builder.finish(&names.zip(applied.statistics).collect::<Vec<_>>())?;
         let mut axes = vec![Some(0); parameters.len() + buffers.len()];
-        axes.push(None);
+        axes.resize(axes.len() + inputs.len(), None);
         let population = Population::new(executor, graph, axes);
         Ok(Recalibrator { population, model, examples, batch })
     }
@@ -77,7 +80,8 @@ impl Recalibrator {
             for batch in 0..n_batches {
                 let rows = batch * self.batch..(batch + 1) * self.batch;
                 let mut arguments = packed.clone();
-                arguments.push(Argument::Shared(self.examples.input_rows(rows)?));
+                let inputs = self.examples.input_rows(rows)?;
+                arguments.extend(inputs.into_iter().map(Argument::Shared));
                 let statistics = self.population.run(chunking.size, arguments)?;
                 if sums.is_empty() {
                     sums = statistics.iter().map(|array| vec![0.0; array.len()]).collect();

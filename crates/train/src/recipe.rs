@@ -46,10 +46,10 @@ impl<'b> Point<'b> {
 }
 
 /// The examples of one step.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Batch<'b> {
-    /// Inputs, `[batch, ..]`.
-    pub inputs: Tensor<'b>,
+    /// Each of the model's inputs, `[batch, ..]`.
+    pub inputs: Vec<Tensor<'b>>,
     /// Labels `[batch]` or values `[batch, k]`.
     pub targets: Tensor<'b>,
     /// A weight for each example, `[batch]`; one unless given.
@@ -89,15 +89,15 @@ pub struct Sequences<'b> {
     pub counts: Tensor<'b>,
     /// Keys of the dropout masks, `u32 [S, 2]`.
     pub dropout_keys: Option<Tensor<'b>>,
-    /// Inputs of each step, `[S, batch, ..]`, where they are not rows of [`Shared::inputs`].
+    /// The first input of each step, `[S, batch, ..]`, where it is none of [`Shared::inputs`].
     pub inputs: Option<Tensor<'b>>,
 }
 
 /// The data that all steps of a loop share.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Shared<'b> {
-    /// Inputs, `[n, ..]`; none where each step brings its own.
-    pub inputs: Option<Tensor<'b>>,
+    /// Each of the model's inputs, `[n, ..]`, but one that each step brings.
+    pub inputs: Vec<Tensor<'b>>,
     /// Labels `[n]` or values `[n, k]`.
     pub targets: Tensor<'b>,
     /// A weight for each example, `[n]`.
@@ -140,7 +140,7 @@ impl Recipe {
         let mode = Mode { batch_norm: BatchNormMode::Batch, dropout_key: clock.dropout_key };
         let objective = |parameters: &[Tensor<'b>]| {
             let applied =
-                self.model.apply(builder, parameters, &point.buffers, batch.inputs, &mode);
+                self.model.apply_to_all(builder, parameters, &point.buffers, &batch.inputs, &mode);
             let loss = self.loss.of(applied.output, batch.targets, batch.weights);
             Evaluated {
                 loss,
@@ -184,6 +184,7 @@ impl Recipe {
             .chain(sequences.dropout_keys)
             .chain(sequences.inputs)
             .collect();
+        let n_shared_inputs = shared.inputs.len();
         let constants: Vec<Tensor<'b>> = hyper
             .tensors()
             .into_iter()
@@ -196,7 +197,8 @@ impl Recipe {
             recipe: self,
             names: &names,
             keys: sequences.dropout_keys.is_some(),
-            own_inputs: sequences.inputs.is_some(),
+            own_input: sequences.inputs.is_some(),
+            n_shared_inputs,
             weights: shared.weights.is_some(),
             freezes: alive.is_some(),
         };
@@ -225,7 +227,8 @@ struct Body<'a> {
     recipe: &'a Recipe,
     names: &'a [String],
     keys: bool,
-    own_inputs: bool,
+    own_input: bool,
+    n_shared_inputs: usize,
     weights: bool,
     freezes: bool,
 }
@@ -238,15 +241,10 @@ impl Body<'_> {
         let named = self.names.iter().cloned().zip(values.iter().copied());
         let hyper = HyperValues::new(named.collect());
         let indices = step.xs[0];
-        let (data, targets) = match self.own_inputs {
-            true => (None, data),
-            false => (Some(data[0]), &data[1..]),
-        };
+        let (shared, targets) = data.split_at(self.n_shared_inputs);
+        let own = self.own_input.then(|| step.xs[step.xs.len() - 1]);
         let batch = Batch {
-            inputs: match data {
-                Some(inputs) => inputs.take(indices),
-                None => step.xs[step.xs.len() - 1],
-            },
+            inputs: own.into_iter().chain(shared.iter().map(|x| x.take(indices))).collect(),
             targets: targets[0].take(indices),
             weights: self.weights.then(|| targets[1].take(indices)),
         };

@@ -1,6 +1,6 @@
 //! The graph of a segment of steps, and the arguments in the order of its inputs.
 
-use crate::feed::{Fed, brings_inputs};
+use crate::feed::{Fed, brings_input};
 use crate::part::HyperValues;
 use crate::population::Argument;
 use crate::recipe::{Point, Recipe, Sequences, Shared};
@@ -43,13 +43,15 @@ pub(crate) fn graph(
     let counts = input("step.counts", sequence, None);
     let keys = TensorType::new(DType::U32, [length, 2]);
     let dropout_keys = Some(input("step.dropout_keys", keys, Some(1)));
-    let ty = examples.input_type();
-    let (own, inputs) = if brings_inputs(examples, &config.augmentation) {
+    // What is changed or read for a step is the first input.
+    let mut types = examples.input_types();
+    let own = brings_input(examples, &config.augmentation).then(|| {
+        let ty = types.remove(0);
         let shape = [&[length, config.batch], &ty.shape[1..]].concat();
-        (Some(input("step.inputs", TensorType::new(ty.dtype, shape), Some(1))), None)
-    } else {
-        (None, Some(input("data.inputs", ty, None)))
-    };
+        input("step.inputs", TensorType::new(ty.dtype, shape), Some(1))
+    });
+    let inputs = types.into_iter().enumerate();
+    let inputs = inputs.map(|(i, ty)| input(&format!("data.inputs.{i}"), ty, None)).collect();
     let targets = examples.targets();
     let targets = input("data.targets", TensorType::new(targets.dtype(), targets.shape()), None);
     let weights = examples.weights();
@@ -95,8 +97,10 @@ pub(crate) fn arguments(
     arguments.push(Argument::Shared(fed.factors));
     arguments.push(Argument::Shared(fed.counts));
     arguments.push(Argument::Packed(fed.dropout_keys));
-    let all = || examples.inputs().cloned().map(Argument::Shared);
-    arguments.extend(fed.inputs.map(Argument::Packed).or_else(all));
+    let shared = examples.inputs().unwrap_or_default();
+    let shared = shared.get(usize::from(fed.inputs.is_some())..).unwrap_or_default();
+    arguments.extend(fed.inputs.map(Argument::Packed));
+    arguments.extend(shared.iter().cloned().map(Argument::Shared));
     arguments.push(Argument::Shared(examples.targets().clone()));
     arguments.extend(examples.weights().map(|weights| Argument::Shared(weights.clone())));
     Ok(arguments)

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use thalweg_array::Array;
 use thalweg_data::Batches;
 use thalweg_exec::Executor;
+use thalweg_graph::TensorType;
 use thalweg_nn::{Model, Weights};
 
 /// Bytes of inputs that a member's segment reads from a file at most, unless one step needs more.
@@ -225,7 +226,7 @@ impl Trainer {
 
     fn augmented_bytes(&self) -> usize {
         match self.examples.inputs() {
-            Some(inputs) if !self.config.augmentation.is_identity() => inputs.len() * 4,
+            Some(inputs) if !self.config.augmentation.is_identity() => inputs[0].len() * 4,
             _ => 0,
         }
     }
@@ -236,8 +237,8 @@ impl Trainer {
         if self.examples.inputs().is_some() {
             return self.config.segment;
         }
-        let ty = self.examples.input_type();
-        let example = ty.size_in_bytes() / self.examples.len();
+        let bytes: usize = self.examples.input_types().iter().map(TensorType::size_in_bytes).sum();
+        let example = bytes / self.examples.len();
         let step = self.config.batch.saturating_mul(example).max(1);
         self.config.segment.min((STORED_SEGMENT / step).max(1) as u64)
     }

@@ -59,13 +59,13 @@ impl Case {
             inputs: None,
         };
         let shared = Shared {
-            inputs: Some(builder.constant(self.train.inputs().unwrap().clone())),
+            inputs: vec![builder.constant(self.train.inputs().unwrap()[0].clone())],
             targets: builder.constant(self.train.targets().clone()),
             weights: Some(weights),
         };
         let start = Point { parameters: parameters.clone(), buffers, optimizer };
         let (end, _) = self.recipe.run(&start, &hyper, sequences, shared, None, branching);
-        let held_out = builder.constant(self.held_out.inputs().unwrap().clone());
+        let held_out = builder.constant(self.held_out.inputs().unwrap()[0].clone());
         let targets = builder.constant(self.held_out.targets().clone());
         let (parameters_after, mode) = (&end.parameters, Mode::EVALUATE);
         let applied =

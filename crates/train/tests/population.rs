@@ -260,9 +260,13 @@ fn wrong_settings_are_refused_by_name() {
         "examples: expected f64, got f32"
     );
     let labels = thalweg_array::Array::full(&[150], 10i32);
-    let bad =
-        Examples::from_arrays(examples.inputs().unwrap().clone(), labels, true, examples.float())
-            .unwrap();
+    let bad = Examples::from_arrays(
+        examples.inputs().unwrap()[0].clone(),
+        labels,
+        true,
+        examples.float(),
+    )
+    .unwrap();
     assert_eq!(
         refuse(config, &bad),
         "labels: row 0 is 10, expected a whole number from 0 to 9 (also rows 1, 2, 3, 4 and 145 others)"

@@ -57,7 +57,7 @@ fn models_of_numbers_and_labels_of_another_shape_are_refused() {
     };
     let text = message(build("mlp"), examples(DType::F32));
     assert!(text.contains("f32[800, 7]") && text.contains("i32[800, 7]"), "{text}");
-    let inputs = examples(DType::F32).inputs().unwrap().clone();
+    let inputs = examples(DType::F32).inputs().unwrap()[0].clone();
     let labels = Array::zeros(DType::I32, &[TRAINED_ON]);
     let one_each = Examples::from_arrays(inputs, labels, true, DType::F32).unwrap();
     let text = message(build("gpt depth=1 width=8 heads=2"), one_each);

@@ -90,13 +90,13 @@ pub fn surface(
     Ok(surface)
 }
 
-/// How many units of work [`surface`] is cut into.
+/// The keys of the units of work that [`surface`] is cut into.
 ///
 /// # Errors
 /// As [`surface`], for planes and coordinates that make none.
-pub fn surface_units(planes: &[Plane], x: &[f64], y: &[f64]) -> Result<usize, MethodError> {
+pub fn surface_units(planes: &[Plane], x: &[f64], y: &[f64]) -> Result<Vec<String>, MethodError> {
     check(planes, x, y)?;
-    Ok(blocks(planes, x, y).len())
+    Ok(blocks(planes, x, y).into_iter().map(|block| block.key).collect())
 }
 
 /// Does one of the units of [`surface`], and gives it with the key under which a store hands it to

@@ -84,9 +84,9 @@ def as_inputs(ports: Sequence[tuple[str, list[int], bool]], x: Any) -> list[np.n
     else:
         values = [x]
     if len(values) != len(ports):
-        names = ", ".join(name for name, _, _ in ports)
+        expected = ", ".join(name for name, _, _ in ports)
         raise ShapeError(
-            f"{len(values)} arrays of inputs: expected {len(ports)}, one for each of {names}"
+            f"{len(values)} arrays of inputs: expected {len(ports)}, one for each of {expected}"
         )
     arrays = []
     for (name, _, index), value in zip(ports, values):

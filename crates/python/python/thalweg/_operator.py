@@ -9,6 +9,7 @@ import numpy as np
 from . import _thalweg
 from ._inputs import ArrayLike
 from ._model import Model
+from ._objective import Objective
 from ._optional import need
 
 linalg: Any = need("scipy.sparse.linalg", "HessianOperator", "scipy")
@@ -49,14 +50,15 @@ class HessianOperator(linalg.LinearOperator):  # type: ignore[misc]
     def __init__(
         self, model: Model, x: Any, y: ArrayLike, *, damping: float = 0.0, **options: Any
     ) -> None:
-        inputs, targets = model._data(x, y)
-        filled, _ = model._options(options, targets)
-        self._parts = (model, inputs, targets, damping, filled)
-        self._native = _thalweg.Operator(model._core, inputs, targets, filled)
+        objective = Objective(model, x, y, options)
+        self._parts = (model, objective.inputs, objective.targets, damping, objective.options)
+        self._native = _thalweg.Operator(objective.native)
         self._damping = float(damping)
         self._structure = model._structure
         n = model._structure.size
-        super().__init__(np.float64 if filled["precision"] == "f64" else np.float32, (n, n))
+        super().__init__(
+            np.float64 if objective.options["precision"] == "f64" else np.float32, (n, n)
+        )
 
     def _products(self, rows: np.ndarray) -> np.ndarray:
         rows = np.ascontiguousarray(rows, dtype=self.dtype)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ._html import table
 from ._optional import need
+from ._table import Table
 
 if TYPE_CHECKING:
     from ._model import Model
@@ -63,7 +64,7 @@ class Member:
         )
 
 
-class Population(Sequence[Member]):
+class Population(Table, Sequence[Member]):
     """Networks that were trained together: for each learning rate every seed, in this order."""
 
     def __init__(self, members: list[Member]) -> None:
@@ -118,14 +119,6 @@ class Population(Sequence[Member]):
                     first += len(m.loss)
                 columns[f"validation_{name}"] = column
         return columns
-
-    def to_pandas(self) -> Any:
-        """A `pandas.DataFrame` with a row for each step of each member."""
-        return need("pandas", "Population.to_pandas").DataFrame(self._columns())
-
-    def to_polars(self) -> Any:
-        """A `polars.DataFrame` with a row for each step of each member."""
-        return need("polars", "Population.to_polars").DataFrame(self._columns())
 
     def to_xarray(self) -> Any:
         """An `xarray.Dataset` over `member` and `step`, with `seed` and `lr` of each member."""

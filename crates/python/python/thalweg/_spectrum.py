@@ -11,6 +11,7 @@ from ._estimate import Estimate, Evaluation
 from ._html import beside, table
 from ._optional import need
 from ._parameters import Parameters
+from ._table import Table
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Density:
 
 
 @dataclass(repr=False)
-class Spectrum:
+class Spectrum(Table):
     """What is known of the eigenvalues of the Hessian.
 
     Attributes
@@ -99,14 +100,6 @@ class Spectrum:
             "eigenvalue": np.concatenate([self.top, self.bottom]),
             "residual": np.concatenate([self.top_residuals, self.bottom_residuals]),
         }
-
-    def to_pandas(self) -> Any:
-        """A `pandas.DataFrame` with a row for each eigenvalue."""
-        return need("pandas", "Spectrum.to_pandas").DataFrame(self._columns())
-
-    def to_polars(self) -> Any:
-        """A `polars.DataFrame` with a row for each eigenvalue."""
-        return need("polars", "Spectrum.to_polars").DataFrame(self._columns())
 
     def plot(self, ax: Any = None, **style: Any) -> Any:
         """Draws the density, if there is one, on a log scale, and a mark at each eigenvalue.

@@ -11,10 +11,11 @@ from ._estimate import Evaluation
 from ._html import beside, table
 from ._optional import need
 from ._parameters import Parameters
+from ._table import Table
 
 
 @dataclass(repr=False)
-class Surface:
+class Surface(Table):
     """The loss on a line or a plane through weight space.
 
     Attributes
@@ -120,14 +121,6 @@ class Surface:
         )
         columns = {name: grid.ravel() for name, grid in zip(self._dims(), grids)}
         return {**columns, **{name: v.ravel() for name, v in self._variables().items()}}
-
-    def to_pandas(self) -> Any:
-        """A `pandas.DataFrame` with a row for each point."""
-        return need("pandas", "Surface.to_pandas").DataFrame(self._columns())
-
-    def to_polars(self) -> Any:
-        """A `polars.DataFrame` with a row for each point."""
-        return need("polars", "Surface.to_polars").DataFrame(self._columns())
 
     def plot(self, ax: Any = None, *, pair: int = 0, log: bool = True, **style: Any) -> Any:
         """Draws a line, or filled contours with the centre and the trajectory.

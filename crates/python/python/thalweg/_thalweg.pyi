@@ -12,42 +12,29 @@ __version__: str
 _Floats = NDArray[np.float64]
 _Named = list[tuple[str, NDArray[Any]]]
 _Source = tuple[str, tuple[bytes, list[list[int]], list[str]] | None]
+_Scale = tuple[list[float], list[float]]
+_Parts = tuple[_Source, str, str | None, _Scale | None, dict[str, NDArray[Any]]]
 
 class Model:
     def describe(self) -> dict[str, Any]: ...
     def arrays(self) -> dict[str, NDArray[Any]]: ...
     def with_arrays(self, name: str, arrays: Sequence[tuple[str, NDArray[Any]]]) -> Model: ...
     def with_loss(self, loss: str | None) -> Model: ...
-    def to_parts(
-        self,
-    ) -> tuple[
-        _Source, str, str | None, tuple[list[float], list[float]] | None, dict[str, NDArray[Any]]
-    ]: ...
     def to_onnx(self, layout: str, precision: str, normalise: bool) -> bytes: ...
     def flat(self) -> _Floats: ...
     def save(self, path: str | PathLike[str]) -> None: ...
-    def evaluate(
-        self, x: Sequence[NDArray[Any]], y: NDArray[Any], options: dict[str, Any], reporter: Any
-    ) -> dict[str, Any]: ...
-    def gradient(
-        self, x: Sequence[NDArray[Any]], y: NDArray[Any], options: dict[str, Any], reporter: Any
-    ) -> tuple[dict[str, Any], _Floats]: ...
-    def products(
-        self,
-        x: Sequence[NDArray[Any]],
-        y: NDArray[Any],
-        vectors: NDArray[Any],
-        options: dict[str, Any],
-        reporter: Any,
-    ) -> _Floats: ...
-    def predict(
-        self, x: Sequence[NDArray[Any]], options: dict[str, Any], reporter: Any
-    ) -> list[NDArray[Any]]: ...
 
-class Operator:
+class Objective:
     def __new__(
         cls, model: Model, x: Sequence[NDArray[Any]], y: NDArray[Any], options: dict[str, Any]
-    ) -> Operator: ...
+    ) -> Objective: ...
+    def said(self) -> str | None: ...
+    def evaluate(self, reporter: Any) -> dict[str, Any]: ...
+    def gradient(self, reporter: Any) -> tuple[dict[str, Any], _Floats]: ...
+    def products(self, vectors: NDArray[Any], reporter: Any) -> _Floats: ...
+
+class Operator:
+    def __new__(cls, objective: Objective) -> Operator: ...
     def products(self, vectors: NDArray[Any]) -> _Floats: ...
 
 class Run:
@@ -64,13 +51,17 @@ def build(
 def load(
     path: str, architecture: str | None, input: list[int] | None, outputs: int | None
 ) -> list[Model]: ...
+def to_parts(model: Model) -> _Parts: ...
 def from_parts(
     source: _Source,
     name: str,
     loss: str | None,
-    normalization: tuple[list[float], list[float]] | None,
+    normalization: _Scale | None,
     arrays: Mapping[str, NDArray[Any]],
 ) -> Model: ...
+def predict(
+    model: Model, x: Sequence[NDArray[Any]], options: dict[str, Any], reporter: Any
+) -> list[NDArray[Any]]: ...
 def inspect_onnx(path: str) -> dict[str, Any]: ...
 def load_onnx(path: str, name: str, examples: list[list[int]], outputs: list[str]) -> Model: ...
 def evaluate_onnx(
@@ -84,35 +75,26 @@ def read_safetensors(path: str) -> _Named: ...
 def write_file(path: str, bytes: bytes) -> None: ...
 def axis(start: float, end: float, points: int) -> _Floats: ...
 def planes(
-    model: Model,
+    objective: Objective,
     wanted: dict[str, Any],
     given: Sequence[NDArray[Any]],
-    x: Sequence[NDArray[Any]],
-    y: NDArray[Any],
-    options: dict[str, Any],
     run: Run | None,
     reporter: Any,
 ) -> dict[str, Any]: ...
 def surface(
-    model: Model,
-    x: Sequence[NDArray[Any]],
-    y: NDArray[Any],
+    objective: Objective,
     planes: Sequence[Sequence[NDArray[Any]]],
     grid: dict[str, Any],
-    options: dict[str, Any],
     run: Run | None,
     reporter: Any,
 ) -> dict[str, Any]: ...
 def surface_units(
     model: Model, planes: Sequence[Sequence[NDArray[Any]]], grid: dict[str, Any]
-) -> int: ...
+) -> list[str]: ...
 def surface_unit(
-    model: Model,
-    x: Sequence[NDArray[Any]],
-    y: NDArray[Any],
+    objective: Objective,
     planes: Sequence[Sequence[NDArray[Any]]],
     grid: dict[str, Any],
-    options: dict[str, Any],
     unit: int,
 ) -> tuple[str, _Named]: ...
 def surface_svg(
@@ -124,11 +106,8 @@ def surface_svg(
     trajectory: tuple[list[float], list[float], list[float]] | None,
 ) -> str | None: ...
 def spectrum(
-    model: Model,
-    x: Sequence[NDArray[Any]],
-    y: NDArray[Any],
+    objective: Objective,
     wanted: dict[str, Any],
-    options: dict[str, Any],
     run: Run | None,
     reporter: Any,
 ) -> dict[str, Any]: ...
@@ -141,11 +120,8 @@ def density_svg(
     dimension: int,
 ) -> str | None: ...
 def train(
-    model: Model,
-    x: Sequence[NDArray[Any]],
-    y: NDArray[Any],
+    objective: Objective,
     validation: tuple[Sequence[NDArray[Any]], NDArray[Any]] | None,
     settings: dict[str, Any],
-    options: dict[str, Any],
     reporter: Any,
 ) -> list[dict[str, Any]]: ...

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
+from . import _thalweg
 from ._errors import ConfigError
 from ._model import Model
 from ._optional import need
@@ -70,8 +71,6 @@ def from_torch(module: Any, example: Any, *, name: str | None = None, **export: 
         finally:
             module.train(was_training)
         shapes = {}
-        from . import _thalweg
-
         inputs = _thalweg.inspect_onnx(path)["inputs"]
         for (port, _, _), one in zip(inputs, arguments):
             shapes[port] = tuple(one.shape[1:])

@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from . import _thalweg
-from ._ask import SurfaceRequest, TrainRequest, members, pack, unpack
 from ._errors import ConfigError, ThalwegError
 from ._inputs import whole
+from ._objective import Objective, native
 from ._optional import need
 from ._population import Population
-from ._progress import reporter
 from ._surface import Surface
+from ._surface_request import SurfaceRequest
+from ._train_request import TrainRequest, pack, unpack
 
 if TYPE_CHECKING:
     from ._model import Model
@@ -62,22 +63,15 @@ def surface(
     """
     if settings.pop("tolerance", None) is not None:
         raise ConfigError("tolerance: a surface on several machines is exact; give none")
-    settings["exact"] = True
-    defaults: dict[str, Any] = {
-        "directions": "random", "x_range": None, "y_range": None, "line": False,
-        "normalize": None, "ignore": (), "pairs": 1, "checkpoints": None, "tolerance": None,
-    }  # fmt: skip
-    own = {name: settings.pop(name) for name in [*defaults, "exact"] if name in settings}
-    request = SurfaceRequest(model, x, y, **{**defaults, **own}, options=settings)
-    with reporter(request.progress) as report, request.open(run) as opened:
+    request = SurfaceRequest(model, x, y, run=run, **{**settings, "exact": True})
+    objective = request.objective
+    with objective.reporting() as report, request.open() as opened:
         kept = _Kept(opened)
         request.find_planes(opened, None)
-        count = _thalweg.surface_units(model._core, request.planes, request.grid())
-        keys = _surface_keys(request)
-        todo = [unit for unit in range(count) if kept.get(keys[unit]) is None]
-        shared = (model, request.inputs, request.targets, request.planes, request.grid())
-        options = {**request.options, "threads": whole(cpus, "cpus", 1)}
-        _map(_surface_unit, (*shared, options), todo, cpus, kept.put, report, "surface")
+        keys = _thalweg.surface_units(model._core, request.planes, request.grid())
+        todo = [unit for unit, key in enumerate(keys) if kept.get(key) is None]
+        shared = (_sent(objective, cpus), request.planes, request.grid())
+        _map(_surface_unit, shared, todo, cpus, kept.put, report, "surface")
         # Everything is there: what is left is to put it together.
         return request.evaluate(kept.native(), None)
 
@@ -112,46 +106,32 @@ def train_population(
     Population
         With the bits of `model.train(...)`.
     """
-    defaults: dict[str, Any] = {
-        "epochs": None, "steps": None, "lr": None, "seeds": 0, "batch": 64,
-        "optimizer": "sgd:momentum=0.9,nesterov=true,weight_decay=0.0005",
-        "schedule": "one-cycle", "start": "weights", "validation": None, "checkpoints": 0,
-    }  # fmt: skip
-    own = {name: settings.pop(name) for name in defaults if name in settings}
-    request = TrainRequest(model, x, y, **{**defaults, **own}, options=settings)
+    request = TrainRequest(model, x, y, run=run, **settings)
     size = whole(together, "together", 1)
-    with reporter(request.progress) as report, request.open(run) as opened:
+    with request.objective.reporting() as report, request.open() as opened:
         kept = _Kept(opened)
         left = [member for member in request.members if kept.get(request.key(member)) is None]
         blocks = [left[first : first + size] for first in range(0, len(left), size)]
-        threads = {**request.options, "threads": whole(cpus, "cpus", 1)}
-        shared = (
-            model, request.inputs, request.targets, request.validation, request.settings, threads,
-        )  # fmt: skip
+        shared = (_sent(request.objective, cpus), request.validation, request.settings)
         _map(_train_unit, shared, blocks, cpus, kept.put, report, "training")
         found = [unpack(request, one, kept.get(request.key(one)) or []) for one in request.members]
-        return Population(members(found))
+        return request.population(found)
 
 
-def _surface_keys(request: SurfaceRequest) -> list[str]:
-    keys = []
-    for pair in range(len(request.planes)):
-        points = request.shape[0] * request.shape[1]
-        keys += [f"surface/{pair}/{block}" for block in range(-(-points // 32))]
-    return keys
+def _sent(objective: Objective, cpus: int) -> tuple:
+    """What a worker makes the objective of again."""
+    options = {**objective.options, "threads": whole(cpus, "cpus", 1)}
+    return objective.model, objective.inputs, objective.targets, options
 
 
 def _surface_unit(shared: tuple, unit: int) -> list[tuple[str, list]]:
-    model, inputs, targets, planes, grid, options = shared
-    key, arrays = _thalweg.surface_unit(model._core, inputs, targets, planes, grid, options, unit)
-    return [(key, arrays)]
+    objective, planes, grid = shared
+    return [_thalweg.surface_unit(native(*objective), planes, grid, unit)]
 
 
 def _train_unit(shared: tuple, block: list[tuple[int, float]]) -> list[tuple[str, list]]:
-    model, inputs, targets, validation, settings, options = shared
-    found = _thalweg.train(
-        model._core, inputs, targets, validation, {**settings, "members": block}, options, None
-    )
+    objective, validation, settings = shared
+    found = _thalweg.train(native(*objective), validation, {**settings, "members": block}, None)
     return [(TrainRequest.key(member), pack(one)) for member, one in zip(block, found)]
 
 

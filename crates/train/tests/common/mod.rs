@@ -25,7 +25,7 @@ pub fn digit_examples(float: DType) -> (Examples, Examples) {
 /// The first examples of some.
 pub fn first(examples: &Examples, n: usize) -> Examples {
     let rows = |array: &Array| array.rows(0..n).unwrap();
-    let (inputs, targets) = (rows(examples.inputs().unwrap()), rows(examples.targets()));
+    let (inputs, targets) = (rows(&examples.inputs().unwrap()[0]), rows(examples.targets()));
     Examples::from_arrays(inputs, targets, examples.classes(), examples.float()).unwrap()
 }
 
