@@ -9,6 +9,7 @@ use numpy::PyUntypedArray;
 use pyo3::prelude::*;
 use std::sync::atomic::Ordering;
 use thalweg_array::{Array, DType};
+use thalweg_data::check_indices;
 use thalweg_graph::{Builder, Graph, TensorType};
 use thalweg_nn::Mode;
 
@@ -43,6 +44,9 @@ fn all(job: &Job, setup: &Setup, inputs: &[Array], options: &Options) -> Result<
         .into_iter()
         .map(|x| if x.dtype() == DType::I32 { x } else { x.convert(float) })
         .collect();
+    for (x, range) in inputs.iter().zip(model.index_ranges()) {
+        range.as_ref().map_or(Ok(()), |range| check_indices(x, range))?;
+    }
     let weights = setup.weights();
     let mut outputs: Vec<Vec<Array>> = Vec::new();
     for start in (0..n).step_by(options.batch) {
