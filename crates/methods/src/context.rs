@@ -1,6 +1,6 @@
 //! What every method is given beside its arguments.
 
-use crate::MethodError;
+use crate::{Meter, MethodError, Pass};
 use std::sync::atomic::{AtomicBool, Ordering};
 use thalweg_array::{Array, DType};
 use thalweg_data::Stream;
@@ -85,6 +85,7 @@ pub struct Context<'a> {
     progress: &'a dyn Progress,
     cancelled: &'a AtomicBool,
     units: &'a dyn UnitStore,
+    meter: Option<&'a Meter>,
     prefix: String,
 }
 
@@ -99,6 +100,7 @@ impl<'a> Context<'a> {
             progress: &SILENT,
             cancelled: &NEVER,
             units: &SILENT,
+            meter: None,
             prefix: String::new(),
         }
     }
@@ -139,6 +141,12 @@ impl<'a> Context<'a> {
         self
     }
 
+    /// With a counter of what is computed.
+    pub fn with_meter(mut self, meter: &'a Meter) -> Context<'a> {
+        self.meter = Some(meter);
+        self
+    }
+
     /// The same context for a part of the work: keys of units get `name/` in front. Draws stay
     /// the same.
     pub fn within(&self, name: &str) -> Context<'a> {
@@ -173,6 +181,13 @@ impl<'a> Context<'a> {
     /// Whom to tell how far the work is.
     pub fn progress(&self) -> &'a dyn Progress {
         self.progress
+    }
+
+    /// Says that so many examples go through a pass of this kind.
+    pub(crate) fn spend(&self, pass: Pass, examples: usize) {
+        if let Some(meter) = self.meter {
+            meter.add(pass, examples as u64);
+        }
     }
 
     /// # Errors

@@ -14,6 +14,7 @@ pub mod common;
 mod context;
 pub mod curvature;
 mod error;
+mod meter;
 pub mod registry;
 pub mod surface;
 
@@ -23,3 +24,4 @@ pub use common::{
 };
 pub use context::{Context, NamedArrays, Progress, Silent, UnitStore};
 pub use error::MethodError;
+pub use meter::{Meter, Pass, Passes};

@@ -3,6 +3,16 @@
 //! A method is its file and one line here. Each kind of method has a trait of its own and a
 //! conformance suite that runs over its registry: being registered is being tested.
 
+mod cost;
+mod invariance;
+mod quantity;
+mod table;
+
+pub use cost::{Cost, Size};
+pub use invariance::Invariance;
+pub use quantity::{Over, Quantity, Terms, Value};
+pub use table::instrument_table;
+
 use crate::{Context, MethodError, Objective};
 use std::fmt::Debug;
 use thalweg_nn::Weights;
@@ -14,8 +24,11 @@ pub enum Kind {
     Instrument,
 }
 
+/// Measures at a point with the default configuration, and shows the reading.
+pub type Measure = fn(&Context<'_>, &dyn Objective, &Weights) -> Result<Vec<Quantity>, MethodError>;
+
 /// What is known of a registered method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// Its name: that of its file.
     pub id: &'static str,
@@ -25,6 +38,12 @@ pub struct Entry {
     pub summary: &'static str,
     /// Where it comes from.
     pub source: &'static str,
+    /// What it takes with the default configuration.
+    pub cost: fn(&Size) -> Cost,
+    /// What does not change its reading.
+    pub invariances: &'static [Invariance],
+    /// Measures with the default configuration.
+    pub measure: Measure,
 }
 
 /// A method that measures something at a point of weight space.
@@ -37,6 +56,8 @@ pub trait Instrument {
     const SUMMARY: &'static str;
     /// Where it comes from.
     const SOURCE: &'static str;
+    /// What does not change its reading, and nothing that does: both are tested.
+    const INVARIANCES: &'static [Invariance];
     /// What can be set; its default is that of the source where there is one.
     type Config: Clone + Debug + Default + PartialEq;
     /// What is read off.
@@ -53,6 +74,18 @@ pub trait Instrument {
         config: &Self::Config,
     ) -> Result<Self::Reading, MethodError>;
 
+    /// The passes over the data that [`Instrument::measure`] takes.
+    fn cost(config: &Self::Config, size: &Size) -> Cost;
+
+    /// A reading, number by number: at least one, and the same names for every point.
+    fn quantities(reading: &Self::Reading) -> Vec<Quantity>;
+
+    /// A configuration that can be used on any small network at any point, for the conformance
+    /// suite.
+    fn trial() -> Self::Config {
+        Self::Config::default()
+    }
+
     /// Configurations that must be refused, for the conformance suite.
     fn refused() -> Vec<Self::Config>;
 }
@@ -65,6 +98,13 @@ macro_rules! instruments {
             kind: Kind::Instrument,
             summary: <$instrument as Instrument>::SUMMARY,
             source: <$instrument as Instrument>::SOURCE,
+            cost: |size| <$instrument as Instrument>::cost(&Default::default(), size),
+            invariances: <$instrument as Instrument>::INVARIANCES,
+            measure: |ctx, objective, point| {
+                let config = Default::default();
+                let reading = <$instrument as Instrument>::measure(ctx, objective, point, &config)?;
+                Ok(<$instrument as Instrument>::quantities(&reading))
+            },
         }),*];
 
         #[cfg(test)]
@@ -87,6 +127,11 @@ instruments! {
     crate::curvature::LogDeterminant,
     crate::curvature::SpectralDensity,
     crate::curvature::SamSharpness,
+}
+
+/// The instrument of a name.
+pub fn instrument(id: &str) -> Option<&'static Entry> {
+    INSTRUMENTS.iter().find(|entry| entry.id == id)
 }
 
 #[cfg(test)]

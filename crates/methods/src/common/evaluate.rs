@@ -4,7 +4,7 @@ use super::evaluation::{Evaluation, ExampleValues, summarize};
 use super::objective::{BatchNorm, Objective, check_point};
 use super::points::{Inputs, affine_arrays};
 use super::population::{fit, padded};
-use crate::{Context, MethodError};
+use crate::{Context, MethodError, Pass};
 use std::ops::Range;
 use std::sync::Arc;
 use thalweg_array::Array;
@@ -324,8 +324,11 @@ impl<'a> Evaluator<'a> {
                 own.extend(self.recalibrate(&own)?);
             }
             let mut values = vec![ExampleValues::default(); chunk.len()];
+            // What only fills a chunk up is not counted: it depends on the memory.
+            let points = chunk.len().min(members.len() - found.len());
             for batch in batches.clone() {
                 self.ctx.check()?;
+                self.ctx.spend(Pass::Loss, points * self.objective.batches()[batch]);
                 let results = self.run_batch(&self.losses, &own, batch)?;
                 for (which, array) in results.iter().enumerate() {
                     let rows = array.to_f64_vec();
@@ -375,6 +378,7 @@ impl<'a> Evaluator<'a> {
         let mut sums: Vec<Vec<f64>> = placeholders.iter().map(|a| vec![0.0; a.len()]).collect();
         for (batch, &size) in self.objective.batches().iter().enumerate() {
             self.ctx.check()?;
+            self.ctx.spend(Pass::Loss, members * size);
             for (sum, array) in
                 sums.iter_mut().zip(self.run_batch(&self.statistics, &own, batch)?)
             {

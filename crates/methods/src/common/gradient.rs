@@ -3,7 +3,7 @@
 use super::evaluation::{Evaluation, summarize};
 use super::objective::{BatchNorm, Examples, Objective, frozen_at};
 use super::vector;
-use crate::{Context, MethodError};
+use crate::{Context, MethodError, Pass};
 use std::collections::HashMap;
 use thalweg_array::Array;
 use thalweg_graph::{Builder, Graph, Tensor, TensorType};
@@ -81,6 +81,7 @@ pub fn gradient(
     let (mut losses, mut correct) = (Vec::new(), Vec::new());
     for (batch, size) in objective.batches().iter().enumerate() {
         ctx.check()?;
+        ctx.spend(Pass::Gradient, *size);
         let inputs: Vec<Array> = [shared.as_slice(), &objective.data(batch)?].concat();
         let results = programs[size].run(inputs)?;
         let mut rest = sum.as_mut_slice();

@@ -53,6 +53,7 @@ impl Default for ObjectiveConfig {
 /// assert!((at_zero.loss - 10f64.ln()).abs() < 1e-6);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Clone)]
 pub struct ModelObjective {
     model: Model,
     loss: Loss,
@@ -71,6 +72,7 @@ pub struct ModelObjective {
 }
 
 /// The inputs, or where they are read from.
+#[derive(Clone)]
 enum ObjectiveInputs {
     /// One array for each of the model's inputs.
     Arrays(Vec<Array>),

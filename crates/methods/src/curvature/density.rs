@@ -2,7 +2,7 @@
 
 use super::quadrature::{Asked, Quadrature, Quadratures, quadratures};
 use crate::common::{LinearOperator, Objective};
-use crate::registry::Instrument;
+use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_nn::Weights;
 use thalweg_stats::Estimate;
@@ -36,6 +36,10 @@ pub struct Density {
     pub values: Vec<f64>,
     /// Standard error of each over the probes.
     pub standard_errors: Vec<f64>,
+    /// The mean of the eigenvalues, which the smoothing leaves as it is.
+    pub mean: Estimate,
+    /// The mean of their squares, before the smoothing.
+    pub mean_square: Estimate,
     /// Standard deviation of the Gaussians.
     pub width: f64,
     /// Products that it took.
@@ -111,7 +115,11 @@ fn smooth(quadratures: &[Quadrature], config: &DensityConfig) -> Result<Density,
         values.push(estimate.value);
         standard_errors.push(estimate.standard_error);
     }
-    Ok(Density { centres, values, standard_errors, width, products: 0 })
+    let moment = |f: fn(f64) -> f64| {
+        Estimate::mean(&quadratures.iter().map(|q| q.mean(f)).collect::<Vec<_>>())
+    };
+    let (mean, mean_square) = (moment(|x| x)?, moment(|x| x * x)?);
+    Ok(Density { centres, values, standard_errors, mean, mean_square, width, products: 0 })
 }
 
 /// [`density`] of the Hessian of an objective, as an instrument.
@@ -122,6 +130,7 @@ impl Instrument for SpectralDensity {
     const ID: &'static str = "spectral_density";
     const SUMMARY: &'static str = "density of the Hessian's eigenvalues";
     const SOURCE: &'static str = "Ghorbani, Krishnan, Xiao 2019, arXiv 1901.10159";
+    const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
     type Config = DensityConfig;
     type Reading = Density;
 
@@ -133,6 +142,21 @@ impl Instrument for SpectralDensity {
     ) -> Result<Density, MethodError> {
         check(config)?;
         density(ctx, &super::Hessian::new(ctx, objective, point)?, config)
+    }
+
+    fn cost(config: &DensityConfig, size: &Size) -> Cost {
+        Cost::at_most(0, 0, config.probes * config.steps.min(size.parameters))
+    }
+
+    fn quantities(reading: &Density) -> Vec<Quantity> {
+        vec![
+            Quantity::estimated("mean eigenvalue", reading.mean),
+            Quantity::estimated("mean squared eigenvalue", reading.mean_square),
+        ]
+    }
+
+    fn trial() -> DensityConfig {
+        DensityConfig { probes: 64, steps: 3, ..DensityConfig::default() }
     }
 
     fn refused() -> Vec<DensityConfig> {

@@ -2,7 +2,7 @@
 
 use super::spectral_sum::{SpectralSum, SpectralSumConfig, spectral_sum};
 use crate::common::{LinearOperator, Objective};
-use crate::registry::Instrument;
+use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_nn::Weights;
 
@@ -40,6 +40,7 @@ impl Instrument for EffectiveDimension {
     const SUMMARY: &'static str =
         "effective number of dimensions of the Hessian, held against lambda";
     const SOURCE: &'static str = "MacKay 1992; Maddox, Benton, Wilson 2020, arXiv 2003.02139";
+    const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
     type Config = SpectralSumConfig;
     type Reading = SpectralSum;
 
@@ -51,6 +52,18 @@ impl Instrument for EffectiveDimension {
     ) -> Result<SpectralSum, MethodError> {
         config.check()?;
         effective_dimension(ctx, &super::Hessian::new(ctx, objective, point)?, config)
+    }
+
+    fn cost(config: &SpectralSumConfig, size: &Size) -> Cost {
+        config.cost(size)
+    }
+
+    fn quantities(reading: &SpectralSum) -> Vec<Quantity> {
+        vec![reading.quantity("effective dimension")]
+    }
+
+    fn trial() -> SpectralSumConfig {
+        SpectralSumConfig { lambda: 40.0, probes: 32, steps: 5 }
     }
 
     fn refused() -> Vec<SpectralSumConfig> {

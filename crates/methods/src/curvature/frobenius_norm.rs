@@ -2,7 +2,7 @@
 
 use super::{Eigenpair, HutchinsonConfig, hutchinson};
 use crate::common::{LinearOperator, Objective};
-use crate::registry::Instrument;
+use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_nn::Weights;
 use thalweg_stats::Estimate;
@@ -35,6 +35,7 @@ impl Instrument for FrobeniusNorm {
     const ID: &'static str = "frobenius_norm";
     const SUMMARY: &'static str = "Frobenius norm of the Hessian";
     const SOURCE: &'static str = "Hutchinson 1990";
+    const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
     type Config = HutchinsonConfig;
     type Reading = Estimate;
 
@@ -46,6 +47,18 @@ impl Instrument for FrobeniusNorm {
     ) -> Result<Estimate, MethodError> {
         config.check()?;
         frobenius_norm(ctx, &super::Hessian::new(ctx, objective, point)?, &[], config)
+    }
+
+    fn cost(config: &HutchinsonConfig, size: &Size) -> Cost {
+        super::Hutchinson::cost(config, size)
+    }
+
+    fn quantities(reading: &Estimate) -> Vec<Quantity> {
+        vec![Quantity::estimated("Frobenius norm", *reading)]
+    }
+
+    fn trial() -> HutchinsonConfig {
+        super::Hutchinson::trial()
     }
 
     fn refused() -> Vec<HutchinsonConfig> {

@@ -5,7 +5,7 @@ use super::known::Known;
 use super::sketch::{Sketch, SketchedTrace};
 use crate::common::{LinearOperator, Objective, signs, vector};
 use crate::error::stored;
-use crate::registry::Instrument;
+use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_array::Array;
 use thalweg_nn::Weights;
@@ -102,6 +102,7 @@ impl Instrument for HutchPlusPlus {
     const ID: &'static str = "hutch_plus_plus";
     const SUMMARY: &'static str = "trace of the Hessian, exact on a sketch of its range";
     const SOURCE: &'static str = "Meyer et al. 2021, arXiv 2010.09649";
+    const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
     type Config = HutchPlusPlusConfig;
     type Reading = SketchedTrace;
 
@@ -113,6 +114,18 @@ impl Instrument for HutchPlusPlus {
     ) -> Result<SketchedTrace, MethodError> {
         check(config)?;
         hutch_plus_plus(ctx, &super::Hessian::new(ctx, objective, point)?, &[], config)
+    }
+
+    fn cost(config: &HutchPlusPlusConfig, _: &Size) -> Cost {
+        Cost::at_most(0, 0, config.products)
+    }
+
+    fn quantities(reading: &SketchedTrace) -> Vec<Quantity> {
+        vec![Quantity::estimated("trace", reading.trace)]
+    }
+
+    fn trial() -> HutchPlusPlusConfig {
+        HutchPlusPlusConfig { products: 96 }
     }
 
     fn refused() -> Vec<HutchPlusPlusConfig> {

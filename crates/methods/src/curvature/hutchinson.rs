@@ -4,7 +4,7 @@ use super::Eigenpair;
 use super::known::Known;
 use crate::common::{LinearOperator, Objective, signs, vector};
 use crate::error::stored;
-use crate::registry::Instrument;
+use crate::registry::{Cost, Instrument, Invariance, Over, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_array::Array;
 use thalweg_nn::Weights;
@@ -48,6 +48,10 @@ pub struct TraceEstimate {
     pub trace: Estimate,
     /// The squared Frobenius norm: the sum of squared eigenvalues.
     pub frobenius_squared: Estimate,
+    /// What each probe gave for the trace outside of what is known.
+    pub forms: Vec<f64>,
+    /// What each gave for the squared norm.
+    pub squares: Vec<f64>,
 }
 
 /// Trace and squared Frobenius norm of a symmetric operator from random vectors of signs.
@@ -113,6 +117,8 @@ pub fn hutchinson(
     Ok(TraceEstimate {
         trace: shifted(&forms, known.trace)?,
         frobenius_squared: shifted(&squares, known.frobenius_squared)?,
+        forms,
+        squares,
     })
 }
 
@@ -130,6 +136,7 @@ impl Instrument for Hutchinson {
     const ID: &'static str = "hutchinson";
     const SUMMARY: &'static str = "trace and squared Frobenius norm of the Hessian";
     const SOURCE: &'static str = "Hutchinson 1990";
+    const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
     type Config = HutchinsonConfig;
     type Reading = TraceEstimate;
 
@@ -141,6 +148,25 @@ impl Instrument for Hutchinson {
     ) -> Result<TraceEstimate, MethodError> {
         config.check()?;
         hutchinson(ctx, &super::Hessian::new(ctx, objective, point)?, &[], config)
+    }
+
+    fn cost(config: &HutchinsonConfig, _: &Size) -> Cost {
+        match config.tolerance > 0.0 {
+            true => Cost::at_most(0, 0, config.probes),
+            false => Cost::exactly(0, 0, config.probes),
+        }
+    }
+
+    fn quantities(reading: &TraceEstimate) -> Vec<Quantity> {
+        vec![
+            Quantity::estimated("trace", reading.trace).with_terms(Over::Draws, &reading.forms),
+            Quantity::estimated("squared Frobenius norm", reading.frobenius_squared)
+                .with_terms(Over::Draws, &reading.squares),
+        ]
+    }
+
+    fn trial() -> HutchinsonConfig {
+        HutchinsonConfig { probes: 128, ..HutchinsonConfig::default() }
     }
 
     fn refused() -> Vec<HutchinsonConfig> {

@@ -2,7 +2,7 @@
 
 use crate::common::{LinearOperator, Objective, SymmetricEigen, symmetric_eigen, vector};
 use crate::error::stored;
-use crate::registry::Instrument;
+use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError, NamedArrays};
 use thalweg_array::Array;
 use thalweg_data::Stream;
@@ -341,6 +341,7 @@ impl Instrument for Lanczos {
     const ID: &'static str = "lanczos";
     const SUMMARY: &'static str = "largest and smallest eigenpairs of the Hessian";
     const SOURCE: &'static str = "Lanczos 1950; Wu and Simon 2000";
+    const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
     type Config = LanczosConfig;
     type Reading = Eigenpairs;
 
@@ -352,6 +353,22 @@ impl Instrument for Lanczos {
     ) -> Result<Eigenpairs, MethodError> {
         check(config)?;
         lanczos(ctx, &super::Hessian::new(ctx, objective, point)?, config)
+    }
+
+    fn cost(config: &LanczosConfig, _: &Size) -> Cost {
+        Cost::at_most(0, 0, config.max_products)
+    }
+
+    fn quantities(reading: &Eigenpairs) -> Vec<Quantity> {
+        let named = |pairs: &[Eigenpair], end: &str| -> Vec<Quantity> {
+            let name = |place: usize| match place {
+                0 => format!("{end} eigenvalue"),
+                place => format!("{end} eigenvalue {}", place + 1),
+            };
+            let each = pairs.iter().enumerate();
+            each.map(|(place, pair)| Quantity::exact(name(place), pair.value)).collect()
+        };
+        [named(&reading.top, "largest"), named(&reading.bottom, "smallest")].concat()
     }
 
     fn refused() -> Vec<LanczosConfig> {

@@ -2,7 +2,7 @@
 
 use super::spectral_sum::{SpectralSum, SpectralSumConfig, spectral_sum};
 use crate::common::{LinearOperator, Objective};
-use crate::registry::Instrument;
+use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_nn::Weights;
 
@@ -39,6 +39,7 @@ impl Instrument for LogDeterminant {
     const ID: &'static str = "log_determinant";
     const SUMMARY: &'static str = "log-determinant of I + H / lambda for the Hessian H";
     const SOURCE: &'static str = "Ubaru, Chen, Saad 2017";
+    const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
     type Config = SpectralSumConfig;
     type Reading = SpectralSum;
 
@@ -50,6 +51,18 @@ impl Instrument for LogDeterminant {
     ) -> Result<SpectralSum, MethodError> {
         config.check()?;
         log_determinant(ctx, &super::Hessian::new(ctx, objective, point)?, config)
+    }
+
+    fn cost(config: &SpectralSumConfig, size: &Size) -> Cost {
+        config.cost(size)
+    }
+
+    fn quantities(reading: &SpectralSum) -> Vec<Quantity> {
+        vec![reading.quantity("log-determinant")]
+    }
+
+    fn trial() -> SpectralSumConfig {
+        SpectralSumConfig { lambda: 40.0, probes: 32, steps: 5 }
     }
 
     fn refused() -> Vec<SpectralSumConfig> {

@@ -1,7 +1,7 @@
 //! Sharpness as sharpness-aware minimisation sees it.
 
 use crate::common::{Evaluator, Objective, gradient, vector};
-use crate::registry::Instrument;
+use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_nn::Weights;
 
@@ -73,6 +73,7 @@ impl Instrument for SamSharpness {
     const ID: &'static str = "sam_sharpness";
     const SUMMARY: &'static str = "rise of the loss over a step of length rho along the gradient";
     const SOURCE: &'static str = "Foret et al. 2021, arXiv 2010.01412";
+    const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
     type Config = SharpnessConfig;
     type Reading = Sharpness;
 
@@ -83,6 +84,14 @@ impl Instrument for SamSharpness {
         config: &SharpnessConfig,
     ) -> Result<Sharpness, MethodError> {
         sam_sharpness(ctx, objective, point, config)
+    }
+
+    fn cost(_: &SharpnessConfig, _: &Size) -> Cost {
+        Cost::exactly(2, 1, 0)
+    }
+
+    fn quantities(reading: &Sharpness) -> Vec<Quantity> {
+        vec![Quantity::exact("rise of the loss", reading.value)]
     }
 
     fn refused() -> Vec<SharpnessConfig> {

@@ -2,6 +2,7 @@
 
 use super::quadrature::{Asked, Quadrature, Quadratures, quadratures};
 use crate::common::LinearOperator;
+use crate::registry::{Cost, Over, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_stats::{Estimate, pairwise_sum};
 
@@ -36,6 +37,10 @@ impl SpectralSumConfig {
         }
     }
 
+    pub(super) fn cost(&self, size: &Size) -> Cost {
+        Cost::at_most(0, 0, self.probes * self.steps.min(size.parameters))
+    }
+
     /// Configurations that must be refused.
     pub(super) fn refused() -> Vec<SpectralSumConfig> {
         let usual = SpectralSumConfig::default();
@@ -49,7 +54,7 @@ impl SpectralSumConfig {
 }
 
 /// A sum over all eigenvalues with its errors.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SpectralSum {
     /// The sum; its standard error is that over the probes.
     pub sum: Estimate,
@@ -58,6 +63,14 @@ pub struct SpectralSum {
     pub last_change: f64,
     /// Products that it took.
     pub products: usize,
+    /// The sum as each probe gives it.
+    pub terms: Vec<f64>,
+}
+
+impl SpectralSum {
+    pub(super) fn quantity(&self, name: &str) -> Quantity {
+        Quantity::estimated(name, self.sum).with_terms(Over::Draws, &self.terms)
+    }
 }
 
 /// `sum over eigenvalues of f`: `n` times the mean over probes of the quadrature of each.
@@ -92,6 +105,6 @@ pub(super) fn spectral_sum(
         pairwise_sum(&all.iter().map(of).collect::<Vec<_>>()) / all.len().max(1) as f64
     };
     let last_change = (mean(&whole) - mean(&shorter)).abs();
-    let sum = Estimate::mean(&whole.iter().map(of).collect::<Vec<_>>())?;
-    Ok(SpectralSum { sum, last_change, products })
+    let terms: Vec<f64> = whole.iter().map(of).collect();
+    Ok(SpectralSum { sum: Estimate::mean(&terms)?, last_change, products, terms })
 }

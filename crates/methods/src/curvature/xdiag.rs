@@ -2,10 +2,10 @@
 
 use super::sketch::{Sketch, combined, exchangeable_variance};
 use crate::common::{LinearOperator, Objective, signs, vector};
-use crate::registry::Instrument;
+use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_nn::Weights;
-use thalweg_stats::pairwise_sum;
+use thalweg_stats::{Estimate, pairwise_sum};
 
 /// How many products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,25 @@ pub struct Diagonal {
     pub samples: usize,
     /// Products that it took.
     pub products: usize,
+}
+
+impl Diagonal {
+    /// The largest and the smallest element. Of many with errors the extreme ones are likely to be
+    /// too extreme.
+    fn extremes(&self) -> Vec<Quantity> {
+        let of = |name: &str, found: Option<usize>| {
+            let at =
+                |values: &[f64]| found.and_then(|i| values.get(i)).copied().unwrap_or(f64::NAN);
+            let (value, standard_error) = (at(&self.values), at(&self.standard_errors));
+            Quantity::estimated(name, Estimate { value, standard_error, samples: self.samples })
+        };
+        let by_value = |a: &usize, b: &usize| self.values[*a].total_cmp(&self.values[*b]);
+        let places = || 0..self.values.len();
+        vec![
+            of("largest diagonal element", places().max_by(by_value)),
+            of("smallest diagonal element", places().min_by(by_value)),
+        ]
+    }
 }
 
 /// The diagonal of a symmetric operator from probes that all do both: span a sketch, and see what
@@ -126,6 +145,7 @@ impl Instrument for XDiag {
     const ID: &'static str = "xdiag";
     const SUMMARY: &'static str = "diagonal of the Hessian";
     const SOURCE: &'static str = "Epperly, Tropp, Webber 2024, arXiv 2301.07825";
+    const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation];
     type Config = XDiagConfig;
     type Reading = Diagonal;
 
@@ -137,6 +157,14 @@ impl Instrument for XDiag {
     ) -> Result<Diagonal, MethodError> {
         check(config)?;
         xdiag(ctx, &super::Hessian::new(ctx, objective, point)?, config)
+    }
+
+    fn cost(config: &XDiagConfig, _: &Size) -> Cost {
+        Cost::at_most(0, 0, config.products)
+    }
+
+    fn quantities(reading: &Diagonal) -> Vec<Quantity> {
+        reading.extremes()
     }
 
     fn refused() -> Vec<XDiagConfig> {

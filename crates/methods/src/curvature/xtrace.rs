@@ -4,7 +4,7 @@ use super::Eigenpair;
 use super::known::Known;
 use super::sketch::{Sketch, SketchedTrace, exchangeable_variance};
 use crate::common::{LinearOperator, Objective, normals, vector};
-use crate::registry::Instrument;
+use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_nn::Weights;
 use thalweg_stats::{Estimate, pairwise_sum};
@@ -151,6 +151,7 @@ impl Instrument for XTrace {
     const SUMMARY: &'static str =
         "trace of the Hessian, each probe outside the sketch of the others";
     const SOURCE: &'static str = "Epperly, Tropp, Webber 2024, arXiv 2301.07825";
+    const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
     type Config = XTraceConfig;
     type Reading = SketchedTrace;
 
@@ -162,6 +163,14 @@ impl Instrument for XTrace {
     ) -> Result<SketchedTrace, MethodError> {
         check(config)?;
         xtrace(ctx, &super::Hessian::new(ctx, objective, point)?, &[], config)
+    }
+
+    fn cost(config: &XTraceConfig, _: &Size) -> Cost {
+        Cost::at_most(0, 0, config.products)
+    }
+
+    fn quantities(reading: &SketchedTrace) -> Vec<Quantity> {
+        vec![Quantity::estimated("trace", reading.trace)]
     }
 
     fn refused() -> Vec<XTraceConfig> {

@@ -4,7 +4,7 @@ use super::directions::{DirectionConfig, random_direction};
 use super::grid::GridRange;
 use super::plane::{Plane, Surface, surface};
 use crate::common::Objective;
-use crate::registry::Instrument;
+use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_nn::Weights;
 
@@ -69,6 +69,8 @@ impl Instrument for RandomSurface {
     const ID: &'static str = "random_surface";
     const SUMMARY: &'static str = "loss on lines or planes along random directions";
     const SOURCE: &'static str = "Li et al. 2018, arXiv 1712.09913";
+    const INVARIANCES: &'static [Invariance] =
+        &[Invariance::LayerRescaling, Invariance::NormalizedFilters];
     type Config = RandomSurfaceConfig;
     type Reading = Surface;
 
@@ -82,6 +84,25 @@ impl Instrument for RandomSurface {
         let planes = random_planes(ctx, objective, point, &config.directions, config.pairs, two)?;
         let y = config.y.map_or(vec![0.0], |range| range.values());
         surface(ctx, objective, point, &planes, &config.x.values(), &y)
+    }
+
+    fn cost(config: &RandomSurfaceConfig, _: &Size) -> Cost {
+        let points = config.x.points() * config.y.map_or(1, |range| range.points());
+        Cost::exactly(config.pairs * points + 1, 0, 0)
+    }
+
+    fn quantities(reading: &Surface) -> Vec<Quantity> {
+        let finite = || reading.loss.iter().copied().filter(|loss| loss.is_finite());
+        vec![
+            Quantity::exact("loss at the centre", reading.centre.loss),
+            Quantity::exact("lowest loss", finite().fold(f64::INFINITY, f64::min)),
+            Quantity::exact("highest loss", finite().fold(f64::NEG_INFINITY, f64::max)),
+        ]
+    }
+
+    fn trial() -> RandomSurfaceConfig {
+        let range = GridRange::new(-0.5, 0.5, 3).expect("a range of 3 points");
+        RandomSurfaceConfig { x: range, y: Some(range), ..RandomSurfaceConfig::default() }
     }
 
     fn refused() -> Vec<RandomSurfaceConfig> {

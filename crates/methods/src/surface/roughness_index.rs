@@ -3,7 +3,7 @@
 use super::directions::{DirectionConfig, Ignore, Normalize, random_direction};
 use crate::common::{Evaluator, Objective};
 use crate::error::stored;
-use crate::registry::Instrument;
+use crate::registry::{Cost, Instrument, Invariance, Over, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_array::{Array, DType};
 use thalweg_nn::Weights;
@@ -196,6 +196,12 @@ impl Instrument for RoughnessIndex {
     const SUMMARY: &'static str =
         "relative spread of the total variation of the loss on random lines";
     const SOURCE: &'static str = "Wu et al. 2021, arXiv 2103.11069";
+    const INVARIANCES: &'static [Invariance] = &[
+        Invariance::Permutation,
+        Invariance::LayerRescaling,
+        Invariance::NormalizedFilters,
+        Invariance::LossScale,
+    ];
     type Config = RoughnessConfig;
     type Reading = Roughness;
 
@@ -206,6 +212,22 @@ impl Instrument for RoughnessIndex {
         config: &RoughnessConfig,
     ) -> Result<Roughness, MethodError> {
         roughness_index(ctx, objective, point, config)
+    }
+
+    fn cost(config: &RoughnessConfig, _: &Size) -> Cost {
+        Cost::exactly(config.directions * (config.intervals + 1), 0, 0)
+    }
+
+    fn quantities(reading: &Roughness) -> Vec<Quantity> {
+        vec![
+            Quantity::estimated("roughness index", reading.index),
+            Quantity::estimated("mean normalised variation", reading.mean)
+                .with_terms(Over::Draws, &reading.variations),
+        ]
+    }
+
+    fn trial() -> RoughnessConfig {
+        RoughnessConfig { directions: 32, half_width: 1.0, ..RoughnessConfig::default() }
     }
 
     fn refused() -> Vec<RoughnessConfig> {

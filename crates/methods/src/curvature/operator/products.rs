@@ -6,7 +6,7 @@ use crate::common::{
     BatchNorm, Declared, Gathered, Objective, declare, even_chunks, fit, frozen_at, gradient,
     vector,
 };
-use crate::{Context, MethodError};
+use crate::{Context, MethodError, Pass};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -235,6 +235,7 @@ impl<'a> Products<'a> {
             let mut first = 0;
             for batch in 0..objective.batches().len() {
                 self.ctx.check()?;
+                self.ctx.spend(Pass::Product, vectors.len() * objective.batches()[batch]);
                 let mut data = objective.data(batch)?;
                 if self.matrix.draws_targets() {
                     data.push(self.drawn(pass, batch, first)?);

@@ -1,0 +1,143 @@
+//! What a measurement costs, in passes over the data.
+
+use std::fmt;
+use std::iter::Sum;
+use std::ops::Add;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a program does with an example at a point of weight space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pass {
+    /// Its loss: forward.
+    Loss,
+    /// Its loss and gradient: forward and backward.
+    Gradient,
+    /// The product of one vector with its curvature matrix.
+    Product,
+}
+
+impl Pass {
+    /// Every kind, in the order of [`Passes`].
+    pub const ALL: [Pass; 3] = [Pass::Loss, Pass::Gradient, Pass::Product];
+
+    /// About how many gradients one is worth: a backward pass is two forward ones, one for what
+    /// comes in and one for the weights, and a product differentiates both.
+    pub fn in_gradients(self) -> f64 {
+        match self {
+            Pass::Loss => 1.0 / 3.0,
+            Pass::Gradient => 1.0,
+            Pass::Product => 2.0,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Pass::Loss => "loss",
+            Pass::Gradient => "gradient",
+            Pass::Product => "product",
+        }
+    }
+}
+
+/// Passes over all the examples of an objective; a pass over half of them is half a pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Passes {
+    /// Forward passes.
+    pub losses: f64,
+    /// Forward and backward passes.
+    pub gradients: f64,
+    /// Products with a curvature matrix.
+    pub products: f64,
+}
+
+impl Passes {
+    /// So many of each.
+    pub fn new(losses: usize, gradients: usize, products: usize) -> Passes {
+        let [losses, gradients, products] = [losses, gradients, products].map(|n| n as f64);
+        Passes { losses, gradients, products }
+    }
+
+    /// About how many gradients it is worth: see [`Pass::in_gradients`].
+    pub fn in_gradients(&self) -> f64 {
+        let [losses, gradients, products] = Pass::ALL.map(Pass::in_gradients);
+        self.losses * losses + self.gradients * gradients + self.products * products
+    }
+
+    fn counts(&self) -> [(f64, Pass); 3] {
+        let counts = [self.losses, self.gradients, self.products];
+        [0, 1, 2].map(|i| (counts[i], Pass::ALL[i]))
+    }
+}
+
+impl Add for Passes {
+    type Output = Passes;
+
+    fn add(self, other: Passes) -> Passes {
+        Passes {
+            losses: self.losses + other.losses,
+            gradients: self.gradients + other.gradients,
+            products: self.products + other.products,
+        }
+    }
+}
+
+impl Sum for Passes {
+    fn sum<I: Iterator<Item = Passes>>(each: I) -> Passes {
+        each.fold(Passes::default(), Add::add)
+    }
+}
+
+impl fmt::Display for Passes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |n: f64, pass: Pass| match (n, pass) {
+            (1.0, pass) => format!("1 {}", pass.name()),
+            (n, Pass::Loss) => format!("{n} losses"),
+            (n, pass) => format!("{n} {}s", pass.name()),
+        };
+        let some = self.counts().into_iter().filter(|(n, _)| *n != 0.0);
+        let words: Vec<String> = some.map(|(n, pass)| plural(n, pass)).collect();
+        f.write_str(if words.is_empty() { "none" } else { "" })?;
+        f.write_str(&words.join(" + "))
+    }
+}
+
+/// Counts the passes of everything that a [`crate::Context`] computes, by example: what was stored
+/// by an earlier run is not done again and not counted.
+#[derive(Debug, Default)]
+pub struct Meter([AtomicU64; 3]);
+
+impl Meter {
+    /// So many more examples went through a pass of this kind.
+    pub fn add(&self, pass: Pass, examples: u64) {
+        self.0[pass as usize].fetch_add(examples, Ordering::Relaxed);
+    }
+
+    /// Passes over so many examples.
+    pub fn passes(&self, examples: usize) -> Passes {
+        let n = examples.max(1) as f64;
+        let [losses, gradients, products] =
+            [0, 1, 2].map(|i: usize| self.0[i].load(Ordering::Relaxed) as f64 / n);
+        Passes { losses, gradients, products }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_are_over_all_the_examples() {
+        let meter = Meter::default();
+        meter.add(Pass::Loss, 30);
+        meter.add(Pass::Gradient, 10);
+        meter.add(Pass::Product, 5);
+        let found = meter.passes(10);
+        assert_eq!(found, Passes { losses: 3.0, gradients: 1.0, products: 0.5 });
+        assert_eq!(found.in_gradients(), 3.0);
+        assert_eq!(found.to_string(), "3 losses + 1 gradient + 0.5 products");
+        assert_eq!(Passes::new(1, 0, 2).to_string(), "1 loss + 2 products");
+        assert_eq!(Passes::default().to_string(), "none");
+        let sum: Passes = [Passes::new(1, 2, 3), Passes::new(1, 0, 1)].into_iter().sum();
+        assert_eq!(sum, Passes::new(2, 2, 4));
+    }
+}
