@@ -13,15 +13,17 @@ import pathlib
 import subprocess
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
-import torch
 from command import command, thalweg
-from safetensors import safe_open
-from safetensors.torch import load_file
-from torch import nn
-from torch.nn import functional
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+safetensors = pytest.importorskip("safetensors")
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file  # noqa: E402
+from torch import nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
 
 BATCHES = (1, 2, 7, 64)
 TOLERANCE = 1e-5
@@ -322,7 +324,7 @@ class Exported:
         """PyTorch's outputs for raw data, channels last."""
         state = load_file(self.weights)
         self.module.load_state_dict(state, strict=True)
-        with safe_open(self.weights, "pt") as file:
+        with safetensors.safe_open(self.weights, "pt") as file:
             said = file.metadata()
         module, x = self.module.double(), torch.from_numpy(x)
         if "normalization_mean" in said:
@@ -388,7 +390,7 @@ def test_other_forms_compute_the_same(exported, tmp_path):
     close(run(out, x), exported.torch(x))
     out.unlink()
     thalweg(*words, "--no-normalization")
-    with safe_open(exported.member, "pt") as file:
+    with safetensors.safe_open(exported.member, "pt") as file:
         said = file.metadata()
     if "normalization_mean" in said:
         numbers = lambda key: np.array([float(n) for n in said[key].split(" ")])  # noqa: E731
