@@ -12,7 +12,7 @@ use thalweg_lab::command::{
 };
 use thalweg_lab::{
     Budget, DataConfig, DataOptions, ObjectiveChoice, Output, Precision, Result, Session,
-    TrainOptions, Verbosity,
+    TrainOptions, Verbosity, WatchOptions,
 };
 
 /// The session of a command.
@@ -112,6 +112,7 @@ fn training(arguments: &TrainingArguments) -> TrainOptions {
 
 /// What `train` was asked.
 pub fn train(arguments: &TrainArguments, everywhere: &Everywhere) -> TrainRequest {
+    let usual = WatchOptions::default();
     TrainRequest {
         model: arguments.model.clone(),
         data: data(&arguments.data),
@@ -120,6 +121,11 @@ pub fn train(arguments: &TrainArguments, everywhere: &Everywhere) -> TrainReques
             lr: arguments.lr.clone().map(|rates| rates.0),
             seeds: arguments.seeds.clone().map(|seeds| seeds.0),
             checkpoints: arguments.checkpoints,
+            watch: WatchOptions {
+                instruments: arguments.watch.clone(),
+                budget: arguments.watch_budget.unwrap_or(usual.budget),
+                examples: arguments.watch_samples.unwrap_or(usual.examples),
+            },
             ..training(&arguments.training)
         },
         output: output(everywhere),

@@ -48,6 +48,14 @@ impl Console {
         self.state().about = what.to_owned();
     }
 
+    /// Says beside the bar what was last read; nothing if there is no bar or nothing was read.
+    pub fn note(&self, text: &str) {
+        match &self.state().bar {
+            Some(bar) if !text.is_empty() => bar.set_message(text.to_owned()),
+            _ => {}
+        }
+    }
+
     /// Takes the bar away.
     pub fn finish(&self) {
         if let Some(bar) = self.state().bar.take() {

@@ -33,6 +33,7 @@ mod study;
 mod subject;
 mod train;
 mod units;
+mod watch;
 mod weights_reader;
 mod words;
 
@@ -59,6 +60,7 @@ pub use thalweg_formats::dataset::{
 };
 pub use train::{Trained, TrainedMember, Training, train};
 pub use units::Units;
+pub use watch::{WatchOptions, WatchSection, WatchedInstrument, Watching};
 
 /// The version of Thalweg.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,9 +1,11 @@
 //! What is measured along training: a row for each step and member.
 
 use crate::error::Result;
+use crate::watch::Readings;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use thalweg_record::{Column, CurveColumn, Table, TrainingCurve};
-use thalweg_train::{Evaluation, Schedule, Segment};
+use thalweg_train::{Evaluation, Schedule, Segment, TrainState};
 
 /// Rows since the last checkpoint, ordered by step and then by member: the order does not depend
 /// on where checkpoints fell.
@@ -14,7 +16,9 @@ pub(crate) struct Measurements {
     epoch: Vec<i64>,
     member: Vec<i64>,
     seed: Vec<i64>,
-    columns: BTreeMap<&'static str, Vec<f64>>,
+    columns: BTreeMap<String, Vec<f64>>,
+    /// Columns of what is watched, after the others.
+    watched: Vec<String>,
 }
 
 /// Names and order of the real columns. Batch values are those before the step, test values those
@@ -22,8 +26,11 @@ pub(crate) struct Measurements {
 const REAL: [&str; 6] =
     ["lr", "train_loss", "train_accuracy", "gradient_norm", "test_loss", "test_accuracy"];
 
+/// Names of the whole columns.
+const PLACE: [&str; 4] = ["step", "epoch", "member", "seed"];
+
 impl Measurements {
-    pub(crate) fn new(schedule: Schedule) -> Measurements {
+    pub(crate) fn new(schedule: Schedule, watched: Vec<String>) -> Measurements {
         Measurements {
             schedule,
             step: Vec::new(),
@@ -31,11 +38,29 @@ impl Measurements {
             member: Vec::new(),
             seed: Vec::new(),
             columns: BTreeMap::new(),
+            watched,
         }
     }
 
-    /// Adds the steps of a segment, and what the members reached on the test part after it.
-    pub(crate) fn add(&mut self, segment: &Segment<'_>, tested: Option<&[Evaluation]>) {
+    /// Adds what was read before the first step.
+    pub(crate) fn start(&mut self, state: &TrainState, readings: &Readings) {
+        if self.watched.is_empty() {
+            return;
+        }
+        for (index, state) in state.members().iter().enumerate() {
+            self.row([0, 0, index as i64, state.member.seed as i64], [f64::NAN; REAL.len()]);
+        }
+        self.read(state.len(), readings);
+    }
+
+    /// Adds the steps of a segment, and what the members reached on the test part and what was read
+    /// after it.
+    pub(crate) fn add(
+        &mut self,
+        segment: &Segment<'_>,
+        tested: Option<&[Evaluation]>,
+        readings: &Readings,
+    ) {
         let metrics = segment.metrics;
         for step in segment.first..segment.end {
             let row = (step - segment.first) as usize;
@@ -45,10 +70,8 @@ impl Measurements {
                     values.get(index).and_then(|of| of.get(row)).copied().unwrap_or(f64::NAN)
                 };
                 let test = tested.filter(|_| step + 1 == segment.end).and_then(|t| t.get(index));
-                self.step.push(step as i64 + 1);
-                self.epoch.push((step / segment.epoch) as i64 + 1);
-                self.member.push(index as i64);
-                self.seed.push(state.member.seed as i64);
+                let epoch = (step / segment.epoch) as i64 + 1;
+                let place = [step as i64 + 1, epoch, index as i64, state.member.seed as i64];
                 let values = [
                     state.member.lr * factor,
                     at(&metrics.loss),
@@ -57,10 +80,31 @@ impl Measurements {
                     test.map_or(f64::NAN, |test| test.loss),
                     test.and_then(|test| test.accuracy).unwrap_or(f64::NAN),
                 ];
-                for (name, value) in REAL.into_iter().zip(values) {
-                    self.columns.entry(name).or_default().push(value);
-                }
+                self.row(place, values);
             }
+        }
+        self.read(segment.state.len(), readings);
+    }
+
+    /// A row with nothing that is watched.
+    fn row(&mut self, place: [i64; 4], values: [f64; REAL.len()]) {
+        let to = [&mut self.step, &mut self.epoch, &mut self.member, &mut self.seed];
+        to.into_iter().zip(place).for_each(|(to, value)| to.push(value));
+        let watched = self.watched.iter().map(|name| (name.as_str(), f64::NAN));
+        for (name, value) in REAL.into_iter().zip(values).chain(watched) {
+            match self.columns.get_mut(name) {
+                Some(column) => column.push(value),
+                None => drop(self.columns.insert(name.to_owned(), vec![value])),
+            }
+        }
+    }
+
+    /// What was read of each member goes into the last rows.
+    fn read(&mut self, members: usize, readings: &Readings) {
+        for (name, values) in readings {
+            let Some(column) = self.columns.get_mut(name) else { continue };
+            let from = column.len().saturating_sub(members);
+            column[from..].copy_from_slice(values);
         }
     }
 
@@ -70,15 +114,11 @@ impl Measurements {
             return Ok(None);
         }
         let mut table = Table::new();
-        for (name, values) in [
-            ("step", &mut self.step),
-            ("epoch", &mut self.epoch),
-            ("member", &mut self.member),
-            ("seed", &mut self.seed),
-        ] {
+        let whole = [&mut self.step, &mut self.epoch, &mut self.member, &mut self.seed];
+        for (name, values) in PLACE.into_iter().zip(whole) {
             table.push(name, Column::I64(std::mem::take(values)))?;
         }
-        for name in REAL {
+        for name in REAL.into_iter().chain(self.watched.iter().map(String::as_str)) {
             let values = self.columns.remove(name).unwrap_or_default();
             table.push(name, Column::F64(values))?;
         }
@@ -86,7 +126,8 @@ impl Measurements {
     }
 }
 
-/// One curve a member: batch values averaged over each epoch, test values at its end.
+/// One curve a member: batch values averaged over each epoch, test values at its end, what was
+/// watched where it was read.
 pub(crate) fn epoch_curves(metrics: &Table, names: &[String]) -> Result<Vec<TrainingCurve>> {
     if metrics.rows() == 0 {
         return Ok(Vec::new());
@@ -106,24 +147,35 @@ pub(crate) fn epoch_curves(metrics: &Table, names: &[String]) -> Result<Vec<Trai
             .map(|(epoch, _)| *epoch)
             .collect();
         // The rows of each epoch.
-        let mut spans: Vec<std::ops::Range<usize>> = Vec::new();
+        let mut spans: Vec<Range<usize>> = Vec::new();
         for (row, epoch) in own.iter().enumerate() {
             match spans.last_mut() {
                 Some(span) if own[span.start] == *epoch => span.end = row + 1,
                 _ => spans.push(row..row + 1),
             }
         }
-        curve.step = spans.iter().map(|span| curve.step[span.end - 1]).collect();
-        for (name, column) in &mut curve.columns {
+        let is_watched = |name: &str| !REAL.contains(&name) && !PLACE.contains(&name);
+        let watched: Vec<&CurveColumn> =
+            curve.columns.iter().filter(|(name, _)| is_watched(name)).map(|(_, c)| c).collect();
+        let is_read = |row: &usize| watched.iter().any(|column| column.0[*row].is_finite());
+        // Each point's row, and the epoch that ends there.
+        let mut points: BTreeMap<usize, Option<Range<usize>>> =
+            (0..own.len()).filter(is_read).map(|row| (row, None)).collect();
+        points.extend(spans.into_iter().map(|span| (span.end - 1, Some(span))));
+        let mut columns = BTreeMap::new();
+        for (name, column) in &curve.columns {
             let averaged = name.starts_with("train_") || name == "gradient_norm";
-            let value = |span: &std::ops::Range<usize>| {
-                let values = &column.0[span.clone()];
-                let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-                if averaged { mean(values) } else { values[values.len() - 1] }
+            let value = |(&row, epoch): (&usize, &Option<Range<usize>>)| match epoch {
+                Some(span) if averaged => {
+                    column.0[span.clone()].iter().sum::<f64>() / span.len() as f64
+                }
+                None if REAL.contains(&name.as_str()) => f64::NAN,
+                _ => column.0[row],
             };
-            let values = spans.iter().map(value).collect();
-            *column = CurveColumn(values);
+            columns.insert(name.clone(), CurveColumn(points.iter().map(value).collect()));
         }
+        curve.step = points.keys().map(|&row| curve.step[row]).collect();
+        curve.columns = columns;
         curve.columns.retain(|_, column| column.0.iter().any(|value| value.is_finite()));
     }
     Ok(curves)

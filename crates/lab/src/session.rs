@@ -111,7 +111,7 @@ impl Session {
         }
     }
 
-    fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         usize::try_from(self.budget.memory.0).unwrap_or(usize::MAX)
     }
 }

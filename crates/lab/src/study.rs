@@ -4,6 +4,7 @@ use crate::data_source::InputKind;
 use crate::design::Design;
 use crate::error::{LabError, Result, usage};
 use crate::session::Session;
+use crate::watch::{WatchOptions, WatchSection};
 use serde::{Deserialize, Serialize};
 use thalweg_data::{Augmentation, LastBatch};
 use thalweg_nn::{Loss, NnError};
@@ -80,6 +81,9 @@ pub struct TrainSettings {
     pub flip: bool,
     /// Weights are kept every so many epochs; 0: only at the end.
     pub checkpoints: u64,
+    /// What is measured along the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<WatchSection>,
 }
 
 /// What of a training run was given on the command line; the rest are defaults.
@@ -111,6 +115,8 @@ pub struct TrainOptions {
     pub flip: bool,
     /// Epochs between kept weights.
     pub checkpoints: u64,
+    /// What is measured along the way.
+    pub watch: WatchOptions,
 }
 
 impl TrainOptions {
@@ -169,6 +175,7 @@ impl TrainOptions {
             shift: self.shift,
             flip: self.flip,
             checkpoints: self.checkpoints,
+            watch: None,
         })
     }
 }
@@ -220,7 +227,6 @@ impl TrainSettings {
         let fill = normalization.mean.iter().zip(&normalization.divisor);
         let fill = fill.map(|(mean, divisor)| (-mean / divisor) as f32).collect();
         let fill = if self.shift > 0 { fill } else { Vec::new() };
-        let epoch = (data.train.len() / self.batch.max(1)).max(1) as u64;
         Ok(TrainConfig {
             optimizer: self.optimizer.parse()?,
             schedule: self.schedule.parse()?,
@@ -233,8 +239,30 @@ impl TrainSettings {
             },
             augmentation: Augmentation { shift: self.shift, flip: self.flip, fill },
             precision: session.precision.dtype(),
-            segment: segment(epoch),
+            segment: self.look(data),
         })
+    }
+
+    /// Says what is to be measured along the way, on how much and how often.
+    pub fn watch(
+        &mut self,
+        options: &WatchOptions,
+        model: &thalweg_nn::Model,
+        data: &crate::PreparedData,
+    ) {
+        let usual = self.usual_look(data);
+        let examples = data.train.len();
+        self.watch = WatchSection::new(options, model, examples, self.batch, usual);
+    }
+
+    fn usual_look(&self, data: &crate::PreparedData) -> u64 {
+        segment((data.train.len() / self.batch.max(1)).max(1) as u64)
+    }
+
+    /// Steps between two looks at a run.
+    fn look(&self, data: &crate::PreparedData) -> u64 {
+        let usual = self.usual_look(data);
+        self.watch.as_ref().map_or(usual, |watch| watch.look(usual))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::run_directory::{METRICS, RunDirectory};
 use crate::session::Session;
 use crate::study::TrainSettings;
 use crate::units;
+use crate::watch::{ERROR, Readings, Watch};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -166,12 +167,14 @@ pub fn train(session: &Session, run: &RunDirectory, training: &Training<'_>) -> 
         info: &info,
         folder,
         parts: 0,
-        measured: Measurements::new(config.schedule.clone()),
+        measured: Measurements::new(config.schedule.clone(), Vec::new()),
+        watch: None,
         last: Instant::now(),
         cost: Duration::ZERO,
         failure: None,
     };
     let mut state = watcher.begin(&members)?;
+    watcher.watch(&state)?;
     session.console.start("training", trainer.total_steps());
     session.console.advance(state.step());
     let ended = trainer.run(&mut state, &mut watcher);
@@ -229,6 +232,16 @@ fn finish(
     Ok(Trained { members, metrics, curves })
 }
 
+/// The first member's readings in a few words.
+fn noted(readings: &Readings) -> String {
+    let shown = readings.iter().filter(|(name, _)| !name.ends_with(ERROR));
+    let of = |(name, values): &(String, Vec<f64>)| {
+        let value = values.first()?;
+        Some(format!("{} {value:.4}", name.replace('_', " ")))
+    };
+    shown.filter_map(of).collect::<Vec<_>>().join(", ")
+}
+
 fn all_weights(state: &TrainState) -> Result<Vec<Weights>> {
     Ok((0..state.len()).map(|i| state.weights(i)).collect::<std::result::Result<_, _>>()?)
 }
@@ -246,6 +259,7 @@ struct Watcher<'a> {
     /// Parts of the measurements that are written.
     parts: u64,
     measured: Measurements,
+    watch: Option<Watch<'a>>,
     /// When the last checkpoint was made, and how long it took.
     last: Instant,
     cost: Duration,
@@ -285,6 +299,20 @@ impl Watcher<'_> {
         Ok(state)
     }
 
+    /// Readies what is to be read along the way, and reads it before the first step.
+    fn watch(&mut self, state: &TrainState) -> Result<()> {
+        let Training { data, model, settings, .. } = *self.training;
+        self.watch = Watch::new(self.session, data, model, settings, &state.weights(0)?)?;
+        let Some(watch) = &self.watch else { return Ok(()) };
+        let schedule = self.trainer.config().schedule.clone();
+        self.measured = Measurements::new(schedule, watch.columns());
+        if state.step() == 0 {
+            let readings = watch.read(state, self.trainer.total_steps())?;
+            self.measured.start(state, &readings);
+        }
+        Ok(())
+    }
+
     fn part(&self, number: u64) -> PathBuf {
         self.folder.join(format!("part-{number:05}.parquet"))
     }
@@ -297,7 +325,12 @@ impl Watcher<'_> {
         } else {
             None
         };
-        self.measured.add(segment, tested.as_deref());
+        let readings = match &self.watch {
+            Some(watch) => watch.read(state, segment.total)?,
+            None => Readings::new(),
+        };
+        self.measured.add(segment, tested.as_deref(), &readings);
+        self.session.console.note(&noted(&readings));
         let every = self.training.settings.checkpoints.saturating_mul(segment.epoch);
         if every > 0
             && (segment.end / every > segment.first / every || segment.end == segment.total)

@@ -44,6 +44,10 @@ pub struct Entry {
     pub invariances: &'static [Invariance],
     /// Measures with the default configuration.
     pub measure: Measure,
+    /// What it takes while a network trains, with the configuration for that.
+    pub watch_cost: fn(&Size) -> Cost,
+    /// Measures with the configuration for networks that train.
+    pub watch: Measure,
 }
 
 /// A method that measures something at a point of weight space.
@@ -80,6 +84,11 @@ pub trait Instrument {
     /// A reading, number by number: at least one, and the same names for every point.
     fn quantities(reading: &Self::Reading) -> Vec<Quantity>;
 
+    /// A configuration for readings in the midst of training, again and again.
+    fn watch() -> Self::Config {
+        Self::Config::default()
+    }
+
     /// A configuration that can be used on any small network at any point, for the conformance
     /// suite.
     fn trial() -> Self::Config {
@@ -88,6 +97,15 @@ pub trait Instrument {
 
     /// Configurations that must be refused, for the conformance suite.
     fn refused() -> Vec<Self::Config>;
+}
+
+fn shown<I: Instrument>(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    point: &Weights,
+    config: &I::Config,
+) -> Result<Vec<Quantity>, MethodError> {
+    Ok(I::quantities(&I::measure(ctx, objective, point, config)?))
 }
 
 macro_rules! instruments {
@@ -101,9 +119,14 @@ macro_rules! instruments {
             cost: |size| <$instrument as Instrument>::cost(&Default::default(), size),
             invariances: <$instrument as Instrument>::INVARIANCES,
             measure: |ctx, objective, point| {
-                let config = Default::default();
-                let reading = <$instrument as Instrument>::measure(ctx, objective, point, &config)?;
-                Ok(<$instrument as Instrument>::quantities(&reading))
+                shown::<$instrument>(ctx, objective, point, &Default::default())
+            },
+            watch_cost: |size| {
+                <$instrument as Instrument>::cost(&<$instrument as Instrument>::watch(), size)
+            },
+            watch: |ctx, objective, point| {
+                let config = <$instrument as Instrument>::watch();
+                shown::<$instrument>(ctx, objective, point, &config)
             },
         }),*];
 

@@ -174,6 +174,10 @@ pub fn training_figure(
                 colour: colour::series(&hues, index, curves.len()),
                 x: rows().map(|(&step, _)| step as f64).collect(),
                 y: rows().map(|(_, &v)| v).collect(),
+                error: curve.column(&format!("{name}_standard_error")).map(|errors| {
+                    let each = errors.iter().zip(values).filter(|(_, v)| !v.is_nan());
+                    each.map(|(&error, _)| error).collect()
+                }),
                 dashed: nth > 0,
                 entry: entry.filter(|_| curves.len() <= LISTED),
                 broken: lost,

@@ -123,7 +123,9 @@ fn training(body: &mut String, report: &Report) {
     let mut names: Vec<&str> = Vec::new();
     for (_, curve) in &curves {
         for (name, column) in &curve.columns {
-            if column.0.iter().any(|v| v.is_finite()) && !names.contains(&name.as_str()) {
+            let beside = name.ends_with("_standard_error") || name.ends_with("_threshold");
+            let finite = column.0.iter().any(|v| v.is_finite());
+            if finite && !beside && !names.contains(&name.as_str()) {
                 names.push(name);
             }
         }
@@ -149,7 +151,11 @@ fn training(body: &mut String, report: &Report) {
         };
         let id = format!("training-{}", figures.len());
         let log = spans_decades(&curves, name);
-        figures.push(training_figure(&title, &curves, &[name], log, &Style::page(id)));
+        let threshold = format!("{name}_threshold");
+        let bounded = curves.iter().any(|(_, curve)| curve.column(&threshold).is_some());
+        let columns = [*name, &threshold];
+        let columns = if bounded { &columns[..] } else { &columns[..1] };
+        figures.push(training_figure(&title, &curves, columns, log, &Style::page(id)));
     }
     if let Some(cards) = pairs(figures) {
         section(body, "Training", &cards);

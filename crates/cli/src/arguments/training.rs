@@ -3,7 +3,7 @@
 use super::DataArguments;
 use clap::Args;
 use std::path::PathBuf;
-use thalweg_lab::{parse_rates, parse_seeds};
+use thalweg_lab::{Watching, parse_rates, parse_seeds};
 
 /// How networks are trained.
 #[derive(Debug, Args)]
@@ -62,6 +62,17 @@ pub struct TrainArguments {
     /// Keep the weights every so many epochs, in trajectory/; 0: only at the end.
     #[arg(long, value_name = "EPOCHS", default_value_t = 0)]
     pub checkpoints: u64,
+    /// Read instruments along the way, as sharpness,trace:100, into metrics.parquet and the report:
+    /// sharpness (the largest Hessian eigenvalue), trace, or any that `thalweg compare` knows; :100
+    /// reads every 100 steps.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub watch: Vec<Watching>,
+    /// Share of training's work for readings whose steps are not given [default: 10%].
+    #[arg(long, value_name = "PERCENT", value_parser = share, requires = "watch")]
+    pub watch_budget: Option<f64>,
+    /// Training examples that are measured on, at most [default: 1000].
+    #[arg(long, value_name = "N", requires = "watch")]
+    pub watch_samples: Option<usize>,
     /// How networks are trained.
     #[command(flatten)]
     pub training: TrainingArguments,
@@ -80,6 +91,15 @@ pub struct Rates(pub Vec<f64>);
 
 fn seeds(text: &str) -> Result<Seeds, String> {
     parse_seeds(text).map(Seeds)
+}
+
+/// A share, as `10%` or `0.1`.
+fn share(text: &str) -> Result<f64, String> {
+    let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
+    match number.trim().parse::<f64>().map(|number| number / unit) {
+        Ok(share) if share > 0.0 && share.is_finite() => Ok(share),
+        _ => Err("expected a share above 0, as 10% or 0.1".into()),
+    }
 }
 
 fn rates(text: &str) -> Result<Rates, String> {

@@ -16,4 +16,5 @@ mod resume;
 mod spectra;
 mod surfaces;
 mod transformers;
+mod watching;
 mod weights_files;

@@ -60,7 +60,8 @@ fn while_running(child: &mut Child, condition: impl Fn() -> bool) {
 #[test]
 fn train_ends_with_the_same_bits_after_kills() {
     let line = r#"train --arch "mlp hidden=8 norm=batch" --seeds 0..2 --lr 0.1,0.03 --epochs 120
-                  --batch 32 --subsample 160 --checkpoints 30 --shift 1 --quiet"#;
+                  --batch 32 --subsample 160 --checkpoints 30 --shift 1 --quiet
+                  --watch sharpness:70,trace --watch-samples 60"#;
     killed_and_resumed(&Bench::new("kill-train"), line, "training/state.safetensors", 1);
 }
 

@@ -77,7 +77,8 @@ pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
         data = subject.data;
         start = Some(subject.weights);
     }
-    let (settings, design, model) = settings.for_data(&data, default_architecture)?;
+    let (mut settings, design, model) = settings.for_data(&data, default_architecture)?;
+    settings.watch(&request.options.watch, &model, &data);
     let study = TrainStudy {
         common: Common::new("train", session),
         weights_fingerprint: file.as_ref().map(WeightsFile::fingerprint),
@@ -111,7 +112,7 @@ pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
         ),
     };
     report.models = members(&trained, model.parameter_count());
-    report.explanations = explanations(&data);
+    report.explanations = explanations(&data, settings);
     Ok(Outcome { body: Body::Train(body(&trained)), report, run })
 }
 
@@ -157,8 +158,8 @@ fn body(trained: &Trained) -> TrainBody {
     TrainBody { members }
 }
 
-fn explanations(data: &PreparedData) -> Vec<Explanation> {
-    vec![
+fn explanations(data: &PreparedData, settings: &TrainSettings) -> Vec<Explanation> {
+    let mut explanations = vec![
         explain(
             "Loss",
             format!(
@@ -190,5 +191,9 @@ fn explanations(data: &PreparedData) -> Vec<Explanation> {
              epoch; test values at the end of the epoch. A line that ends in a cross is that of a \
              member that diverged there.",
         ),
-    ]
+    ];
+    if let Some(watch) = &settings.watch {
+        explanations.push(explain("Along the way", watch.words()));
+    }
+    explanations
 }

@@ -165,6 +165,10 @@ impl Instrument for Hutchinson {
         ]
     }
 
+    fn watch() -> HutchinsonConfig {
+        HutchinsonConfig { probes: 10, ..HutchinsonConfig::default() }
+    }
+
     fn trial() -> HutchinsonConfig {
         HutchinsonConfig { probes: 128, ..HutchinsonConfig::default() }
     }

@@ -359,6 +359,10 @@ impl Instrument for Lanczos {
         Cost::at_most(0, 0, config.max_products)
     }
 
+    fn watch() -> LanczosConfig {
+        LanczosConfig { top: 1, tolerance: 1e-2, max_products: 60, ..LanczosConfig::default() }
+    }
+
     fn quantities(reading: &Eigenpairs) -> Vec<Quantity> {
         let named = |pairs: &[Eigenpair], end: &str| -> Vec<Quantity> {
             let name = |place: usize| match place {

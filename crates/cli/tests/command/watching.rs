@@ -1,0 +1,69 @@
+//! Instruments that are read while networks train.
+
+use crate::harness::Bench;
+
+const TRAIN: &str = r#"train --arch "mlp hidden=8" --optimizer sgd --schedule constant --batch 32
+                       --subsample 200 --steps 20"#;
+
+/// The steps of a run's measurements, and the values of one column; none where nothing was read.
+fn column(bench: &Bench, run: &str, name: &str) -> Vec<(u64, Option<f64>)> {
+    let table = String::from_utf8(bench.read(&format!("{run}-csv/metrics.csv"))).unwrap();
+    let mut lines = table.lines();
+    let names: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let place = |name: &str| names.iter().position(|&known| known == name).expect("a column");
+    let (step, value) = (place("step"), place(name));
+    let cells = lines.map(|line| line.split(',').collect::<Vec<_>>());
+    let number = |cell: &str| cell.parse().ok().filter(|value: &f64| value.is_finite());
+    cells.map(|row| (row[step].parse().unwrap(), number(row[value]))).collect()
+}
+
+fn read(bench: &Bench, run: &str, name: &str) -> Vec<(u64, f64)> {
+    let rows = column(bench, run, name);
+    rows.into_iter().filter_map(|(step, value)| Some((step, value?))).collect()
+}
+
+#[test]
+fn what_is_watched_is_what_is_measured_afterwards() {
+    let bench = Bench::new("watching");
+    let watched = format!("{TRAIN} --lr 0.1,0.05 --watch sharpness:8,trace:6 --out a");
+    bench.json(&watched);
+    bench.ok("export a --csv --out a-csv");
+    let sharpness = read(&bench, "a", "sharpness");
+    let steps: Vec<u64> = sharpness.iter().map(|&(step, _)| step).collect();
+    assert_eq!(steps, [0, 0, 8, 8, 16, 16, 20, 20]);
+    let thresholds = read(&bench, "a", "sharpness_threshold");
+    assert!(thresholds.iter().step_by(2).all(|&(_, value)| value == 20.0), "{thresholds:?}");
+    assert!(thresholds.iter().skip(1).step_by(2).all(|&(_, value)| value == 40.0));
+    assert_eq!(read(&bench, "a", "trace_standard_error").len(), 10);
+    // Training is the same as without.
+    bench.json(&format!("{TRAIN} --lr 0.1,0.05 --out b"));
+    bench.ok("export b --csv --out b-csv");
+    let losses = |run| -> Vec<(u64, f64)> { read(&bench, run, "train_loss") };
+    assert_eq!(losses("a"), losses("b"));
+    for (member, lr) in ["0.1", "0.05"].into_iter().enumerate() {
+        let line = format!("spectrum a/weights/seed-0-lr-{lr}.safetensors --subsample 200 --top 1");
+        let told = bench.json(&format!("{line} --trace 0 --out s{member}"));
+        let expected = told["top"][0]["value"].as_f64().unwrap();
+        let (_, found) = sharpness[6 + member];
+        assert!((found / expected - 1.0).abs() < 1e-2, "{lr}: {found}, {expected}");
+    }
+}
+
+#[test]
+fn a_diverged_member_is_read_no_more_and_wrong_names_are_told() {
+    let bench = Bench::new("watching-wrong");
+    bench.json(&format!("{TRAIN} --lr 0.1,1e30 --watch sharpness:4 --out a"));
+    bench.ok("export a --csv --out a-csv");
+    let at_the_end: Vec<_> = column(&bench, "a", "sharpness").into_iter().rev().take(2).collect();
+    assert!(at_the_end[0].1.is_none() && at_the_end[1].1.is_some(), "{at_the_end:?}");
+    for (watch, words) in [
+        ("--watch sharp", "sharpness"),
+        ("--watch trace:0", "number of steps"),
+        ("--watch trace --watch-budget 0", "share above 0"),
+        ("--watch-budget 5%", "--watch"),
+    ] {
+        let done = bench.run(&format!("{TRAIN} {watch} --out wrong"));
+        assert_eq!(done.code, Some(2), "{watch}");
+        assert!(done.stderr.contains(words), "{watch}: {}", done.stderr);
+    }
+}

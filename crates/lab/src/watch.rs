@@ -1,0 +1,400 @@
+//! Instruments that are read while networks train.
+
+use crate::data_source::PreparedData;
+use crate::error::{LabError, Result};
+use crate::session::Session;
+use crate::study::TrainSettings;
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+use thalweg_methods::registry::{Entry, INSTRUMENTS, Quantity, Size, instrument};
+use thalweg_methods::{Context, MethodError, ModelObjective, ObjectiveConfig};
+use thalweg_nn::{Model, Weights};
+use thalweg_train::{Base, Member, Optimizer, Schedule, Status, TrainState};
+
+/// Names that say what is meant where the instrument's own says how it is found.
+const WORDS: [(&str, &str); 2] = [("sharpness", "lanczos"), ("trace", "hutchinson")];
+
+/// The word for the largest eigenvalue, which has a threshold.
+const SHARPNESS: &str = "sharpness";
+
+/// Steps between looks at a run at most.
+const LONGEST_LOOK: u64 = 64;
+
+/// What `--watch` and its options ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WatchOptions {
+    /// The instruments; none: nothing is watched.
+    pub instruments: Vec<Watching>,
+    /// The share of training's own work that goes into readings whose steps are not given.
+    pub budget: f64,
+    /// Training examples that are measured on, at most.
+    pub examples: usize,
+}
+
+impl Default for WatchOptions {
+    fn default() -> WatchOptions {
+        WatchOptions { instruments: Vec::new(), budget: 0.1, examples: 1000 }
+    }
+}
+
+/// An instrument, and how often it is read: `trace:100`, or `trace` as often as the budget lets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Watching {
+    /// Its name, which is in front of its columns.
+    pub name: String,
+    /// Steps between two readings, if given.
+    pub every: Option<u64>,
+}
+
+impl FromStr for Watching {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Watching, String> {
+        let (name, every) = match text.split_once(':') {
+            None => (text, None),
+            Some((name, steps)) => match steps.parse() {
+                Ok(steps) if steps > 0 => (name, Some(steps)),
+                _ => return Err(format!("{steps:?} in {text:?}: expected a number of steps")),
+            },
+        };
+        match entry(name) {
+            Some(_) => Ok(Watching { name: name.to_owned(), every }),
+            None => {
+                let words = WORDS.iter().map(|&(word, _)| word);
+                let all: Vec<_> = words.chain(INSTRUMENTS.iter().map(|entry| entry.id)).collect();
+                Err(format!("{name:?} is no instrument; there are {}", all.join(", ")))
+            }
+        }
+    }
+}
+
+fn entry(name: &str) -> Option<&'static Entry> {
+    let known = WORDS.iter().find(|&&(word, _)| word == name);
+    instrument(known.map_or(name, |&(_, id)| id))
+}
+
+/// What is watched, in `study.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WatchSection {
+    /// Training examples that are measured on.
+    pub examples: usize,
+    /// The instruments.
+    pub instruments: Vec<WatchedInstrument>,
+}
+
+/// An instrument in `study.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchedInstrument {
+    /// Its name.
+    pub name: String,
+    /// Steps between two readings.
+    pub every: u64,
+}
+
+impl WatchSection {
+    /// How often each instrument is read: where it is not given, so rarely that all readings
+    /// together take no more than the budget's share of the work of the steps between them, counted
+    /// in gradients of one example. `usual` are the steps between two looks at a run.
+    ///
+    /// None if nothing is watched.
+    pub(crate) fn new(
+        options: &WatchOptions,
+        model: &Model,
+        examples: usize,
+        batch: usize,
+        usual: u64,
+    ) -> Option<WatchSection> {
+        let examples = options.examples.min(examples).max(1);
+        let size = Size { parameters: model.parameter_count(), examples };
+        let given = options.instruments.iter().filter_map(|watching| watching.every);
+        let look = look(given, usual);
+        let sharing = options.instruments.iter().filter(|watching| watching.every.is_none());
+        let share = options.budget / sharing.count().max(1) as f64;
+        let each = options.instruments.iter().filter_map(|Watching { name, every }| {
+            let gradients = (entry(name)?.watch_cost)(&size).passes().in_gradients();
+            let steps = gradients * examples as f64 / batch.max(1) as f64;
+            let every = every.unwrap_or_else(|| {
+                // A share of next to nothing leaves the readings at the ends.
+                let looks = (steps / share / look as f64).ceil().clamp(1.0, 1e12);
+                looks as u64 * look
+            });
+            Some(WatchedInstrument { name: name.clone(), every })
+        });
+        let instruments: Vec<_> = each.collect();
+        (!instruments.is_empty()).then_some(WatchSection { examples, instruments })
+    }
+
+    /// What was measured along the way, in words.
+    pub(crate) fn words(&self) -> String {
+        let each = self.instruments.iter().map(|WatchedInstrument { name, every }| {
+            let what = entry(name).map_or("", |entry| entry.summary);
+            match every {
+                1 => format!("{name} ({what}), at every step"),
+                every => format!("{name} ({what}), every {every} steps and at the end"),
+            }
+        });
+        let each: Vec<_> = each.collect();
+        let thresholds = match self.instruments.iter().any(|one| one.name == SHARPNESS) {
+            true => {
+                " The dashed line is the largest eigenvalue with which the optimizer would not \
+                 diverge on a quadratic, at the rate of the next step."
+            }
+            false => "",
+        };
+        format!(
+            "Measured on {} training examples with running statistics, without augmentation or \
+             dropout: {}. The band is one standard error of the draws.{thresholds}",
+            self.examples,
+            each.join("; "),
+        )
+    }
+
+    /// Steps between looks at a run, so that one falls on each reading.
+    pub(crate) fn look(&self, usual: u64) -> u64 {
+        look(self.instruments.iter().map(|instrument| instrument.every), usual)
+    }
+}
+
+/// The usual steps between looks if they divide all numbers, else the longest that do.
+fn look(steps: impl Iterator<Item = u64>, usual: u64) -> u64 {
+    let divisor = steps.fold(0, greatest_common_divisor);
+    let divides = |look: &u64| divisor.is_multiple_of(*look);
+    [usual].into_iter().chain((1..=LONGEST_LOOK).rev()).find(divides).unwrap_or(1)
+}
+
+fn greatest_common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
+/// Columns of readings, each with a value for every member.
+pub(crate) type Readings = Vec<(String, Vec<f64>)>;
+
+/// Reads instruments at the weights of a run.
+pub(crate) struct Watch<'a> {
+    ctx: Context<'a>,
+    objective: ModelObjective,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    instruments: Vec<Watched>,
+}
+
+struct Watched {
+    name: String,
+    entry: &'static Entry,
+    every: u64,
+    columns: Vec<String>,
+}
+
+impl<'a> Watch<'a> {
+    /// Instruments at the training part in evaluation mode, whose columns are found by reading them
+    /// at some weights; none if nothing is watched.
+    pub(crate) fn new(
+        session: &'a Session,
+        data: &PreparedData,
+        model: &Model,
+        settings: &TrainSettings,
+        weights: &Weights,
+    ) -> Result<Option<Watch<'a>>> {
+        let Some(section) = &settings.watch else { return Ok(None) };
+        let ctx = Context::new(&session.executor, session.seed)
+            .with_memory(session.memory())
+            .with_precision(session.precision.dtype())?
+            .with_cancellation(&session.interrupted);
+        let config = ObjectiveConfig {
+            samples: Some(section.examples).filter(|&n| n < data.train.len()),
+            ..ObjectiveConfig::default()
+        };
+        let loss = settings.loss.parse()?;
+        let normalization = Some(&data.normalization);
+        let objective =
+            ModelObjective::new(&ctx, model, loss, &data.train, normalization, &config)?;
+        let mut watch = Watch {
+            ctx,
+            objective,
+            optimizer: settings.optimizer.parse()?,
+            schedule: settings.schedule.parse()?,
+            instruments: Vec::new(),
+        };
+        for WatchedInstrument { name, every } in &section.instruments {
+            let entry = entry(name).ok_or_else(|| {
+                LabError::Input(format!("the study watches {name:?}, which is no instrument"))
+            })?;
+            let (name, every) = (name.clone(), *every);
+            let mut watched = Watched { name, entry, every, columns: Vec::new() };
+            let quantities = (entry.watch)(&watch.ctx, &watch.objective, weights)?;
+            watched.columns = columns(&watched.name, &quantities);
+            watch.instruments.push(watched);
+        }
+        Ok(Some(watch))
+    }
+
+    /// Every column that readings have.
+    pub(crate) fn columns(&self) -> Vec<String> {
+        let of = |watched: &Watched| {
+            let threshold = threshold_column(&watched.name);
+            watched.columns.iter().cloned().chain(threshold).collect::<Vec<_>>()
+        };
+        self.instruments.iter().flat_map(of).collect()
+    }
+
+    /// The readings that are due after so many steps of a whole run.
+    pub(crate) fn read(&self, state: &TrainState, total: u64) -> Result<Readings> {
+        let step = state.step();
+        let mut readings = Readings::new();
+        for watched in &self.instruments {
+            if !(step.is_multiple_of(watched.every) || step == total) {
+                continue;
+            }
+            let mut of: Vec<Vec<f64>> = vec![Vec::new(); watched.columns.len()];
+            for index in 0..state.len() {
+                let values = self.member(watched, state, index)?;
+                of.iter_mut().zip(values).for_each(|(column, value)| column.push(value));
+            }
+            readings.extend(watched.columns.iter().cloned().zip(of));
+            if let Some(column) = threshold_column(&watched.name) {
+                let factor = self.schedule.factor(step.min(total.saturating_sub(1)), total);
+                let at = |member: &Member| threshold(&self.optimizer, member.lr * factor);
+                let each = state.members().iter().map(|member| at(&member.member));
+                readings.push((column, each.map(|value| value.unwrap_or(f64::NAN)).collect()));
+            }
+        }
+        Ok(readings)
+    }
+
+    fn member(&self, watched: &Watched, state: &TrainState, index: usize) -> Result<Vec<f64>> {
+        let nothing = || vec![f64::NAN; watched.columns.len()];
+        if state.members()[index].status != Status::Running {
+            return Ok(nothing());
+        }
+        match (watched.entry.watch)(&self.ctx, &self.objective, &state.weights(index)?) {
+            Ok(quantities) => Ok(values(&quantities)),
+            // On its way out.
+            Err(MethodError::NotFinite { .. }) => Ok(nothing()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A column for each number and its standard error, if it has one: under the instrument's name
+/// where that says it all.
+fn columns(name: &str, quantities: &[Quantity]) -> Vec<String> {
+    let mut columns = Vec::new();
+    for quantity in quantities {
+        let words = quantity.name.replace(' ', "_").to_lowercase();
+        let own = match quantities.len() {
+            1 => name.to_owned(),
+            _ if words == name => words,
+            _ => format!("{name}_{words}"),
+        };
+        let error = quantity.value.standard_error().map(|_| format!("{own}{ERROR}"));
+        columns.extend([Some(own), error].into_iter().flatten());
+    }
+    columns
+}
+
+/// What follows the name of a column in that of its standard error.
+pub(crate) const ERROR: &str = "_standard_error";
+
+fn values(quantities: &[Quantity]) -> Vec<f64> {
+    let each = quantities.iter().map(|quantity| &quantity.value);
+    each.flat_map(|value| [Some(value.number()), value.standard_error()]).flatten().collect()
+}
+
+fn threshold_column(name: &str) -> Option<String> {
+    (name == SHARPNESS).then(|| format!("{name}_threshold"))
+}
+
+/// The largest eigenvalue with which gradient descent on a quadratic does not diverge: `2 / lr`,
+/// with momentum `(2 + 2 beta) / lr`, with Nesterov's `(2 + 2 beta) / (lr (1 + 2 beta))`, less what
+/// weight decay adds to every eigenvalue. None for other optimizers, or at a rate of zero.
+///
+/// # Source    Cohen, Kaur, Li, Kolter, Talwalkar, Gradient descent on neural networks typically
+/// occurs at the edge of stability, 2021, arXiv 2103.00065, equation 1 and appendix B
+fn threshold(optimizer: &Optimizer, lr: f64) -> Option<f64> {
+    let Base::Sgd { momentum, nesterov } = optimizer.base else { return None };
+    let beta = momentum.unwrap_or(0.0);
+    let slowed = if nesterov { 1.0 + 2.0 * beta } else { 1.0 };
+    let value = (2.0 + 2.0 * beta) / (lr * slowed) - optimizer.weight_decay.unwrap_or(0.0);
+    (value.is_finite() && optimizer.rho.is_none() && optimizer.clip.is_none()).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thalweg_nn::Architecture;
+
+    fn options(text: &str, budget: f64) -> WatchOptions {
+        let instruments = text.split(',').map(|word| word.parse().unwrap()).collect();
+        WatchOptions { instruments, budget, examples: 500 }
+    }
+
+    #[test]
+    fn words_are_instruments_and_steps() {
+        let trace: Watching = "trace:100".parse().unwrap();
+        assert_eq!(trace, Watching { name: "trace".into(), every: Some(100) });
+        assert_eq!("xtrace".parse::<Watching>().unwrap().every, None);
+        let fault = |text: &str| text.parse::<Watching>().unwrap_err();
+        assert!(
+            fault("sharp").starts_with("\"sharp\" is no instrument; there are sharpness, trace")
+        );
+        assert_eq!(fault("trace:0"), "\"0\" in \"trace:0\": expected a number of steps");
+    }
+
+    #[test]
+    fn readings_keep_to_the_budget_and_fall_on_looks() {
+        let model = "mlp hidden=4".parse::<Architecture>().unwrap().build(&[4], 2).unwrap();
+        let section = |text, budget| {
+            WatchSection::new(&options(text, budget), &model, 10_000, 50, 32).unwrap()
+        };
+        let every = |section: &WatchSection| -> Vec<u64> {
+            section.instruments.iter().map(|instrument| instrument.every).collect()
+        };
+        // 10 products of 500 examples are worth 20 x 500 gradients: 200 steps of 50.
+        let tenth = section("trace", 0.1);
+        assert_eq!((every(&tenth), tenth.look(32)), (vec![2016], 32));
+        let shared = section("trace,trace", 0.1);
+        assert_eq!(every(&shared), [4000, 4000]);
+        let given = section("trace:100,trace", 0.1);
+        assert_eq!((every(&given), given.look(32)), (vec![100, 2000], 50));
+        assert_eq!(section("trace:7,sharpness:21", 0.1).look(32), 7);
+        assert_eq!(section("trace:64", 0.1).look(32), 32);
+        let none = WatchOptions::default();
+        assert_eq!(WatchSection::new(&none, &model, 10, 5, 32), None);
+    }
+
+    #[test]
+    fn thresholds_are_those_of_a_quadratic() {
+        // x' = x - lr v', v' = beta v + h x: the largest h whose orbit stays bounded, by bisection.
+        let stable = |beta: f64, nesterov: bool, h: f64| {
+            let (mut x, mut v) = (1.0f64, 0.0);
+            for _ in 0..100_000 {
+                let g = h * x;
+                v = beta * v + g;
+                x -= 0.1 * if nesterov { g + beta * v } else { v };
+                if x.abs() > 1e6 {
+                    return false;
+                }
+            }
+            true
+        };
+        for (text, beta, nesterov) in [
+            ("sgd", 0.0, false),
+            ("sgd:momentum=0.5", 0.5, false),
+            ("sgd:momentum=0.9", 0.9, false),
+            ("sgd:momentum=0.5,nesterov=true", 0.5, true),
+            ("sgd:momentum=0.9,nesterov=true", 0.9, true),
+        ] {
+            let (mut low, mut high) = (0.1, 100.0);
+            while high - low > 1e-3 {
+                let middle = (low + high) / 2.0;
+                if stable(beta, nesterov, middle) { low = middle } else { high = middle }
+            }
+            let found = threshold(&text.parse().unwrap(), 0.1).unwrap();
+            assert!((found - low).abs() < 0.02, "{text}: {found}, {low}");
+        }
+        assert_eq!(threshold(&"sgd:weight_decay=0.5".parse().unwrap(), 0.1), Some(19.5));
+        assert_eq!(threshold(&"adam".parse().unwrap(), 0.1), None);
+        assert_eq!(threshold(&"sam".parse().unwrap(), 0.1), None);
+        assert_eq!(threshold(&"sgd".parse().unwrap(), 0.0), None);
+    }
+}
