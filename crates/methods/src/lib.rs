@@ -6,7 +6,8 @@
 //! that a killed run resumes where it stopped and ends with the same bits.
 //!
 //! - [`surface`]: the loss on lines and planes through weight space, and the roughness index.
-//! - [`curvature`]: Hessian products, eigenpairs, trace, spectral density, sharpness.
+//! - [`curvature`]: Hessian products, eigenpairs, trace, spectral density.
+//! - [`sharpness`]: how the loss rises around a point, in a step, on average, at worst.
 //! - [`common`]: the mathematics that methods share.
 //! - [`registry`]: the methods by name.
 
@@ -16,6 +17,7 @@ pub mod curvature;
 mod error;
 mod meter;
 pub mod registry;
+pub mod sharpness;
 pub mod surface;
 
 pub use common::{

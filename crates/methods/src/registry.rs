@@ -149,7 +149,18 @@ instruments! {
     crate::curvature::EffectiveDimension,
     crate::curvature::LogDeterminant,
     crate::curvature::SpectralDensity,
-    crate::curvature::SamSharpness,
+    crate::sharpness::SamSharpness,
+    crate::sharpness::SamLinfSharpness,
+    crate::sharpness::AdaptiveSharpness,
+    crate::sharpness::FilterAdaptiveSharpness,
+    crate::sharpness::AverageSharpness,
+    crate::sharpness::AdaptiveAverageSharpness,
+    crate::sharpness::WorstSharpness,
+    crate::sharpness::AdaptiveWorstSharpness,
+    crate::sharpness::MSharpness,
+    crate::sharpness::CriticalSharpness,
+    crate::sharpness::RelativeFlatness,
+    crate::sharpness::FisherRaoNorm,
 }
 
 /// The instrument of a name.

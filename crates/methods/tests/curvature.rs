@@ -8,9 +8,9 @@ use thalweg_data::Stream;
 use thalweg_exec::Executor;
 use thalweg_methods::common::{LinearOperator, gradient, symmetric_eigen, vector};
 use thalweg_methods::curvature::{
-    Hessian, HutchinsonConfig, LanczosConfig, SharpnessConfig, dense, exact_moments, hutchinson,
-    lanczos, sam_sharpness,
+    Hessian, HutchinsonConfig, LanczosConfig, dense, exact_moments, hutchinson, lanczos,
 };
+use thalweg_methods::sharpness::{SharpnessConfig, sam_sharpness};
 use thalweg_methods::{BatchNorm, Context, Function, ModelObjective, Objective, ObjectiveConfig};
 use thalweg_nn::Loss;
 
@@ -115,7 +115,7 @@ fn rosenbrock_at_its_minimum() {
     assert!(found.converged);
     // A step of rho along a zero gradient goes nowhere.
     let sharpness = sam_sharpness(&ctx, &rosenbrock, &point, &SharpnessConfig::default()).unwrap();
-    assert_eq!((sharpness.value, sharpness.gradient_norm), (0.0, 0.0));
+    assert_eq!((sharpness.value, sharpness.examples), (0.0, vec![0.0]));
 }
 
 #[test]
@@ -125,9 +125,9 @@ fn sharpness_of_a_parabola() {
     let executor = Executor::new(1);
     let ctx = exact(&executor);
     let point = parabola.point(&[2.0]).unwrap();
-    let found = sam_sharpness(&ctx, &parabola, &point, &SharpnessConfig { rho: 0.05 }).unwrap();
+    let found = sam_sharpness(&ctx, &parabola, &point, &SharpnessConfig::default()).unwrap();
     assert!((found.value - (6.0 * 0.05 + 1.5 * 0.0025)).abs() < 1e-14);
-    assert_eq!((found.loss, found.gradient_norm), (6.0, 6.0));
+    assert_eq!((found.loss, found.examples), (6.0, vec![found.value]));
 }
 
 const MLP: &str = "mlp hidden=6 activation=tanh";

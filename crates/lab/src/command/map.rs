@@ -17,7 +17,7 @@ use crate::units::Units;
 use crate::words;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use thalweg_methods::curvature::{SharpnessConfig, sam_sharpness};
+use thalweg_methods::sharpness::{SharpnessConfig, sam_sharpness};
 use thalweg_methods::surface::{
     DirectionConfig, Normalize, Plane, RoughnessConfig, random_planes, roughness_index,
 };
@@ -303,7 +303,7 @@ fn measure_one(
     };
     let spectrum = measure::spectrum(&ctx, &objective, weights, &wanted)?;
     let sharpness =
-        sam_sharpness(&ctx, &objective, weights, &SharpnessConfig { rho: settings.rho })?;
+        sam_sharpness(&ctx, &objective, weights, &SharpnessConfig { rho: settings.rho, steps: 1 })?;
     let roughness =
         RoughnessConfig { directions: settings.roughness_directions, ..RoughnessConfig::default() };
     let roughness = roughness_index(&ctx, &objective, weights, &roughness)?;

@@ -1,11 +1,14 @@
 //! The gradient of an objective over all its data.
 
 use super::evaluation::{Evaluation, summarize};
-use super::objective::{BatchNorm, Examples, Objective, frozen_at};
+use super::objective::{BatchNorm, Examples, Objective, Sampling, frozen_at};
 use super::vector;
 use crate::{Context, MethodError, Pass};
 use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
 use thalweg_array::Array;
+use thalweg_exec::Program;
 use thalweg_graph::{Builder, Graph, Tensor, TensorType};
 use thalweg_nn::Weights;
 use thalweg_transform::values_and_grad;
@@ -71,33 +74,82 @@ pub fn gradient(
     point: &Weights,
 ) -> Result<Gradient, MethodError> {
     let point = frozen_at(ctx, objective, point)?;
-    let shared = [point.parameters.arrays(), point.buffers.arrays()].concat();
-    let mut programs = HashMap::new();
-    for (size, batch) in objective.sizes() {
-        programs.insert(size, ctx.executor().compile(&graph(objective, batch)?)?);
-    }
-    let n_parameters = objective.parameters().len();
-    let mut sum = vec![0.0; objective.dimension()];
-    let (mut losses, mut correct) = (Vec::new(), Vec::new());
-    for (batch, size) in objective.batches().iter().enumerate() {
-        ctx.check()?;
-        ctx.spend(Pass::Gradient, *size);
-        let inputs: Vec<Array> = [shared.as_slice(), &objective.data(batch)?].concat();
-        let results = programs[size].run(inputs)?;
-        let mut rest = sum.as_mut_slice();
-        for array in &results[..n_parameters] {
-            let (head, tail) = rest.split_at_mut(array.len());
-            vector::add_scaled(head, 1.0, &array.to_f64_vec());
-            rest = tail;
+    GradientPass::new(ctx, objective)?.over(&point, 0..objective.batches().len())
+}
+
+/// The programs of a gradient; compiled once for any number of points.
+pub(crate) struct GradientPass<'a> {
+    ctx: Context<'a>,
+    objective: &'a dyn Objective,
+    programs: HashMap<usize, Arc<Program>>,
+}
+
+impl<'a> GradientPass<'a> {
+    /// # Errors
+    /// Those of the engine.
+    pub(crate) fn new(
+        ctx: &Context<'a>,
+        objective: &'a dyn Objective,
+    ) -> Result<GradientPass<'a>, MethodError> {
+        let mut programs = HashMap::new();
+        for (size, batch) in objective.sizes() {
+            programs.insert(size, ctx.executor().compile(&graph(objective, batch)?)?);
         }
-        losses.extend(results[n_parameters].to_f64_vec());
-        if let Some(array) = results.get(n_parameters + 1) {
-            correct.extend(array.to_f64_vec());
-        }
+        Ok(GradientPass { ctx: ctx.clone(), objective, programs })
     }
-    vector::scale(&mut sum, 1.0 / objective.examples() as f64);
-    let correct = (!correct.is_empty()).then_some(correct.as_slice());
-    Ok(Gradient { at: summarize(&losses, correct, objective.sampling()), gradient: sum })
+
+    /// Value and gradient at a point, anywhere, of all the data.
+    ///
+    /// # Errors
+    /// As [`gradient`].
+    pub(crate) fn at(&self, point: &Weights) -> Result<Gradient, MethodError> {
+        let point = frozen_at(&self.ctx, self.objective, point)?;
+        self.over(&point, 0..self.objective.batches().len())
+    }
+
+    /// Value and gradient of the mean over some batches at a point of the objective's float type
+    /// whose statistics hold. The value has no standard error but that of all batches.
+    ///
+    /// # Errors
+    /// Batches that are none; those of the engine; `Interrupted` between batches.
+    pub(crate) fn over(
+        &self,
+        point: &Weights,
+        batches: Range<usize>,
+    ) -> Result<Gradient, MethodError> {
+        let (objective, ctx) = (self.objective, &self.ctx);
+        let shared = [point.parameters.arrays(), point.buffers.arrays()].concat();
+        let n_parameters = objective.parameters().len();
+        let mut sum = vec![0.0; objective.dimension()];
+        let (mut losses, mut correct) = (Vec::new(), Vec::new());
+        let sampling = match batches == (0..objective.batches().len()) {
+            true => objective.sampling(),
+            false => &Sampling::All,
+        };
+        for batch in batches {
+            ctx.check()?;
+            let size = objective.batches().get(batch).copied().unwrap_or(0);
+            let Some(program) = self.programs.get(&size) else {
+                return Err(MethodError::mismatch("batch sizes", "those at the start", size));
+            };
+            ctx.spend(Pass::Gradient, size);
+            let inputs: Vec<Array> = [shared.as_slice(), &objective.data(batch)?].concat();
+            let results = program.run(inputs)?;
+            let mut rest = sum.as_mut_slice();
+            for array in &results[..n_parameters] {
+                let (head, tail) = rest.split_at_mut(array.len());
+                vector::add_scaled(head, 1.0, &array.to_f64_vec());
+                rest = tail;
+            }
+            losses.extend(results[n_parameters].to_f64_vec());
+            if let Some(array) = results.get(n_parameters + 1) {
+                correct.extend(array.to_f64_vec());
+            }
+        }
+        vector::scale(&mut sum, 1.0 / losses.len().max(1) as f64);
+        let correct = (!correct.is_empty()).then_some(correct.as_slice());
+        Ok(Gradient { at: summarize(&losses, correct, sampling), gradient: sum })
+    }
 }
 
 fn graph(objective: &dyn Objective, batch: usize) -> Result<Graph, MethodError> {

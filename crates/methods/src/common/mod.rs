@@ -2,6 +2,7 @@
 
 mod evaluate;
 mod evaluation;
+mod filters;
 mod gathered;
 mod gradient;
 mod linear_operator;
@@ -17,8 +18,9 @@ pub mod vector;
 pub use evaluate::{Evaluator, evaluate};
 pub(crate) use evaluation::standard_error;
 pub use evaluation::{Evaluation, ExampleValues, Status};
+pub(crate) use filters::Filters;
 pub(crate) use gathered::Gathered;
-pub(crate) use gradient::{Declared, declare};
+pub(crate) use gradient::{Declared, GradientPass, declare};
 pub use gradient::{Gradient, gradient};
 pub(crate) use linear_operator::check_lengths;
 pub use linear_operator::{DenseOperator, LinearOperator};

@@ -375,6 +375,10 @@ impl Instrument for Lanczos {
         [named(&reading.top, "largest"), named(&reading.bottom, "smallest")].concat()
     }
 
+    fn trial() -> LanczosConfig {
+        LanczosConfig { tolerance: 1e-6, ..LanczosConfig::default() }
+    }
+
     fn refused() -> Vec<LanczosConfig> {
         let usual = LanczosConfig::default();
         vec![

@@ -1,5 +1,5 @@
 //! Curvature at a point: products of curvature matrices, eigenpairs, trace and other sums over the
-//! spectrum, its density, sharpness.
+//! spectrum, its density.
 
 mod density;
 mod effective_dimension;
@@ -13,7 +13,6 @@ mod lanczos;
 mod log_determinant;
 mod operator;
 mod quadrature;
-mod sam_sharpness;
 mod sketch;
 mod spectral_sum;
 mod xdiag;
@@ -29,7 +28,6 @@ pub use hutchinson::{Hutchinson, HutchinsonConfig, TraceEstimate, hutchinson};
 pub use lanczos::{Eigenpair, Eigenpairs, Lanczos, LanczosConfig, lanczos};
 pub use log_determinant::{LogDeterminant, log_determinant};
 pub use operator::{Coupling, Curvature, CurvatureMatrix, ExampleGroup, ParameterBlock, Scope};
-pub use sam_sharpness::{SamSharpness, Sharpness, SharpnessConfig, sam_sharpness};
 pub use sketch::SketchedTrace;
 pub use spectral_sum::{SpectralSum, SpectralSumConfig};
 pub use xdiag::{Diagonal, XDiag, XDiagConfig, xdiag};

@@ -18,8 +18,8 @@ impl Size {
         Size { parameters: objective.dimension(), examples: objective.examples() }
     }
 
-    /// Larger than any limit that a configuration sets: that of a usual network.
-    pub const LARGE: Size = Size { parameters: usize::MAX, examples: usize::MAX };
+    /// More weights than any configuration looks at, and a usual number of examples.
+    pub const LARGE: Size = Size { parameters: usize::MAX, examples: 1 << 16 };
 }
 
 /// Passes over the data with which an instrument gives its reading.

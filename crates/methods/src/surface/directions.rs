@@ -1,6 +1,7 @@
 //! Directions through weight space.
 
 use crate::MethodError;
+use crate::common::Filters;
 use std::fmt;
 use std::str::FromStr;
 use thalweg_array::Array;
@@ -170,8 +171,8 @@ pub fn normalize(
         }
         let groups = match config.normalize {
             Normalize::None => None,
-            Normalize::Layer => Some(Groups { n: 1, inner: 1, whole: true }),
-            Normalize::Filter => Some(filters(parameter)),
+            Normalize::Layer => Some(Filters::WHOLE),
+            Normalize::Filter => Some(Filters::of(parameter)),
         };
         if let Some(groups) = groups {
             groups.rescale(&mut d, &w);
@@ -179,52 +180,6 @@ pub fn normalize(
         arrays.push((parameter.name.clone(), Array::from_slice(&parameter.shape, &d)?));
     }
     Ok(Parameters::new(arrays)?)
-}
-
-/// Which elements of an array belong together: element `i` to group `i / inner % n`.
-struct Groups {
-    n: usize,
-    inner: usize,
-    whole: bool,
-}
-
-fn filters(parameter: &Parameter) -> Groups {
-    if parameter.shape.len() < 2 {
-        return Groups { n: parameter.count().max(1), inner: 1, whole: false };
-    }
-    let axis = match parameter.role {
-        Role::Embedding => Some(0),
-        _ => parameter.filter_axis(),
-    };
-    match axis {
-        Some(axis) => Groups {
-            n: parameter.shape[axis].max(1),
-            inner: parameter.shape[axis + 1..].iter().product::<usize>().max(1),
-            whole: false,
-        },
-        None => Groups { n: 1, inner: 1, whole: true },
-    }
-}
-
-impl Groups {
-    fn rescale(&self, d: &mut [f64], w: &[f64]) {
-        let of = |i: usize| if self.whole { 0 } else { i / self.inner % self.n };
-        let squares = |x: &[f64]| {
-            let mut sums = vec![0.0; self.n];
-            for (i, value) in x.iter().enumerate() {
-                sums[of(i)] += value * value;
-            }
-            sums
-        };
-        let factors: Vec<f64> = squares(d)
-            .into_iter()
-            .zip(squares(w))
-            .map(|(d, w)| if d > 0.0 { (w / d).sqrt() } else { 0.0 })
-            .collect();
-        for (i, value) in d.iter_mut().enumerate() {
-            *value *= factors[of(i)];
-        }
-    }
 }
 
 fn check(described: &[Parameter], what: &str, got: &Parameters) -> Result<(), MethodError> {

@@ -118,16 +118,21 @@ pub(super) fn changes(scenes: &[Scene; 3]) -> Vec<Change> {
     // Weights are [input, output].
     let after = mlp.with(|name, array| match name {
         "fc1.weight" => Some(reversed(array, 1)),
-        "fc1.bias" => Some(reversed(array, 0)),
-        "fc2.weight" => Some(reversed(array, 0)),
+        "fc1.bias" | "fc2.bias" => Some(reversed(array, 0)),
+        "fc2.weight" => Some(reversed(&reversed(array, 0), 1)),
+        "fc3.weight" => Some(reversed(array, 0)),
         _ => None,
     });
     changes.push(mlp.at(0, "reversed hidden units", Invariance::Permutation, after));
+    // The units of both hidden layers, so that every weight changes.
     let rescaled = |factor: &dyn Fn(usize) -> f64| {
+        let inverse = |unit: usize| 1.0 / factor(unit);
         mlp.with(|name, array| match name {
             "fc1.weight" => Some(scaled(array, 1, factor)),
             "fc1.bias" => Some(scaled(array, 0, factor)),
-            "fc2.weight" => Some(scaled(array, 0, |unit| 1.0 / factor(unit))),
+            "fc2.weight" => Some(scaled(&scaled(array, 0, inverse), 1, inverse)),
+            "fc2.bias" => Some(scaled(array, 0, inverse)),
+            "fc3.weight" => Some(scaled(array, 0, factor)),
             _ => None,
         })
     };

@@ -1,0 +1,236 @@
+//! Critical sharpness.
+
+use super::rise::Rises;
+use crate::common::{GradientPass, Objective, vector};
+use crate::error::stored;
+use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
+use crate::{Context, MethodError};
+use thalweg_array::Array;
+use thalweg_nn::Weights;
+use thalweg_stats::pairwise_sum;
+
+/// How the learning rate is searched for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CriticalSharpnessConfig {
+    /// How long the first step tried is beside the weights.
+    pub start: f64,
+    /// The largest ratio of the two rates between which the critical one lies, less one.
+    pub tolerance: f64,
+    /// Evaluations, at most.
+    pub evaluations: usize,
+}
+
+impl Default for CriticalSharpnessConfig {
+    fn default() -> CriticalSharpnessConfig {
+        CriticalSharpnessConfig { start: 1e-3, tolerance: 1e-2, evaluations: 64 }
+    }
+}
+
+/// What [`critical_sharpness`] found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CriticalRate {
+    /// `2 / eta` with the geometric mean `eta` of the rates below; zero where no rate raises the
+    /// loss, NaN without a gradient.
+    pub sharpness: f64,
+    /// The largest rate tried that does not raise the loss.
+    pub below: f64,
+    /// The smallest rate tried that raises it, or makes it something else than a number; infinite
+    /// where there is none.
+    pub above: f64,
+    /// Whether they are as close as was asked for.
+    pub converged: bool,
+}
+
+/// Two over the critical learning rate: the smallest at which a step of gradient descent raises the
+/// loss.
+///
+/// `lambda_c = 2 / eta_c`, `eta_c = min {eta > 0: L(w - eta g) > L(w)}` with `g = grad L(w)`. On a
+/// quadratic it is `g^T H g / g^T g`, at most the largest eigenvalue: a step above `2 / lambda_c`
+/// overshoots.
+///
+/// From a first rate `start |w| / |g|` the rate is doubled until the loss rises, or halved until it
+/// does not; then the bracket is halved in the logarithm. That finds a crossing, which is the first
+/// one unless the loss rises and falls again between two rates tried. Each evaluation is a unit of
+/// work.
+///
+/// # Errors
+/// A start or tolerance that is not positive, no evaluations; weights of another model; those of the
+/// engine.
+/// # Source    Kalra, Barkeshli, Why warmup the learning rate, 2024, arXiv 2406.09405; Kalra et al.,
+/// A scalable measure of loss landscape curvature, 2026, arXiv 2601.16979, section 2
+pub fn critical_sharpness(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    point: &Weights,
+    config: &CriticalSharpnessConfig,
+) -> Result<CriticalRate, MethodError> {
+    check(config)?;
+    ctx.progress().start("critical sharpness", config.evaluations as u64 + 1);
+    let mut downhill = {
+        let key = "critical/gradient";
+        let arrays = ctx.unit(key, || {
+            let found = GradientPass::new(ctx, objective)?.at(point)?;
+            Ok(vec![("gradient".into(), Array::vector(&found.gradient))])
+        })?;
+        stored(key, &arrays, "gradient", objective.dimension())?.to_vec()
+    };
+    vector::scale(&mut downhill, -1.0);
+    ctx.progress().advance(1);
+    let (length, weights) = (vector::norm(&downhill), point.parameters.norm());
+    let nothing = |sharpness: f64| CriticalRate {
+        sharpness,
+        below: 0.0,
+        above: f64::INFINITY,
+        converged: false,
+    };
+    if !(length > 0.0 && length.is_finite()) {
+        return Ok(nothing(f64::NAN));
+    }
+    let mut rises = Rises::new(ctx, objective, point);
+    let mut evaluations = 0;
+    let mut loss = |rate: f64| -> Result<f64, MethodError> {
+        let key = format!("critical/{evaluations}");
+        evaluations += 1;
+        let arrays = ctx.unit(&key, || {
+            let all = 0..objective.batches().len();
+            let found = rises.losses(&downhill, &[rate], all)?.concat();
+            let mean = pairwise_sum(&found) / found.len().max(1) as f64;
+            Ok(vec![("loss".into(), Array::vector(&[mean]))])
+        })?;
+        ctx.progress().advance(1);
+        Ok(stored(&key, &arrays, "loss", 1)?[0])
+    };
+    let still = loss(0.0)?;
+    let first = config.start * if weights > 0.0 { weights } else { 1.0 } / length;
+    let (mut below, mut above): (Option<f64>, Option<f64>) = (None, None);
+    let mut rate = first;
+    // One evaluation is that of the point itself.
+    for _ in 1..config.evaluations {
+        // What is not a number has risen.
+        match loss(rate)? <= still {
+            true => below = Some(rate),
+            false => above = Some(rate),
+        }
+        rate = match (below, above) {
+            (Some(low), None) => 2.0 * low,
+            (None, Some(high)) => 0.5 * high,
+            (Some(low), Some(high)) if high / low > 1.0 + config.tolerance => (low * high).sqrt(),
+            _ => break,
+        };
+        // Steps that change no weight, or reach infinity, are none.
+        if !rate.is_finite() || rate < f64::MIN_POSITIVE {
+            break;
+        }
+    }
+    Ok(match (below, above) {
+        (Some(below), Some(above)) => CriticalRate {
+            sharpness: 2.0 / (below * above).sqrt(),
+            below,
+            above,
+            converged: above / below <= 1.0 + config.tolerance,
+        },
+        (Some(below), None) => CriticalRate { below, ..nothing(0.0) },
+        (None, above) => {
+            CriticalRate { above: above.unwrap_or(f64::INFINITY), ..nothing(f64::NAN) }
+        }
+    })
+}
+
+fn check(config: &CriticalSharpnessConfig) -> Result<(), MethodError> {
+    for (what, value) in [("start", config.start), ("tolerance", config.tolerance)] {
+        if !(value > 0.0 && value.is_finite()) {
+            return Err(MethodError::config(what, "a positive number", value));
+        }
+    }
+    match config.evaluations < 2 {
+        true => Err(MethodError::config("evaluations", "at least 2", config.evaluations)),
+        false => Ok(()),
+    }
+}
+
+/// [`critical_sharpness`] as an instrument.
+#[derive(Clone, Copy, Debug)]
+pub struct CriticalSharpness;
+
+impl Instrument for CriticalSharpness {
+    const ID: &'static str = "critical_sharpness";
+    const SUMMARY: &'static str =
+        "two over the smallest learning rate at which a gradient step raises the loss";
+    const SOURCE: &'static str =
+        "Kalra and Barkeshli 2024, arXiv 2406.09405; Kalra et al. 2026, arXiv 2601.16979";
+    const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
+    type Config = CriticalSharpnessConfig;
+    type Reading = CriticalRate;
+
+    fn measure(
+        ctx: &Context<'_>,
+        objective: &dyn Objective,
+        point: &Weights,
+        config: &CriticalSharpnessConfig,
+    ) -> Result<CriticalRate, MethodError> {
+        critical_sharpness(ctx, objective, point, config)
+    }
+
+    fn cost(config: &CriticalSharpnessConfig, _: &Size) -> Cost {
+        Cost::at_most(config.evaluations, 1, 0)
+    }
+
+    fn quantities(reading: &CriticalRate) -> Vec<Quantity> {
+        vec![Quantity::exact("critical sharpness", reading.sharpness)]
+    }
+
+    fn trial() -> CriticalSharpnessConfig {
+        CriticalSharpnessConfig { tolerance: 1e-7, ..CriticalSharpnessConfig::default() }
+    }
+
+    fn refused() -> Vec<CriticalSharpnessConfig> {
+        let usual = CriticalSharpnessConfig::default();
+        vec![
+            CriticalSharpnessConfig { start: 0.0, ..usual },
+            CriticalSharpnessConfig { start: f64::INFINITY, ..usual },
+            CriticalSharpnessConfig { tolerance: f64::NAN, ..usual },
+            CriticalSharpnessConfig { evaluations: 1, ..usual },
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Function;
+    use thalweg_exec::Executor;
+    use thalweg_graph::DType;
+
+    fn of(function: &Function, at: &[f64], start: f64) -> CriticalRate {
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 0).with_precision(DType::F64).unwrap();
+        let config = CriticalSharpnessConfig { start, tolerance: 1e-9, evaluations: 100 };
+        critical_sharpness(&ctx, function, &function.point(at).unwrap(), &config).unwrap()
+    }
+
+    #[test]
+    fn on_a_quadratic_it_is_the_curvature_along_the_gradient() {
+        // x^2 / 2 + 2 y^2 at (3, 1): g = (3, 4), g^T H g / g^T g = (9 + 64) / 25.
+        let quadratic = Function::new(DType::F64, &[("x", &[]), ("y", &[])], |_, w| {
+            w[0].square() * 0.5 + w[1].square() * 2.0
+        });
+        for start in [1e-6, 1e-3, 10.0] {
+            let found = of(&quadratic, &[3.0, 1.0], start);
+            assert!((found.sharpness - 2.92).abs() < 1e-7 && found.converged, "{found:?}");
+            assert!(found.below <= 2.0 / 2.92 && found.above >= 2.0 / 2.92);
+        }
+    }
+
+    #[test]
+    fn where_no_step_raises_the_loss_it_is_zero() {
+        let slope = Function::new(DType::F64, &[("x", &[])], |_, w| w[0] * 1.0);
+        let found = of(&slope, &[1.0], 1e-3);
+        assert_eq!((found.sharpness, found.above), (0.0, f64::INFINITY));
+        let flat = Function::new(DType::F64, &[("x", &[])], |_, w| w[0] * 0.0);
+        assert!(of(&flat, &[1.0], 1e-3).sharpness.is_nan());
+        // Beyond a wall the loss is not a number: x + sqrt(1 + x) from 0 falls until x = -1.
+        let wall = Function::new(DType::F64, &[("x", &[])], |_, w| w[0] + (w[0] + 1.0).sqrt());
+        let found = of(&wall, &[0.0], 1e-3);
+        assert!((found.sharpness - 3.0).abs() < 1e-6, "{found:?}");
+    }
+}

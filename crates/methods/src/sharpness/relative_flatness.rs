@@ -1,0 +1,178 @@
+//! Relative flatness.
+
+use crate::common::{LinearOperator, Objective, signs, vector};
+use crate::curvature::{Curvature, CurvatureMatrix, ExampleGroup, ParameterBlock, Scope};
+use crate::error::stored;
+use crate::registry::{Cost, Instrument, Invariance, Over, Quantity, Size};
+use crate::{Context, MethodError};
+use thalweg_array::Array;
+use thalweg_nn::{Axis, Parameter, Weights};
+use thalweg_stats::Estimate;
+
+/// Probes in a unit of work.
+const BLOCK: usize = 8;
+
+/// Of which layer, and how many probes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RelativeFlatnessConfig {
+    /// The name of a weight matrix; `None`: the last one, of which the paper's theory is.
+    pub layer: Option<String>,
+    /// Number of random matrices; at least two, for a standard error.
+    pub probes: usize,
+}
+
+impl Default for RelativeFlatnessConfig {
+    fn default() -> RelativeFlatnessConfig {
+        RelativeFlatnessConfig { layer: None, probes: 32 }
+    }
+}
+
+/// What [`relative_flatness`] found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flatness {
+    /// The layer.
+    pub layer: String,
+    /// The measure, with its standard error over the probes. Small is flat.
+    pub measure: Estimate,
+    /// What each probe gave.
+    pub forms: Vec<f64>,
+}
+
+/// How curved the loss is in a layer, held against the layer's own weights.
+///
+/// `kappa = sum over s, t of <w_s, w_t> tr(H_st)` with the rows `w_s` of a weight matrix `W`, one
+/// for each output unit, and `H_st` the second derivatives by `w_s` and `w_t`: definition 3. The
+/// layer times `a` and its inputs by `a` leave it as it is.
+///
+/// As a trace: `kappa = tr(H (W W^T x I)) = E[<W U, H (W U)>]` over matrices `U` of random signs,
+/// `[input, input]`. The standard error is that over them.
+///
+/// # Errors
+/// Fewer than two probes; a model without such a weight matrix; weights of another model; a product
+/// that is not finite; those of the engine.
+/// # Source    Petzka, Kamp, Adilova, Sminchisescu, Boley, Relative flatness and generalization,
+/// 2021, arXiv 2001.00939
+pub fn relative_flatness(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    point: &Weights,
+    config: &RelativeFlatnessConfig,
+) -> Result<Flatness, MethodError> {
+    check(config)?;
+    let layer = layer(objective, config.layer.as_deref())?;
+    let Some(array) = point.parameters.get(&layer.name).filter(|a| a.shape() == layer.shape) else {
+        let expected = format!("{} {:?}", layer.name, layer.shape);
+        return Err(MethodError::mismatch("the point", expected, "none of that shape"));
+    };
+    let [rows, columns] = layer.shape[..] else {
+        return Err(MethodError::mismatch(&layer.name, "two axes", layer.shape.len()));
+    };
+    let weights = array.to_f64_vec();
+    let scope = Scope {
+        parameters: ParameterBlock::Named(vec![layer.name.clone()]),
+        examples: ExampleGroup::All,
+    };
+    let hessian = Curvature::new(ctx, objective, point, CurvatureMatrix::Hessian, &scope)?;
+    // Whether output units are columns: then vectors are U^T-like, `[input, input] x [input, output]`.
+    let outputs_last = layer.axes.last() == Some(&Axis::Output);
+    let inputs = if outputs_last { rows } else { columns };
+    let stream = ctx.stream("relative flatness");
+    ctx.progress().start("relative flatness", config.probes as u64);
+    let mut forms = Vec::with_capacity(config.probes);
+    for first in (0..config.probes).step_by(BLOCK) {
+        let last = (first + BLOCK).min(config.probes);
+        let key = format!("flatness/{first}-{last}");
+        let arrays = ctx.unit(&key, || {
+            let probe = |probe: usize| {
+                let u = signs(&stream.at(probe as u64), inputs * inputs);
+                let mut product = vec![0.0; weights.len()];
+                for row in 0..rows {
+                    for k in 0..inputs {
+                        for column in 0..columns {
+                            product[row * columns + column] += match outputs_last {
+                                true => u[row * inputs + k] * weights[k * columns + column],
+                                false => weights[row * columns + k] * u[k * inputs + column],
+                            };
+                        }
+                    }
+                }
+                product
+            };
+            let vectors: Vec<Vec<f64>> = (first..last).map(probe).collect();
+            let products = hessian.apply(&vectors)?;
+            let forms: Vec<f64> =
+                vectors.iter().zip(&products).map(|(v, hv)| vector::dot(v, hv)).collect();
+            Ok(vec![("forms".into(), Array::vector(&forms))])
+        })?;
+        forms.extend_from_slice(stored(&key, &arrays, "forms", last - first)?);
+        ctx.progress().advance((last - first) as u64);
+    }
+    if let Some(value) = forms.iter().find(|form| !form.is_finite()) {
+        let what = format!("a product with the Hessian of {}", layer.name);
+        return Err(MethodError::NotFinite { what, value: value.to_string() });
+    }
+    Ok(Flatness { layer: layer.name.clone(), measure: Estimate::mean(&forms)?, forms })
+}
+
+fn check(config: &RelativeFlatnessConfig) -> Result<(), MethodError> {
+    match config.probes < 2 {
+        true => Err(MethodError::config("number of probes", "at least 2", config.probes)),
+        false => Ok(()),
+    }
+}
+
+fn layer<'a>(
+    objective: &'a dyn Objective,
+    named: Option<&str>,
+) -> Result<&'a Parameter, MethodError> {
+    let of_two = |p: &&Parameter| {
+        let axes = [&p.axes[..], &[]].concat();
+        p.shape.len() == 2 && axes.contains(&Axis::Output) && axes.contains(&Axis::Input)
+    };
+    let mut found = objective.parameters().iter().filter(of_two);
+    let found = match named {
+        Some(name) => found.find(|p| p.name == name),
+        None => found.next_back(),
+    };
+    found.ok_or_else(|| {
+        let expected = "a weight matrix of inputs and outputs";
+        MethodError::mismatch("the layer", expected, named.unwrap_or("a model without one"))
+    })
+}
+
+/// [`relative_flatness`] as an instrument.
+#[derive(Clone, Copy, Debug)]
+pub struct RelativeFlatness;
+
+impl Instrument for RelativeFlatness {
+    const ID: &'static str = "relative_flatness";
+    const SUMMARY: &'static str =
+        "trace of the last layer's Hessian, held against the layer's own weights";
+    const SOURCE: &'static str = "Petzka et al. 2021, arXiv 2001.00939";
+    const INVARIANCES: &'static [Invariance] =
+        &[Invariance::Permutation, Invariance::LayerRescaling, Invariance::NormalizedFilters];
+    type Config = RelativeFlatnessConfig;
+    type Reading = Flatness;
+
+    fn measure(
+        ctx: &Context<'_>,
+        objective: &dyn Objective,
+        point: &Weights,
+        config: &RelativeFlatnessConfig,
+    ) -> Result<Flatness, MethodError> {
+        relative_flatness(ctx, objective, point, config)
+    }
+
+    fn cost(config: &RelativeFlatnessConfig, _: &Size) -> Cost {
+        Cost::exactly(0, 0, config.probes)
+    }
+
+    fn quantities(reading: &Flatness) -> Vec<Quantity> {
+        let measure = Quantity::estimated("relative flatness", reading.measure);
+        vec![measure.with_terms(Over::Draws, &reading.forms)]
+    }
+
+    fn refused() -> Vec<RelativeFlatnessConfig> {
+        [0, 1].map(|probes| RelativeFlatnessConfig { layer: None, probes }).to_vec()
+    }
+}
