@@ -183,7 +183,9 @@ impl<'g> Finder<'g> {
             if uses.len() > 8 {
                 return;
             }
-            if let Some(moved) = self.passed(node, i, axes, shape) {
+            if let Some(inner) = kept_by_loop(node, i) {
+                self.follow(inner, axes, shape, next, uses);
+            } else if let Some(moved) = self.passed(node, i, axes, shape) {
                 for output in node.outputs.iter().filter(|output| !output.is_empty()) {
                     self.follow(output, &moved, shape, next, uses);
                 }
@@ -273,15 +275,31 @@ impl<'g> Finder<'g> {
     }
 }
 
+/// What the body of a loop calls an input that every turn hands on as it is.
+fn kept_by_loop(node: &Node, input: usize) -> Option<&str> {
+    if node.op != "Loop" || !node.is_standard() {
+        return None;
+    }
+    // Before what is carried, the node has the number of turns and a condition, the body's inputs
+    // the turn and the condition, and its outputs the condition.
+    let body = node.graphs().next()?;
+    let name = &body.inputs.get(input)?.name;
+    (input >= 2 && body.outputs.get(input - 1) == Some(name)).then_some(name)
+}
+
 /// Whether an exporter made up the name, for a number of its program. Names of modules' parts have
-/// dots, and names of nodes have slashes.
+/// dots, and names of nodes have slashes; operands that TensorFlow's program states are its `x`
+/// and `y`.
 fn is_lifted(name: &str) -> bool {
     let last = name.rsplit('/').next().unwrap_or(name);
+    if name.contains('/') && matches!(last, "x:0" | "y:0") {
+        return true;
+    }
     let made_up = [
         "val_",
         "_val_",
         "onnx::",
-        "Constant",
+        "Const",
         "const",
         "lifted",
         "c_lifted",
