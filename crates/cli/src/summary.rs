@@ -89,6 +89,41 @@ pub fn text(reply: &Reply) -> String {
                 let share = found.evaluations as f64 / (body.points * body.samples) as f64;
                 rows.push(pair("of an exact surface's losses", percent(share)));
             }
+            let along = body.slope.iter().zip(&body.curvature).zip(["x", "y"]);
+            rows.extend(along.map(|((slope, curvature), name)| {
+                let text = format!("{}, curvature {}", quantity(slope), quantity(curvature));
+                pair(&format!("slope along {name}"), text)
+            }));
+            rows.extend(
+                body.plane_share.as_ref().map(|held| pair("the plane holds", held.words())),
+            );
+            rows.extend(body.convexity.as_ref().map(|found| {
+                let text = format!(
+                    "{} of {} points, |smallest / largest eigenvalue| at most {} ± {}",
+                    found.convex,
+                    found.points,
+                    number(found.largest_ratio),
+                    number(found.ratio_error)
+                );
+                pair("convex", text)
+            }));
+            if let Some(found) = &body.basin {
+                let [low, middle, high] = found.quartiles.map(number);
+                let radius = format!("{middle} ({low} to {high}) to a rise of {}", found.rise);
+                rows.push(pair("basin radius", radius));
+                let volume = format!(
+                    "{}, at least {} in expectation; {} rays carry it",
+                    quantity(&found.log_volume.into()),
+                    quantity(&found.log_volume_bound.into()),
+                    number(found.effective_rays)
+                );
+                rows.push(pair("log-volume", volume));
+            }
+            let share = percent(body.minima_threshold);
+            let minima = format!("{} deeper than {share} of their saddle", body.minima_count);
+            rows.push(pair("minima", minima));
+            let variations: Vec<String> = body.total_variation.iter().map(|v| number(*v)).collect();
+            rows.push(pair("total variation", variations.join(", ")));
             for (name, point) in [("lowest", &body.minimum), ("highest", &body.maximum)] {
                 if let Some(point) = point {
                     let at = format!(
