@@ -115,6 +115,7 @@ macro_rules! instruments {
 }
 
 instruments! {
+    crate::surface::MeanLoss,
     crate::surface::RandomSurface,
     crate::surface::RoughnessIndex,
     crate::curvature::Lanczos,

@@ -16,6 +16,7 @@
 //! formats keep them as they are.
 
 mod adaptive;
+mod comparison;
 mod curve;
 mod data_description;
 mod estimate;
@@ -33,6 +34,7 @@ mod table;
 pub mod zarr;
 
 pub use adaptive::{AdaptiveErrors, AdaptiveSummary};
+pub use comparison::{ComparedInstrument, ComparedQuantity, Comparison, Difference, Sampled};
 pub use curve::{CurveColumn, Line, TrainingCurve};
 pub use data_description::{ClassCount, DataDescription, ValueRange};
 pub use estimate::{Estimate, Quantity};
