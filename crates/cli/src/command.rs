@@ -39,6 +39,10 @@ pub fn run(arguments: &Arguments) -> Result<Done> {
             let request = request::spectrum(own, everywhere);
             finish(command::spectrum(&request::session(everywhere)?, request)?)
         }
+        Command::Compare(own) => {
+            let request = request::compare(own, everywhere);
+            finish(command::compare(&request::session(everywhere)?, request)?)
+        }
         Command::Inspect(own) => Ok(plain(command::inspect(&request::inspect(own))?)),
         Command::Data(own) => {
             let described = match own.data {

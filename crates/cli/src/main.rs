@@ -2,6 +2,7 @@
 
 mod arguments;
 mod command;
+mod comparison;
 mod describe;
 mod figures;
 mod request;

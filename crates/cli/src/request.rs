@@ -1,15 +1,15 @@
 //! From arguments to what the laboratory is asked.
 
 use crate::arguments::{
-    DataArguments, DescribeArguments, Everywhere, ExportArguments, InspectArguments, MapArguments,
-    ObjectiveArguments, ReadingArguments, SpectrumArguments, SurfaceArguments, Trace,
-    TrainArguments, TrainingArguments,
+    CompareArguments, DataArguments, DescribeArguments, Everywhere, ExportArguments,
+    InspectArguments, MapArguments, ObjectiveArguments, ReadingArguments, SpectrumArguments,
+    SurfaceArguments, Trace, TrainArguments, TrainingArguments,
 };
 use std::env;
 use thalweg_lab::command::{
-    ExportFormat, ExportModelRequest, ImageLayout, InputSpace, InspectRequest, MapRequest,
-    MapSettings, ModelFormat, SpectrumRequest, SpectrumSettings, SurfaceMeasures, SurfaceRequest,
-    TrainRequest,
+    CompareRequest, ExportFormat, ExportModelRequest, ImageLayout, InputSpace, InspectRequest,
+    MapRequest, MapSettings, ModelFormat, SpectrumRequest, SpectrumSettings, SurfaceMeasures,
+    SurfaceRequest, TrainRequest,
 };
 use thalweg_lab::{
     Budget, DataConfig, DataOptions, ObjectiveChoice, Output, Precision, Result, Session,
@@ -225,6 +225,18 @@ pub fn spectrum(arguments: &SpectrumArguments, everywhere: &Everywhere) -> Spect
             class: arguments.class,
             estimator: arguments.estimator.clone(),
         },
+        output: output(everywhere),
+    }
+}
+
+/// What `compare` was asked.
+pub fn compare(arguments: &CompareArguments, everywhere: &Everywhere) -> CompareRequest {
+    CompareRequest {
+        models: arguments.models.clone(),
+        architecture: arguments.arch.clone(),
+        data: data(&arguments.data),
+        objective: objective(&arguments.objective),
+        instruments: arguments.instruments.clone(),
         output: output(everywhere),
     }
 }

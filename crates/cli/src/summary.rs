@@ -1,6 +1,6 @@
 //! What a person reads on the terminal.
 
-use crate::describe;
+use crate::{comparison, describe};
 use thalweg_record::reply::{Body, MemberStatus, Reply};
 use thalweg_record::{Extent, InspectedArray, InspectedPort, Inspection, Quantity};
 
@@ -156,6 +156,7 @@ pub fn text(reply: &Reply) -> String {
             rows.extend(frobenius.map(|q| pair("Frobenius norm squared", quantity(q))));
             table(&["", ""], &rows)
         }
+        Body::Compare(body) => comparison::text(body),
         Body::Inspect(body) => inspection(body),
         Body::Data(body) => {
             let mut text = body.described.as_ref().map(describe::text).unwrap_or_default();
@@ -247,7 +248,7 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
-fn quantity(quantity: &Quantity) -> String {
+pub(crate) fn quantity(quantity: &Quantity) -> String {
     match quantity.standard_error() {
         Some(error) => format!("{} ± {}", number(quantity.value()), number(error)),
         None => number(quantity.value()),

@@ -13,6 +13,7 @@ mod console;
 mod data_source;
 mod describe;
 mod design;
+mod differences;
 mod directions;
 mod effort;
 mod error;

@@ -138,6 +138,7 @@ macro_rules! instruments {
 }
 
 instruments! {
+    crate::surface::MeanLoss,
     crate::surface::RandomSurface,
     crate::surface::RoughnessIndex,
     crate::surface::BasinVolume,

@@ -10,7 +10,7 @@ use thalweg_methods::sharpness::{
     FisherRaoConfig, MSharpnessConfig, RelativeFlatnessConfig, Rise, SharpnessConfig,
     fisher_rao_norm, m_sharpness, relative_flatness, sam_sharpness,
 };
-use thalweg_methods::{Context, ModelObjective, Objective, ObjectiveConfig, evaluate};
+use thalweg_methods::{Context, Evaluator, ModelObjective, Objective, ObjectiveConfig};
 use thalweg_nn::{Loss, Weights};
 
 fn linear_softmax(ctx: &Context<'_>) -> (ModelObjective, Weights, Vec<Vec<f64>>) {
@@ -110,37 +110,20 @@ fn the_fisher_rao_norm_of_homogeneous_layers_counts_them() {
     let ctx = exact(&executor);
     let point = weights(&model, DType::F64);
     let config = ObjectiveConfig::default();
-    let of = |loss: Loss| {
-        ModelObjective::new(&ctx, &model, loss, &valued(&inputs), None, &config).unwrap()
-    };
-    let objective = of(Loss::HalfSquaredError);
+    let (loss, data) = (Loss::HalfSquaredError, valued(&inputs));
+    let objective = ModelObjective::new(&ctx, &model, loss, &data, None, &config).unwrap();
     let found = fisher_rao_norm(&ctx, &objective, &point, &FisherRaoConfig::Data).unwrap();
     // By scaling: with the last layer times 1 + h, f moves by h f, and three layers move alike.
-    let loss_at = |factor: f64| {
-        let arrays = point.parameters.iter().map(|(name, array)| match name {
-            "fc3.weight" => {
-                let moved: Vec<f64> = array.to_f64_vec().iter().map(|w| w * factor).collect();
-                Array::from_slice(array.shape(), &moved).unwrap()
-            }
-            _ => array.clone(),
-        });
-        let parameters = point.parameters.with_arrays(arrays.collect()).unwrap();
-        let moved = Weights { parameters, buffers: point.buffers.clone() };
-        let one = |example: usize| {
-            // The loss of one example from the means over all and over all but it is not needed:
-            // examples one by one.
-            let (inputs, _) = planted(20, 4);
-            let data = valued(&inputs);
-            let subset = data.select(&[example]).unwrap();
-            let objective =
-                ModelObjective::new(&ctx, &model, Loss::HalfSquaredError, &subset, None, &config);
-            evaluate(&ctx, &objective.unwrap(), &moved).unwrap().loss
-        };
-        (0..20).map(one).collect::<Vec<f64>>()
-    };
+    let last = point.parameters.iter().map(|(name, array)| match name {
+        "fc3.weight" => array.clone(),
+        _ => Array::zeros(DType::F64, array.shape()),
+    });
+    let last = point.parameters.with_arrays(last.collect()).unwrap();
+    let along = Evaluator::affine(&ctx, &objective, &point, &[last], 2).unwrap();
     let h = 1e-5;
-    let (up, down) = (loss_at(1.0 + h), loss_at(1.0 - h));
-    let squares: f64 = up.iter().zip(&down).map(|(a, b)| (3.0 * (a - b) / (2.0 * h)).powi(2)).sum();
+    let found_losses = along.examples_at(&[vec![h], vec![-h]], 0..1).unwrap();
+    let (up, down) = (&found_losses[0].losses, &found_losses[1].losses);
+    let squares: f64 = up.iter().zip(down).map(|(a, b)| (3.0 * (a - b) / (2.0 * h)).powi(2)).sum();
     assert!((found.norm - (squares / 20.0).sqrt()).abs() < 1e-6 * found.norm, "{found:?}");
 }
 

@@ -18,6 +18,7 @@
 mod adaptive;
 mod basin;
 mod classes;
+mod comparison;
 mod convexity;
 mod curve;
 mod data_description;
@@ -40,6 +41,7 @@ pub mod zarr;
 pub use adaptive::{AdaptiveErrors, AdaptiveSummary};
 pub use basin::{Basin, BasinSummary};
 pub use classes::ClassLosses;
+pub use comparison::{ComparedInstrument, ComparedQuantity, Comparison, Difference, Sampled};
 pub use convexity::{Convexity, ConvexitySummary};
 pub use curve::{CurveColumn, Line, Parabola, TrainingCurve};
 pub use data_description::{ClassCount, DataDescription, ValueRange};

@@ -5,8 +5,8 @@
 //! `"status": "not finite"`. [`Reply::to_json`] sets it; nobody else needs to.
 
 use crate::{
-    AdaptiveSummary, BasinSummary, ConvexitySummary, DataDescription, Density, Eigenvalue,
-    GridPoint, Inspection, MinimumReply, PlaneShare, Products, Quantity, number,
+    AdaptiveSummary, BasinSummary, Comparison, ConvexitySummary, DataDescription, Density,
+    Eigenvalue, GridPoint, Inspection, MinimumReply, PlaneShare, Products, Quantity, number,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -35,6 +35,8 @@ pub enum Body {
     Surface(Box<SurfaceBody>),
     /// `thalweg spectrum`.
     Spectrum(SpectrumBody),
+    /// `thalweg compare`.
+    Compare(CompareBody),
     /// `thalweg inspect`.
     Inspect(Inspection),
     /// `thalweg data`.
@@ -226,6 +228,30 @@ pub struct SpectrumBody {
     pub products: Products,
 }
 
+/// The keys of `compare`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CompareBody {
+    /// The models.
+    pub models: Vec<ComparedModel>,
+    /// Examples that they are measured on.
+    pub samples: u64,
+    /// What instruments say of them.
+    #[serde(flatten)]
+    pub comparison: Comparison,
+}
+
+/// A model in the reply of `compare`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ComparedModel {
+    /// Its name.
+    pub name: String,
+    /// The number of parameters.
+    pub parameters: u64,
+    /// The share of test examples classified correctly; absent without labels or a test split.
+    #[serde(skip_serializing_if = "Option::is_none", with = "number::option")]
+    pub test_accuracy: Option<f64>,
+}
+
 /// The keys of `data`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DataBody {
@@ -388,6 +414,7 @@ impl Body {
             Body::Train(_) => "train",
             Body::Surface(_) => "surface",
             Body::Spectrum(_) => "spectrum",
+            Body::Compare(_) => "compare",
             Body::Inspect(_) => "inspect",
             Body::Data(_) => "data",
             Body::Export(_) => "export",
@@ -403,6 +430,7 @@ impl Body {
             Body::Train(body) => serde_json::to_value(body),
             Body::Surface(body) => serde_json::to_value(body),
             Body::Spectrum(body) => serde_json::to_value(body),
+            Body::Compare(body) => serde_json::to_value(body),
             Body::Inspect(body) => serde_json::to_value(body),
             Body::Data(body) => serde_json::to_value(body),
             Body::Export(body) => serde_json::to_value(body),

@@ -1,8 +1,8 @@
 //! Everything that a report shows.
 
 use crate::{
-    Line, Quantity, RECORD_VERSION, RecordError, Result, Spectrum, Surface, TrainingCurve,
-    format_error, number,
+    Comparison, Line, Quantity, RECORD_VERSION, RecordError, Result, Spectrum, Surface,
+    TrainingCurve, format_error, number,
 };
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +99,9 @@ pub struct Report {
     pub loss_name: String,
     /// The models, in the order in which they are to be shown.
     pub models: Vec<ModelReport>,
+    /// What instruments say of all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
     /// How each number was obtained.
     #[serde(default)]
     pub explanations: Vec<Explanation>,
@@ -119,6 +122,7 @@ impl Report {
             summary: String::new(),
             loss_name: loss_name.into(),
             models: Vec::new(),
+            comparison: None,
             explanations: Vec::new(),
             provenance,
         }

@@ -8,6 +8,7 @@ mod bootstrap;
 mod distribution;
 mod error;
 mod estimate;
+mod holm;
 mod paired;
 
 pub use accumulate::{CompensatedSum, Moments, pairwise_sum};
@@ -17,4 +18,5 @@ pub use bootstrap::{
 pub use distribution::{normal_cdf, normal_quantile, student_t_cdf, student_t_quantile};
 pub use error::StatsError;
 pub use estimate::{Estimate, Interval};
+pub use holm::holm;
 pub use paired::{PairedComparison, compare_paired};

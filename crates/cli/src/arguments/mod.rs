@@ -71,6 +71,12 @@ pub enum Command {
     Surface(SurfaceArguments),
     /// Eigenvalues, trace and density of the Hessian or a kindred matrix.
     Spectrum(SpectrumArguments),
+    /// The same instruments on several models, and which differences are real.
+    ///
+    /// All models see the same examples and the same random draws, so that standard errors of
+    /// differences are those of pairs. What is called real is so for all differences at once, with a
+    /// probability of 5 % that any of them is not.
+    Compare(CompareArguments),
     /// What a model takes, gives and consists of, before anything runs.
     Inspect(InspectArguments),
     /// Describe a data set as the program sees it; without DATA list the built-in ones: what they
@@ -98,6 +104,7 @@ impl Command {
             Command::Train(_) => "train",
             Command::Surface(_) => "surface",
             Command::Spectrum(_) => "spectrum",
+            Command::Compare(_) => "compare",
             Command::Inspect(_) => "inspect",
             Command::Data(_) => "data",
             Command::Export(_) => "export",
@@ -349,6 +356,28 @@ fn trace(text: &str) -> Result<Trace, String> {
         Ok(1) | Err(_) => Err(fault.to_owned()),
         Ok(number) => Ok(Trace::Probes(number)),
     }
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+pub struct CompareArguments {
+    /// Run directories, .onnx files or files of weights (.safetensors, .pt, .npz), two models at
+    /// least; of a run directory all that it holds.
+    #[arg(value_name = "MODEL", required = true)]
+    pub models: Vec<PathBuf>,
+    /// Architecture of a file of weights that does not say it, or the .onnx file of its graph.
+    #[arg(long, value_name = "TEXT")]
+    pub arch: Option<String>,
+    /// Instruments by name [default: loss, sam_sharpness, adaptive_sharpness, average_sharpness,
+    /// critical_sharpness, lanczos, hutchinson, relative_flatness, fisher_rao_norm].
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub instruments: Vec<String>,
+    /// How the loss is evaluated.
+    #[command(flatten)]
+    pub objective: ObjectiveArguments,
+    /// Which data.
+    #[command(flatten)]
+    pub data: DataArguments,
 }
 
 /// Arguments of `inspect`.

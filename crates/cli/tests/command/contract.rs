@@ -4,11 +4,12 @@ use crate::harness::Bench;
 use serde_json::Value;
 
 /// A command that works, once there is the run `m`.
-const COMMANDS: [(&str, &str); 9] = [
+const COMMANDS: [(&str, &str); 10] = [
     ("train", r#"train --arch "mlp hidden=4" --steps 4 --subsample 32 --out t"#),
     ("surface", "surface m --x -1:1:3 --samples 32 --out s"),
     ("spectrum", "spectrum m --top 1 --bottom 1 --trace 2 --density 2 --samples 32 --out e"),
     ("map", "map m --grid -1:1:3 --line -1:1:3 --samples 32 --top 1 --probes 2 --out p"),
+    ("compare", "compare m m --instruments loss,sam_sharpness,hutchinson --samples 32 --out c"),
     ("inspect", "inspect m"),
     ("data", "data"),
     ("data", "data digits"),

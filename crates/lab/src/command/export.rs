@@ -79,7 +79,7 @@ fn finished(run: &Path) -> Result<()> {
     let study = read_study(run)?;
     let command = study.get("command").and_then(toml::Value::as_str).unwrap_or_default();
     let last = match command {
-        "train" => METRICS.to_owned(),
+        "train" | "compare" => METRICS.to_owned(),
         // The metadata of the store come after its values.
         _ => format!("{RESULTS}/zarr.json"),
     };

@@ -12,7 +12,7 @@ use crate::range::{Axis, MOST_POINTS};
 use crate::run_directory::{METRICS, Output, RunDirectory, UNITS};
 use crate::session::Session;
 use crate::study::{BudgetSection, Common, TrainOptions, TrainSettings};
-use crate::subject::ObjectiveChoice;
+use crate::subject::{ObjectiveChoice, Wanted};
 use crate::units::Units;
 use crate::words;
 use serde::{Deserialize, Serialize};
@@ -126,7 +126,7 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
         true => networks::to_train(&request.architectures, &settings, &data)?,
         false => {
             let loss = request.training.loss.as_deref();
-            networks::read(session, &files, loss, &data)?
+            networks::read(session, &files, &Wanted { loss, output: None }, &data)?
         }
     };
     let trains = files.is_empty();

@@ -1,5 +1,6 @@
 //! The commands: what was asked to what is left behind.
 
+mod compare;
 mod export;
 mod export_model;
 mod inspect;
@@ -9,6 +10,7 @@ mod spectrum;
 mod surface;
 mod train;
 
+pub use compare::{CompareRequest, compare};
 pub use export::{ExportFormat, export};
 pub use export_model::{ExportModelRequest, ModelFormat, export_model};
 pub use inspect::{InspectRequest, inspect};

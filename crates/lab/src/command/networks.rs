@@ -1,4 +1,4 @@
-//! The networks that `map` is about: trained here, or read.
+//! The networks that `map` and `compare` are about: trained here, or read.
 
 use crate::data_source::{DataChoice, InputKind, PreparedData};
 use crate::design::Design;
@@ -60,13 +60,12 @@ pub(super) fn to_train(
 pub(super) fn read(
     session: &Session,
     files: &[WeightsFile],
-    loss: Option<&str>,
+    wanted: &Wanted<'_>,
     data: &PreparedData,
 ) -> Result<Vec<(String, Origin)>> {
     let mut networks = Vec::new();
     for file in files {
-        let wanted = Wanted { loss, output: None };
-        let subject = Subject::new(session, file, &wanted, data)?;
+        let subject = Subject::new(session, file, wanted, data)?;
         // Members of several runs are told apart by their runs.
         let twice = files.iter().filter(|other| other.name == file.name).count() > 1;
         let name = if twice { file.long_name() } else { file.name.clone() };

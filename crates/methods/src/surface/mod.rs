@@ -7,6 +7,7 @@ mod convexity;
 mod directions;
 mod given;
 mod grid;
+mod loss;
 mod merge_tree;
 mod osculating;
 mod plane;
@@ -22,6 +23,7 @@ pub use convexity::{ConvexityConfig, ConvexityMap, convexity_map};
 pub use directions::{DirectionConfig, Ignore, Normalize, normalize, random_direction};
 pub use given::{ThroughThree, between, given, plane_through};
 pub use grid::GridRange;
+pub use loss::{ExampleLosses, MeanLoss};
 pub use merge_tree::{MergeTree, Minimum, Neighbours, merge_tree};
 pub use osculating::{Osculating, osculating};
 pub use plane::{

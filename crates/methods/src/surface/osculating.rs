@@ -130,9 +130,7 @@ mod tests {
             assert_eq!(one.curvature.standard_error, 0.0);
         }
         let centre = found[5];
-        assert!(
-            (centre.parabola(1.0) - (centre.loss.value + 1.0 * -1.0 + 0.5 * 6.0)).abs() < 1e-12
-        );
+        assert!((centre.parabola(1.0) - (centre.loss.value - 1.0 + 0.5 * 6.0)).abs() < 1e-12);
         assert!(
             osculating(
                 &ctx,

@@ -1,0 +1,353 @@
+//! `thalweg compare`: several models under the same instruments.
+
+use super::networks::{self, Origin, slug};
+use super::{Outcome, explain, loss_name, provenance, within};
+use crate::data_source::{DataChoice, DataOptions, PreparedData};
+use crate::differences::differences;
+use crate::error::{LabError, Result};
+use crate::measure;
+use crate::model_source::{WeightsFile, open_models};
+use crate::run_directory::{METRICS, Output, RunDirectory, UNITS};
+use crate::session::Session;
+use crate::study::{BudgetSection, Common};
+use crate::subject::{ObjectiveChoice, Subject, Wanted};
+use crate::units::Units;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use thalweg_methods::registry::{
+    Entry, INSTRUMENTS, Invariance, Quantity as Read, Size, Value, instrument,
+};
+use thalweg_methods::{Context, MethodError, ModelObjective, Progress};
+use thalweg_record::reply::{Body, CompareBody, ComparedModel};
+use thalweg_record::{
+    Column, ComparedInstrument, ComparedQuantity, Comparison, Explanation, ModelReport, Quantity,
+    Report, Table,
+};
+
+/// What `compare` was asked.
+#[derive(Debug, Clone)]
+pub struct CompareRequest {
+    /// Run directories or files of weights.
+    pub models: Vec<PathBuf>,
+    /// The architecture of files that do not say it.
+    pub architecture: Option<String>,
+    /// Which data; without a name those of the models.
+    pub data: DataOptions,
+    /// The loss.
+    pub objective: ObjectiveChoice,
+    /// Instruments by name; none: the usual ones.
+    pub instruments: Vec<String>,
+    /// Where to.
+    pub output: Output,
+}
+
+/// What is measured if nothing else is asked for.
+const USUAL: [&str; 9] = [
+    "loss",
+    "sam_sharpness",
+    "adaptive_sharpness",
+    "average_sharpness",
+    "critical_sharpness",
+    "lanczos",
+    "hutchinson",
+    "relative_flatness",
+    "fisher_rao_norm",
+];
+
+/// The probability of any false difference among those that are called real.
+const LEVEL: f64 = 0.05;
+
+/// The part `compare` of `study.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct CompareSection {
+    instruments: Vec<String>,
+}
+
+/// `study.toml` of `compare`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct CompareStudy {
+    #[serde(flatten)]
+    common: Common,
+    names: Vec<String>,
+    architectures: Vec<String>,
+    weights_fingerprints: Vec<String>,
+    data: DataChoice,
+    objective: ObjectiveChoice,
+    compare: CompareSection,
+    budget: BudgetSection,
+}
+
+/// Reads the same instruments off several models, on the same examples and with the same draws, and
+/// says which differences are real.
+///
+/// # Errors
+/// Instruments that are none, fewer than two models; models or data that cannot be read or do not
+/// fit; an instrument that was named and cannot read a model; a directory that cannot be written;
+/// `Interrupted`.
+pub fn compare(session: &Session, request: CompareRequest) -> Result<Outcome> {
+    request.objective.check()?;
+    request.data.check()?;
+    let entries = wanted(&request.instruments)?;
+    let architecture = request.architecture.as_deref();
+    let files: Vec<WeightsFile> = request
+        .models
+        .iter()
+        .map(|model| open_models(model, architecture))
+        .collect::<Result<Vec<_>>>()?
+        .concat();
+    if files.len() < 2 {
+        let one = files.first().map_or("nothing".into(), |file| file.path.display().to_string());
+        let text = format!("{one} alone: expected at least 2 models to compare");
+        return Err(LabError::Input(text));
+    }
+    let (choice, data) = PreparedData::choose(&request.data, &files, session.seed)?;
+    data.tell(session);
+    let subjects = subjects(session, &files, &request.objective, &data)?;
+    let objective_choice = objective(&subjects, request.objective)?;
+    let names = || subjects.iter().map(|subject| subject.name.clone());
+    let study = CompareStudy {
+        common: Common::new("compare", session),
+        names: names().collect(),
+        architectures: subjects.iter().map(Subject::architecture).collect(),
+        weights_fingerprints: files.iter().map(WeightsFile::fingerprint).collect(),
+        data: choice.clone(),
+        objective: objective_choice,
+        compare: CompareSection {
+            instruments: entries.iter().map(|entry| entry.id.to_owned()).collect(),
+        },
+        budget: BudgetSection::new(session),
+    };
+    let asked = !request.instruments.is_empty();
+    let run = RunDirectory::open("compare", &request.output, &study)?;
+    let (run, (models, comparison, samples)) = within(run, |run| {
+        let mut models = Vec::new();
+        let mut readings = Vec::new();
+        let mut samples = (0, 0);
+        for subject in &subjects {
+            session.console.about(&subject.name);
+            let units = Units::new(run.join(UNITS));
+            let ctx = session.context(&units)?.within(&slug(&subject.name));
+            let objective = subject.objective(&ctx, &study.objective)?;
+            samples = (objective.examples(), objective.available());
+            readings.push(read_all(&ctx, &objective, subject, &entries, asked)?);
+            models.push(ModelReport {
+                name: subject.name.clone(),
+                description: subject.words(),
+                parameters: subject.model.parameter_count() as u64,
+                test_accuracy: subject.test_accuracy(session)?,
+                ..ModelReport::default()
+            });
+        }
+        session.console.about("");
+        let names: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
+        let size = subjects.iter().map(|s| s.model.parameter_count()).max().unwrap_or(0);
+        let size = Size { parameters: size, examples: samples.0 };
+        let comparison = comparison(session, &entries, &names, &readings, &size)?;
+        run.write_table(METRICS, &table(&names, &comparison)?)?;
+        Ok((models, comparison, samples))
+    })?;
+    session.console.finish();
+    let body = CompareBody {
+        models: models
+            .iter()
+            .map(|model| ComparedModel {
+                name: model.name.clone(),
+                parameters: model.parameters,
+                test_accuracy: model.test_accuracy,
+            })
+            .collect(),
+        samples: samples.0 as u64,
+        comparison: comparison.clone(),
+    };
+    let mut report = Report::new(
+        format!("{} models compared", models.len()),
+        loss_name(&study.objective.loss),
+        provenance(session, &choice),
+    );
+    report.summary = format!("{} on the same examples and draws.", study.names.join(", "));
+    report.explanations = explanations(&study.objective, samples, &comparison);
+    if models.iter().any(|model| model.test_accuracy.is_some()) {
+        let here = files.iter().all(|file| !file.is_foreign());
+        report.explanations.push(super::explain_accuracy(&data, here));
+    }
+    report.models = models;
+    report.comparison = Some(comparison);
+    Ok(Outcome { body: Body::Compare(body), report, run })
+}
+
+/// The instruments that were named, each once, or the usual ones.
+fn wanted(names: &[String]) -> Result<Vec<&'static Entry>> {
+    let usual: Vec<String> = USUAL.iter().map(|name| (*name).to_owned()).collect();
+    let names = if names.is_empty() { &usual } else { names };
+    let mut entries: Vec<&'static Entry> = Vec::new();
+    for name in names {
+        let Some(entry) = instrument(name) else {
+            let known: Vec<&str> = INSTRUMENTS.iter().map(|entry| entry.id).collect();
+            let known = known.join(", ");
+            return Err(LabError::Usage(format!("--instruments {name}: expected some of {known}")));
+        };
+        if entries.iter().all(|other| other.id != entry.id) {
+            entries.push(entry);
+        }
+    }
+    Ok(entries)
+}
+
+fn subjects(
+    session: &Session,
+    files: &[WeightsFile],
+    objective: &ObjectiveChoice,
+    data: &PreparedData,
+) -> Result<Vec<Subject>> {
+    let read = networks::read(session, files, &Wanted::new(objective), data)?;
+    let subject = |(name, origin): (String, Origin)| match origin {
+        Origin::File(subject) => Some(Subject { name, ..*subject }),
+        Origin::Train { .. } => None,
+    };
+    Ok(read.into_iter().filter_map(subject).collect())
+}
+
+/// One objective for all of them.
+fn objective(subjects: &[Subject], asked: ObjectiveChoice) -> Result<ObjectiveChoice> {
+    let Some(first) = subjects.first() else {
+        return Err(LabError::Input("expected at least 2 models to compare".into()));
+    };
+    if let Some(other) = subjects.iter().find(|subject| subject.loss != first.loss) {
+        return Err(LabError::Input(format!(
+            "{} was trained with {} and {} with {}: say by --loss which one they are compared in",
+            first.name, first.loss, other.name, other.loss
+        )));
+    }
+    Ok(first.complete(asked))
+}
+
+/// What each instrument says of a model; nothing where a usual one cannot read it.
+fn read_all(
+    ctx: &Context<'_>,
+    objective: &ModelObjective,
+    subject: &Subject,
+    entries: &[&'static Entry],
+    asked: bool,
+) -> Result<Vec<Option<Vec<Read>>>> {
+    let read = |entry: &&'static Entry| {
+        let found = (entry.measure)(&ctx.within(entry.id), objective, &subject.weights);
+        match found {
+            Ok(read) => Ok(Some(read)),
+            Err(
+                error @ (MethodError::Config { .. }
+                | MethodError::Mismatch { .. }
+                | MethodError::NotFinite { .. }),
+            ) => {
+                let text = format!("{} of {}: {error}", entry.id, subject.name);
+                if asked {
+                    return Err(LabError::Input(text));
+                }
+                ctx.progress().message(&format!("Left out: {text}"));
+                Ok(None)
+            }
+            Err(other) => Err(other.into()),
+        }
+    };
+    entries.iter().map(read).collect()
+}
+
+fn comparison(
+    session: &Session,
+    entries: &[&'static Entry],
+    names: &[String],
+    readings: &[Vec<Option<Vec<Read>>>],
+    size: &Size,
+) -> Result<Comparison> {
+    let mut found = Comparison { level: LEVEL, ..Comparison::default() };
+    let mut rows = Vec::new();
+    for (place, entry) in entries.iter().enumerate() {
+        let of: Option<Vec<&Vec<Read>>> =
+            readings.iter().map(|reading| reading.get(place).and_then(Option::as_ref)).collect();
+        // What one of the models cannot be read by compares nothing.
+        let Some(of) = of else { continue };
+        let cost = (entry.cost)(size);
+        found.instruments.push(ComparedInstrument {
+            id: entry.id.to_owned(),
+            summary: entry.summary.to_owned(),
+            source: entry.source.to_owned(),
+            cost: cost.to_string(),
+            gradients: cost.passes().in_gradients(),
+            invariances: entry.invariances.iter().map(|i| Invariance::words(*i).into()).collect(),
+        });
+        for read in of.first().copied().into_iter().flatten() {
+            // Models of different sizes may have different eigenvalues to show.
+            let same: Option<Vec<&Read>> =
+                of.iter().map(|one| one.iter().find(|other| other.name == read.name)).collect();
+            let Some(same) = same else { continue };
+            found.quantities.push(ComparedQuantity {
+                instrument: entry.id.to_owned(),
+                name: read.name.clone(),
+                values: same.iter().map(|read| value(read)).collect(),
+            });
+            rows.push((entry.id, same));
+        }
+    }
+    if found.quantities.is_empty() {
+        let text = "none of the usual instruments can read all of these models: name some by \
+                    --instruments";
+        return Err(LabError::Input(text.into()));
+    }
+    session.console.message(&format!("{} numbers of each model", found.quantities.len()));
+    found.differences = differences(names, &rows, LEVEL)?;
+    Ok(found)
+}
+
+fn value(read: &Read) -> Quantity {
+    match &read.value {
+        Value::Exact(value) => (*value).into(),
+        Value::Estimated(estimate) => measure::estimate(estimate).into(),
+    }
+}
+
+/// Every reading as a row.
+fn table(names: &[String], comparison: &Comparison) -> Result<Table> {
+    let rows = || {
+        let all = comparison.quantities.iter();
+        all.flat_map(|q| names.iter().zip(&q.values).map(move |(name, value)| (q, name, value)))
+    };
+    let mut table = Table::new();
+    table.push("model", Column::Text(rows().map(|(_, name, _)| name.clone()).collect()))?;
+    table.push("instrument", Column::Text(rows().map(|(q, ..)| q.instrument.clone()).collect()))?;
+    table.push("quantity", Column::Text(rows().map(|(q, ..)| q.name.clone()).collect()))?;
+    table.push("value", Column::F64(rows().map(|(.., v)| v.value()).collect()))?;
+    let errors = rows().map(|(.., v)| v.standard_error().unwrap_or(f64::NAN)).collect();
+    table.push("standard_error", Column::F64(errors))?;
+    Ok(table)
+}
+
+fn explanations(
+    objective: &ObjectiveChoice,
+    samples: (usize, usize),
+    comparison: &Comparison,
+) -> Vec<Explanation> {
+    let mut list = vec![super::explain_loss(objective, samples)];
+    for instrument in &comparison.instruments {
+        let unchanged = match instrument.invariances.is_empty() {
+            true => "Nothing leaves it unchanged by right".to_owned(),
+            false => format!("Unchanged by: {}", instrument.invariances.join("; ")),
+        };
+        let ComparedInstrument { id, summary, source, cost, .. } = instrument;
+        let how = format!("The {summary} ({source}). It takes {cost} of each model. {unchanged}.");
+        list.push(explain(id, how));
+    }
+    list.push(explain(
+        "Differences",
+        format!(
+            "The second model's value less the first's. All models see the same examples and the \
+             same draws, so that the standard error is that of the mean of the differences, example \
+             by example or draw by draw: over examples, as if they were drawn from all that they \
+             stand for, with any perturbation held; over draws, for these examples. Where an \
+             estimate is no mean of terms, both errors are added in squares. A number without \
+             sampling has no error, and its difference is what it is. Differences are called real \
+             where the probability of such a one without any, by Student's t and for all \
+             differences at once by Holm's method, is below {}.",
+            comparison.level
+        ),
+    ));
+    list
+}

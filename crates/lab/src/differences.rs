@@ -1,0 +1,169 @@
+//! How models differ in what instruments say of them.
+
+use crate::error::Result;
+use thalweg_methods::MethodError;
+use thalweg_methods::registry::{Over, Quantity as Read, Value};
+use thalweg_record::{Difference, Estimate, Sampled};
+use thalweg_stats::{StatsError, compare_paired, holm, student_t_cdf};
+
+/// The differences of each two models in each quantity of an instrument: the later less the earlier,
+/// real where Holm's adjusted probability is below the level.
+///
+/// # Errors
+/// None for what instruments give.
+pub(crate) fn differences(
+    names: &[String],
+    rows: &[(&str, Vec<&Read>)],
+    level: f64,
+) -> Result<Vec<Difference>> {
+    let mut found = Vec::new();
+    for (instrument, reads) in rows {
+        for (i, (first, first_name)) in reads.iter().zip(names).enumerate() {
+            for (second, second_name) in reads.iter().zip(names).skip(i + 1) {
+                found.push(Difference {
+                    instrument: (*instrument).to_owned(),
+                    name: first.name.clone(),
+                    first: first_name.clone(),
+                    second: second_name.clone(),
+                    ..of_pair(first, second)?
+                });
+            }
+        }
+    }
+    let tested: Vec<usize> = (0..found.len()).filter(|&i| found[i].p.is_some()).collect();
+    let p: Vec<f64> = tested.iter().filter_map(|&i| found[i].p).collect();
+    for (&i, adjusted) in tested.iter().zip(holm(&p).map_err(MethodError::from)?) {
+        found[i].p_adjusted = Some(adjusted);
+        found[i].real = Some(adjusted < level);
+    }
+    Ok(found)
+}
+
+/// The difference of two readings of one quantity, without names.
+fn of_pair(first: &Read, second: &Read) -> Result<Difference> {
+    let value = second.value.number() - first.value.number();
+    let plain = Difference {
+        instrument: String::new(),
+        name: String::new(),
+        first: String::new(),
+        second: String::new(),
+        difference: value.into(),
+        over: None,
+        p: None,
+        p_adjusted: None,
+        real: None,
+    };
+    if !value.is_finite() {
+        return Ok(plain);
+    }
+    let with = |over: Sampled, standard_error: f64, samples: usize, p: f64| {
+        let difference = Estimate { value, standard_error, samples: samples as u64 }.into();
+        Difference { difference, over: Some(over), p: Some(p), ..plain.clone() }
+    };
+    if let (Some(one), Some(other)) = (&first.terms, &second.terms)
+        && one.over == other.over
+        && one.values.len() == other.values.len()
+    {
+        match compare_paired(&other.values, &one.values, 0.95) {
+            Ok(paired) => {
+                let over = match one.over {
+                    Over::Examples => Sampled::Examples,
+                    Over::Draws => Sampled::Draws,
+                };
+                let estimate = paired.difference;
+                return Ok(with(
+                    over,
+                    estimate.standard_error,
+                    estimate.samples,
+                    paired.p_two_sided,
+                ));
+            }
+            // A single term has no error; a term that is not finite leaves the values' own errors.
+            Err(StatsError::TooFew { .. } | StatsError::NotFinite { .. }) => {}
+            Err(error) => return Err(MethodError::from(error).into()),
+        }
+    }
+    let (Value::Estimated(one), Value::Estimated(other)) = (&first.value, &second.value) else {
+        return Ok(plain);
+    };
+    let error = one.standard_error.hypot(other.standard_error);
+    let samples = one.samples.min(other.samples);
+    if !error.is_finite() || samples < 2 {
+        return Ok(plain);
+    }
+    let p = match (value == 0.0, error == 0.0) {
+        (true, _) => 1.0,
+        (false, true) => 0.0,
+        (false, false) => {
+            // The smaller number of samples, which makes the interval wider rather than narrower.
+            let freedom = (samples - 1) as f64;
+            let below = student_t_cdf(-value.abs() / error, freedom);
+            2.0 * below.map_err(MethodError::from)?
+        }
+    };
+    Ok(with(Sampled::Unpaired, error, samples, p.min(1.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn terms(name: &str, over: Over, values: &[f64]) -> Read {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        Read::exact(name, mean).with_terms(over, values)
+    }
+
+    fn names(n: usize) -> Vec<String> {
+        ["a", "b", "c"][..n].iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn paired_terms_see_what_values_alone_do_not() {
+        // Terms that vary by tens, and differ by about one.
+        let a: Vec<f64> = (0..30).map(|i| f64::from(i * i % 31)).collect();
+        let b: Vec<f64> =
+            a.iter().enumerate().map(|(i, x)| x + 1.0 + 0.1 * (i % 3) as f64).collect();
+        let (first, second) =
+            (terms("loss", Over::Examples, &a), terms("loss", Over::Examples, &b));
+        let rows = [("loss", vec![&first, &second])];
+        let found = differences(&names(2), &rows, 0.05).unwrap();
+        assert_eq!(found.len(), 1);
+        assert!((found[0].difference.value() - 1.1).abs() < 1e-12);
+        assert!(found[0].difference.standard_error().unwrap() < 0.02);
+        assert_eq!((found[0].over, found[0].real), (Some(Sampled::Examples), Some(true)));
+        assert_eq!((found[0].first.as_str(), found[0].second.as_str()), ("a", "b"));
+        let unpaired = |values: &[f64]| {
+            Read::estimated("loss", thalweg_stats::Estimate::mean(values).unwrap())
+        };
+        let (first, second) = (unpaired(&a), unpaired(&b));
+        let rows = [("loss", vec![&first, &second])];
+        let found = differences(&names(2), &rows, 0.05).unwrap();
+        assert_eq!((found[0].over, found[0].real), (Some(Sampled::Unpaired), Some(false)));
+    }
+
+    #[test]
+    fn chance_is_called_real_rarely_and_exact_numbers_never() {
+        let stream = thalweg_data::Stream::new(4, "noise");
+        let mut false_alarms = 0;
+        for trial in 0..200u64 {
+            let noise = |model: u64| -> Vec<f64> {
+                (0..20).map(|i| stream.at(trial).at(model).normal(i)).collect()
+            };
+            let reads: Vec<Read> =
+                (0..3).map(|model| terms("trace", Over::Draws, &noise(model))).collect();
+            let found =
+                differences(&names(3), &[("hutchinson", reads.iter().collect())], 0.05).unwrap();
+            assert_eq!(found.len(), 3);
+            false_alarms += usize::from(found.iter().any(|d| d.real == Some(true)));
+        }
+        // At most ten expected; three binomial standard deviations are nine.
+        assert!((1..=19).contains(&false_alarms), "{false_alarms}");
+        let (one, other) = (Read::exact("eigenvalue", 1.0), Read::exact("eigenvalue", 3.5));
+        let found = differences(&names(2), &[("lanczos", vec![&one, &other])], 0.05).unwrap();
+        assert_eq!(found[0].difference, 2.5.into());
+        assert_eq!((found[0].over, found[0].p, found[0].real), (None, None, None));
+        let broken = Read::exact("eigenvalue", f64::NAN);
+        let found = differences(&names(2), &[("lanczos", vec![&one, &broken])], 0.05).unwrap();
+        assert!(!found[0].difference.is_finite() && found[0].p.is_none());
+    }
+}
