@@ -4,6 +4,7 @@ mod arguments;
 mod command;
 mod describe;
 mod figures;
+mod papers;
 mod request;
 mod summary;
 

@@ -2,8 +2,8 @@
 
 use crate::arguments::{
     DataArguments, DescribeArguments, Everywhere, ExportArguments, InspectArguments, MapArguments,
-    ObjectiveArguments, ReadingArguments, SpectrumArguments, SurfaceArguments, Trace,
-    TrainArguments, TrainingArguments,
+    ObjectiveArguments, ReadingArguments, ReproduceArguments, SpectrumArguments, SurfaceArguments,
+    Trace, TrainArguments, TrainingArguments,
 };
 use std::env;
 use thalweg_lab::command::{
@@ -14,6 +14,7 @@ use thalweg_lab::{
     Budget, DataConfig, DataOptions, ObjectiveChoice, Output, Precision, Result, Session,
     TrainOptions, Verbosity,
 };
+use thalweg_papers::ReproduceRequest;
 
 /// The session of a command.
 pub fn session(everywhere: &Everywhere) -> Result<Session> {
@@ -207,6 +208,17 @@ pub fn spectrum(arguments: &SpectrumArguments, everywhere: &Everywhere) -> Spect
             class: arguments.class,
             estimator: arguments.estimator.clone(),
         },
+        output: output(everywhere),
+    }
+}
+
+/// What `reproduce` was asked.
+pub fn reproduce(arguments: &ReproduceArguments, everywhere: &Everywhere) -> ReproduceRequest {
+    ReproduceRequest {
+        slug: arguments.slug.clone(),
+        all: arguments.all,
+        sample: arguments.sample,
+        results: arguments.write_results.clone(),
         output: output(everywhere),
     }
 }

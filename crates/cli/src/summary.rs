@@ -1,6 +1,6 @@
 //! What a person reads on the terminal.
 
-use crate::describe;
+use crate::{describe, papers};
 use thalweg_record::reply::{Body, MemberStatus, Reply};
 use thalweg_record::{Extent, InspectedArray, InspectedPort, Inspection, Quantity};
 
@@ -143,7 +143,9 @@ pub fn text(reply: &Reply) -> String {
         }
         Body::Export(body) => body.files.iter().map(|file| format!("{file}\n")).collect(),
         Body::Completions(body) => body.script.clone(),
-        Body::Papers(_) | Body::Reproduce(_) => String::new(),
+        Body::Papers(body) => papers::list(body),
+        Body::Reproduce(body) => papers::check(body),
+        Body::ReproduceAll(body) => papers::checks(body),
     };
     if let Some(run) = &reply.run {
         text += &format!("\n{:.1} s, report: {run}/report.html\n", reply.seconds);
@@ -212,7 +214,7 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
-fn quantity(quantity: &Quantity) -> String {
+pub(crate) fn quantity(quantity: &Quantity) -> String {
     match quantity.standard_error() {
         Some(error) => format!("{} ± {}", number(quantity.value()), number(error)),
         None => number(quantity.value()),
@@ -230,7 +232,7 @@ pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// Columns of texts.
-fn left_table(heads: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn left_table(heads: &[&str], rows: &[Vec<String>]) -> String {
     aligned(heads, rows, true)
 }
 

@@ -8,8 +8,19 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::{env, fs};
 
-const COMMANDS: [&str; 9] =
-    ["", "map", "train", "surface", "spectrum", "inspect", "data", "export", "completions"];
+const COMMANDS: [&str; 11] = [
+    "",
+    "map",
+    "train",
+    "surface",
+    "spectrum",
+    "inspect",
+    "data",
+    "export",
+    "papers",
+    "reproduce",
+    "completions",
+];
 
 #[test]
 fn help_is_as_written() {

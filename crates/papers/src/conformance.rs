@@ -1,0 +1,124 @@
+//! What every check must do, run over the registry in the reduced form.
+
+use crate::check::{Protocol, Scale, verdict};
+use crate::registry::{Paper, checks};
+use crate::reproduce::run_check;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Mutex;
+use thalweg_array::Array;
+use thalweg_lab::{Budget, Precision, Session, Verbosity};
+use thalweg_methods::{MethodError, NamedArrays, Silent, UnitStore};
+use thalweg_record::Quantity;
+use thalweg_record::reply::{ReproduceBody, Verdict};
+
+/// Keeps units, and counts those that were done.
+#[derive(Default)]
+struct Kept {
+    units: Mutex<HashMap<String, NamedArrays>>,
+    done: Mutex<usize>,
+}
+
+impl UnitStore for Kept {
+    fn get(&self, key: &str) -> Result<Option<NamedArrays>, MethodError> {
+        Ok(self.units.lock().unwrap().get(key).cloned())
+    }
+
+    fn put(&self, key: &str, arrays: &[(String, Array)]) -> Result<(), MethodError> {
+        *self.done.lock().unwrap() += 1;
+        let earlier = self.units.lock().unwrap().insert(key.to_owned(), arrays.to_vec());
+        assert!(earlier.is_none(), "{key} was done twice");
+        Ok(())
+    }
+}
+
+fn session(threads: usize) -> Session {
+    let budget = Budget::new(Some(threads), None).unwrap();
+    Session::new(budget, Precision::F32, 0, Verbosity::Quiet)
+}
+
+fn protocols_are_whole(protocol: &Protocol, slug: &str) {
+    assert!(!protocol.data.is_empty() && !protocol.arms.is_empty(), "{slug}");
+    assert!(protocol.settings >= 1 && protocol.flops > 0, "{slug}");
+    let seeds: BTreeSet<u64> = protocol.seeds.iter().copied().collect();
+    assert!(seeds.len() == protocol.seeds.len() && seeds.len() >= 2, "{slug}: seeds");
+    let names: BTreeSet<&str> = protocol.parts.iter().map(|part| part.name).collect();
+    assert!(!names.is_empty() && names.len() == protocol.parts.len(), "{slug}: parts");
+    assert!(protocol.parts.iter().all(|part| part.statistic.len() > 10), "{slug}: statistics");
+    assert!(protocol.detectable().unwrap().contains("standard deviations"), "{slug}");
+}
+
+fn run(session: &Session, units: &dyn UnitStore, slug: &str) -> ReproduceBody {
+    let paper = Paper::find(slug).unwrap();
+    let check = paper.check().unwrap();
+    let protocol = check.protocol(Scale::Sample, session.seed).unwrap();
+    run_check(session, units, slug, paper, check, &protocol, Scale::Sample).unwrap()
+}
+
+#[test]
+fn every_protocol_says_all_that_it_must() {
+    let mut known = BTreeSet::new();
+    for check in checks() {
+        let slug = check.slug();
+        assert!(known.insert(slug), "{slug} is registered twice");
+        Paper::find(slug).expect("a check is of a paper");
+        let [whole, sample] =
+            [Scale::Whole, Scale::Sample].map(|scale| check.protocol(scale, 0).unwrap());
+        protocols_are_whole(&whole, slug);
+        protocols_are_whole(&sample, slug);
+        assert!(sample.flops < whole.flops, "{slug}: the sample is less work");
+        assert_eq!(sample.parts, whole.parts, "{slug}: the sample decides by the same numbers");
+        assert_eq!(check.protocol(Scale::Whole, 0).unwrap(), whole, "{slug}");
+        let other = check.protocol(Scale::Whole, 1000).unwrap();
+        assert!(other.seeds.iter().all(|seed| *seed >= 1000), "{slug}: seeds follow the root");
+        assert_eq!(other.parts, whole.parts, "{slug}");
+    }
+}
+
+#[test]
+fn every_check_runs_its_gates_and_measures_every_part() {
+    for slug in checks().into_iter().map(|check| check.slug()) {
+        let kept = Kept::default();
+        let found = run(&session(2), &kept, slug);
+        let failed: Vec<_> = found.gates.iter().filter(|gate| !gate.passed).collect();
+        assert!(!found.gates.is_empty() && failed.is_empty(), "{slug}: {failed:?}");
+        assert!(found.gates.iter().all(|gate| gate.found.bytes().any(|b| b.is_ascii_digit())));
+        let protocol = Paper::find(slug).unwrap().check().unwrap();
+        let protocol = protocol.protocol(Scale::Sample, 0).unwrap();
+        assert_eq!(found.parts.len(), protocol.parts.len(), "{slug}");
+        for part in &found.parts {
+            let Quantity::Estimate(estimate) = part.statistic else {
+                panic!("{slug}: {} has no standard error", part.name)
+            };
+            assert!(estimate.is_finite() && estimate.samples >= 2, "{slug}: {part:?}");
+            let inside = part.interval.low..=part.interval.high;
+            assert!(inside.contains(&estimate.value), "{slug}: {part:?}");
+        }
+        assert!(found.readings.iter().all(|reading| !reading.name.is_empty()));
+        let judged: Vec<Verdict> = found.parts.iter().map(|part| part.verdict).collect();
+        if judged.contains(&Verdict::Refuted) {
+            assert_eq!(found.verdict, Verdict::Refuted, "{slug}");
+        }
+        // What was kept is enough: nothing is done again, and the numbers are the same.
+        let done = *kept.done.lock().unwrap();
+        assert!(done > 0, "{slug} keeps nothing");
+        let again = run(&session(1), &kept, slug);
+        assert_eq!(*kept.done.lock().unwrap(), done, "{slug}: work was done again");
+        assert_eq!(again, found, "{slug}");
+    }
+}
+
+#[test]
+fn a_failed_gate_stops_a_check() {
+    let slug = checks()[0].slug();
+    let check = Paper::find(slug).unwrap().check().unwrap();
+    let protocol = check.protocol(Scale::Sample, 0).unwrap();
+    let gates = [crate::check::Gate::new("a condition", false, "0")];
+    assert_eq!(verdict(&protocol, &gates, &[]), thalweg_stats::Verdict::Inconclusive);
+}
+
+#[test]
+fn threads_change_nothing() {
+    // One check stands for all: the engine's own tests are over every operation.
+    let slug = checks()[0].slug();
+    assert_eq!(run(&session(1), &Silent, slug), run(&session(2), &Silent, slug));
+}

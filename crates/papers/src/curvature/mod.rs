@@ -1,0 +1,6 @@
+//! Papers on curvature.
+
+use crate::check::Check;
+
+/// The checks of this family.
+pub(crate) const CHECKS: &[&dyn Check] = &[];

@@ -1,0 +1,9 @@
+//! Papers on surfaces.
+
+use crate::check::Check;
+
+mod landscape_sample_convergence;
+
+/// The checks of this family.
+pub(crate) const CHECKS: &[&dyn Check] =
+    &[&landscape_sample_convergence::LandscapeSampleConvergence];
