@@ -7,12 +7,14 @@
 //!
 //! - [`surface`]: the loss on lines and planes through weight space, and the roughness index.
 //! - [`curvature`]: Hessian products, eigenpairs, trace, spectral density, sharpness.
+//! - [`dynamics`]: where training leads.
 //! - [`common`]: the mathematics that methods share.
 //! - [`registry`]: the methods by name.
 
 pub mod common;
 mod context;
 pub mod curvature;
+pub mod dynamics;
 mod error;
 pub mod registry;
 pub mod surface;

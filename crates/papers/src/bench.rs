@@ -8,7 +8,7 @@ use thalweg_exec::Executor;
 use thalweg_lab::{LabError, Result, Session};
 use thalweg_methods::{Context, MethodError, NamedArrays, UnitStore};
 use thalweg_nn::{Model, Weights};
-use thalweg_train::{Ended, Member, Resources, Segment, Status, Trainer};
+use thalweg_train::{Ended, Member, Resources, Segment, Status, TrainState, Trainer};
 
 /// What a check works with: where to compute, whom to tell, where finished work is kept.
 ///
@@ -104,18 +104,58 @@ impl<'a> Bench<'a> {
         trainer: &Trainer,
         members: &[Member],
     ) -> Result<Vec<TrainedNetwork>> {
+        self.trained(key, trainer, members, u64::MAX, || Ok(trainer.start(members)?))
+    }
+
+    /// As [`Bench::train`], but stopped at the end of the first segment that reaches a step.
+    ///
+    /// # Errors
+    /// Those of [`Bench::train`].
+    pub fn train_until(
+        &self,
+        key: &str,
+        trainer: &Trainer,
+        members: &[Member],
+        step: u64,
+    ) -> Result<Vec<TrainedNetwork>> {
+        self.trained(key, trainer, members, step, || Ok(trainer.start(members)?))
+    }
+
+    /// As [`Bench::train`], each from given weights.
+    ///
+    /// # Errors
+    /// Those of [`Bench::train`]; weights of another model.
+    pub fn train_from(
+        &self,
+        key: &str,
+        trainer: &Trainer,
+        members: &[Member],
+        weights: &[Weights],
+    ) -> Result<Vec<TrainedNetwork>> {
+        self.trained(key, trainer, members, u64::MAX, || Ok(trainer.start_from(members, weights)?))
+    }
+
+    fn trained(
+        &self,
+        key: &str,
+        trainer: &Trainer,
+        members: &[Member],
+        until: u64,
+        start: impl FnOnce() -> Result<TrainState>,
+    ) -> Result<Vec<TrainedNetwork>> {
         let model = &trainer.recipe().model;
         let arrays = self.unit(key, || {
-            let mut state = trainer.start(members)?;
+            let mut state = start()?;
             self.ctx.progress().start(&format!("training: {key}"), trainer.total_steps());
             let mut look = |segment: &Segment<'_>| {
                 self.ctx.progress().advance(segment.end - segment.first);
-                match self.ctx.check() {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(_) => ControlFlow::Break(()),
+                match segment.end < until && self.ctx.check().is_ok() {
+                    true => ControlFlow::Continue(()),
+                    false => ControlFlow::Break(()),
                 }
             };
-            if trainer.run(&mut state, &mut look)? == Ended::Stopped {
+            let ended = trainer.run(&mut state, &mut look)?;
+            if ended == Ended::Stopped && state.step() < until {
                 return Err(LabError::Interrupted);
             }
             let mut arrays: NamedArrays = Vec::new();

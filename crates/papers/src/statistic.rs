@@ -2,7 +2,7 @@
 
 use crate::check::Measured;
 use thalweg_lab::Result;
-use thalweg_stats::{Bootstrap, BootstrapConfig, Estimate, bootstrap};
+use thalweg_stats::{Bootstrap, BootstrapConfig, Estimate, Interval, bootstrap};
 
 /// Replicates of every bootstrap.
 const REPLICATES: usize = 10_000;
@@ -19,6 +19,22 @@ pub fn mean(samples: &[f64]) -> Result<Measured> {
     let Estimate { value, standard_error, samples } = Estimate::mean(samples)?;
     let interval = Estimate { value, standard_error, samples }.interval(0.95)?;
     Ok(Measured { value, standard_error, samples, interval })
+}
+
+/// As [`mean`]; of fewer than two samples everything is NaN, which decides nothing.
+///
+/// # Errors
+/// A sample that is not finite.
+pub fn mean_if_any(samples: &[f64]) -> Result<Measured> {
+    match samples.len() {
+        n @ (0 | 1) => Ok(Measured {
+            value: f64::NAN,
+            standard_error: f64::NAN,
+            samples: n,
+            interval: Interval { low: f64::NAN, high: f64::NAN },
+        }),
+        _ => mean(samples),
+    }
 }
 
 /// Any statistic of elements, one a seed, with its 95 % interval (BCa bootstrap over seeds).

@@ -73,12 +73,14 @@ pub enum Bound {
         /// Above what the claim is refuted.
         opposite: f64,
     },
-    /// The whole interval between the two; refuted by one wholly outside.
+    /// The whole interval between the two; refuted by one wholly outside by more than `margin`.
     Within {
         /// The lower end.
         low: f64,
         /// The upper end.
         high: f64,
+        /// How far outside the claim is refuted.
+        margin: f64,
     },
 }
 
@@ -99,8 +101,8 @@ impl Bound {
         let (holds, opposite) = match *self {
             Bound::Above { claim, opposite } => (low > claim, high < opposite),
             Bound::Below { claim, opposite } => (high < claim, low > opposite),
-            Bound::Within { low: from, high: to } => {
-                (low > from && high < to, high < from || low > to)
+            Bound::Within { low: from, high: to, margin } => {
+                (low > from && high < to, high < from - margin || low > to + margin)
             }
         };
         match (low.is_nan() || high.is_nan(), holds, opposite) {
@@ -117,8 +119,12 @@ impl fmt::Display for Bound {
         let (word, claim, opposite) = match *self {
             Bound::Above { claim, opposite } => ("above", claim, opposite),
             Bound::Below { claim, opposite } => ("below", claim, opposite),
-            Bound::Within { low, high } => {
-                return write!(f, "interval within {low} to {high}");
+            Bound::Within { low, high, margin } => {
+                write!(f, "interval within {low} to {high}")?;
+                return match margin {
+                    0.0 => Ok(()),
+                    margin => write!(f, " (refuted beyond it by {margin})"),
+                };
             }
         };
         write!(f, "interval {word} {claim}")?;
@@ -141,6 +147,7 @@ mod tests {
     #[test]
     fn a_bound_is_held_against_the_whole_interval() {
         use Verdict::{Confirmed, Inconclusive, Refuted};
+        let within = |margin| Bound::Within { low: 0.7, high: 1.3, margin };
         let apart = Bound::Above { claim: 0.3, opposite: 0.0 };
         for (bound, low, high, expected) in [
             (Bound::above(1.0), 1.1, 2.0, Confirmed),
@@ -152,10 +159,12 @@ mod tests {
             (apart, 0.31, 0.5, Confirmed),
             (apart, 0.1, 0.2, Inconclusive),
             (apart, -0.2, -0.1, Refuted),
-            (Bound::Within { low: 0.7, high: 1.3 }, 0.8, 1.2, Confirmed),
-            (Bound::Within { low: 0.7, high: 1.3 }, 0.6, 1.2, Inconclusive),
-            (Bound::Within { low: 0.7, high: 1.3 }, 1.4, 1.5, Refuted),
-            (Bound::Within { low: 0.7, high: 1.3 }, 0.1, 0.2, Refuted),
+            (within(0.0), 0.8, 1.2, Confirmed),
+            (within(0.0), 0.6, 1.2, Inconclusive),
+            (within(0.0), 1.4, 1.5, Refuted),
+            (within(0.0), 0.1, 0.2, Refuted),
+            (within(0.2), 0.4, 0.49, Refuted),
+            (within(0.2), 0.4, 0.51, Inconclusive),
             (Bound::above(0.0), f64::NAN, f64::NAN, Inconclusive),
             (Bound::above(0.0), 1.0, f64::NAN, Inconclusive),
         ] {

@@ -5,7 +5,9 @@ use super::objective::{BatchNorm, Examples, Objective, frozen_at};
 use super::vector;
 use crate::{Context, MethodError};
 use std::collections::HashMap;
+use std::sync::Arc;
 use thalweg_array::Array;
+use thalweg_exec::Program;
 use thalweg_graph::{Builder, Graph, Tensor, TensorType};
 use thalweg_nn::Weights;
 use thalweg_transform::values_and_grad;
@@ -70,33 +72,62 @@ pub fn gradient(
     objective: &dyn Objective,
     point: &Weights,
 ) -> Result<Gradient, MethodError> {
-    let point = frozen_at(ctx, objective, point)?;
-    let shared = [point.parameters.arrays(), point.buffers.arrays()].concat();
-    let mut programs = HashMap::new();
-    for (size, batch) in objective.sizes() {
-        programs.insert(size, ctx.executor().compile(&graph(objective, batch)?)?);
-    }
-    let n_parameters = objective.parameters().len();
-    let mut sum = vec![0.0; objective.dimension()];
-    let (mut losses, mut correct) = (Vec::new(), Vec::new());
-    for (batch, size) in objective.batches().iter().enumerate() {
-        ctx.check()?;
-        let inputs: Vec<Array> = [shared.as_slice(), &objective.data(batch)?].concat();
-        let results = programs[size].run(inputs)?;
-        let mut rest = sum.as_mut_slice();
-        for array in &results[..n_parameters] {
-            let (head, tail) = rest.split_at_mut(array.len());
-            vector::add_scaled(head, 1.0, &array.to_f64_vec());
-            rest = tail;
+    Gradients::new(ctx, objective)?.at(point)
+}
+
+/// The programs of an objective's gradient, for many points one after the other.
+pub struct Gradients<'a> {
+    ctx: Context<'a>,
+    objective: &'a dyn Objective,
+    programs: HashMap<usize, Arc<Program>>,
+}
+
+impl<'a> Gradients<'a> {
+    /// The programs, one for each size of a batch.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn new(
+        ctx: &Context<'a>,
+        objective: &'a dyn Objective,
+    ) -> Result<Gradients<'a>, MethodError> {
+        let mut programs = HashMap::new();
+        for (size, batch) in objective.sizes() {
+            programs.insert(size, ctx.executor().compile(&graph(objective, batch)?)?);
         }
-        losses.extend(results[n_parameters].to_f64_vec());
-        if let Some(array) = results.get(n_parameters + 1) {
-            correct.extend(array.to_f64_vec());
-        }
+        Ok(Gradients { ctx: ctx.clone(), objective, programs })
     }
-    vector::scale(&mut sum, 1.0 / objective.examples() as f64);
-    let correct = (!correct.is_empty()).then_some(correct.as_slice());
-    Ok(Gradient { at: summarize(&losses, correct, objective.sampling()), gradient: sum })
+
+    /// Value and gradient at a point, as [`gradient`] has them.
+    ///
+    /// # Errors
+    /// As [`gradient`].
+    pub fn at(&self, point: &Weights) -> Result<Gradient, MethodError> {
+        let (ctx, objective) = (&self.ctx, self.objective);
+        let point = frozen_at(ctx, objective, point)?;
+        let shared = [point.parameters.arrays(), point.buffers.arrays()].concat();
+        let n_parameters = objective.parameters().len();
+        let mut sum = vec![0.0; objective.dimension()];
+        let (mut losses, mut correct) = (Vec::new(), Vec::new());
+        for (batch, size) in objective.batches().iter().enumerate() {
+            ctx.check()?;
+            let inputs: Vec<Array> = [shared.as_slice(), &objective.data(batch)?].concat();
+            let results = self.programs[size].run(inputs)?;
+            let mut rest = sum.as_mut_slice();
+            for array in &results[..n_parameters] {
+                let (head, tail) = rest.split_at_mut(array.len());
+                vector::add_scaled(head, 1.0, &array.to_f64_vec());
+                rest = tail;
+            }
+            losses.extend(results[n_parameters].to_f64_vec());
+            if let Some(array) = results.get(n_parameters + 1) {
+                correct.extend(array.to_f64_vec());
+            }
+        }
+        vector::scale(&mut sum, 1.0 / objective.examples() as f64);
+        let correct = (!correct.is_empty()).then_some(correct.as_slice());
+        Ok(Gradient { at: summarize(&losses, correct, objective.sampling()), gradient: sum })
+    }
 }
 
 fn graph(objective: &dyn Objective, batch: usize) -> Result<Graph, MethodError> {

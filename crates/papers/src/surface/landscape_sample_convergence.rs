@@ -47,7 +47,7 @@ const RADII: [f64; 3] = [0.1, 0.2, 0.4];
 fn series(scale: Scale) -> [Vec<(f64, Vec<usize>)>; 2] {
     let (widths, depths): (&[usize], &[usize]) = match scale {
         Scale::Whole => (&[4, 8, 16, 32, 64], &[1, 2, 4, 6, 8]),
-        Scale::Sample => (&[4, 16, 64], &[1, 4, 8]),
+        Scale::Sample => (&[4, 64], &[1, 8]),
     };
     [
         widths.iter().map(|&width| (width as f64, vec![width; 5])).collect(),
@@ -60,10 +60,18 @@ fn model(hidden: &[usize]) -> Result<Model> {
     Ok(Architecture::from(mlp).build(&[64], 10)?)
 }
 
+/// Random orders of the examples.
+fn orders(scale: Scale) -> usize {
+    match scale {
+        Scale::Whole => 100,
+        Scale::Sample => 4,
+    }
+}
+
 fn epochs(scale: Scale) -> u64 {
     match scale {
         Scale::Whole => 30,
-        Scale::Sample => 6,
+        Scale::Sample => 2,
     }
 }
 
@@ -96,7 +104,7 @@ impl Check for LandscapeSampleConvergence {
     }
 
     fn protocol(&self, scale: Scale, root: u64) -> Result<Protocol> {
-        let seeds: u64 = if scale == Scale::Whole { 10 } else { 3 };
+        let seeds: u64 = if scale == Scale::Whole { 10 } else { 2 };
         let mut flops = 0;
         for (_, hidden) in series(scale).concat() {
             let model = model(&hidden)?;
@@ -133,8 +141,8 @@ impl Check for LandscapeSampleConvergence {
         let stream = Stream::new(bench.root(), "papers/planted losses");
         let height = |scale: f64| -> Result<f64> {
             let draws = (0..EXAMPLES as u64).map(|i| -scale * (1.0 - stream.uniform(i)).ln());
-            let orders = stream.child("orders");
-            let found = loss_increments(&draws.collect::<Vec<f64>>(), 100, &orders)?;
+            let found =
+                loss_increments(&draws.collect::<Vec<f64>>(), 100, &stream.child("orders"))?;
             Ok(found.height(HEIGHT.0, HEIGHT.1))
         };
         let (one, three) = (height(1.0)?, height(3.0)?);
@@ -243,11 +251,11 @@ fn height_of(
         points.push(moved);
     }
     let found = evaluator.evaluate(&points, &bench.resources())?;
-    let orders = stream.child("orders");
     let mut heights = Vec::new();
     let mut slope = f64::NAN;
+    let orders = orders(bench.scale());
     for evaluation in &found {
-        let increments = loss_increments(&evaluation.losses, 100, &orders)?;
+        let increments = loss_increments(&evaluation.losses, orders, &stream.child("orders"))?;
         if heights.is_empty() {
             slope = increments.slope(SLOPE.0, SLOPE.1)?;
         }

@@ -2,8 +2,11 @@
 
 use crate::check::Check;
 
+mod filter_normalization;
 mod landscape_sample_convergence;
 
 /// The checks of this family.
-pub(crate) const CHECKS: &[&dyn Check] =
-    &[&landscape_sample_convergence::LandscapeSampleConvergence];
+pub(crate) const CHECKS: &[&dyn Check] = &[
+    &landscape_sample_convergence::LandscapeSampleConvergence,
+    &filter_normalization::FilterNormalization,
+];
