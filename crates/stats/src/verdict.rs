@@ -59,7 +59,8 @@ impl fmt::Display for Verdict {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
-    /// The whole interval above `claim`; refuted by one wholly below `opposite`.
+    /// The whole interval above `claim`; refuted by one wholly below `opposite`, which may be
+    /// infinite: then nothing refutes.
     Above {
         /// What the claim says the number exceeds.
         claim: f64,
@@ -128,7 +129,7 @@ impl fmt::Display for Bound {
             }
         };
         write!(f, "interval {word} {claim}")?;
-        if claim != opposite {
+        if claim != opposite && opposite.is_finite() {
             let other = if word == "above" { "below" } else { "above" };
             write!(f, " (refuted {other} {opposite})")?;
         }

@@ -28,10 +28,11 @@ use crate::data::all_digits;
 use crate::statistic::{mean, mean_if_any};
 use crate::work;
 use thalweg_array::{Array, DType};
-use thalweg_lab::Result;
+use thalweg_lab::{LabError, Result};
 use thalweg_methods::curvature::{Hessian, LanczosConfig, lanczos};
-use thalweg_methods::{ModelObjective, ObjectiveConfig, Silent};
+use thalweg_methods::{MethodError, ModelObjective, ObjectiveConfig, Silent};
 use thalweg_nn::architecture::{Mlp, Scheme};
+use thalweg_nn::layer::Normalization;
 use thalweg_nn::{Architecture, Loss, Model, Multipliers, Role, Weights};
 use thalweg_stats::Bound;
 use thalweg_train::{
@@ -71,14 +72,12 @@ impl Arm {
     }
 
     fn model(self, sizes: &Sizes) -> Result<Model> {
-        let norm = if self == Arm::LayerNorm { "layer" } else { "none" };
-        let mut mlp = Mlp {
-            hidden: vec![sizes.width; sizes.depth],
-            norm: norm.parse()?,
-            init: Scheme::Kaiming,
-            ..Mlp::default()
+        let norm = match self {
+            Arm::LayerNorm => Normalization::Layer,
+            _ => Normalization::None,
         };
-        mlp.bias = true;
+        let hidden = vec![sizes.width; sizes.depth];
+        let mlp = Mlp { hidden, norm, init: Scheme::Kaiming, ..Mlp::default() };
         let factor = if self == Arm::Smaller { 0.8 } else { 1.6 };
         let model = Architecture::from(mlp).build(&[64], 10)?;
         Ok(model.with_multipliers(|parameter| Multipliers {
@@ -180,7 +179,11 @@ fn after_warm_up(bench: &Bench<'_>, seeds: &[u64]) -> Result<Vec<f64>> {
     let mut numbers = Vec::new();
     for network in &networks {
         let value = match network.finished {
-            true => sharpness(bench, &model, &network.weights).unwrap_or(f64::NAN),
+            true => match sharpness(bench, &model, &network.weights) {
+                // Weights so large that a product overflows.
+                Err(LabError::Method(MethodError::NotFinite { .. })) => f64::NAN,
+                found => found?,
+            },
             false => f64::NAN,
         };
         numbers.push(value);
