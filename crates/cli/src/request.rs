@@ -215,7 +215,7 @@ pub fn spectrum(arguments: &SpectrumArguments, everywhere: &Everywhere) -> Spect
 /// What `reproduce` was asked.
 pub fn reproduce(arguments: &ReproduceArguments, everywhere: &Everywhere) -> ReproduceRequest {
     ReproduceRequest {
-        slug: arguments.slug.clone(),
+        slugs: arguments.slugs.clone(),
         all: arguments.all,
         sample: arguments.sample,
         results: arguments.write_results.clone(),

@@ -23,9 +23,9 @@ use thalweg_record::{Estimate, Explanation, Provenance, Quantity, Report};
 /// What `reproduce` was asked.
 #[derive(Debug, Clone, Default)]
 pub struct ReproduceRequest {
-    /// The paper; none: all that have a check.
-    pub slug: Option<String>,
-    /// Whether all was asked for.
+    /// The papers.
+    pub slugs: Vec<String>,
+    /// Whether all that have a check were asked for instead.
     pub all: bool,
     /// Whether a reduced form is enough.
     pub sample: bool,
@@ -49,7 +49,7 @@ struct Study {
 /// The table of results in a run directory.
 const TABLE: &str = "RESULTS.md";
 
-/// Runs the check of a paper, or of all.
+/// Runs the checks of some papers, or of all.
 ///
 /// # Errors
 /// A paper that there is not, or that has no check; a directory that cannot be written; those of the
@@ -61,10 +61,11 @@ pub fn reproduce(session: &Session, request: &ReproduceRequest) -> Result<Outcom
         let text = "--precision: each check sets its own; leave it out";
         return Err(LabError::Usage(text.into()));
     }
-    let name = if request.all { "all" } else { request.slug.as_deref().unwrap_or_default() };
+    let name = if request.all { "all".to_owned() } else { request.slugs.join(" ") };
+    let one = chosen.len() == 1 && !request.all;
     let study = Study {
         common: Common::new("reproduce", session),
-        paper: name.to_owned(),
+        paper: name,
         scale: scale.name(),
         budget: BudgetSection::new(session),
     };
@@ -72,7 +73,7 @@ pub fn reproduce(session: &Session, request: &ReproduceRequest) -> Result<Outcom
     let (run, found) = within(run, |run| {
         let mut found = Vec::new();
         for (paper, check) in &chosen {
-            if request.all {
+            if !one {
                 session.console.about(&paper.slug);
             }
             found.push(kept(session, run, paper, *check, scale)?);
@@ -87,42 +88,40 @@ pub fn reproduce(session: &Session, request: &ReproduceRequest) -> Result<Outcom
     })?;
     session.console.finish();
     let report = report(session, &found);
-    let body = match (request.all, <[DatedCheck; 1]>::try_from(found)) {
-        (false, Ok([one])) => Body::Reproduce(one.found),
-        (_, Ok(one)) => all(&run, one.into()),
-        (_, Err(several)) => all(&run, several),
+    let results = run.join(TABLE).display().to_string();
+    let body = match found.first() {
+        Some(first) if one => Body::Reproduce(first.found.clone()),
+        _ => Body::ReproduceAll(ReproduceAllBody { checks: found, results }),
     };
     Ok(Outcome { run, body, report })
 }
 
-fn all(run: &RunDirectory, checks: Vec<DatedCheck>) -> Body {
-    let results = run.join(TABLE).display().to_string();
-    Body::ReproduceAll(ReproduceAllBody { checks, results })
-}
-
 /// The papers that were asked for, each with its check.
 fn chosen(request: &ReproduceRequest) -> Result<Vec<(&'static Paper, &'static dyn Check)>> {
-    if request.results.is_some() && (request.sample || !request.all) {
-        let text = "--write-results: goes with --all, and not with --sample";
+    if request.results.is_some() && request.sample {
+        let text = "--write-results: a sample's results mean nothing; leave out --sample";
         return Err(LabError::Usage(text.into()));
     }
-    match (&request.slug, request.all) {
-        (Some(slug), false) => {
-            let paper = Paper::find(slug)?;
-            let check = paper.check().ok_or_else(|| {
-                let known: Vec<&str> = checks().iter().map(|check| check.slug()).collect();
-                LabError::Usage(format!(
-                    "{slug} has no check yet; those that have one are {}",
-                    known.join(", ")
-                ))
-            })?;
-            Ok(vec![(paper, check)])
-        }
-        (None, true) => {
-            checks().into_iter().map(|check| Ok((Paper::find(check.slug())?, check))).collect()
-        }
-        _ => Err(LabError::Usage("expected a paper or --all, one of the two".into())),
+    if request.all != request.slugs.is_empty() {
+        return Err(LabError::Usage("expected papers or --all, one of the two".into()));
     }
+    if request.all {
+        return checks().into_iter().map(|check| Ok((Paper::find(check.slug())?, check))).collect();
+    }
+    let mut chosen: Vec<(&Paper, &dyn Check)> = Vec::new();
+    for slug in &request.slugs {
+        let paper = Paper::find(slug)?;
+        let check = paper.check().ok_or_else(|| {
+            let known: Vec<&str> = checks().iter().map(|check| check.slug()).collect();
+            let known = known.join(", ");
+            LabError::Usage(format!("{slug} has no check yet; those that have one are {known}"))
+        })?;
+        if chosen.iter().any(|(known, _)| known.n == paper.n) {
+            return Err(LabError::Usage(format!("{slug}: expected each paper once")));
+        }
+        chosen.push((paper, check));
+    }
+    Ok(chosen)
 }
 
 /// The result of a check that the run directory has under the same protocol, or that of a run.
@@ -255,7 +254,11 @@ fn body(
     }
 }
 
+/// An estimate, or what is not a number where there was too little to estimate from.
 fn quantity(measured: &Measured) -> Quantity {
+    if measured.samples < 2 {
+        return Quantity::Exact(f64::NAN);
+    }
     Quantity::Estimate(Estimate {
         value: measured.value,
         standard_error: measured.standard_error,
@@ -337,9 +340,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_run_is_told() {
-        let asked = |slug: Option<&str>, all, sample, results: Option<&str>| {
+        let asked = |slugs: &[&str], all, sample, results: Option<&str>| {
             let request = ReproduceRequest {
-                slug: slug.map(str::to_owned),
+                slugs: slugs.iter().map(|&slug| slug.to_owned()).collect(),
                 all,
                 sample,
                 results: results.map(PathBuf::from),
@@ -353,10 +356,12 @@ mod tests {
                 }
             }
         };
-        assert!(asked(Some("sma"), false, false, None).contains("sam"));
-        assert!(asked(Some("llm4distreconfig"), false, false, None).contains("no check yet"));
-        assert!(asked(None, false, false, None).contains("--all"));
-        assert!(asked(Some("sam"), true, false, None).contains("one of the two"));
-        assert!(asked(None, true, true, Some("RESULTS.md")).contains("not with --sample"));
+        assert!(asked(&["sma"], false, false, None).contains("sam"));
+        assert!(asked(&["llm4distreconfig"], false, false, None).contains("no check yet"));
+        assert!(asked(&[], false, false, None).contains("--all"));
+        assert!(asked(&["sam"], true, false, None).contains("one of the two"));
+        assert!(asked(&[], true, true, Some("RESULTS.md")).contains("leave out --sample"));
+        let slug = checks()[0].slug();
+        assert!(asked(&[slug, slug], false, false, None).contains("each paper once"));
     }
 }

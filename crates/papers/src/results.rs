@@ -8,7 +8,7 @@ use thalweg_record::reply::{CheckInterval, DatedCheck, ReproduceBody, Verdict};
 const HEAD: &str = "\
 # What the papers claim, and what was found
 
-Written by `thalweg reproduce --all --write-results FILE`; do not edit. Each check is documented in
+Written by `thalweg reproduce --all --write-results FILE`; not to be edited. Each check is documented in
 its file under `src`, with its protocol and where that departs from the paper. A claim is confirmed
 when the whole 95 % interval of every number that decides lies within its bound, refuted when one
 lies within the opposite, and inconclusive otherwise. Seconds are those of one run.

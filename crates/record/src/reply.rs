@@ -47,7 +47,7 @@ pub enum Body {
     Papers(PapersBody),
     /// `thalweg reproduce SLUG`.
     Reproduce(ReproduceBody),
-    /// `thalweg reproduce --all`.
+    /// `thalweg reproduce --all`, or of several papers.
     ReproduceAll(ReproduceAllBody),
 }
 
@@ -402,7 +402,7 @@ pub struct CheckInterval {
     pub high: f64,
 }
 
-/// The keys of `reproduce --all`.
+/// The keys of `reproduce --all`, or of several papers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ReproduceAllBody {
     /// One entry a check.

@@ -86,8 +86,8 @@ pub enum Command {
     /// Check what a paper claims: confirmed, refuted or inconclusive, with numbers.
     ///
     /// Data, seeds, statistic and bound of a check were fixed before it was first run. It says what
-    /// it plans and what it could show, tests itself, and then measures. With --all a second run with
-    /// --resume takes only the checks that are new or have changed.
+    /// it plans and what it could show, tests itself, and then measures. A second run with --resume
+    /// takes only the checks that are new or have changed.
     Reproduce(ReproduceArguments),
     /// Print a completion script for a shell.
     Completions {
@@ -367,9 +367,9 @@ pub struct PapersArguments {
 /// Arguments of `reproduce`.
 #[derive(Debug, Args)]
 pub struct ReproduceArguments {
-    /// The paper, by its short name; thalweg papers lists them.
+    /// Papers, by their short names; thalweg papers lists them.
     #[arg(value_name = "PAPER", required_unless_present = "all", conflicts_with = "all")]
-    pub slug: Option<String>,
+    pub slugs: Vec<String>,
     /// Every paper that has a check.
     #[arg(long)]
     pub all: bool,
@@ -377,7 +377,7 @@ pub struct ReproduceArguments {
     #[arg(long)]
     pub sample: bool,
     /// Write the table of results there too, as Markdown.
-    #[arg(long, value_name = "FILE", requires = "all", conflicts_with = "sample")]
+    #[arg(long, value_name = "FILE", conflicts_with = "sample")]
     pub write_results: Option<PathBuf>,
 }
 

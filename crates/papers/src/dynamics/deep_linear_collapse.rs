@@ -14,7 +14,7 @@
 //! that from the prediction by 0.05; with a bias the distance of `W W^T` from a simplex below 0.05.
 //!
 //! # Departures
-//! The row's real network has no decay on features, so the closed form is not about it: the claim
+//! A trained network has no decay on its features, so the closed form is not about it: the claim
 //! is of free features, and they alone decide. A fifth of the paper's size.
 //!
 //! # Source    Dang et al., Neural collapse in deep linear networks, 2023, arXiv 2301.00437

@@ -16,7 +16,7 @@
 //! end minus at the step at which training has converged.
 //!
 //! # Departures
-//! A tenth of the paper's size. The population loss is its closed form, not a test set. The row asks that
+//! A tenth of the paper's size. The population loss is its closed form, not a test set. It is asked that
 //! the linear model fail in every seed; here the interval of its mean must lie above one half, and below
 //! a fifth refutes.
 //!
