@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Each crate with what it may depend on directly or through those named.
-const MAY_DEPEND_ON: [(&str, &[&str]); 15] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 16] = [
     ("array", &[]),
     ("graph", &["array"]),
     ("transform", &["graph"]),
@@ -17,8 +17,9 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 15] = [
     ("methods", &["train"]),
     ("record", &["array", "stats"]),
     ("lab", &["methods", "formats", "record"]),
+    ("papers", &["lab"]),
     ("plot", &["record"]),
-    ("cli", &["lab", "plot"]),
+    ("cli", &["lab", "papers", "plot"]),
     ("python", &["lab", "plot"]),
 ];
 

@@ -61,6 +61,14 @@ pub fn run(arguments: &Arguments) -> Result<Done> {
             };
             Ok(plain(body))
         }
+        Command::Papers(own) => {
+            let body = thalweg_papers::list(own.family.as_deref(), own.slug.as_deref())?;
+            Ok(plain(Body::Papers(body)))
+        }
+        Command::Reproduce(own) => {
+            let request = request::reproduce(own, everywhere);
+            finish(thalweg_papers::reproduce(&request::session(everywhere)?, &request)?)
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Arguments::command(), "thalweg", &mut script);

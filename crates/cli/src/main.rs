@@ -5,6 +5,7 @@ mod command;
 mod comparison;
 mod describe;
 mod figures;
+mod papers;
 mod request;
 mod summary;
 

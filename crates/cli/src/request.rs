@@ -2,8 +2,8 @@
 
 use crate::arguments::{
     CompareArguments, DataArguments, DescribeArguments, Everywhere, ExportArguments,
-    InspectArguments, MapArguments, ObjectiveArguments, ReadingArguments, SpectrumArguments,
-    SurfaceArguments, Trace, TrainArguments, TrainingArguments,
+    InspectArguments, MapArguments, ObjectiveArguments, ReadingArguments, ReproduceArguments,
+    SpectrumArguments, SurfaceArguments, Trace, TrainArguments, TrainingArguments,
 };
 use std::env;
 use thalweg_lab::command::{
@@ -15,6 +15,7 @@ use thalweg_lab::{
     Budget, DataConfig, DataOptions, ObjectiveChoice, Output, Precision, Result, Session,
     TrainOptions, Verbosity, WatchOptions,
 };
+use thalweg_papers::ReproduceRequest;
 
 /// The session of a command.
 pub fn session(everywhere: &Everywhere) -> Result<Session> {
@@ -237,6 +238,17 @@ pub fn compare(arguments: &CompareArguments, everywhere: &Everywhere) -> Compare
         data: data(&arguments.data),
         objective: objective(&arguments.objective),
         instruments: arguments.instruments.clone(),
+        output: output(everywhere),
+    }
+}
+
+/// What `reproduce` was asked.
+pub fn reproduce(arguments: &ReproduceArguments, everywhere: &Everywhere) -> ReproduceRequest {
+    ReproduceRequest {
+        slugs: arguments.slugs.clone(),
+        all: arguments.all,
+        sample: arguments.sample,
+        results: arguments.write_results.clone(),
         output: output(everywhere),
     }
 }

@@ -1,6 +1,6 @@
 //! What a person reads on the terminal.
 
-use crate::{comparison, describe};
+use crate::{comparison, describe, papers};
 use thalweg_record::reply::{Body, MemberStatus, Reply};
 use thalweg_record::{Extent, InspectedArray, InspectedPort, Inspection, Quantity};
 
@@ -179,7 +179,9 @@ pub fn text(reply: &Reply) -> String {
         }
         Body::Export(body) => body.files.iter().map(|file| format!("{file}\n")).collect(),
         Body::Completions(body) => body.script.clone(),
-        Body::Papers(_) | Body::Reproduce(_) => String::new(),
+        Body::Papers(body) => papers::list(body),
+        Body::Reproduce(body) => papers::check(body),
+        Body::ReproduceAll(body) => papers::checks(body),
     };
     if let Some(run) = &reply.run {
         text += &format!("\n{:.1} s, report: {run}/report.html\n", reply.seconds);
@@ -266,7 +268,7 @@ pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// Columns of texts.
-fn left_table(heads: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn left_table(heads: &[&str], rows: &[Vec<String>]) -> String {
     aligned(heads, rows, true)
 }
 

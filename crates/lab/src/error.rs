@@ -10,6 +10,7 @@ use thalweg_graph::GraphError;
 use thalweg_methods::MethodError;
 use thalweg_nn::{NnError, WeightsFaults};
 use thalweg_record::RecordError;
+use thalweg_stats::StatsError;
 use thalweg_train::TrainError;
 
 /// Errors of this crate.
@@ -90,6 +91,9 @@ pub enum LabError {
     /// An array is not what it should be.
     #[error(transparent)]
     Array(#[from] ArrayError),
+    /// A sample is not what a statistic needs.
+    #[error(transparent)]
+    Stats(#[from] StatsError),
     /// A record could not be written or read.
     #[error(transparent)]
     Record(#[from] RecordError),

@@ -8,12 +8,14 @@
 //! - [`surface`]: the loss on lines and planes through weight space, and the roughness index.
 //! - [`curvature`]: Hessian products, eigenpairs, trace, spectral density.
 //! - [`sharpness`]: how the loss rises around a point, in a step, on average, at worst.
+//! - [`dynamics`]: where training leads.
 //! - [`common`]: the mathematics that methods share.
 //! - [`registry`]: the methods by name.
 
 pub mod common;
 mod context;
 pub mod curvature;
+pub mod dynamics;
 mod error;
 mod meter;
 pub mod registry;

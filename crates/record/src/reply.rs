@@ -47,8 +47,10 @@ pub enum Body {
     Completions(CompletionsBody),
     /// `thalweg papers`.
     Papers(PapersBody),
-    /// `thalweg reproduce`.
+    /// `thalweg reproduce SLUG`.
     Reproduce(ReproduceBody),
+    /// `thalweg reproduce --all`, or of several papers.
+    ReproduceAll(ReproduceAllBody),
 }
 
 /// The keys of `map`.
@@ -364,6 +366,12 @@ pub struct PaperEntry {
     pub kind: String,
     /// Whether its check can be run.
     pub status: PaperStatus,
+    /// How much work its check is: `S`, `M` or `L`.
+    pub size: String,
+    /// Where it appeared, or where its authors' code is.
+    pub source: String,
+    /// What it claims, in one sentence.
+    pub claim: String,
 }
 
 /// What a check found.
@@ -378,8 +386,8 @@ pub enum Verdict {
     Inconclusive,
 }
 
-/// The keys of `reproduce`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// The keys of `reproduce`: what was found of one claim.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReproduceBody {
     /// The paper.
     pub slug: String,
@@ -387,12 +395,99 @@ pub struct ReproduceBody {
     pub claim: String,
     /// What was found.
     pub verdict: Verdict,
-    /// The number that decides.
+    /// The number that decides; of several the first.
     pub statistic: Quantity,
-    /// The bound it is held against.
+    /// The bound it is held against, and those of the others.
     pub criterion: String,
     /// The seeds that were run.
     pub seeds: Vec<u64>,
+    /// `whole`, or `sample` for a reduced form whose verdict means nothing.
+    pub scale: String,
+    /// Floating-point operations that were planned.
+    pub flops: u64,
+    /// How many settings each arm was given to choose among.
+    pub settings: u64,
+    /// The smallest effect that was likely to be seen, in words.
+    pub detectable: String,
+    /// Conditions and controls.
+    pub gates: Vec<CheckGate>,
+    /// Each number that decides; none if a gate did not hold.
+    pub parts: Vec<CheckPart>,
+    /// Numbers that decide nothing.
+    pub readings: Vec<CheckReading>,
+}
+
+/// A condition of a check, or a control whose answer is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckGate {
+    /// What must hold.
+    pub name: String,
+    /// Whether it does.
+    pub passed: bool,
+    /// What was found.
+    pub found: String,
+}
+
+/// A number that decides on a claim.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckPart {
+    /// Its name.
+    pub name: String,
+    /// The number.
+    pub statistic: Quantity,
+    /// Its 95 % interval.
+    pub interval: CheckInterval,
+    /// The bound that the interval is held against.
+    pub criterion: String,
+    /// What that says.
+    pub verdict: Verdict,
+}
+
+/// A number that decides nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckReading {
+    /// What it is.
+    pub name: String,
+    /// Its value.
+    #[serde(with = "number")]
+    pub value: f64,
+    /// Its 95 % interval, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub interval: Option<CheckInterval>,
+}
+
+/// A range of plausible values.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CheckInterval {
+    /// The lower end.
+    #[serde(with = "number")]
+    pub low: f64,
+    /// The upper end.
+    #[serde(with = "number")]
+    pub high: f64,
+}
+
+/// The keys of `reproduce --all`, or of several papers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReproduceAllBody {
+    /// One entry a check.
+    pub checks: Vec<DatedCheck>,
+    /// The path of the table of results.
+    pub results: String,
+}
+
+/// A check, when it was run and how long it took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DatedCheck {
+    /// What was found.
+    #[serde(flatten)]
+    pub found: ReproduceBody,
+    /// How long it took, without what was done before it was resumed.
+    pub seconds: f64,
+    /// The day on which it ended, as `2026-01-31`.
+    pub date: String,
+    /// The version of Thalweg.
+    pub version: String,
 }
 
 /// What `--json` prints when a command fails.
@@ -420,7 +515,7 @@ impl Body {
             Body::Export(_) => "export",
             Body::Completions(_) => "completions",
             Body::Papers(_) => "papers",
-            Body::Reproduce(_) => "reproduce",
+            Body::Reproduce(_) | Body::ReproduceAll(_) => "reproduce",
         }
     }
 
@@ -437,6 +532,7 @@ impl Body {
             Body::Completions(body) => serde_json::to_value(body),
             Body::Papers(body) => serde_json::to_value(body),
             Body::Reproduce(body) => serde_json::to_value(body),
+            Body::ReproduceAll(body) => serde_json::to_value(body),
         };
         match value {
             Ok(Value::Object(keys)) => keys,

@@ -180,19 +180,62 @@ fn papers() -> Reply {
         family: "optim".into(),
         kind: "optimizer".into(),
         status: PaperStatus::Planned,
+        size: "M".into(),
+        source: "arXiv 2010.01412".into(),
+        claim: "Flat minima generalise.".into(),
     };
     Reply { run: None, ..reply(Body::Papers(PapersBody { papers: vec![entry] })) }
 }
 
-fn reproduce() -> Reply {
-    reply(Body::Reproduce(ReproduceBody {
+fn check(value: f64) -> ReproduceBody {
+    let interval = CheckInterval { low: value, high: 2.0 };
+    ReproduceBody {
         slug: "sam".into(),
         claim: "flatter".into(),
         verdict: Verdict::Inconclusive,
-        statistic: estimate(f64::NAN),
+        statistic: estimate(value),
         criterion: "ratio below 1".into(),
         seeds: vec![0, 1, 2],
-    }))
+        scale: "whole".into(),
+        flops: 1 << 40,
+        settings: 5,
+        detectable: "much".into(),
+        gates: vec![CheckGate { name: "control".into(), passed: true, found: "1".into() }],
+        parts: vec![CheckPart {
+            name: "ratio".into(),
+            statistic: estimate(value),
+            interval,
+            criterion: "interval below 1".into(),
+            verdict: Verdict::Inconclusive,
+        }],
+        readings: vec![
+            CheckReading { name: "seen".into(), value, interval: Some(interval) },
+            CheckReading { name: "alone".into(), value, interval: None },
+        ],
+    }
+}
+
+fn reproduce() -> Reply {
+    reply(Body::Reproduce(check(f64::NAN)))
+}
+
+fn reproduce_all() -> Reply {
+    let dated = |value| DatedCheck {
+        found: check(value),
+        seconds: 12.5,
+        date: "2026-01-31".into(),
+        version: "0.1.0".into(),
+    };
+    let checks = vec![dated(0.5), dated(f64::NAN)];
+    reply(Body::ReproduceAll(ReproduceAllBody { checks, results: "runs/a/RESULTS.md".into() }))
+}
+
+#[test]
+fn a_check_comes_back_from_what_was_written_of_it() {
+    let Body::ReproduceAll(body) = reproduce_all().body else { panic!("a check") };
+    let written = serde_json::to_string(&body.checks[0]).unwrap();
+    let back: DatedCheck = serde_json::from_str(&written).unwrap();
+    assert_eq!(back, body.checks[0]);
 }
 
 fn all() -> Vec<Reply> {
@@ -215,6 +258,7 @@ fn all() -> Vec<Reply> {
         Reply { run: None, ..inspect() },
         papers(),
         reproduce(),
+        reproduce_all(),
     ]
 }
 

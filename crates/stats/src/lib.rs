@@ -4,14 +4,18 @@
 //! computed on everything has none, and is a plain number.
 
 mod accumulate;
+mod association;
 mod bootstrap;
 mod distribution;
 mod error;
 mod estimate;
 mod holm;
 mod paired;
+mod power;
+mod verdict;
 
 pub use accumulate::{CompensatedSum, Moments, pairwise_sum};
+pub use association::{Line, fit_line, kendall_tau, spearman};
 pub use bootstrap::{
     Bootstrap, BootstrapConfig, BootstrapMethod, bootstrap, interval_of_replicates, quantile,
 };
@@ -20,3 +24,5 @@ pub use error::StatsError;
 pub use estimate::{Estimate, Interval};
 pub use holm::holm;
 pub use paired::{PairedComparison, compare_paired};
+pub use power::detectable_effect;
+pub use verdict::{Bound, Verdict};

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 use thalweg_stats::{
-    compare_paired, interval_of_replicates, normal_cdf, normal_quantile, student_t_cdf,
-    student_t_quantile,
+    compare_paired, detectable_effect, fit_line, interval_of_replicates, kendall_tau, normal_cdf,
+    normal_quantile, spearman, student_t_cdf, student_t_quantile,
 };
 
 fn fixture() -> Value {
@@ -72,5 +72,29 @@ fn bootstrap_intervals() {
         let expected = numbers(&fixture[key]);
         close(key, got.low, expected[0], 1e-12);
         close(key, got.high, expected[1], 1e-12);
+    }
+}
+
+#[test]
+fn associations_with_ties() {
+    let fixture = &fixture()["association"];
+    let (x, y) = (numbers(&fixture["x"]), numbers(&fixture["y"]));
+    let line = fit_line(&x, &y).expect("valid");
+    for (key, got) in [
+        ("spearman", spearman(&x, &y).expect("valid")),
+        ("kendall_tau", kendall_tau(&x, &y).expect("valid")),
+        ("slope", line.slope),
+        ("intercept", line.intercept),
+        ("r_squared", line.r_squared),
+    ] {
+        close(key, got, fixture[key].as_f64().expect("a number"), 1e-12);
+    }
+}
+
+#[test]
+fn detectable_effects() {
+    for row in rows(&fixture()["detectable_effect"]) {
+        let got = detectable_effect(row[0] as usize, 0.95, 0.8).expect("valid");
+        close(&format!("effect at {row:?}"), got, row[1], 1e-12);
     }
 }

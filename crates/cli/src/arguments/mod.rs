@@ -89,6 +89,14 @@ pub enum Command {
     /// ONNX file takes raw data in batches of any size and begins with the normalisation that the
     /// model was trained with; --precision is the float type of the file.
     Export(ExportArguments),
+    /// The papers that the checks are of: what each claims, and whether its check can be run.
+    Papers(PapersArguments),
+    /// Check what a paper claims: confirmed, refuted or inconclusive, with numbers.
+    ///
+    /// Data, seeds, statistic and bound of a check were fixed before it was first run. It says what
+    /// it plans and what it could show, tests itself, and then measures. A second run with --resume
+    /// takes only the checks that are new or have changed.
+    Reproduce(ReproduceArguments),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -108,6 +116,8 @@ impl Command {
             Command::Inspect(_) => "inspect",
             Command::Data(_) => "data",
             Command::Export(_) => "export",
+            Command::Papers(_) => "papers",
+            Command::Reproduce(_) => "reproduce",
             Command::Completions { .. } => "completions",
         }
     }
@@ -378,6 +388,34 @@ pub struct CompareArguments {
     /// Which data.
     #[command(flatten)]
     pub data: DataArguments,
+}
+
+/// Arguments of `papers`.
+#[derive(Debug, Args)]
+pub struct PapersArguments {
+    /// One paper, by its short name.
+    #[arg(value_name = "PAPER")]
+    pub slug: Option<String>,
+    /// The papers of a family, as surface or curvature.
+    #[arg(long, value_name = "FAMILY")]
+    pub family: Option<String>,
+}
+
+/// Arguments of `reproduce`.
+#[derive(Debug, Args)]
+pub struct ReproduceArguments {
+    /// Papers, by their short names; thalweg papers lists them.
+    #[arg(value_name = "PAPER", required_unless_present = "all", conflicts_with = "all")]
+    pub slugs: Vec<String>,
+    /// Every paper that has a check.
+    #[arg(long)]
+    pub all: bool,
+    /// A reduced form that shows in seconds that everything works. Its verdict means nothing.
+    #[arg(long)]
+    pub sample: bool,
+    /// Write the table of results there too, as Markdown.
+    #[arg(long, value_name = "FILE", conflicts_with = "sample")]
+    pub write_results: Option<PathBuf>,
 }
 
 /// Arguments of `inspect`.

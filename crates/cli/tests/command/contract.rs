@@ -4,7 +4,7 @@ use crate::harness::Bench;
 use serde_json::Value;
 
 /// A command that works, once there is the run `m`.
-const COMMANDS: [(&str, &str); 10] = [
+const COMMANDS: [(&str, &str); 13] = [
     ("train", r#"train --arch "mlp hidden=4" --steps 4 --subsample 32 --out t"#),
     ("surface", "surface m --x -1:1:3 --samples 32 --out s"),
     ("spectrum", "spectrum m --top 1 --bottom 1 --trace 2 --density 2 --samples 32 --out e"),
@@ -14,6 +14,9 @@ const COMMANDS: [(&str, &str); 10] = [
     ("data", "data"),
     ("data", "data digits"),
     ("export", "export m --csv"),
+    ("papers", "papers"),
+    ("papers", "papers --family surface"),
+    ("reproduce", "reproduce landscape_sample_convergence --sample --out r"),
     ("completions", "completions bash"),
 ];
 
@@ -67,6 +70,11 @@ fn every_command_fails_with_the_same_object() {
         "completions tcsh",
         "data digits extra",
         "train --epochs 1 --steps 1",
+        "papers no_such_paper",
+        "papers --family none",
+        "reproduce",
+        "reproduce no_such_paper",
+        "reproduce sam --all",
     ];
     let each = read.iter().map(|line| (line, 1)).chain(spoken.iter().map(|line| (line, 2)));
     for (line, code) in each {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::{env, fs};
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 12] = [
     "",
     "map",
     "train",
@@ -18,6 +18,8 @@ const COMMANDS: [&str; 10] = [
     "inspect",
     "data",
     "export",
+    "papers",
+    "reproduce",
     "completions",
 ];
 

@@ -11,6 +11,7 @@ mod harness;
 mod help;
 mod maps;
 mod onnx_models;
+mod papers;
 mod populations;
 mod resume;
 mod spectra;

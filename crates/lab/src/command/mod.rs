@@ -43,7 +43,10 @@ pub struct Outcome {
 
 /// Does the work in a directory; takes the directory back if the work fails before anything of
 /// value came into it, or for good.
-fn within<T>(
+///
+/// # Errors
+/// Those of the work.
+pub fn within<T>(
     run: RunDirectory,
     work: impl FnOnce(&RunDirectory) -> Result<T>,
 ) -> Result<(RunDirectory, T)> {

@@ -74,35 +74,37 @@ pub fn gradient(
     point: &Weights,
 ) -> Result<Gradient, MethodError> {
     let point = frozen_at(ctx, objective, point)?;
-    GradientPass::new(ctx, objective)?.over(&point, 0..objective.batches().len())
+    Gradients::new(ctx, objective)?.over(&point, 0..objective.batches().len())
 }
 
-/// The programs of a gradient; compiled once for any number of points.
-pub(crate) struct GradientPass<'a> {
+/// The programs of an objective's gradient, for many points one after the other.
+pub struct Gradients<'a> {
     ctx: Context<'a>,
     objective: &'a dyn Objective,
     programs: HashMap<usize, Arc<Program>>,
 }
 
-impl<'a> GradientPass<'a> {
+impl<'a> Gradients<'a> {
+    /// The programs, one for each size of a batch.
+    ///
     /// # Errors
     /// Those of the engine.
-    pub(crate) fn new(
+    pub fn new(
         ctx: &Context<'a>,
         objective: &'a dyn Objective,
-    ) -> Result<GradientPass<'a>, MethodError> {
+    ) -> Result<Gradients<'a>, MethodError> {
         let mut programs = HashMap::new();
         for (size, batch) in objective.sizes() {
             programs.insert(size, ctx.executor().compile(&graph(objective, batch)?)?);
         }
-        Ok(GradientPass { ctx: ctx.clone(), objective, programs })
+        Ok(Gradients { ctx: ctx.clone(), objective, programs })
     }
 
     /// Value and gradient at a point, anywhere, of all the data.
     ///
     /// # Errors
     /// As [`gradient`].
-    pub(crate) fn at(&self, point: &Weights) -> Result<Gradient, MethodError> {
+    pub fn at(&self, point: &Weights) -> Result<Gradient, MethodError> {
         let point = frozen_at(&self.ctx, self.objective, point)?;
         self.over(&point, 0..self.objective.batches().len())
     }

@@ -2,7 +2,7 @@
 
 use super::ball::{Ball, Norm, Scaling, check_radius, check_steps};
 use super::rise::{Rise, Rises};
-use crate::common::{GradientPass, Objective, vector};
+use crate::common::{Gradients, Objective, vector};
 use crate::error::stored;
 use crate::{Context, MethodError};
 use thalweg_array::{Array, DType};
@@ -62,7 +62,7 @@ pub fn ascend(
     config.check()?;
     ctx.progress().start("sharpness", config.steps as u64 + 1);
     let ball = Ball::new(objective, point, config.norm, config.scaling, config.rho)?;
-    let gradients = GradientPass::new(ctx, objective)?;
+    let gradients = Gradients::new(ctx, objective)?;
     let dimension = objective.dimension();
     let mut step = 0;
     let gradient = |u: &[f64]| {

@@ -1,7 +1,7 @@
 //! Critical sharpness.
 
 use super::rise::Rises;
-use crate::common::{GradientPass, Objective, vector};
+use crate::common::{Gradients, Objective, vector};
 use crate::error::stored;
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
@@ -69,7 +69,7 @@ pub fn critical_sharpness(
     let mut downhill = {
         let key = "critical/gradient";
         let arrays = ctx.unit(key, || {
-            let found = GradientPass::new(ctx, objective)?.at(point)?;
+            let found = Gradients::new(ctx, objective)?.at(point)?;
             Ok(vec![("gradient".into(), Array::vector(&found.gradient))])
         })?;
         stored(key, &arrays, "gradient", objective.dimension())?.to_vec()

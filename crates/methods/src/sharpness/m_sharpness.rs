@@ -3,7 +3,7 @@
 use super::ascent::{moved, straight};
 use super::ball::{Ball, Norm, REFUSED_RADII, Scaling, check_radius, check_steps};
 use super::rise::Rises;
-use crate::common::{Gathered, GradientPass, Objective, frozen_at};
+use crate::common::{Gathered, Gradients, Objective, frozen_at};
 use crate::error::stored;
 use crate::registry::{Cost, Instrument, Invariance, Over, Quantity, Size};
 use crate::{Context, MethodError, Passes};
@@ -88,7 +88,7 @@ pub fn m_sharpness(
     let point = frozen_at(ctx, objective, point)?;
     let shuffled = Gathered::shuffled(objective, &ctx.stream("m-sharpness"), m)?;
     let ball = Ball::new(&shuffled, &point, Norm::L2, Scaling::None, config.rho)?;
-    let gradients = GradientPass::new(ctx, &shuffled)?;
+    let gradients = Gradients::new(ctx, &shuffled)?;
     let mut rises = Rises::new(ctx, &shuffled, &point);
     ctx.progress().start("m-sharpness", batches as u64);
     let mut found = Vec::with_capacity(batches);

@@ -8,6 +8,7 @@ mod directions;
 mod given;
 mod grid;
 mod loss;
+mod loss_increments;
 mod merge_tree;
 mod osculating;
 mod plane;
@@ -24,6 +25,7 @@ pub use directions::{DirectionConfig, Ignore, Normalize, normalize, random_direc
 pub use given::{ThroughThree, between, given, plane_through};
 pub use grid::GridRange;
 pub use loss::{ExampleLosses, MeanLoss};
+pub use loss_increments::{LossIncrements, loss_increments};
 pub use merge_tree::{MergeTree, Minimum, Neighbours, merge_tree};
 pub use osculating::{Osculating, osculating};
 pub use plane::{

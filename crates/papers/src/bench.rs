@@ -1,0 +1,218 @@
+//! What a check works with.
+
+use crate::check::Scale;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use thalweg_array::{Array, DType};
+use thalweg_exec::Executor;
+use thalweg_lab::{LabError, Result, Session};
+use thalweg_methods::{Context, MethodError, NamedArrays, UnitStore};
+use thalweg_nn::{Model, Weights};
+use thalweg_train::{Ended, Member, Resources, Segment, Status, TrainState, Trainer};
+
+/// What a check works with: where to compute, whom to tell, where finished work is kept.
+///
+/// What takes long goes through [`Bench::numbers`] or [`Bench::train`], so that a run that was
+/// stopped goes on from there. Every key is the check's own.
+pub struct Bench<'a> {
+    session: &'a Session,
+    ctx: Context<'a>,
+    scale: Scale,
+}
+
+/// A network after training.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainedNetwork {
+    /// Its weights; those before the step at which it diverged, if it did.
+    pub weights: Weights,
+    /// Whether its loss stayed finite.
+    pub finished: bool,
+}
+
+impl<'a> Bench<'a> {
+    /// A bench of a session, whose units are kept under `key`.
+    ///
+    /// # Errors
+    /// None that a user could cause.
+    pub fn new(
+        session: &'a Session,
+        units: &'a dyn UnitStore,
+        key: &str,
+        scale: Scale,
+    ) -> Result<Bench<'a>> {
+        let ctx = session.context(units)?.with_precision(DType::F32)?.within(key);
+        Ok(Bench { session, ctx, scale })
+    }
+
+    /// How much is run.
+    pub fn scale(&self) -> Scale {
+        self.scale
+    }
+
+    /// The first if all of the check is run, else the second.
+    pub fn whole_or<T>(&self, whole: T, sample: T) -> T {
+        match self.scale {
+            Scale::Whole => whole,
+            Scale::Sample => sample,
+        }
+    }
+
+    /// The root of the seeds.
+    pub fn root(&self) -> u64 {
+        self.session.seed
+    }
+
+    /// The context of methods in single precision.
+    pub fn context(&self) -> &Context<'a> {
+        &self.ctx
+    }
+
+    /// The context of methods in double precision.
+    ///
+    /// # Errors
+    /// None that a user could cause.
+    pub fn exact(&self) -> Result<Context<'a>> {
+        Ok(self.ctx.clone().with_precision(DType::F64)?)
+    }
+
+    /// Where programs are compiled.
+    pub fn executor(&self) -> Arc<Executor> {
+        self.session.executor.clone()
+    }
+
+    /// What training may use.
+    pub fn resources(&self) -> Resources {
+        self.session.resources()
+    }
+
+    /// Numbers that are computed once.
+    ///
+    /// # Errors
+    /// Those of the work and of the store.
+    pub fn numbers(&self, key: &str, work: impl FnOnce() -> Result<Vec<f64>>) -> Result<Vec<f64>> {
+        let arrays = self.unit(key, || Ok(vec![("values".into(), Array::vector(&work()?))]))?;
+        Ok(arrays.first().map(|(_, array)| array.to_f64_vec()).unwrap_or_default())
+    }
+
+    /// Trains members of a population once, each from the initial weights of its seed.
+    ///
+    /// # Errors
+    /// Those of the trainer and of the store; `Interrupted` between segments.
+    pub fn train(
+        &self,
+        key: &str,
+        trainer: &Trainer,
+        members: &[Member],
+    ) -> Result<Vec<TrainedNetwork>> {
+        self.trained(key, trainer, members, u64::MAX, || Ok(trainer.start(members)?))
+    }
+
+    /// As [`Bench::train`], but stopped at the end of the first segment that reaches a step.
+    ///
+    /// # Errors
+    /// Those of [`Bench::train`].
+    pub fn train_until(
+        &self,
+        key: &str,
+        trainer: &Trainer,
+        members: &[Member],
+        step: u64,
+    ) -> Result<Vec<TrainedNetwork>> {
+        self.trained(key, trainer, members, step, || Ok(trainer.start(members)?))
+    }
+
+    /// As [`Bench::train`], each from given weights.
+    ///
+    /// # Errors
+    /// Those of [`Bench::train`]; weights of another model.
+    pub fn train_from(
+        &self,
+        key: &str,
+        trainer: &Trainer,
+        members: &[Member],
+        weights: &[Weights],
+    ) -> Result<Vec<TrainedNetwork>> {
+        self.trained(key, trainer, members, u64::MAX, || Ok(trainer.start_from(members, weights)?))
+    }
+
+    fn trained(
+        &self,
+        key: &str,
+        trainer: &Trainer,
+        members: &[Member],
+        until: u64,
+        start: impl FnOnce() -> Result<TrainState>,
+    ) -> Result<Vec<TrainedNetwork>> {
+        let model = &trainer.recipe().model;
+        let arrays = self.unit(key, || {
+            let mut state = start()?;
+            self.ctx.progress().start(&format!("training: {key}"), trainer.total_steps());
+            let mut look = |segment: &Segment<'_>| {
+                self.ctx.progress().advance(segment.end - segment.first);
+                match segment.end < until && self.ctx.check().is_ok() {
+                    true => ControlFlow::Continue(()),
+                    false => ControlFlow::Break(()),
+                }
+            };
+            let ended = trainer.run(&mut state, &mut look)?;
+            if ended == Ended::Stopped && state.step() < until {
+                return Err(LabError::Interrupted);
+            }
+            let mut arrays: NamedArrays = Vec::new();
+            let mut finished = Vec::new();
+            for (i, member) in state.members().iter().enumerate() {
+                finished.push(f64::from(u8::from(member.status == Status::Running)));
+                let weights = state.weights(i)?;
+                let all = weights.parameters.iter().chain(weights.buffers.iter());
+                arrays.extend(all.map(|(name, array)| (format!("{i}.{name}"), array.clone())));
+            }
+            arrays.push(("finished".into(), Array::vector(&finished)));
+            Ok(arrays)
+        })?;
+        networks(key, model, members.len(), arrays)
+    }
+
+    /// A piece of work that is done once, with the errors of the laboratory.
+    fn unit(&self, key: &str, work: impl FnOnce() -> Result<NamedArrays>) -> Result<NamedArrays> {
+        let mut failure = None;
+        let found = self.ctx.unit(key, || {
+            work().map_err(|error| {
+                failure = Some(error);
+                MethodError::Interrupted
+            })
+        });
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(found?),
+        }
+    }
+}
+
+/// The networks of a stored population.
+fn networks(
+    key: &str,
+    model: &Model,
+    count: usize,
+    arrays: NamedArrays,
+) -> Result<Vec<TrainedNetwork>> {
+    let (n_parameters, n_buffers) = (model.parameters().len(), model.buffers().len());
+    let each = n_parameters + n_buffers;
+    let flags = arrays.last().map(|(_, array)| array.to_f64_vec()).unwrap_or_default();
+    if arrays.len() != count * each + 1 || flags.len() != count {
+        return Err(LabError::Input(format!(
+            "stored unit {key:?}: expected {count} networks of {each} arrays, got {} arrays",
+            arrays.len()
+        )));
+    }
+    let mut arrays = arrays.into_iter().map(|(_, array)| array);
+    let mut found = Vec::with_capacity(count);
+    for flag in flags {
+        let parameters = model.parameter_tree(arrays.by_ref().take(n_parameters).collect())?;
+        let buffers = model.buffer_tree(arrays.by_ref().take(n_buffers).collect())?;
+        found.push(TrainedNetwork {
+            weights: Weights { parameters, buffers },
+            finished: flag == 1.0,
+        });
+    }
+    Ok(found)
+}

@@ -1,0 +1,217 @@
+//! Results as a page of Markdown, and in sentences.
+
+use crate::registry::checks;
+use crate::work;
+use thalweg_record::Quantity;
+use thalweg_record::reply::{CheckInterval, DatedCheck, ReproduceBody, Verdict};
+
+const HEAD: &str = "\
+# What the papers claim, and what was found
+
+Written by `thalweg reproduce --all --write-results FILE`; not to be edited. Each check is documented in
+its file under `src`, with its protocol and where that departs from the paper. A claim is confirmed
+when the whole 95 % interval of every number that decides lies within its bound, refuted when one
+lies within the opposite, and inconclusive otherwise. Seconds are those of one run.
+
+| paper | claim | deciding number | verdict | seconds | run |
+|---|---|---|---|---|---|
+";
+
+/// The page of all results: a table, then each with its numbers.
+pub fn table(found: &[DatedCheck]) -> String {
+    let mut text = HEAD.to_owned();
+    for dated in found {
+        let check = &dated.found;
+        let first = check.parts.first().map_or("not measured".to_owned(), |part| {
+            format!("{} {}", part.name, with_interval(part.statistic.value(), part.interval))
+        });
+        text += &format!(
+            "| [{slug}](#{slug}) | {} | {first} | {} | {:.0} | {}, {} |\n",
+            cell(&check.claim),
+            word(check.verdict),
+            dated.seconds,
+            dated.date,
+            dated.version,
+            slug = check.slug,
+        );
+    }
+    for dated in found {
+        text += &section(&dated.found);
+    }
+    text
+}
+
+fn section(check: &ReproduceBody) -> String {
+    let (first, last) = (check.seeds.first(), check.seeds.last());
+    let seeds = match (first, last) {
+        (Some(first), Some(last)) => format!("seeds {first} to {last}"),
+        _ => "no seeds".to_owned(),
+    };
+    let mut text = format!(
+        "\n## {}\n\n{} **{}**, on {seeds}, {} planned, {} setting(s) an arm. It could show: {}.\n\n",
+        check.slug,
+        check.claim,
+        word(check.verdict),
+        work::words(check.flops),
+        check.settings,
+        check.detectable,
+    );
+    for part in &check.parts {
+        text += &format!(
+            "- {}: {}, {} samples. {}: {}.\n",
+            part.name,
+            with_interval(part.statistic.value(), part.interval),
+            samples(&part.statistic),
+            part.criterion,
+            word(part.verdict),
+        );
+    }
+    for gate in &check.gates {
+        let word = if gate.passed { "holds" } else { "DOES NOT HOLD" };
+        text += &format!("- Gate {word}: {} ({}).\n", gate.name, gate.found);
+    }
+    for reading in &check.readings {
+        let value = match reading.interval {
+            Some(interval) => with_interval(reading.value, interval),
+            None => number(reading.value),
+        };
+        text += &format!("- Beside it: {} {value}.\n", reading.name);
+    }
+    if let Some(check) = checks().into_iter().find(|known| known.slug() == check.slug)
+        && let Some(remark) = check.remark()
+    {
+        text += &format!("\n{remark}\n");
+    }
+    text
+}
+
+/// A check in a paragraph, for the page of a run.
+pub fn paragraph(check: &ReproduceBody) -> String {
+    let parts: Vec<String> = check
+        .parts
+        .iter()
+        .map(|part| {
+            let value = with_interval(part.statistic.value(), part.interval);
+            format!("{} {value} ({}): {}.", part.name, part.criterion, word(part.verdict))
+        })
+        .collect();
+    let failed = check.gates.iter().filter(|gate| !gate.passed);
+    let failed: Vec<String> =
+        failed.map(|gate| format!("Did not hold: {} ({}).", gate.name, gate.found)).collect();
+    let mut text = format!("{} {}: ", check.claim, word(check.verdict));
+    text += &[parts, failed].concat().join(" ");
+    text
+}
+
+/// A verdict's name.
+pub fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Confirmed => "confirmed",
+        Verdict::Refuted => "refuted",
+        Verdict::Inconclusive => "inconclusive",
+    }
+}
+
+fn with_interval(value: f64, interval: CheckInterval) -> String {
+    format!("{} [{}, {}]", number(value), number(interval.low), number(interval.high))
+}
+
+fn samples(quantity: &Quantity) -> u64 {
+    match quantity {
+        Quantity::Exact(_) => 1,
+        Quantity::Estimate(estimate) => estimate.samples,
+    }
+}
+
+/// Three significant digits.
+fn number(value: f64) -> String {
+    if !value.is_finite() || value == 0.0 {
+        return value.to_string();
+    }
+    match value.abs().log10().floor() as i32 {
+        magnitude @ -3..3 => format!("{value:.*}", (2 - magnitude) as usize),
+        3..6 => format!("{value:.0}"),
+        _ => format!("{value:.2e}"),
+    }
+}
+
+/// A text that keeps the columns of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thalweg_record::Estimate;
+    use thalweg_record::reply::{CheckGate, CheckPart, CheckReading};
+
+    fn dated() -> DatedCheck {
+        let interval = CheckInterval { low: 0.101, high: 0.4 };
+        let statistic = Estimate { value: 0.25, standard_error: 0.05, samples: 10 };
+        DatedCheck {
+            found: ReproduceBody {
+                slug: "sam".into(),
+                claim: "The ratio |a/b| grows.".into(),
+                verdict: Verdict::Confirmed,
+                statistic: statistic.into(),
+                criterion: "ratio: a over b; interval above 0".into(),
+                seeds: (0..10).collect(),
+                scale: "whole".into(),
+                flops: 2_000_000_000,
+                settings: 1,
+                detectable: "much".into(),
+                gates: vec![CheckGate {
+                    name: "runs end".into(),
+                    passed: true,
+                    found: "10".into(),
+                }],
+                parts: vec![CheckPart {
+                    name: "ratio".into(),
+                    statistic: statistic.into(),
+                    interval,
+                    criterion: "a over b; interval above 0".into(),
+                    verdict: Verdict::Confirmed,
+                }],
+                readings: vec![CheckReading { name: "b".into(), value: 12345.6, interval: None }],
+            },
+            seconds: 12.4,
+            date: "2026-01-31".into(),
+            version: "0.1.0".into(),
+        }
+    }
+
+    #[test]
+    fn the_page_has_a_row_and_a_section_for_each() {
+        let text = table(&[dated()]);
+        let row = "| [sam](#sam) | The ratio \\|a/b\\| grows. | ratio 0.250 [0.101, 0.400] | \
+                   confirmed | 12 | 2026-01-31, 0.1.0 |\n";
+        assert!(text.contains(row), "{text}");
+        for line in [
+            "## sam\n\nThe ratio |a/b| grows. **confirmed**, on seeds 0 to 9, 2.0 GFLOP planned,",
+            "- ratio: 0.250 [0.101, 0.400], 10 samples. a over b; interval above 0: confirmed.\n",
+            "- Gate holds: runs end (10).\n",
+            "- Beside it: b 12346.\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_check_that_was_not_measured_says_why() {
+        let mut dated = dated();
+        dated.found.parts.clear();
+        dated.found.verdict = Verdict::Inconclusive;
+        dated.found.gates[0].passed = false;
+        assert!(table(&[dated.clone()]).contains("| not measured | inconclusive |"));
+        let text = paragraph(&dated.found);
+        assert!(text.ends_with("inconclusive: Did not hold: runs end (10)."), "{text}");
+    }
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let shown = [0.0, -1.2345, 0.0012345, 99.99, 1234.5, 1.5e9, 2.5e-7, f64::NAN].map(number);
+        let expected = ["0", "-1.23", "0.00123", "100.0", "1234", "1.50e9", "2.50e-7", "NaN"];
+        assert_eq!(shown, expected);
+    }
+}

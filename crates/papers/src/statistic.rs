@@ -1,0 +1,66 @@
+//! From samples, one a seed, to a number with its interval.
+
+use crate::check::Measured;
+use thalweg_lab::Result;
+use thalweg_stats::{Bootstrap, BootstrapConfig, Estimate, Interval, bootstrap};
+
+/// Replicates of every bootstrap.
+const REPLICATES: usize = 10_000;
+
+/// The mean over seeds with its 95 % interval by Student's t. Of paired samples, pass the
+/// differences.
+///
+/// Not by the bootstrap, because that of a mean over ten seeds holds the truth in nine of ten cases
+/// and not in nineteen of twenty.
+///
+/// # Errors
+/// Fewer than two samples, or one that is not finite.
+pub fn mean(samples: &[f64]) -> Result<Measured> {
+    mean_of_best(samples, 1)
+}
+
+/// As [`mean`], for the best of `m` such means: its interval is that of `1 - 0.05 / m`, so that the
+/// largest of `m` that are nothing is not taken for something.
+///
+/// # Errors
+/// As [`mean`].
+pub fn mean_of_best(samples: &[f64], m: usize) -> Result<Measured> {
+    let Estimate { value, standard_error, samples } = Estimate::mean(samples)?;
+    let confidence = 1.0 - 0.05 / m.max(1) as f64;
+    let interval = Estimate { value, standard_error, samples }.interval(confidence)?;
+    Ok(Measured { value, standard_error, samples, interval })
+}
+
+/// As [`mean`]; of fewer than two samples everything is NaN, which decides nothing.
+///
+/// # Errors
+/// A sample that is not finite.
+pub fn mean_if_any(samples: &[f64]) -> Result<Measured> {
+    match samples.len() {
+        n @ (0 | 1) => Ok(Measured {
+            value: f64::NAN,
+            standard_error: f64::NAN,
+            samples: n,
+            interval: Interval { low: f64::NAN, high: f64::NAN },
+        }),
+        _ => mean(samples),
+    }
+}
+
+/// Any statistic of elements, one a seed, with its 95 % interval (BCa bootstrap over seeds).
+///
+/// # Errors
+/// Fewer than two elements, or a statistic that is not finite.
+pub fn of<T: Clone>(samples: &[T], statistic: impl Fn(&[T]) -> f64) -> Result<Measured> {
+    let config = BootstrapConfig { replicates: REPLICATES, ..BootstrapConfig::default() };
+    let Bootstrap { value, standard_error, interval, samples } =
+        bootstrap(samples, statistic, &config)?;
+    Ok(Measured { value, standard_error, samples, interval })
+}
+
+/// The median; NaN of no numbers.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    thalweg_stats::quantile(&sorted, 0.5)
+}

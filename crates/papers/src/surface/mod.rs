@@ -1,0 +1,12 @@
+//! Papers on surfaces.
+
+use crate::check::Check;
+
+mod filter_normalization;
+mod landscape_sample_convergence;
+
+/// The checks of this family.
+pub(crate) const CHECKS: &[&dyn Check] = &[
+    &landscape_sample_convergence::LandscapeSampleConvergence,
+    &filter_normalization::FilterNormalization,
+];
