@@ -8,6 +8,7 @@
 //! - [`surface`]: the loss on lines and planes through weight space, and the roughness index.
 //! - [`curvature`]: Hessian products, eigenpairs, trace, spectral density.
 //! - [`sharpness`]: how the loss rises around a point, in a step, on average, at worst.
+//! - [`gradients`]: how the gradients of batches agree.
 //! - [`common`]: the mathematics that methods share.
 //! - [`registry`]: the methods by name.
 
@@ -15,6 +16,7 @@ pub mod common;
 mod context;
 pub mod curvature;
 mod error;
+pub mod gradients;
 mod meter;
 pub mod registry;
 pub mod sharpness;
