@@ -9,6 +9,7 @@
 //! - [`curvature`]: Hessian products, eigenpairs, trace, spectral density.
 //! - [`sharpness`]: how the loss rises around a point, in a step, on average, at worst.
 //! - [`dynamics`]: where training leads.
+//! - [`gradients`]: how the gradients of batches agree.
 //! - [`common`]: the mathematics that methods share.
 //! - [`registry`]: the methods by name.
 
@@ -17,6 +18,7 @@ mod context;
 pub mod curvature;
 pub mod dynamics;
 mod error;
+pub mod gradients;
 mod meter;
 pub mod registry;
 pub mod sharpness;

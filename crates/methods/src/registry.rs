@@ -163,6 +163,8 @@ instruments! {
     crate::sharpness::CriticalSharpness,
     crate::sharpness::RelativeFlatness,
     crate::sharpness::FisherRaoNorm,
+    crate::gradients::GradientNoiseScale,
+    crate::gradients::GradientConfusion,
 }
 
 /// The instrument of a name.

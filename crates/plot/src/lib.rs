@@ -25,6 +25,7 @@ mod markup;
 mod png;
 mod relief;
 mod report;
+mod report_comparison;
 mod report_table;
 mod spectrum;
 mod theme;

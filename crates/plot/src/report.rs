@@ -4,8 +4,7 @@ use crate::canvas::Figure;
 use crate::markup::escape;
 use crate::theme::Style;
 use crate::{
-    basin_figure, class_figure, convexity_figure, density_figure, line_figure, map_figure,
-    relief_figure, report_table, residual_figure, spectrum_figure, training_figure,
+    basin_figure, class_figure, convexity_figure, density_figure, line_figure, map_figure, relief_figure, report_comparison, report_table, residual_figure, spectrum_figure, training_figure,
 };
 use thalweg_record::{Report, Surface, TrainingCurve};
 
@@ -26,6 +25,9 @@ pub fn report_html(report: &Report, study: &str) -> String {
             "Results",
             &format!("<div class=\"card\">{}</div>", report_table::results(report)),
         );
+    }
+    if let Some(tables) = report_comparison::comparison(report) {
+        section(&mut body, "Comparison", &tables);
     }
     surfaces(&mut body, report);
     lines(&mut body, report);

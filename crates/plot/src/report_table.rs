@@ -117,7 +117,7 @@ fn thousands(value: u64) -> String {
     text
 }
 
-fn quantity(quantity: Quantity) -> String {
+pub(crate) fn quantity(quantity: Quantity) -> String {
     match quantity {
         Quantity::Exact(value) => significant(value, 4),
         Quantity::Estimate(estimate) => format!(

@@ -3,6 +3,7 @@
 
 mod broken_command_lines;
 mod broken_files;
+mod comparisons;
 mod contract;
 mod data_files;
 mod exports;

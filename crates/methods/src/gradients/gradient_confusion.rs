@@ -1,0 +1,114 @@
+//! How far the gradients of batches point apart.
+
+use super::gram::{BatchGradients, BatchGradientsConfig, batch_gradients};
+use crate::common::Objective;
+use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
+use crate::{Context, MethodError};
+use thalweg_nn::Weights;
+
+/// What [`gradient_confusion`] found, over all pairs of the batches drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Confusion {
+    /// The smallest inner product of two batches' gradients, with the other sign, or 0: the bound
+    /// `eta` of the definition.
+    pub bound: f64,
+    /// The smallest cosine of two batches' gradients.
+    pub smallest_cosine: f64,
+    /// The mean cosine: their alignment.
+    pub mean_cosine: f64,
+}
+
+/// How far the gradients of batches point apart.
+///
+/// `<g_a, g_b> >= -eta` for all pairs of batches: definition 2.1 for batches. Where `eta` is large a
+/// step for one batch undoes another's. Cosines say the same without the gradients' lengths; their
+/// mean is the alignment (stiffness). A gradient of zero has the cosine 0 with every other.
+///
+/// # Errors
+/// As [`batch_gradients()`].
+/// # Source    Sankararaman, De, Xu, Huang, Goldstein, The impact of neural network
+/// overparameterization on gradient confusion and stochastic gradient descent, 2020, arXiv
+/// 1904.06963; alignment: Fort, Nowak, Jastrzebski, Narayanan, Stiffness, 2019, arXiv 1901.09491
+pub fn gradient_confusion(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    point: &Weights,
+    config: &BatchGradientsConfig,
+) -> Result<Confusion, MethodError> {
+    Ok(confusion(&batch_gradients(ctx, objective, point, config)?))
+}
+
+fn confusion(found: &BatchGradients) -> Confusion {
+    let gram = &found.gram;
+    let pairs = || (0..gram.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
+    let cosine = |(a, b): (usize, usize)| {
+        let lengths = gram[a][a].sqrt() * gram[b][b].sqrt();
+        if lengths > 0.0 { gram[a][b] / lengths } else { 0.0 }
+    };
+    let smallest = pairs().map(|(a, b)| gram[a][b]).fold(f64::INFINITY, f64::min);
+    let sum: f64 = pairs().map(cosine).sum();
+    Confusion {
+        bound: (-smallest).max(0.0),
+        smallest_cosine: pairs().map(cosine).fold(f64::INFINITY, f64::min),
+        mean_cosine: sum / pairs().count() as f64,
+    }
+}
+
+/// [`gradient_confusion`] as an instrument.
+#[derive(Clone, Copy, Debug)]
+pub struct GradientConfusion;
+
+impl Instrument for GradientConfusion {
+    const ID: &'static str = "gradient_confusion";
+    const SUMMARY: &'static str = "how far the gradients of batches point apart, and their cosines";
+    const SOURCE: &'static str = "Sankararaman et al. 2020, arXiv 1904.06963";
+    const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
+    type Config = BatchGradientsConfig;
+    type Reading = Confusion;
+
+    fn measure(
+        ctx: &Context<'_>,
+        objective: &dyn Objective,
+        point: &Weights,
+        config: &BatchGradientsConfig,
+    ) -> Result<Confusion, MethodError> {
+        gradient_confusion(ctx, objective, point, config)
+    }
+
+    fn cost(config: &BatchGradientsConfig, size: &Size) -> Cost {
+        config.cost(size)
+    }
+
+    fn quantities(reading: &Confusion) -> Vec<Quantity> {
+        vec![
+            Quantity::exact("gradient confusion", reading.bound),
+            Quantity::exact("smallest cosine", reading.smallest_cosine),
+            Quantity::exact("mean cosine", reading.mean_cosine),
+        ]
+    }
+
+    fn trial() -> BatchGradientsConfig {
+        BatchGradientsConfig { m: 1, batches: 15 }
+    }
+
+    fn refused() -> Vec<BatchGradientsConfig> {
+        BatchGradientsConfig::refused()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_by_hand() {
+        // Gradients (1, 0), (0, 2), (-3, 0): inner products 0, -3, 0.
+        let gram = vec![vec![1.0, 0.0, -3.0], vec![0.0, 4.0, 0.0], vec![-3.0, 0.0, 9.0]];
+        let found = confusion(&BatchGradients { m: 1, gram });
+        assert_eq!((found.bound, found.smallest_cosine), (3.0, -1.0));
+        assert!((found.mean_cosine + 1.0 / 3.0).abs() < 1e-15);
+        let alike = vec![vec![1.0, 2.0], vec![2.0, 4.0]];
+        let found = confusion(&BatchGradients { m: 1, gram: alike });
+        assert_eq!((found.bound, found.smallest_cosine, found.mean_cosine), (0.0, 1.0, 1.0));
+    }
+}
