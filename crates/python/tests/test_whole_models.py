@@ -37,6 +37,9 @@ def built(name):
     network = getattr(vision, name)(**VISION[name])
     x = torch.randn(6, 3, 64, 64)
     with torch.no_grad():
+        # Some of their layers begin with zeros.
+        for parameter in network.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
         network.train()(x)
     return network.eval(), x
 
