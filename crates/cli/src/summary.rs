@@ -111,12 +111,15 @@ pub fn text(reply: &Reply) -> String {
                 let [low, middle, high] = found.quartiles.map(number);
                 let radius = format!("{middle} ({low} to {high}) to a rise of {}", found.rise);
                 rows.push(pair("basin radius", radius));
-                let volume = format!(
-                    "{}, at least {} in expectation; {} rays carry it",
-                    quantity(&found.log_volume.into()),
-                    quantity(&found.log_volume_bound.into()),
-                    number(found.effective_rays)
-                );
+                let bound = quantity(&found.log_volume_bound.into());
+                // What a few rays carry has no error bar that could be believed.
+                let volume = match found.effective_rays >= FEW_RAYS {
+                    true => format!(
+                        "{}, at least {bound} in expectation",
+                        quantity(&found.log_volume.into())
+                    ),
+                    false => format!("at least {bound} in expectation; too few rays for more"),
+                };
                 rows.push(pair("log-volume", volume));
             }
             let share = percent(body.minima_threshold);
@@ -188,6 +191,9 @@ pub fn text(reply: &Reply) -> String {
     }
     text
 }
+
+/// Rays that an estimate of a volume has to rest on.
+const FEW_RAYS: f64 = 10.0;
 
 fn inspection(found: &Inspection) -> String {
     let joined = |shape: &[Extent]| {

@@ -2,7 +2,7 @@
 //!
 //! [`registry`] knows every paper by name: its title, family and source, and its claim in one
 //! sentence. A paper whose check is written has a file of its own in its family's folder and a line
-//! in the family's list; [`check`] says what a check is, and [`reproduce`] runs it. The methods that
+//! in the family's list; [`check`] says what a check is, and [`reproduce()`] runs it. The methods that
 //! papers propose are not here but in `thalweg-methods`, where everybody can use them.
 
 pub mod bench;

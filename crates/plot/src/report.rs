@@ -4,7 +4,9 @@ use crate::canvas::Figure;
 use crate::markup::escape;
 use crate::theme::Style;
 use crate::{
-    basin_figure, class_figure, convexity_figure, density_figure, line_figure, map_figure, relief_figure, report_comparison, report_table, residual_figure, spectrum_figure, training_figure,
+    basin_figure, class_figure, convexity_figure, density_figure, line_figure, map_figure,
+    relief_figure, report_comparison, report_table, residual_figure, spectrum_figure,
+    training_figure,
 };
 use thalweg_record::{Report, Surface, TrainingCurve};
 

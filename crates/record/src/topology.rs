@@ -70,6 +70,8 @@ pub struct MinimumReply {
     pub loss: f64,
     /// How far one has to climb from it to get lower; of the lowest, the range of the surface.
     pub persistence: Quantity,
+    /// Whether it lies at the rim of the grid, beyond which the loss may be lower.
+    pub at_rim: bool,
 }
 
 impl Topology {
@@ -79,7 +81,10 @@ impl Topology {
     }
 
     /// For the reply: the deepest of those that are deep enough, at most so many.
-    pub fn reply(&self, most: usize, samples: u64) -> Vec<MinimumReply> {
+    pub fn reply(&self, surface: &Surface, most: usize, samples: u64) -> Vec<MinimumReply> {
+        let ends = |values: &[f64], at: f64| {
+            values.len() > 1 && [values.first(), values.last()].contains(&Some(&at))
+        };
         let mut found: Vec<&SurfaceMinimum> = self.prominent().collect();
         found.sort_by(|a, b| b.persistence().total_cmp(&a.persistence()));
         let several = self.total_variation.len() > 1;
@@ -94,6 +99,7 @@ impl Topology {
                 }
                 None => m.persistence().into(),
             },
+            at_rim: ends(&surface.x, m.x) || ends(&surface.y, m.y),
         };
         found.iter().take(most).map(minimum).collect()
     }
@@ -259,12 +265,15 @@ mod tests {
     #[test]
     fn what_sampling_may_have_made_is_not_shown() {
         let depths = |error| -> Vec<f64> {
-            let topology = surface(error).topology.unwrap();
-            topology.reply(9, 5).iter().map(|m| m.persistence.value()).collect()
+            let surface = surface(error);
+            let topology = surface.topology.as_ref().unwrap();
+            topology.reply(&surface, 9, 5).iter().map(|m| m.persistence.value()).collect()
         };
         assert_eq!(depths(Some(0.05)), [8.0, 1.0]);
         assert_eq!(depths(None).len(), 3);
-        let one = surface(Some(0.05)).topology.unwrap().reply(1, 5);
+        let whole = surface(Some(0.05));
+        let one = whole.topology.as_ref().unwrap().reply(&whole, 1, 5);
+        assert!(one[0].at_rim);
         assert_eq!(
             (one.len(), one[0].pair, one[0].persistence.standard_error()),
             (1, Some(1), Some(0.05))

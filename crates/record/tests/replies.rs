@@ -117,7 +117,7 @@ fn basin() -> BasinSummary {
 
 fn deep() -> MinimumReply {
     let persistence = Estimate { value: 1.5, standard_error: 0.1, samples: 512 }.into();
-    MinimumReply { pair: Some(0), x: 0.5, y: -1.0, loss: 0.25, persistence }
+    MinimumReply { pair: Some(0), x: 0.5, y: -1.0, loss: 0.25, persistence, at_rim: false }
 }
 
 fn surface(loss: f64, minimum: Option<GridPoint>) -> Reply {

@@ -141,8 +141,11 @@ fn classes_add_up_to_the_whole() {
     let found = bench.json("surface m --x -1:1:3 --per-class --out c");
     let classes = found["classes"].as_array().unwrap();
     let all = arrays(&bench, "c");
-    let part = |name: &str| all.iter().find(|(known, _)| known.ends_with(name)).unwrap().1;
-    let (losses, whole) = (part("class_loss"), &all["loss"]);
+    let part = |name: &str| {
+        let find = |(known, _): &(&String, _)| format!("/{known}").ends_with(name);
+        all.iter().find(find).unwrap_or_else(|| panic!("{name} in {:?}", all.keys())).1
+    };
+    let (losses, whole) = (part("class_loss"), part("/loss"));
     let examples: Vec<f64> =
         classes.iter().map(|class| class["examples"].as_f64().unwrap()).collect();
     assert_eq!(examples.iter().sum::<f64>(), 64.0);

@@ -293,6 +293,10 @@ impl Instrument for BasinVolume {
         ]
     }
 
+    fn trial() -> BasinConfig {
+        BasinConfig { rays: 32, ..BasinConfig::default() }
+    }
+
     fn refused() -> Vec<BasinConfig> {
         let usual = BasinConfig::default();
         vec![

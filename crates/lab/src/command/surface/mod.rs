@@ -169,7 +169,7 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
         classes: classes(&record),
         slope: record.parabolas.iter().map(|p| p.slope).collect(),
         curvature: record.parabolas.iter().map(|p| p.curvature).collect(),
-        minima: topology.reply(MOST_MINIMA, samples.0 as u64),
+        minima: topology.reply(&record, MOST_MINIMA, samples.0 as u64),
         minima_count: topology.prominent().count() as u64,
         minima_threshold: plan.settings.measures.minima,
         total_variation: topology.total_variation,
