@@ -4,8 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 use thalweg_lab::{LabError, Result, RunDirectory, STUDY};
 use thalweg_plot::{
-    Figure, Style, density_figure, landscape_figure, line_figure, map_figure, relief_figure,
-    report_html, residual_figure, spectrum_figure, training_figure,
+    Figure, Style, basin_figure, class_figure, convexity_figure, density_figure, landscape_figure,
+    line_figure, map_figure, relief_figure, report_html, residual_figure, spectrum_figure,
+    training_figure,
 };
 use thalweg_record::Report;
 
@@ -52,6 +53,9 @@ fn figures(report: &Report) -> Vec<(&'static str, Figure)> {
         ("landscape", landscape_figure(&report.title, &surfaces, &style)),
         ("map", map_figure("From above", &surfaces, &style)),
         ("relief", relief_figure(&report.title, &surfaces, &style)),
+        ("convexity", convexity_figure(&surfaces, &style)),
+        ("classes", class_figure(&surfaces, &style)),
+        ("basin", basin_figure(&surfaces, &style)),
         ("residuals", residual_figure(&surfaces, &style)),
         ("lines", line_figure(report, &style)),
         ("training", training_figure("Loss", &curves, &losses, true, &style)),

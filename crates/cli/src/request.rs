@@ -7,8 +7,9 @@ use crate::arguments::{
 };
 use std::env;
 use thalweg_lab::command::{
-    ExportFormat, ExportModelRequest, ImageLayout, InspectRequest, MapRequest, MapSettings,
-    ModelFormat, SpectrumRequest, SpectrumSettings, SurfaceRequest, TrainRequest,
+    ExportFormat, ExportModelRequest, ImageLayout, InputSpace, InspectRequest, MapRequest,
+    MapSettings, ModelFormat, SpectrumRequest, SpectrumSettings, SurfaceMeasures, SurfaceRequest,
+    TrainRequest,
 };
 use thalweg_lab::{
     Budget, DataConfig, DataOptions, ObjectiveChoice, Output, Precision, Result, Session,
@@ -177,6 +178,17 @@ pub fn surface(arguments: &SurfaceArguments, everywhere: &Everywhere) -> Surface
         pairs: arguments.pairs,
         tolerance: arguments.effort.tolerance,
         exact: arguments.effort.exact,
+        measures: SurfaceMeasures {
+            minima: arguments.measures.minima,
+            convexity: arguments.measures.convexity,
+            basin: arguments.measures.basin,
+            rise: arguments.measures.rise,
+            per_class: arguments.measures.per_class,
+        },
+        inputs: arguments.inputs.in_input_space.then(|| InputSpace {
+            example: arguments.inputs.example,
+            likelihood: arguments.inputs.likelihood.clone(),
+        }),
         output: output(everywhere),
     }
 }

@@ -89,6 +89,44 @@ pub fn text(reply: &Reply) -> String {
                 let share = found.evaluations as f64 / (body.points * body.samples) as f64;
                 rows.push(pair("of an exact surface's losses", percent(share)));
             }
+            let along = body.slope.iter().zip(&body.curvature).zip(["x", "y"]);
+            rows.extend(along.map(|((slope, curvature), name)| {
+                let text = format!("{}, curvature {}", quantity(slope), quantity(curvature));
+                pair(&format!("slope along {name}"), text)
+            }));
+            rows.extend(
+                body.plane_share.as_ref().map(|held| pair("the plane holds", held.words())),
+            );
+            rows.extend(body.convexity.as_ref().map(|found| {
+                let text = format!(
+                    "{} of {} points, |smallest / largest eigenvalue| at most {} ± {}",
+                    found.convex,
+                    found.points,
+                    number(found.largest_ratio),
+                    number(found.ratio_error)
+                );
+                pair("convex", text)
+            }));
+            if let Some(found) = &body.basin {
+                let [low, middle, high] = found.quartiles.map(number);
+                let radius = format!("{middle} ({low} to {high}) to a rise of {}", found.rise);
+                rows.push(pair("basin radius", radius));
+                let bound = quantity(&found.log_volume_bound.into());
+                // What a few rays carry has no error bar that could be believed.
+                let volume = match found.effective_rays >= FEW_RAYS {
+                    true => format!(
+                        "{}, at least {bound} in expectation",
+                        quantity(&found.log_volume.into())
+                    ),
+                    false => format!("at least {bound} in expectation; too few rays for more"),
+                };
+                rows.push(pair("log-volume", volume));
+            }
+            let share = percent(body.minima_threshold);
+            let minima = format!("{} deeper than {share} of their saddle", body.minima_count);
+            rows.push(pair("minima", minima));
+            let variations: Vec<String> = body.total_variation.iter().map(|v| number(*v)).collect();
+            rows.push(pair("total variation", variations.join(", ")));
             for (name, point) in [("lowest", &body.minimum), ("highest", &body.maximum)] {
                 if let Some(point) = point {
                     let at = format!(
@@ -150,6 +188,9 @@ pub fn text(reply: &Reply) -> String {
     }
     text
 }
+
+/// Rays that an estimate of a volume has to rest on.
+const FEW_RAYS: f64 = 10.0;
 
 fn inspection(found: &Inspection) -> String {
     let joined = |shape: &[Extent]| {

@@ -13,13 +13,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use thalweg_array::{Array, DType};
-use thalweg_methods::curvature::{Hessian, LanczosConfig, lanczos};
+use thalweg_methods::curvature::{Hessian, HutchinsonConfig, LanczosConfig, hutchinson, lanczos};
 use thalweg_methods::surface::{
-    DirectionConfig, Plane, between, normalize, random_planes, trajectory_plane,
+    DirectionConfig, Plane, between, normalize, plane_through, random_planes, trajectory_plane,
 };
 use thalweg_methods::{Context, MethodError, ModelObjective, Progress};
 use thalweg_nn::Parameters;
-use thalweg_record::Trajectory;
+use thalweg_record::{Estimate, PlaneShare, Trajectory};
 
 /// Where directions come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,12 @@ pub(crate) enum Kind {
     Eigenvectors,
     /// Principal components of the training trajectory.
     Trajectory,
+    /// The plane through three models, with unit directions.
+    Plane,
+    /// In input space: the gradient, and a random direction.
+    Gradient,
+    /// In input space: the signs of the gradient, and random signs.
+    Signs,
     /// Given in a file, or in two, one each.
     Files(Vec<PathBuf>),
 }
@@ -44,6 +50,9 @@ impl Kind {
             Kind::Checkpoints => "checkpoints",
             Kind::Eigenvectors => "eigenvectors",
             Kind::Trajectory => "pca",
+            Kind::Plane => "plane",
+            Kind::Gradient => "gradient",
+            Kind::Signs => "signs",
             Kind::Files(_) => "file",
         }
     }
@@ -72,6 +81,16 @@ impl Kind {
                  trajectory is projected onto the plane; a checkpoint's residual is its distance \
                  from it."
             }
+            Kind::Plane => {
+                "Loss at W + x D + y E; D is the unit vector from the first network to the second, E \
+                 the unit vector at right angles to it in the plane of all three, so that distances \
+                 in the picture are those of weights. Frozen running statistics are those of the \
+                 first everywhere, also at the others."
+            }
+            Kind::Gradient => {
+                "D is the unit vector along the gradient, E a random one at right angles to it."
+            }
+            Kind::Signs => "D are the signs of the gradient, E random signs.",
             Kind::Files(_) => "Loss at W + x D + y E; D and E were given in a file.",
         }
     }
@@ -100,11 +119,14 @@ impl FromStr for Kind {
             "checkpoints" => Kind::Checkpoints,
             "eigenvectors" => Kind::Eigenvectors,
             "trajectory" => Kind::Trajectory,
+            "plane" => Kind::Plane,
+            "gradient" => Kind::Gradient,
+            "signs" => Kind::Signs,
             other => match files(other) {
                 Some(paths) => Kind::Files(paths),
                 None => {
                     return Err(format!(
-                        "--directions {other}: expected random, checkpoints, eigenvectors, \
+                        "--directions {other}: expected random, checkpoints, plane, eigenvectors, \
                          trajectory, a .safetensors, .npz or .pt file, or two of them as X,Y"
                     ));
                 }
@@ -124,6 +146,9 @@ fn files(text: &str) -> Option<Vec<PathBuf>> {
     two.or_else(|| all(vec![text]))
 }
 
+/// Probes of the Hessian's Frobenius norm, of which the plane of eigenvectors holds a share.
+const SHARE_PROBES: usize = 16;
+
 /// What directions are made from, read and checked.
 pub(crate) struct Directions<'a> {
     kind: &'a Kind,
@@ -139,10 +164,15 @@ pub(crate) struct Directions<'a> {
 }
 
 /// Planes, and a trajectory in them.
+#[derive(Default)]
 pub(crate) struct Made {
     pub(crate) planes: Vec<Plane>,
     pub(crate) trajectory: Option<Trajectory>,
     pub(crate) explained_variance: Vec<f64>,
+    /// How much of the trajectory or of the curvature the plane holds.
+    pub(crate) share: Option<PlaneShare>,
+    /// Where networks lie in the plane, if not at coordinates one.
+    pub(crate) places: Vec<[f64; 2]>,
 }
 
 impl<'a> Directions<'a> {
@@ -162,8 +192,8 @@ impl<'a> Directions<'a> {
         let (mut given, mut checkpoints, mut apart) = (Vec::new(), Vec::new(), false);
         let mut centre = 0;
         match kind {
-            Kind::Random | Kind::Eigenvectors => {}
-            Kind::Checkpoints => {
+            Kind::Random | Kind::Eigenvectors | Kind::Gradient | Kind::Signs => {}
+            Kind::Checkpoints | Kind::Plane => {
                 let float = subject.weights.parameters.arrays().first();
                 let float = float.map_or(DType::F32, Array::dtype);
                 for file in &files[1..] {
@@ -210,7 +240,7 @@ impl<'a> Directions<'a> {
         two: bool,
         pairs: usize,
     ) -> Result<Made> {
-        let plain = |planes| Made { planes, trajectory: None, explained_variance: Vec::new() };
+        let plain = |planes| Made { planes, ..Made::default() };
         let centre = &self.subject.weights;
         let scaled = |direction: &Parameters| {
             let described = self.subject.model.parameters();
@@ -221,12 +251,19 @@ impl<'a> Directions<'a> {
             Ok(plain(vec![Plane { x: scaled(x)?, y }]))
         };
         match self.kind {
-            Kind::Random => Ok(plain(random_planes(ctx, objective, centre, config, pairs, two)?)),
+            // Those of inputs are made elsewhere.
+            Kind::Random | Kind::Gradient | Kind::Signs => {
+                Ok(plain(random_planes(ctx, objective, centre, config, pairs, two)?))
+            }
             Kind::Checkpoints => {
                 let to = |other: &Parameters| between(&centre.parameters, other);
                 let x = to(&self.given[0])?;
                 let y = self.given.get(1).map(to).transpose()?;
                 plane(&x, y.as_ref())
+            }
+            Kind::Plane => {
+                let found = plane_through(&centre.parameters, &self.given[0], &self.given[1])?;
+                Ok(Made { places: found.places.to_vec(), ..plain(vec![found.plane]) })
             }
             Kind::Files(_) => plane(&self.given[0], self.given.get(1)),
             Kind::Eigenvectors => {
@@ -237,7 +274,16 @@ impl<'a> Directions<'a> {
                 let tree = centre.parameters.convert(DType::F64);
                 let vectors = found.top.iter().map(|pair| tree.unflatten(&pair.vector));
                 let vectors = vectors.collect::<std::result::Result<Vec<_>, _>>()?;
-                plane(&vectors[0], vectors.get(1))
+                let probes = HutchinsonConfig { probes: SHARE_PROBES, tolerance: 0.0 };
+                let whole = hutchinson(ctx, &hessian, &found.top, &probes)?.frobenius_squared;
+                let held: f64 = found.top.iter().map(|pair| pair.value * pair.value).sum();
+                let share = Estimate {
+                    value: held / whole.value,
+                    standard_error: held * whole.standard_error / (whole.value * whole.value),
+                    samples: whole.samples as u64,
+                };
+                let share = PlaneShare { of: "curvature".into(), share: share.into() };
+                Ok(Made { share: Some(share), ..plane(&vectors[0], vectors.get(1))? })
             }
             Kind::Trajectory => {
                 let n = self.checkpoints.len();
@@ -248,14 +294,13 @@ impl<'a> Directions<'a> {
                         coordinates.pop();
                     }
                 }
+                let trajectory = Trajectory { x: found.x, y: found.y, residual: found.residual };
                 Ok(Made {
                     planes: vec![found.plane],
-                    trajectory: Some(Trajectory {
-                        x: found.x,
-                        y: found.y,
-                        residual: found.residual,
-                    }),
+                    share: PlaneShare::of_trajectory(&trajectory),
+                    trajectory: Some(trajectory),
                     explained_variance: found.explained_variance.to_vec(),
+                    places: Vec::new(),
                 })
             }
         }
@@ -274,11 +319,13 @@ impl<'a> Directions<'a> {
 }
 
 impl Made {
-    /// Coordinates that hold all checkpoints, with a fifth of their extent on either side.
-    pub(crate) fn around(&self, of: impl Fn(&Trajectory) -> &Vec<f64>) -> Axis {
-        let values = self.trajectory.as_ref().map(of).into_iter().flatten();
-        let (low, high) =
-            values.fold((0.0f64, 0.0f64), |(low, high), &v| (low.min(v), high.max(v)));
+    /// Coordinates that hold all checkpoints or networks, with a fifth of their extent on either
+    /// side; `axis` is 0 or 1.
+    pub(crate) fn around(&self, axis: usize) -> Axis {
+        let of = |trajectory: &Trajectory| [&trajectory.x, &trajectory.y][axis].clone();
+        let places = self.places.iter().map(|place| place[axis]);
+        let values = self.trajectory.as_ref().map(of).unwrap_or_default().into_iter().chain(places);
+        let (low, high) = values.fold((0.0f64, 0.0f64), |(low, high), v| (low.min(v), high.max(v)));
         let margin = 0.2 * (high - low).max(f64::MIN_POSITIVE);
         Axis { start: low - margin, end: high + margin, points: 31 }
     }
@@ -296,7 +343,16 @@ mod tests {
 
     #[test]
     fn kinds_are_read_and_printed() {
-        for text in ["random", "checkpoints", "eigenvectors", "trajectory", "a/d.safetensors"] {
+        for text in [
+            "random",
+            "checkpoints",
+            "plane",
+            "eigenvectors",
+            "trajectory",
+            "gradient",
+            "signs",
+            "a/d.safetensors",
+        ] {
             assert_eq!(text.parse::<Kind>().unwrap().to_string(), text);
         }
         let count = |text: &str| match text.parse::<Kind>() {
@@ -317,9 +373,9 @@ mod tests {
                 y: vec![0.0, -1.0, 0.0],
                 residual: vec![0.0; 3],
             }),
-            explained_variance: Vec::new(),
+            ..Made::default()
         };
-        assert_eq!(made.around(|t| &t.x), Axis { start: -0.4, end: 2.4, points: 31 });
-        assert_eq!(made.around(|t| &t.y), Axis { start: -1.2, end: 0.2, points: 31 });
+        assert_eq!(made.around(0), Axis { start: -0.4, end: 2.4, points: 31 });
+        assert_eq!(made.around(1), Axis { start: -1.2, end: 0.2, points: 31 });
     }
 }

@@ -4,7 +4,8 @@ use crate::error::{LabError, Result};
 use crate::measure;
 use std::fmt;
 use thalweg_methods::surface::{
-    AdaptiveSurface, Plane, Surface as Found, Tolerance, adaptive_surface, point_flops, surface,
+    AdaptiveSurface, ClassLosses, Plane, Surface as Found, Tolerance, adaptive_surface,
+    point_flops, surface, surface_by_class,
 };
 use thalweg_methods::{Context, Objective};
 use thalweg_nn::Weights;
@@ -59,6 +60,22 @@ impl Effort {
         x: &[f64],
         y: &[f64],
     ) -> Result<Taken> {
+        self.take_by_class(ctx, objective, centre, planes, (x, y), false)
+    }
+
+    /// [`Effort::take`], and with `per_class` the loss of each class, where it is exact.
+    ///
+    /// # Errors
+    /// Those of the methods.
+    pub fn take_by_class(
+        self,
+        ctx: &Context<'_>,
+        objective: &dyn Objective,
+        centre: &Weights,
+        planes: &[Plane],
+        (x, y): (&[f64], &[f64]),
+        per_class: bool,
+    ) -> Result<Taken> {
         let points = (planes.len() * x.len() * y.len()) as u64;
         let each = match planes.first() {
             Some(plane) => point_flops(ctx, objective, centre, plane)?,
@@ -74,8 +91,14 @@ impl Effort {
         let say = |text: String| ctx.progress().message(&text);
         let Some(tolerance) = tolerance else {
             say(format!("{points} points exactly: {}", operations(whole)));
-            let surface = surface(ctx, objective, centre, planes, x, y)?;
-            return Ok(Taken { surface, adaptive: None });
+            let (surface, classes) = match per_class {
+                false => (surface(ctx, objective, centre, planes, x, y)?, None),
+                true => {
+                    let (found, classes) = surface_by_class(ctx, objective, centre, planes, x, y)?;
+                    (found, Some(classes))
+                }
+            };
+            return Ok(Taken { surface, adaptive: None, classes });
         };
         say(format!(
             "{points} points to a tolerance of {}: at most {}, which --exact takes",
@@ -92,7 +115,7 @@ impl Effort {
             operations(u64::try_from(spent).unwrap_or(u64::MAX))
         ));
         let surface = found.surface.clone();
-        Ok(Taken { surface, adaptive: Some((tolerance.value(), found)) })
+        Ok(Taken { surface, adaptive: Some((tolerance.value(), found)), classes: None })
     }
 }
 
@@ -111,6 +134,7 @@ pub struct Taken {
     /// Its values.
     pub surface: Found,
     adaptive: Option<(f64, AdaptiveSurface)>,
+    classes: Option<ClassLosses>,
 }
 
 impl Taken {
@@ -125,6 +149,12 @@ impl Taken {
             sampling: found.sampling_error.clone(),
             interpolation: found.interpolation_error.clone(),
             samples: found.samples.clone(),
+        });
+        record.classes = self.classes.as_ref().map(|found| thalweg_record::ClassLosses {
+            classes: found.classes.clone(),
+            examples: found.examples.iter().map(|&n| n as u32).collect(),
+            loss: found.loss.clone(),
+            standard_error: found.standard_error.clone(),
         });
         record.check()?;
         Ok(record)

@@ -3,17 +3,20 @@
 use crate::error::Result;
 use crate::subject::ObjectiveChoice;
 use thalweg_methods::common::LinearOperator;
+use thalweg_methods::common::Sampling;
 use thalweg_methods::curvature::{
     Curvature, CurvatureMatrix, DensityConfig, Eigenpair, HutchPlusPlusConfig, HutchinsonConfig,
     LanczosConfig, Scope, XTraceConfig, density, exact_moments, hutch_plus_plus, hutchinson,
     lanczos, xtrace,
 };
-use thalweg_methods::surface::Surface as Found;
+use thalweg_methods::surface::{
+    Neighbours, Osculating, Plane, Surface as Found, merge_tree, osculating, total_variation,
+};
 use thalweg_methods::{Context, Evaluation, ModelObjective, Objective, Status};
 use thalweg_nn::Weights;
 use thalweg_record::{
-    COMPUTED, Density, Eigenvalue, Estimate, Line, NOT_COMPUTED, NOT_FINITE, Products, Quantity,
-    Spectrum, Surface, SurfaceAttributes,
+    COMPUTED, Density, Derivatives, Eigenvalue, Estimate, Line, NOT_COMPUTED, NOT_FINITE, Parabola,
+    Products, Quantity, Spectrum, Surface, SurfaceAttributes, SurfaceMinimum, Topology,
 };
 
 /// An estimate as a record has it.
@@ -73,13 +76,101 @@ pub fn surface(found: &Found, attributes: SurfaceAttributes) -> Result<Surface> 
         .collect();
     record.accuracy = found.accuracy.clone();
     record.loss_standard_error = found.loss_standard_error.clone();
+    record.topology = topology(&record)?;
     record.check()?;
     Ok(record)
 }
 
+/// The depth of a minimum, as a share of the level at which its basin ends, from which on it is
+/// shown and counted.
+pub const PROMINENT: f64 = 0.01;
+
+/// The minima of every pair of a surface; none where no loss is finite.
+fn topology(surface: &Surface) -> Result<Option<Topology>> {
+    let (columns, size) = (surface.x.len(), surface.x.len() * surface.y.len());
+    let mut found = Topology { threshold: PROMINENT, ..Topology::default() };
+    for (pair, values) in surface.loss.chunks(size).enumerate() {
+        let before = found.minima.len();
+        let tree = merge_tree(values, columns, Neighbours::default())?;
+        let errors = surface.loss_standard_error.as_ref().map(|errors| &errors[pair * size..]);
+        found.minima.extend(tree.minima.iter().map(|minimum| {
+            let (at, end) = (surface.point(minimum.at), surface.point(minimum.end));
+            SurfaceMinimum {
+                pair: pair as u32,
+                x: at.x,
+                y: at.y,
+                loss: minimum.birth,
+                saddle_x: end.x,
+                saddle_y: end.y,
+                saddle: minimum.death,
+                parent: minimum.parent.map(|parent| (before + parent) as u32),
+                standard_error: errors.map(|errors| errors[minimum.at] + errors[minimum.end]),
+            }
+        }));
+        found.total_variation.push(total_variation(values, &surface.x, &surface.y)?);
+    }
+    Ok((!found.minima.is_empty()).then_some(found))
+}
+
+/// What touches the loss at the centre of a plane along each of its directions.
+///
+/// # Errors
+/// Those of the method.
+pub fn parabolas(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    centre: &Weights,
+    plane: &Plane,
+) -> Result<Vec<Parabola>> {
+    let mut found = Vec::new();
+    for (name, direction) in [("x", Some(&plane.x)), ("y", plane.y.as_ref())] {
+        let Some(direction) = direction else { continue };
+        let ctx = ctx.within(&format!("centre-{name}"));
+        let at = osculating(&ctx, objective, centre, direction, &[0.0])?;
+        let part = |estimate: &thalweg_stats::Estimate| sampled(objective, estimate);
+        found.extend(at.iter().map(|at| Parabola {
+            loss: at.loss.value,
+            slope: part(&at.slope),
+            curvature: part(&at.curvature),
+        }));
+    }
+    Ok(found)
+}
+
+/// Slope and curvature along a line, for each of its points.
+///
+/// # Errors
+/// Those of the method.
+pub fn derivatives(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    centre: &Weights,
+    line: &Plane,
+    at: &[f64],
+) -> Result<Derivatives> {
+    let found = osculating(ctx, objective, centre, &line.x, at)?;
+    let column = |of: fn(&Osculating) -> f64| found.iter().map(of).collect::<Vec<_>>();
+    let sampled = *objective.sampling() != Sampling::All;
+    Ok(Derivatives {
+        slope: column(|at| at.slope.value),
+        curvature: column(|at| at.curvature.value),
+        slope_standard_error: sampled.then(|| column(|at| at.slope.standard_error)),
+        curvature_standard_error: sampled.then(|| column(|at| at.curvature.standard_error)),
+    })
+}
+
+/// A plain number where all examples were taken.
+fn sampled(objective: &dyn Objective, found: &thalweg_stats::Estimate) -> Quantity {
+    match objective.sampling() {
+        Sampling::All => found.value.into(),
+        Sampling::Strata(_) => estimate(found).into(),
+    }
+}
+
 /// A surface of one direction as a line.
-pub fn line(name: &str, found: &Found) -> Line {
+pub fn line(name: &str, found: &Found, parabola: Option<Parabola>) -> Line {
     Line {
+        parabola,
         name: name.to_owned(),
         at: found.x.clone(),
         loss: found.loss.clone(),

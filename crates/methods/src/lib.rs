@@ -21,8 +21,8 @@ pub mod sharpness;
 pub mod surface;
 
 pub use common::{
-    BatchNorm, Evaluation, Evaluator, Examples, Function, ModelObjective, Objective,
-    ObjectiveConfig, Status, evaluate,
+    BatchNorm, Evaluation, Evaluator, Examples, Function, InputObjective, Likelihood,
+    ModelObjective, Objective, ObjectiveConfig, Status, evaluate,
 };
 pub use context::{Context, NamedArrays, Progress, Silent, UnitStore};
 pub use error::MethodError;

@@ -140,6 +140,7 @@ macro_rules! instruments {
 instruments! {
     crate::surface::RandomSurface,
     crate::surface::RoughnessIndex,
+    crate::surface::BasinVolume,
     crate::curvature::Lanczos,
     crate::curvature::Hutchinson,
     crate::curvature::HutchPlusPlus,

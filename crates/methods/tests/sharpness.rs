@@ -26,9 +26,8 @@ fn linear_softmax(ctx: &Context<'_>) -> (ModelObjective, Weights, Vec<Vec<f64>>)
 /// Class probabilities of a linear model: weights `[input, class]`, then biases.
 fn probabilities(point: &Weights, row: &[f64]) -> Vec<f64> {
     let flat = point.parameters.flatten();
-    let score = |class: usize| {
-        flat[12 + class] + (0..4).map(|i| row[i] * flat[i * 3 + class]).sum::<f64>()
-    };
+    let score =
+        |class: usize| flat[12 + class] + (0..4).map(|i| row[i] * flat[i * 3 + class]).sum::<f64>();
     let powers: Vec<f64> = (0..3).map(|class| score(class).exp()).collect();
     let sum: f64 = powers.iter().sum();
     powers.into_iter().map(|p| p / sum).collect()
@@ -133,22 +132,15 @@ fn the_fisher_rao_norm_of_homogeneous_layers_counts_them() {
             let (inputs, _) = planted(20, 4);
             let data = valued(&inputs);
             let subset = data.select(&[example]).unwrap();
-            let objective = ModelObjective::new(
-                &ctx,
-                &model,
-                Loss::HalfSquaredError,
-                &subset,
-                None,
-                &config,
-            );
+            let objective =
+                ModelObjective::new(&ctx, &model, Loss::HalfSquaredError, &subset, None, &config);
             evaluate(&ctx, &objective.unwrap(), &moved).unwrap().loss
         };
         (0..20).map(one).collect::<Vec<f64>>()
     };
     let h = 1e-5;
     let (up, down) = (loss_at(1.0 + h), loss_at(1.0 - h));
-    let squares: f64 =
-        up.iter().zip(&down).map(|(a, b)| (3.0 * (a - b) / (2.0 * h)).powi(2)).sum();
+    let squares: f64 = up.iter().zip(&down).map(|(a, b)| (3.0 * (a - b) / (2.0 * h)).powi(2)).sum();
     assert!((found.norm - (squares / 20.0).sqrt()).abs() < 1e-6 * found.norm, "{found:?}");
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Series {
     pub(crate) dashed: bool,
     /// The name in the legend, if it has an entry of its own.
     pub(crate) entry: Option<String>,
+    /// Drawn thin and pale: what stands beside the measurements.
+    pub(crate) faint: bool,
     /// Draws a dot at each point.
     pub(crate) dots: bool,
     /// Ends in a cross: what was measured stops being finite there.
@@ -185,8 +187,11 @@ fn draw_series(canvas: &mut Canvas, frame: &Frame, series: &Series) {
             canvas.path(&path(&band, true), &series.colour, None, 0.18);
         }
     }
-    let mut stroke = Stroke::new(&series.colour, 1.9);
-    if series.dashed {
+    let mut stroke = match series.faint {
+        true => Stroke::new(&series.colour, 1.1).opacity(0.7),
+        false => Stroke::new(&series.colour, 1.9),
+    };
+    if series.dashed || series.faint {
         stroke = stroke.dashed();
     }
     if points.len() > 1 {

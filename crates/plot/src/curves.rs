@@ -24,7 +24,7 @@ pub fn line_figure(report: &Report, style: &Style) -> Option<Figure> {
     let attributes = report.models.iter().find_map(|m| m.surface.as_ref()).map(|s| &s.attributes);
     let checkpoints = attributes.is_some_and(|a| a.directions == "checkpoints");
     let alone = groups.len() == 1;
-    let mut series = Vec::new();
+    let (mut series, mut touching) = (Vec::new(), Vec::new());
     for (index, (name, lines)) in groups.iter().enumerate() {
         for (nth, line) in lines.iter().enumerate() {
             let along = format!("along {}", line.name);
@@ -34,9 +34,11 @@ pub fn line_figure(report: &Report, style: &Style) -> Option<Figure> {
                 (false, 0) => Some(name.clone()),
                 _ => None,
             };
+            let colour = colour::series(&style.theme.hues, index, groups.len());
+            touching.extend(parabola(line, &full, &colour));
             series.push(Series {
                 name: full,
-                colour: colour::series(&style.theme.hues, index, groups.len()),
+                colour,
                 x: line.at.clone(),
                 y: line.loss.clone(),
                 error: line.loss_standard_error.clone(),
@@ -46,12 +48,17 @@ pub fn line_figure(report: &Report, style: &Style) -> Option<Figure> {
             });
         }
     }
+    let touches = !touching.is_empty();
+    series.extend(touching);
     let mut notes = Vec::new();
     if !alone && groups.iter().any(|(_, lines)| lines.len() > 1) {
         notes.push("solid: along x, dashed: along y".to_owned());
     }
     if groups.len() > LISTED {
         notes.push(format!("{} networks, the first blue, the last red", groups.len()));
+    }
+    if touches {
+        notes.push("thin: the parabola of the slope and curvature at the centre".to_owned());
     }
     if series.iter().any(|s| s.error.is_some()) {
         notes.push("band: one standard error of the sample of examples".to_owned());
@@ -79,6 +86,34 @@ pub fn line_figure(report: &Report, style: &Style) -> Option<Figure> {
         rug: Vec::new(),
     }
     .draw(style)
+}
+
+/// The parabola that touches a line at its centre, as far as it stays between the line's lowest and
+/// highest value.
+fn parabola(line: &Line, name: &str, colour: &str) -> Option<Series> {
+    /// Points to either side of the centre.
+    const STEPS: i32 = 60;
+    let parabola = line.parabola.filter(|p| p.slope.is_finite() && p.curvature.is_finite())?;
+    let span = |values: &[f64]| {
+        let finite = values.iter().copied().filter(|v| v.is_finite());
+        finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+    };
+    let ((left, right), (low, high)) = (span(&line.at), span(&line.loss));
+    // At most a third of the line to either side: farther out it says nothing.
+    let reach = (right - left) / 3.0;
+    let at = (-STEPS..=STEPS).map(|i| reach * f64::from(i) / f64::from(STEPS));
+    let points: Vec<(f64, f64)> = at
+        .map(|t| (t, parabola.at(t)))
+        .filter(|&(t, v)| (left..=right).contains(&t) && (low..=high).contains(&v) && v > 0.0)
+        .collect();
+    (points.len() > 1).then(|| Series {
+        name: format!("{name}, parabola"),
+        colour: colour.to_owned(),
+        x: points.iter().map(|(t, _)| *t).collect(),
+        y: points.iter().map(|(_, v)| *v).collect(),
+        faint: true,
+        ..Series::default()
+    })
 }
 
 /// The lines through the origin of every pair of directions.

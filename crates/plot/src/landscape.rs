@@ -10,7 +10,7 @@ use crate::relief::{self, Sides};
 use crate::theme::{Style, TextStyle};
 use crate::{font, map};
 use serde_json::json;
-use thalweg_record::Surface;
+use thalweg_record::{Surface, SurfaceMinimum, Topology};
 
 const GAP: f64 = 34.0;
 /// More panels than this would each be too small to read.
@@ -63,10 +63,33 @@ pub(crate) fn pairs(surface: &Surface) -> Vec<Surface> {
                     .loss_standard_error
                     .as_ref()
                     .and_then(|values| part(values, pair)),
+                parabolas: match pair {
+                    0 => surface.parabolas.clone(),
+                    _ => Vec::new(),
+                },
+                derivatives: None,
+                topology: surface.topology.as_ref().map(|whole| topology(whole, pair)),
                 ..surface.clone()
             })
         })
         .collect()
+}
+
+/// The minima of one pair; parents are named by their places in it.
+fn topology(whole: &Topology, pair: usize) -> Topology {
+    let first = whole.minima.iter().take_while(|m| (m.pair as usize) < pair).count() as u32;
+    let own = whole.minima.iter().filter(|m| m.pair as usize == pair);
+    Topology {
+        minima: own
+            .map(|m| SurfaceMinimum {
+                pair: 0,
+                parent: m.parent.and_then(|parent| parent.checked_sub(first)),
+                ..*m
+            })
+            .collect(),
+        threshold: whole.threshold,
+        total_variation: whole.total_variation.get(pair).copied().into_iter().collect(),
+    }
 }
 
 /// Every plane that can be drawn.

@@ -2,6 +2,7 @@
 
 use crate::axis::number;
 use crate::landscape::Panel;
+use crate::map::shown_minima;
 use thalweg_record::{NOT_COMPUTED, SurfaceAttributes};
 
 /// The labels of both axes: what a unit along them means.
@@ -20,6 +21,9 @@ pub(crate) fn axis_labels(attributes: &SurfaceAttributes) -> [String; 2] {
         "eigenvectors" => ["first Hessian eigenvector", "second Hessian eigenvector"],
         "random" => ["random direction"; 2],
         "checkpoints" => ["from network 1 to network 2", "from network 1 to network 3"],
+        "plane" => ["from network 1 to network 2, distance", "at right angles to it, distance"],
+        "gradient" => ["gradient of the input", "random, at right angles"],
+        "signs" => ["signs of the input's gradient", "random signs"],
         _ => ["given direction"; 2],
     };
     let label = |index: usize, name: &str| {
@@ -36,16 +40,24 @@ pub(crate) fn note(panels: &[Panel], maps: bool) -> String {
     };
     let mut parts = Vec::new();
     let directions = match (attributes.directions.as_str(), attributes.normalize.as_str()) {
+        ("random", _) if attributes.space.is_some() => "random directions of the input".into(),
         ("random", "filter") => "random directions, filter-normalised".to_owned(),
         ("random", "layer") => "random directions, layer-normalised".to_owned(),
         ("random", _) => "random directions, not normalised".to_owned(),
         ("pca", _) => "principal directions of the training trajectory".to_owned(),
         ("eigenvectors", _) => "unit eigenvectors of the Hessian's two largest eigenvalues".into(),
-        ("checkpoints", _) => "the plane through three networks, 1 to 3".to_owned(),
+        ("checkpoints" | "plane", _) => "the plane through three networks, 1 to 3".to_owned(),
+        ("gradient" | "signs", _) => String::new(),
         ("", _) => String::new(),
         (other, _) => format!("directions: {other}"),
     };
     parts.push(directions);
+    if let Some(share) = &attributes.plane_share {
+        parts.push(format!("the plane holds {}", share.words()));
+    }
+    if attributes.space.is_some() {
+        parts.push("over what is added to the input".to_owned());
+    }
     if !attributes.ignore.is_empty() {
         let held: Vec<&str> = attributes
             .ignore
@@ -78,6 +90,11 @@ pub(crate) fn note(panels: &[Panel], maps: bool) -> String {
     }
     if maps && panels.iter().any(|p| p.surface.trajectory.is_some()) {
         parts.push("training runs from the dark dot to the white one".into());
+    }
+    if maps && panels.iter().any(|p| shown_minima(&p.surface).next().is_some()) {
+        let threshold = |p: &Panel| p.surface.topology.as_ref().map(|t| t.threshold);
+        let share = 100.0 * panels.iter().find_map(threshold).unwrap_or(0.0);
+        parts.push(format!("dots: other minima, deeper than {} % of their saddle", number(share)));
     }
     let not_finite: usize = panels.iter().map(|p| p.surface.not_finite()).sum();
     if not_finite > 0 {

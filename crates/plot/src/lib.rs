@@ -9,10 +9,12 @@
 //! light or dark of the page that they stand in.
 
 mod axis;
+mod basin;
 mod canvas;
 mod chart;
 mod colour;
 mod contour;
+mod convexity;
 mod curves;
 mod font;
 mod frame;
@@ -27,7 +29,9 @@ mod report_table;
 mod spectrum;
 mod theme;
 
+pub use basin::{basin_figure, class_figure};
 pub use canvas::Figure;
+pub use convexity::convexity_figure;
 pub use curves::{line_figure, residual_figure, training_figure};
 pub use landscape::{landscape_figure, map_figure, relief_figure};
 pub use png::png;

@@ -8,13 +8,21 @@ use crate::font;
 use crate::frame::{Frame, LABEL, TICK};
 use crate::markup::{Rect, path};
 use crate::theme::{Stroke, TextStyle};
-use thalweg_record::{NOT_COMPUTED, Surface};
+use thalweg_record::{NOT_COMPUTED, Surface, SurfaceMinimum, Topology};
 
 /// Steps of colour from the lowest to the highest value.
 const BANDS: usize = 64;
 
 /// Draws a surface of one pair of directions into a square, in the colours of `scale`.
 pub(crate) fn draw(canvas: &mut Canvas, frame: &Frame, surface: &Surface, scale: &Scale) {
+    values(canvas, frame, surface, scale);
+    canvas.clipped(frame.at, |canvas| trajectory(canvas, frame, surface));
+    signs(canvas, frame, surface);
+    frame.border(canvas);
+}
+
+/// Draws the values of a plane and their contours, and nothing on them.
+pub(crate) fn values(canvas: &mut Canvas, frame: &Frame, surface: &Surface, scale: &Scale) {
     let xs: Vec<f64> = surface.x.iter().map(|&x| frame.place(x, surface.y[0])[0]).collect();
     let ys: Vec<f64> = surface.y.iter().map(|&y| frame.place(surface.x[0], y)[1]).collect();
     let height = |loss: f64| {
@@ -39,9 +47,7 @@ pub(crate) fn draw(canvas: &mut Canvas, frame: &Frame, surface: &Surface, scale:
             let style = TextStyle::new(8.5, on(ground)).middle();
             canvas.text(at, &text, TextStyle { halo: Some(&hex(viridis(ground))), ..style });
         }
-        trajectory(canvas, frame, surface);
     });
-    signs(canvas, frame, surface);
     frame.border(canvas);
 }
 
@@ -204,7 +210,11 @@ fn signs(canvas: &mut Canvas, frame: &Frame, surface: &Surface) {
     };
     let ink = TextStyle::new(10.0, "#ffffff").bold().halo("#14171b");
     let rim = Stroke::new("#14171b", 1.1);
-    let checkpoints = surface.attributes.directions == "checkpoints";
+    let places: Vec<[f64; 2]> = match surface.attributes.directions.as_str() {
+        "checkpoints" => vec![[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]],
+        _ => surface.attributes.places.clone(),
+    };
+    let checkpoints = !places.is_empty();
     let centre = frame.place(0.0, 0.0);
     let cross_shown = inside(centre) && surface.trajectory.is_none() && !checkpoints;
     if cross_shown {
@@ -215,11 +225,15 @@ fn signs(canvas: &mut Canvas, frame: &Frame, surface: &Surface) {
         let corners = [[x, y - r], [x + r, y], [x, y + r], [x - r, y]];
         canvas.path(&path(&corners, true), "#ff8a3d", Some(rim), 1.0);
     };
+    for minimum in shown_minima(surface) {
+        let at = frame.place(minimum.x, minimum.y);
+        canvas.circle(at, 3.4, "#ffd9bf", Some(rim));
+    }
     if let Some((x, y, _)) = lowest {
         diamond(canvas, frame.place(x, y), 5.5);
     }
     if checkpoints {
-        for (number, (x, y)) in [("1", (0.0, 0.0)), ("2", (1.0, 0.0)), ("3", (0.0, 1.0))] {
+        for (number, [x, y]) in ["1", "2", "3"].into_iter().zip(places) {
             let at = frame.place(x, y);
             if inside(at) {
                 canvas.circle(at, 7.0, "#ffffff", Some(rim));
@@ -241,6 +255,15 @@ fn signs(canvas: &mut Canvas, frame: &Frame, surface: &Surface) {
         cross(canvas, [x - 8.0, at[1] - 3.6], 4.0);
         canvas.text([x, at[1]], &format!("centre {}", number(loss)), ink);
     }
+}
+
+/// The minima that are marked: those deep enough inside of the plane, without the lowest point.
+pub(crate) fn shown_minima(surface: &Surface) -> impl Iterator<Item = &SurfaceMinimum> {
+    /// More would hide what they mark.
+    const MOST: usize = 60;
+    let lowest = lowest(surface);
+    let prominent = surface.topology.iter().flat_map(Topology::prominent);
+    prominent.filter(move |m| Some((m.x, m.y, m.loss)) != lowest).take(MOST)
 }
 
 fn cross(canvas: &mut Canvas, [x, y]: [f64; 2], arm: f64) {

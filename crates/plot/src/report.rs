@@ -4,8 +4,8 @@ use crate::canvas::Figure;
 use crate::markup::escape;
 use crate::theme::Style;
 use crate::{
-    density_figure, line_figure, map_figure, relief_figure, report_table, residual_figure,
-    spectrum_figure, training_figure,
+    basin_figure, class_figure, convexity_figure, density_figure, line_figure, map_figure,
+    relief_figure, report_table, residual_figure, spectrum_figure, training_figure,
 };
 use thalweg_record::{Report, Surface, TrainingCurve};
 
@@ -94,14 +94,27 @@ fn surfaces(body: &mut String, report: &Report) {
     if let Some(map) = map_figure("From above", &all, &Style::page("map")) {
         cards.push_str(&format!("<div class=\"card wide\">{}</div>\n", map.svg()));
     }
-    if let Some(residuals) = residual_figure(&all, &Style::page("residuals")) {
-        cards.push_str(&card(&residuals));
-    }
+    let further = [
+        class_figure(&all, &Style::page("classes")),
+        convexity_figure(&all, &Style::page("convexity")),
+        residual_figure(&all, &Style::page("residuals")),
+    ];
+    cards.extend(further.iter().flatten().map(card));
     section(body, "The landscape", &cards);
 }
 
 fn lines(body: &mut String, report: &Report) {
-    if let Some(cards) = pairs(vec![line_figure(report, &Style::page("lines"))]) {
+    let all: Vec<(&str, &Surface)> =
+        report.models.iter().filter_map(|m| Some((m.name.as_str(), m.surface.as_ref()?))).collect();
+    // Of a line there is no landscape that it could stand with.
+    let is_line = all.iter().all(|(_, surface)| surface.x.len() < 2 || surface.y.len() < 2);
+    let eigenvalues = is_line.then(|| convexity_figure(&all, &Style::page("convexity"))).flatten();
+    let figures = vec![
+        line_figure(report, &Style::page("lines")),
+        eigenvalues,
+        basin_figure(&all, &Style::page("basin")),
+    ];
+    if let Some(cards) = pairs(figures) {
         section(body, "Along each direction", &cards);
     }
 }

@@ -127,6 +127,7 @@ fn a_fine_grid_stays_a_file_of_reasonable_size_and_says_so() {
 #[test]
 fn charts_take_what_records_may_hold() {
     let line = |loss: Vec<f64>| Line {
+        parabola: None,
         name: "x".into(),
         at: (0..loss.len()).map(|i| i as f64).collect(),
         loss,

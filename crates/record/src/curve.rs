@@ -1,6 +1,6 @@
 //! One-dimensional results: a line through weight space, and what training looked like.
 
-use crate::number;
+use crate::{Quantity, number};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -18,6 +18,28 @@ pub struct Line {
     /// The standard error of each loss, if it was taken on a subset.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "number::option_vec")]
     pub loss_standard_error: Option<Vec<f64>>,
+    /// The parabola that touches the loss at the centre to second order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parabola: Option<Parabola>,
+}
+
+/// Loss, slope and curvature at the centre of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Parabola {
+    /// The loss.
+    #[serde(with = "number")]
+    pub loss: f64,
+    /// Its derivative along the line.
+    pub slope: Quantity,
+    /// Its second derivative.
+    pub curvature: Quantity,
+}
+
+impl Parabola {
+    /// The parabola at a distance from the centre.
+    pub fn at(&self, step: f64) -> f64 {
+        self.loss + step * (self.slope.value() + 0.5 * step * self.curvature.value())
+    }
 }
 
 /// The measurements of one member of a population while it trained.

@@ -16,8 +16,12 @@
 //! formats keep them as they are.
 
 mod adaptive;
+mod basin;
+mod classes;
+mod convexity;
 mod curve;
 mod data_description;
+mod derivatives;
 mod estimate;
 mod inspection;
 pub mod number;
@@ -30,20 +34,27 @@ mod spectrum_zarr;
 mod surface;
 mod surface_zarr;
 mod table;
+mod topology;
 pub mod zarr;
 
 pub use adaptive::{AdaptiveErrors, AdaptiveSummary};
-pub use curve::{CurveColumn, Line, TrainingCurve};
+pub use basin::{Basin, BasinSummary};
+pub use classes::ClassLosses;
+pub use convexity::{Convexity, ConvexitySummary};
+pub use curve::{CurveColumn, Line, Parabola, TrainingCurve};
 pub use data_description::{ClassCount, DataDescription, ValueRange};
+pub use derivatives::Derivatives;
 pub use estimate::{Estimate, Quantity};
 pub use inspection::{Extent, InspectedArray, InspectedOperation, InspectedPort, Inspection};
 pub use report::{Explanation, ModelReport, Provenance, Report};
 pub use spectrum::{Density, Eigenvalue, Products, Spectrum};
 pub use surface::{
-    COMPUTED, GridPoint, NOT_COMPUTED, NOT_FINITE, Surface, SurfaceAttributes, Trajectory,
+    COMPUTED, GridPoint, NOT_COMPUTED, NOT_FINITE, PlaneShare, Surface, SurfaceAttributes,
+    Trajectory,
 };
 pub use surface_zarr::ChunkValues;
 pub use table::{Column, Table};
+pub use topology::{MinimumReply, SurfaceMinimum, Topology};
 
 /// The version of the record types, written into every file that holds one.
 pub const RECORD_VERSION: u32 = 1;

@@ -5,8 +5,8 @@
 //! `"status": "not finite"`. [`Reply::to_json`] sets it; nobody else needs to.
 
 use crate::{
-    AdaptiveSummary, DataDescription, Density, Eigenvalue, GridPoint, Inspection, Products,
-    Quantity, number,
+    AdaptiveSummary, BasinSummary, ConvexitySummary, DataDescription, Density, Eigenvalue,
+    GridPoint, Inspection, MinimumReply, PlaneShare, Products, Quantity, number,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -154,6 +154,45 @@ pub struct SurfaceBody {
     /// How it came about, if it is to a tolerance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adaptive: Option<AdaptiveSummary>,
+    /// `weights` or `inputs`.
+    pub space: String,
+    /// How much of the trajectory or of the curvature the plane holds; absent of other planes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plane_share: Option<PlaneShare>,
+    /// The extreme eigenvalues over the plane, if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub convexity: Option<ConvexitySummary>,
+    /// The basin around the centre, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basin: Option<BasinSummary>,
+    /// The lowest point of each class, if surfaces of classes were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<ClassReply>>,
+    /// The derivative along each direction of the first pair at the centre.
+    pub slope: Vec<Quantity>,
+    /// The second derivative along each.
+    pub curvature: Vec<Quantity>,
+    /// The minima that are deep enough, the deepest first; at most a hundred.
+    pub minima: Vec<MinimumReply>,
+    /// How many are deep enough.
+    pub minima_count: u64,
+    /// The depth from which on they are, as a share of the level at which their basin ends.
+    pub minima_threshold: f64,
+    /// The integral of the slope over the line or plane, for each pair of directions.
+    pub total_variation: Vec<f64>,
+}
+
+/// A class in the reply of `surface`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassReply {
+    /// The class.
+    pub class: i32,
+    /// Its examples.
+    pub examples: u64,
+    /// Its lowest point; `null` if no loss is finite.
+    pub minimum: Option<GridPoint>,
+    /// Its highest.
+    pub maximum: Option<GridPoint>,
 }
 
 /// The keys of `spectrum`; those not asked for are absent.

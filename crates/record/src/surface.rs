@@ -1,6 +1,9 @@
 //! The loss over a line or plane through weight space.
 
-use crate::{AdaptiveErrors, Line, Result, number, shape_error};
+use crate::{
+    AdaptiveErrors, Basin, ClassLosses, Convexity, Derivatives, Line, Parabola, Quantity, Result,
+    Topology, number, shape_error,
+};
 use serde::{Deserialize, Serialize};
 
 /// Status of a point that has not been computed yet.
@@ -35,6 +38,40 @@ pub struct Trajectory {
     pub residual: Vec<f64>,
 }
 
+/// How much of something the shown plane holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlaneShare {
+    /// Of what: `trajectory`: the squared distances of the checkpoints from the centre; `curvature`:
+    /// the squared Frobenius norm of the Hessian.
+    pub of: String,
+    /// The share, 0 to 1.
+    pub share: Quantity,
+}
+
+impl PlaneShare {
+    /// The share of a trajectory's squared distances from the centre that its plane holds.
+    pub fn of_trajectory(trajectory: &Trajectory) -> Option<PlaneShare> {
+        let squares = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>();
+        let inside = squares(&trajectory.x) + squares(&trajectory.y);
+        let all = inside + squares(&trajectory.residual);
+        (all > 0.0).then(|| PlaneShare { of: "trajectory".into(), share: (inside / all).into() })
+    }
+
+    /// In words: how much of what.
+    pub fn words(&self) -> String {
+        let what = match self.of.as_str() {
+            "trajectory" => "of the trajectory's squared length",
+            _ => "of the Hessian's squared Frobenius norm",
+        };
+        let percent = |share: f64| match 100.0 * share {
+            share if share < 0.1 => format!("{share:.2}"),
+            share => format!("{share:.1}"),
+        };
+        let error = self.share.standard_error().map(|error| format!(" ± {}", percent(error)));
+        format!("{}{} % {what}", percent(self.share.value()), error.unwrap_or_default())
+    }
+}
+
 /// How a surface was taken: what one must know to compare it with another.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct SurfaceAttributes {
@@ -61,6 +98,15 @@ pub struct SurfaceAttributes {
     /// The share of the trajectory's variance along each direction, for directions by PCA.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "number::vec")]
     pub explained_variance: Vec<f64>,
+    /// `inputs` where it is in the space of inputs; absent in that of weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<String>,
+    /// Where the networks that span the plane lie in it, if not at coordinates one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<[f64; 2]>,
+    /// How much of the trajectory or of the curvature the plane holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plane_share: Option<PlaneShare>,
     /// The tolerance to which it was taken; absent if it is exact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<f64>,
@@ -95,6 +141,24 @@ pub struct Surface {
     /// Checkpoints in the plane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trajectory: Option<Trajectory>,
+    /// What touches the loss at the centre along each direction of the first pair.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parabolas: Vec<Parabola>,
+    /// First and second derivatives along a line, for each of its points.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derivatives: Option<Derivatives>,
+    /// Extreme eigenvalues of the Hessian over the plane.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub convexity: Option<Convexity>,
+    /// How far the basin around the centre reaches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basin: Option<Basin>,
+    /// The loss of each class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<ClassLosses>,
+    /// Its minima and where their basins meet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<Topology>,
     /// How it was taken.
     pub attributes: SurfaceAttributes,
 }
@@ -132,6 +196,12 @@ impl Surface {
             loss_standard_error: None,
             adaptive: None,
             trajectory: None,
+            parabolas: Vec::new(),
+            derivatives: None,
+            convexity: None,
+            basin: None,
+            classes: None,
+            topology: None,
             attributes,
         })
     }
@@ -154,6 +224,10 @@ impl Surface {
             }
         }
         self.adaptive.as_ref().map_or(Ok(()), |errors| errors.check(points))?;
+        self.derivatives.as_ref().map_or(Ok(()), |derivatives| derivatives.check(points))?;
+        self.convexity.as_ref().map_or(Ok(()), Convexity::check)?;
+        self.classes.as_ref().map_or(Ok(()), |classes| classes.check(points))?;
+        self.topology.as_ref().map_or(Ok(()), |topology| topology.check(self))?;
         if let Some(trajectory) = &self.trajectory {
             let n = trajectory.x.len();
             if trajectory.y.len() != n || trajectory.residual.len() != n {
@@ -242,6 +316,7 @@ impl Surface {
                 .loss_standard_error
                 .as_ref()
                 .map(|values| indices().into_iter().map(|i| values[i]).collect()),
+            parabola: self.parabolas.get(usize::from(name == "y")).copied(),
         };
         if let Some(row) = self.y.iter().position(|&y| y == 0.0)
             && columns > 1
@@ -303,6 +378,15 @@ mod tests {
         let lines = bowl().lines();
         assert_eq!(lines[0].loss, [1.5, 0.5, 0.25]);
         assert_eq!(lines[1].loss, [1.0, 0.5]);
+    }
+
+    #[test]
+    fn a_plane_says_how_much_it_holds() {
+        let trajectory =
+            Trajectory { x: vec![3.0, 0.0], y: vec![0.0, 0.0], residual: vec![1.0, 0.0] };
+        let share = PlaneShare::of_trajectory(&trajectory).unwrap();
+        assert_eq!(share.words(), "90.0 % of the trajectory's squared length");
+        assert!(PlaneShare::of_trajectory(&Trajectory::default()).is_none());
     }
 
     #[test]

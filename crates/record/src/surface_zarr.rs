@@ -2,8 +2,12 @@
 
 use crate::zarr::{ArraySpec, Group, Store};
 use crate::{
-    AdaptiveErrors, RECORD_VERSION, Result, Surface, SurfaceAttributes, Trajectory, shape_error,
+    AdaptiveErrors, Basin, ClassLosses, Convexity, Derivatives, RECORD_VERSION, Result, Surface,
+    SurfaceAttributes, Topology, Trajectory, shape_error,
 };
+
+/// The attribute with loss, slope and curvature along each direction at the centre.
+const PARABOLAS: &str = "centre_parabolas";
 
 /// The values of one chunk of a surface, row-major over the part inside the grid.
 #[derive(Debug, Clone, Copy)]
@@ -95,6 +99,25 @@ impl Surface {
                 group = group.array(name, spec.attribute("long_name", what));
             }
         }
+        if let Some(derivatives) = &self.derivatives {
+            group = derivatives.describe(group, &shape, dimensions);
+        }
+        if !self.parabolas.is_empty() {
+            let parabolas = serde_json::to_value(&self.parabolas).unwrap_or_default();
+            group = group.attribute(PARABOLAS, parabolas);
+        }
+        if let Some(convexity) = &self.convexity {
+            group = convexity.describe(group);
+        }
+        if let Some(basin) = &self.basin {
+            group = basin.describe(group);
+        }
+        if let Some(classes) = &self.classes {
+            group = classes.describe(group, [self.y.len(), self.x.len()]);
+        }
+        if let Some(topology) = &self.topology {
+            group = topology.describe(group);
+        }
         Ok(group)
     }
 
@@ -167,6 +190,21 @@ impl Surface {
         if let Some(spread) = self.spread() {
             group.write(store, &at("loss_spread"), &spread)?;
         }
+        if let Some(derivatives) = &self.derivatives {
+            derivatives.write(store, group, path)?;
+        }
+        if let Some(convexity) = &self.convexity {
+            convexity.write(store, group, path)?;
+        }
+        if let Some(basin) = &self.basin {
+            basin.write(store, group, path)?;
+        }
+        if let Some(classes) = &self.classes {
+            classes.write(store, group, path)?;
+        }
+        if let Some(topology) = &self.topology {
+            topology.write(store, group, path)?;
+        }
         group.write(store, &at("loss"), &self.loss)?;
         group.write(store, &at("status"), &self.status)
     }
@@ -231,6 +269,17 @@ impl Surface {
             loss_standard_error: optional("loss_standard_error")?,
             adaptive,
             trajectory,
+            parabolas: match group.attributes.get(PARABOLAS) {
+                Some(found) => serde_json::from_value(found.clone()).map_err(|error| {
+                    crate::format_error(at(PARABOLAS), "loss, slope and curvature", error)
+                })?,
+                None => Vec::new(),
+            },
+            derivatives: Derivatives::read(optional)?,
+            convexity: Convexity::read(group, optional)?,
+            basin: Basin::read(group, optional)?,
+            classes: ClassLosses::read(store, &root, path, optional)?,
+            topology: Topology::read(store, &root, group, path)?,
             attributes: group.attributes_as::<SurfaceAttributes>(path)?,
         };
         surface.check()?;
@@ -238,7 +287,7 @@ impl Surface {
     }
 }
 
-fn join(path: &str, name: &str) -> String {
+pub(crate) fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
 

@@ -3,8 +3,9 @@
 use serde_json::Value;
 use thalweg_record::reply::*;
 use thalweg_record::{
-    AdaptiveSummary, Density, Eigenvalue, Estimate, Extent, GridPoint, InspectedArray,
-    InspectedOperation, InspectedPort, Inspection, Products, Quantity, schema,
+    AdaptiveSummary, BasinSummary, ConvexitySummary, Density, Eigenvalue, Estimate, Extent,
+    GridPoint, InspectedArray, InspectedOperation, InspectedPort, Inspection, MinimumReply,
+    PlaneShare, Products, Quantity, schema,
 };
 
 fn reply(body: Body) -> Reply {
@@ -85,6 +86,40 @@ fn train(train_loss: f64, status: MemberStatus) -> Reply {
     reply(Body::Train(TrainBody { members: vec![member] }))
 }
 
+fn convexity() -> ConvexitySummary {
+    ConvexitySummary {
+        points: 9,
+        convex: 1,
+        not_finite: 0,
+        median_ratio: 0.1,
+        largest_ratio: f64::NAN,
+        ratio_error: 0.01,
+        products: 90,
+    }
+}
+
+fn basin() -> BasinSummary {
+    let estimate = Estimate { value: -3.0, standard_error: 0.5, samples: 64 };
+    BasinSummary {
+        rise: 0.1,
+        rays: 64,
+        dimension: 650,
+        unit: "filter".into(),
+        mean_radius: estimate,
+        quartiles: [1.0, 2.0, 3.0],
+        not_left: 0,
+        not_finite: 0,
+        log_volume: estimate,
+        effective_rays: 1.5,
+        log_volume_bound: estimate,
+    }
+}
+
+fn deep() -> MinimumReply {
+    let persistence = Estimate { value: 1.5, standard_error: 0.1, samples: 512 }.into();
+    MinimumReply { pair: Some(0), x: 0.5, y: -1.0, loss: 0.25, persistence, at_rim: false }
+}
+
 fn surface(loss: f64, minimum: Option<GridPoint>) -> Reply {
     reply(Body::Surface(SurfaceBody {
         loss,
@@ -98,6 +133,18 @@ fn surface(loss: f64, minimum: Option<GridPoint>) -> Reply {
         directions: "random".into(),
         samples: 512,
         adaptive: minimum.map(|_| adaptive()),
+        space: "weights".into(),
+        plane_share: minimum.map(|_| PlaneShare { of: "curvature".into(), share: estimate(0.4) }),
+        convexity: minimum.map(|_| convexity()),
+        basin: minimum.map(|_| basin()),
+        classes: minimum
+            .map(|_| vec![ClassReply { class: 3, examples: 9, minimum, maximum: None }]),
+        slope: vec![estimate(0.1), 0.2.into()],
+        curvature: vec![estimate(1.0), f64::NAN.into()],
+        minima: minimum.map(|_| deep()).into_iter().collect(),
+        minima_count: 1,
+        minima_threshold: 0.01,
+        total_variation: vec![3.5],
     }))
 }
 

@@ -1,9 +1,11 @@
 //! The command line.
 
 mod data;
+mod surface;
 mod training;
 
 pub use data::{DataArguments, DescribeArguments, ReadingArguments};
+pub use surface::{InputSpaceArguments, MeasureArguments};
 pub use training::{TrainArguments, TrainingArguments};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
@@ -223,8 +225,8 @@ pub struct SurfaceArguments {
     /// Architecture of a file of weights that does not say it, or the .onnx file of its graph.
     #[arg(long, value_name = "TEXT")]
     pub arch: Option<String>,
-    /// Where directions come from: random, checkpoints, eigenvectors, trajectory (of the run that
-    /// MODEL is in, or of --checkpoints), or a .safetensors, .npz or .pt file of x.PARAMETER and
+    /// Where directions come from: random, checkpoints, plane (through three models, in their own
+    /// distances), eigenvectors, trajectory (of the run that MODEL is in, or of --checkpoints), or a .safetensors, .npz or .pt file of x.PARAMETER and
     /// y.PARAMETER, or two files of one direction each, as X,Y; parameters that are left out stay
     /// at the centre [default: random; checkpoints if there are several models].
     #[arg(long, value_name = "KIND")]
@@ -256,6 +258,12 @@ pub struct SurfaceArguments {
     /// Whether it is exact.
     #[command(flatten)]
     pub effort: EffortArguments,
+    /// What is measured beside the loss.
+    #[command(flatten)]
+    pub measures: MeasureArguments,
+    /// In the space of inputs.
+    #[command(flatten)]
+    pub inputs: InputSpaceArguments,
     /// How the loss is evaluated.
     #[command(flatten)]
     pub objective: ObjectiveArguments,

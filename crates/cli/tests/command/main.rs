@@ -14,6 +14,7 @@ mod onnx_models;
 mod populations;
 mod resume;
 mod spectra;
+mod surface_measures;
 mod surfaces;
 mod transformers;
 mod watching;

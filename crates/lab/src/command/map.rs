@@ -281,6 +281,7 @@ fn measure_one(
     attributes.ignore = study.map.ignore.clone();
     attributes.directions = "random".into();
     let at = settings.line.coordinates();
+    let parabolas = measure::parabolas(&ctx, &objective, weights, &planes[0])?;
     let mut lines = Vec::new();
     let mut line_surfaces = Vec::new();
     for (axis, direction) in
@@ -289,7 +290,11 @@ fn measure_one(
         let along = Plane { x: direction.clone(), y: None };
         let within = ctx.within(&format!("line-{axis}"));
         let found = effort.take(&within, &objective, weights, &[along], &at, &[0.0])?;
-        lines.push(measure::line(axis, &found.surface));
+        let parabola = match axis {
+            "x" => parabolas.first(),
+            _ => parabolas.last(),
+        };
+        lines.push(measure::line(axis, &found.surface, parabola.copied()));
         line_surfaces.push(found.record(attributes.clone())?);
     }
     let wanted = SpectrumConfig {
@@ -309,7 +314,8 @@ fn measure_one(
     let roughness = roughness_index(&ctx, &objective, weights, &roughness)?;
     let roughness: Quantity = measure::estimate(&roughness.index).into();
     let trace = spectrum.trace.unwrap_or(Quantity::Exact(f64::NAN));
-    let record = found.record(attributes)?;
+    let mut record = found.record(attributes)?;
+    record.parabolas = parabolas;
     let (adaptive, found) = (found.summary(&record), found.surface);
     let parameters = subject.model.parameter_count() as u64;
     let reply = MapModel {

@@ -14,7 +14,7 @@ pub use export_model::{ExportModelRequest, ModelFormat, export_model};
 pub use inspect::{InspectRequest, inspect};
 pub use map::{MapRequest, MapSettings, map};
 pub use spectrum::{SpectrumRequest, SpectrumSettings, spectrum};
-pub use surface::{SurfaceRequest, SurfaceSettings, surface};
+pub use surface::{InputSpace, SurfaceMeasures, SurfaceRequest, SurfaceSettings, surface};
 pub use thalweg_formats::onnx::export::ImageLayout;
 pub use train::{TrainRequest, train};
 

@@ -11,7 +11,7 @@ use thalweg_array::Array;
 use thalweg_exec::Program;
 use thalweg_graph::{Builder, Graph, Tensor};
 use thalweg_nn::{Parameters, Weights};
-use thalweg_transform::vmap;
+use thalweg_transform::{jvp, vmap};
 
 /// How many points are evaluated at once where memory allows it.
 pub(crate) const MEMBERS: usize = 32;
@@ -34,6 +34,8 @@ pub struct Evaluator<'a> {
     ctx: Context<'a>,
     objective: &'a dyn Objective,
     placement: Placement,
+    /// Whether derivatives along the first direction are evaluated with the losses.
+    derivatives: bool,
     members: usize,
     shared: Vec<Array>,
     losses: Vec<(usize, Arc<Program>)>,
@@ -51,6 +53,16 @@ pub fn evaluate(
 ) -> Result<Evaluation, MethodError> {
     let found = Evaluator::points(ctx, objective, 1)?.at_weights(std::slice::from_ref(point))?;
     found.first().copied().ok_or_else(|| MethodError::mismatch("evaluation", "one value", "none"))
+}
+
+/// Losses, and their first and second derivatives by a number that they are functions of.
+fn twice<'b>(builder: &'b Builder, losses: Tensor<'b>, along: Tensor<'b>) -> [Tensor<'b>; 3] {
+    let one = builder.full(&along.ty(), 1.0);
+    let once = jvp(&[losses], &[along], &[one]);
+    let slope = once.tangents[0].unwrap_or_else(|| losses.zeros_like());
+    let twice = jvp(&[once.outputs[0], slope], &[along], &[one]);
+    let curvature = twice.tangents[1].unwrap_or_else(|| losses.zeros_like());
+    [twice.outputs[0], twice.outputs[1], curvature]
 }
 
 /// The statistics of the objective's data at a point, as recalibration uses them.
@@ -78,7 +90,8 @@ impl<'a> Evaluator<'a> {
         objective: &'a dyn Objective,
         wanted: usize,
     ) -> Result<Evaluator<'a>, MethodError> {
-        Evaluator::new(ctx, objective, Placement::Points, Vec::new(), wanted.min(MEMBERS))
+        let placement = (Placement::Points, false);
+        Evaluator::new(ctx, objective, placement, Vec::new(), wanted.min(MEMBERS))
     }
 
     /// For points `w + sum over j of c_j d_j` around a centre, whose buffers hold for all of them
@@ -94,7 +107,24 @@ impl<'a> Evaluator<'a> {
         wanted: usize,
     ) -> Result<Evaluator<'a>, MethodError> {
         let shared = affine_arrays(objective, centre, directions)?;
-        let placement = Placement::Affine(directions.len());
+        let placement = (Placement::Affine(directions.len()), false);
+        Evaluator::new(ctx, objective, placement, shared, wanted.min(MEMBERS))
+    }
+
+    /// For points `w + t d`, with the first and second derivative of every loss by `t` from the same
+    /// pass: forward mode of forward mode. Recalibrated statistics are held while differentiating.
+    ///
+    /// # Errors
+    /// As [`Evaluator::affine`].
+    pub fn with_derivatives(
+        ctx: &Context<'a>,
+        objective: &'a dyn Objective,
+        centre: &Weights,
+        direction: &Parameters,
+        wanted: usize,
+    ) -> Result<Evaluator<'a>, MethodError> {
+        let shared = affine_arrays(objective, centre, std::slice::from_ref(direction))?;
+        let placement = (Placement::Affine(1), true);
         Evaluator::new(ctx, objective, placement, shared, wanted.min(MEMBERS))
     }
 
@@ -123,7 +153,7 @@ impl<'a> Evaluator<'a> {
     fn new(
         ctx: &Context<'a>,
         objective: &'a dyn Objective,
-        placement: Placement,
+        (placement, derivatives): (Placement, bool),
         shared: Vec<Array>,
         wanted: usize,
     ) -> Result<Evaluator<'a>, MethodError> {
@@ -131,6 +161,7 @@ impl<'a> Evaluator<'a> {
             ctx: ctx.clone(),
             objective,
             placement,
+            derivatives,
             members: wanted.max(1),
             shared,
             losses: Vec::new(),
@@ -148,7 +179,7 @@ impl<'a> Evaluator<'a> {
                     return Evaluator::new(
                         ctx,
                         objective,
-                        evaluator.placement,
+                        (evaluator.placement, derivatives),
                         evaluator.shared,
                         members,
                     );
@@ -198,6 +229,7 @@ impl<'a> Evaluator<'a> {
         let builder = Builder::new(objective.float());
         let mut inputs = Inputs { builder: &builder, members, own: Vec::new() };
         let mut buffers = Vec::new();
+        let mut along = None;
         let parameters = match self.placement {
             Placement::Points => {
                 let parameters = inputs.tree(objective, "weights", true);
@@ -207,6 +239,7 @@ impl<'a> Evaluator<'a> {
             Placement::Affine(n) => {
                 let coordinates: Vec<_> =
                     (0..n).map(|j| inputs.one("coordinate", &j.to_string(), &[], true)).collect();
+                along = coordinates.first().copied().filter(|_| self.derivatives);
                 if self.own_buffers() {
                     buffers = inputs.buffers(objective, true);
                 }
@@ -231,7 +264,13 @@ impl<'a> Evaluator<'a> {
         let traced = objective.trace(&builder, &parameters, &buffers, &data, own_statistics);
         let outputs: Vec<Tensor<'_>> = match statistics {
             true => traced.statistics,
-            false => std::iter::once(traced.losses).chain(traced.correct).collect(),
+            false => match along {
+                None => std::iter::once(traced.losses).chain(traced.correct).collect(),
+                Some(along) => {
+                    let derivatives = twice(&builder, traced.losses, along);
+                    derivatives.into_iter().chain(traced.correct).collect()
+                }
+            },
         };
         let batched = vmap(&outputs, &inputs.own, members);
         let names: Vec<String> = (0..batched.len()).map(|i| format!("output{i}")).collect();
@@ -336,6 +375,7 @@ impl<'a> Evaluator<'a> {
                     for (member, row) in values.iter_mut().zip(rows.chunks(n.max(1))) {
                         let into = match which {
                             0 => &mut member.losses,
+                            1 | 2 if self.derivatives => &mut member.derivatives[which - 1],
                             _ => member.correct.get_or_insert_default(),
                         };
                         into.extend_from_slice(row);

@@ -38,6 +38,8 @@ pub struct ExampleValues {
     pub losses: Vec<f64>,
     /// 1 where it is classified rightly and 0 where not, for classification.
     pub correct: Option<Vec<f64>>,
+    /// First and second derivatives of each loss along the direction, where they are asked for.
+    pub derivatives: [Vec<f64>; 2],
 }
 
 /// Mean loss, accuracy and standard error from the losses of single examples.

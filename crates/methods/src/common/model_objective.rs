@@ -258,6 +258,14 @@ impl ModelObjective {
         self.batches.iter().sum()
     }
 
+    /// How many arrays the model reads of an example.
+    pub(crate) fn n_inputs(&self) -> usize {
+        match &self.inputs {
+            ObjectiveInputs::Arrays(arrays) => arrays.len(),
+            ObjectiveInputs::Stored(..) => 1,
+        }
+    }
+
     /// How many examples there were to take from.
     pub fn available(&self) -> usize {
         self.available
@@ -410,11 +418,7 @@ impl Objective for ModelObjective {
         batch_statistics: bool,
     ) -> Examples<'b> {
         let mode = if batch_statistics { Mode::BATCH } else { Mode::EVALUATE };
-        let n_inputs = match &self.inputs {
-            ObjectiveInputs::Arrays(arrays) => arrays.len(),
-            ObjectiveInputs::Stored(..) => 1,
-        };
-        let (inputs, rest) = data.split_at(n_inputs);
+        let (inputs, rest) = data.split_at(self.n_inputs());
         let targets = rest[0];
         let applied = self.model.apply_to_all(builder, parameters, buffers, inputs, &mode);
         Examples {

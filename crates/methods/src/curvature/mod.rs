@@ -25,7 +25,7 @@ pub use frobenius_norm::{FrobeniusNorm, frobenius_norm};
 pub use hessian::Hessian;
 pub use hutch_plus_plus::{HutchPlusPlus, HutchPlusPlusConfig, hutch_plus_plus};
 pub use hutchinson::{Hutchinson, HutchinsonConfig, TraceEstimate, hutchinson};
-pub use lanczos::{Eigenpair, Eigenpairs, Lanczos, LanczosConfig, lanczos};
+pub use lanczos::{Eigenpair, Eigenpairs, Lanczos, LanczosConfig, lanczos, lanczos_from};
 pub use log_determinant::{LogDeterminant, log_determinant};
 pub use operator::{Coupling, Curvature, CurvatureMatrix, ExampleGroup, ParameterBlock, Scope};
 pub use sketch::SketchedTrace;

@@ -174,8 +174,7 @@ mod tests {
         let executor = Executor::new(1);
         for scaling in [Scaling::None, Scaling::Elementwise] {
             let unit = |w: &f64| if scaling == Scaling::None { 1.0 } else { w * w };
-            let expected: f64 =
-                curvatures.iter().zip(&at).map(|(k, w)| 0.01 * k * unit(w)).sum();
+            let expected: f64 = curvatures.iter().zip(&at).map(|(k, w)| 0.01 * k * unit(w)).sum();
             let mut covered = 0;
             for seed in 0..200 {
                 let ctx = Context::new(&executor, seed).with_precision(DType::F64).unwrap();

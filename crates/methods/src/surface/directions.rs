@@ -114,6 +114,12 @@ pub struct DirectionConfig {
     pub ignore: Ignore,
 }
 
+impl DirectionConfig {
+    /// Directions as they are, of all parameters.
+    pub const UNSCALED: DirectionConfig =
+        DirectionConfig { normalize: Normalize::None, ignore: Ignore { bias: false, norm: false } };
+}
+
 /// A Gaussian direction, scaled to the weights.
 ///
 /// Element `i` of a parameter is draw `i` of the stream's child of the parameter's name, so that

@@ -1,19 +1,33 @@
 //! The loss on lines and planes through weight space.
 
 mod adaptive;
+mod basin;
+mod classes;
+mod convexity;
 mod directions;
 mod given;
 mod grid;
+mod merge_tree;
+mod osculating;
 mod plane;
 mod random_surface;
 mod roughness_index;
+mod total_variation;
 mod trajectory;
 
 pub use adaptive::{AdaptiveSurface, Tolerance, adaptive_surface};
+pub use basin::{Basin, BasinConfig, BasinVolume, basin};
+pub use classes::ClassLosses;
+pub use convexity::{ConvexityConfig, ConvexityMap, convexity_map};
 pub use directions::{DirectionConfig, Ignore, Normalize, normalize, random_direction};
-pub use given::{between, given};
+pub use given::{ThroughThree, between, given, plane_through};
 pub use grid::GridRange;
-pub use plane::{Plane, Surface, point_flops, surface, surface_unit, surface_units};
+pub use merge_tree::{MergeTree, Minimum, Neighbours, merge_tree};
+pub use osculating::{Osculating, osculating};
+pub use plane::{
+    Plane, Surface, point_flops, surface, surface_by_class, surface_unit, surface_units,
+};
 pub use random_surface::{RandomSurface, RandomSurfaceConfig, random_planes};
 pub use roughness_index::{Roughness, RoughnessConfig, RoughnessIndex, roughness_index};
+pub use total_variation::total_variation;
 pub use trajectory::{Trajectory, trajectory_plane};

@@ -1,6 +1,7 @@
 //! The loss on a grid in a line or plane.
 
-use crate::common::{Evaluation, Evaluator, Objective, Status};
+use super::classes::{ClassLosses, Classes};
+use crate::common::{Evaluation, Evaluator, Objective, Status, summarize};
 use crate::error::stored;
 use crate::{Context, MethodError, NamedArrays};
 use thalweg_array::Array;
@@ -65,7 +66,36 @@ pub fn surface(
     x: &[f64],
     y: &[f64],
 ) -> Result<Surface, MethodError> {
+    Ok(take(ctx, objective, centre, planes, (x, y), None)?.0)
+}
+
+/// [`surface`], and from the same passes the loss of the examples of each class.
+///
+/// # Errors
+/// As [`surface`]; examples without a class.
+pub fn surface_by_class(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    centre: &Weights,
+    planes: &[Plane],
+    x: &[f64],
+    y: &[f64],
+) -> Result<(Surface, ClassLosses), MethodError> {
+    let classes = Classes::new(objective)?;
+    let (surface, [loss, errors]) = take(ctx, objective, centre, planes, (x, y), Some(&classes))?;
+    Ok((surface, classes.losses(&loss, &errors)))
+}
+
+fn take(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    centre: &Weights,
+    planes: &[Plane],
+    (x, y): (&[f64], &[f64]),
+    classes: Option<&Classes<'_>>,
+) -> Result<(Surface, [Vec<f64>; 2]), MethodError> {
     let points = check(planes, x, y)?;
+    let mut of_classes = [Vec::new(), Vec::new()];
     ctx.progress().start("surface", points as u64);
     let at_centre = crate::evaluate(ctx, objective, centre)?;
     let mut surface = Surface {
@@ -82,13 +112,22 @@ pub fn surface(
     for (pair, plane) in planes.iter().enumerate() {
         let evaluator = evaluator(ctx, objective, centre, plane)?;
         for block in blocks.iter().filter(|block| block.pair == pair) {
-            let arrays = ctx.unit(&block.key, || block.work(&evaluator))?;
+            let arrays = ctx.unit(&block.key, || block.work(&evaluator, objective, classes))?;
             surface.take(block, &arrays)?;
+            if let Some(classes) = classes {
+                let n = classes.len() * block.points.len();
+                for (all, name) in of_classes.iter_mut().zip(CLASS_COLUMNS) {
+                    all.extend_from_slice(stored(&block.key, &arrays, name, n)?);
+                }
+            }
             ctx.progress().advance(block.points.len() as u64);
         }
     }
-    Ok(surface)
+    Ok((surface, of_classes))
 }
+
+/// Means and standard errors of classes, point by point.
+const CLASS_COLUMNS: [&str; 2] = ["class_loss", "class_standard_error"];
 
 /// The keys of the units of work that [`surface`] is cut into.
 ///
@@ -119,7 +158,7 @@ pub fn surface_unit(
         MethodError::config("unit of a surface", format!("below {}", blocks.len()), unit)
     })?;
     let evaluator = evaluator(ctx, objective, centre, &planes[block.pair])?;
-    let arrays = ctx.unit(&block.key, || block.work(&evaluator))?;
+    let arrays = ctx.unit(&block.key, || block.work(&evaluator, objective, None))?;
     Ok((block.key.clone(), arrays))
 }
 
@@ -158,17 +197,39 @@ fn blocks(planes: &[Plane], x: &[f64], y: &[f64]) -> Vec<Block> {
 }
 
 impl Block {
-    fn work(&self, evaluator: &Evaluator<'_>) -> Result<NamedArrays, MethodError> {
-        let found = evaluator.at(&self.points)?;
+    fn work(
+        &self,
+        evaluator: &Evaluator<'_>,
+        objective: &dyn Objective,
+        classes: Option<&Classes<'_>>,
+    ) -> Result<NamedArrays, MethodError> {
+        let Some(classes) = classes else {
+            return Ok(Block::columns(&evaluator.at(&self.points)?));
+        };
+        let values = evaluator.examples_at(&self.points, 0..objective.batches().len())?;
+        let found: Vec<Evaluation> = values
+            .iter()
+            .map(|v| summarize(&v.losses, v.correct.as_deref(), objective.sampling()))
+            .collect();
+        let parts: Vec<[f64; 2]> = values.iter().flat_map(|v| classes.summarize(v)).collect();
+        let mut columns = Block::columns(&found);
+        for (which, name) in CLASS_COLUMNS.into_iter().enumerate() {
+            let values: Vec<f64> = parts.iter().map(|part| part[which]).collect();
+            columns.push((name.to_owned(), Array::vector(&values)));
+        }
+        Ok(columns)
+    }
+
+    fn columns(found: &[Evaluation]) -> NamedArrays {
         let column = |name: &str, of: &dyn Fn(&Evaluation) -> f64| {
             let values: Vec<f64> = found.iter().map(of).collect();
             (name.to_owned(), Array::vector(&values))
         };
-        Ok(vec![
+        vec![
             column("loss", &|e| e.loss),
             column("accuracy", &|e| e.accuracy.unwrap_or(f64::NAN)),
             column("standard_error", &|e| e.standard_error.unwrap_or(f64::NAN)),
-        ])
+        ]
     }
 }
 

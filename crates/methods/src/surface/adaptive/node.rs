@@ -225,7 +225,7 @@ mod tests {
             let order = Stream::new(draw, "order").permutation(N);
             let first = |values: &[f64], n: usize| ExampleValues {
                 losses: order[..n].iter().map(|&i| values[i]).collect(),
-                correct: None,
+                ..ExampleValues::default()
             };
             let settle = |values: &[f64], n: usize, on: Option<&Node>| {
                 let mut node = Node::default();
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn all_examples_have_no_error_and_the_order_of_the_objective() {
         let mut node = Node::default();
-        node.extend(ExampleValues { losses: values(4, 50), correct: None });
+        node.extend(ExampleValues { losses: values(4, 50), ..ExampleValues::default() });
         let reversed = |values: &[f64]| values.iter().rev().copied().collect::<Vec<_>>();
         node.settle(&[], 50, reversed);
         assert_eq!(node.value, pairwise_sum(&reversed(&values(4, 50))) / 50.0);

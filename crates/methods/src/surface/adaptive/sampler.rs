@@ -183,6 +183,7 @@ impl<'a> Sampler<'a> {
         let of_point = |point: usize| ExampleValues {
             losses: part(losses, point),
             correct: correct.map(|values| part(values, point)),
+            ..ExampleValues::default()
         };
         Ok((0..points.len()).map(of_point).collect())
     }

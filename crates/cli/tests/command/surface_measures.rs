@@ -1,0 +1,197 @@
+//! `surface`: what is measured beside the loss, and surfaces in the space of inputs.
+
+use crate::harness::{Bench, assert_same};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use thalweg_array::Array;
+use thalweg_formats::npz;
+
+/// The arrays of a surface, by name.
+fn arrays(bench: &Bench, run: &str) -> BTreeMap<String, Vec<f64>> {
+    bench.ok(&format!("export {run} --npz"));
+    let read = npz::read(&bench.read(&format!("{run}/export/results.npz"))).unwrap();
+    read.into_iter()
+        .map(|(name, array)| (name.trim_start_matches("results/").to_owned(), array.to_f64_vec()))
+        .collect()
+}
+
+fn number(value: &Value) -> f64 {
+    value["value"].as_f64().or(value.as_f64()).unwrap_or(f64::NAN)
+}
+
+fn smooth(bench: &Bench, out: &str, seeds: &str) {
+    let train = r#"train --arch "mlp hidden=4 activation=tanh" --steps 40 --subsample 64"#;
+    bench.ok(&format!("{train} --batch 32 --seeds {seeds} --out {out}"));
+}
+
+#[test]
+fn minima_lie_at_the_networks_of_a_plane() {
+    let bench = Bench::new("minima");
+    smooth(&bench, "m", "0..3");
+    let [a, b, c] = [0, 1, 2].map(|seed| format!("m/weights/seed-{seed}.safetensors"));
+    let found = bench.json(&format!("surface {a} {b} {c} --directions plane --x -2:9:23 --out p"));
+    assert_eq!((&found["directions"], &found["space"]), (&"plane".into(), &"weights".into()));
+    let minima = found["minima"].as_array().unwrap();
+    assert_eq!(found["minima_count"].as_u64(), Some(minima.len() as u64));
+    let depth = |m: &Value| number(&m["persistence"]);
+    assert!(minima.windows(2).all(|pair| depth(&pair[0]) >= depth(&pair[1])));
+    // The deepest is the lowest point, as deep as the surface is high.
+    assert_eq!(minima[0]["loss"], found["minimum"]["loss"]);
+    let range = number(&found["maximum"]["loss"]) - number(&found["minimum"]["loss"]);
+    assert!((depth(&minima[0]) - range).abs() < 1e-12);
+    let all = arrays(&bench, "p");
+    let losses = &all["minimum/minimum_loss"];
+    assert!(losses.len() >= minima.len());
+    for (loss, saddle) in losses.iter().zip(&all["minimum/minimum_saddle"]) {
+        assert!(saddle >= loss);
+    }
+    let fewer = bench
+        .json(&format!("surface {a} {b} {c} --directions plane --x -2:9:23 --minima 0.9 --out q"));
+    assert!(fewer["minima_count"].as_u64() <= found["minima_count"].as_u64());
+    let auto = bench.json(&format!("surface {a} {b} {c} --directions plane --out auto"));
+    assert_eq!(auto["points"], 961);
+    assert!(bench.exists("auto/figures/map.png"));
+}
+
+#[test]
+fn slopes_and_curvatures_are_those_of_the_line() {
+    let bench = Bench::new("slopes");
+    smooth(&bench, "m", "0");
+    let h = 1e-3;
+    let found = bench
+        .json(&format!("surface m --line --x -{h}:{h}:3 --precision f64 --samples all --out l"));
+    let all = arrays(&bench, "l");
+    let loss = &all["loss"];
+    let slope = (loss[2] - loss[0]) / (2.0 * h);
+    let curvature = (loss[2] - 2.0 * loss[1] + loss[0]) / (h * h);
+    for (name, expected) in [("slope", slope), ("curvature", curvature)] {
+        let said = found[name][0].as_f64().unwrap();
+        assert!(
+            (said - expected).abs() < 1e-4 * expected.abs().max(1.0),
+            "{name} {said} {expected}"
+        );
+        assert_eq!(all[name][1], said);
+    }
+    // Of a sample they are estimates; of a plane there are two.
+    let some = bench.json("surface m --x -1:1:3 --samples 32 --out s");
+    assert_eq!(some["slope"].as_array().unwrap().len(), 2);
+    assert!(some["curvature"][1]["standard_error"].as_f64().unwrap() > 0.0);
+    let page = String::from_utf8(bench.read("l/report.html")).unwrap();
+    assert!(page.contains("parabola"));
+}
+
+#[test]
+fn convexity_and_basin_are_measured_and_survive_a_kill() {
+    let bench = Bench::new("beside");
+    smooth(&bench, "m", "0");
+    let line = "surface m --x -1:1:5 --convexity 3 --basin 4 --rise 0.2 --samples 32";
+    let found = bench.json(&format!("{line} --out a"));
+    let (map, basin) = (&found["convexity"], &found["basin"]);
+    assert_eq!((&map["points"], &basin["rays"]), (&9.into(), &4.into()));
+    let [low, middle, high] = [0, 1, 2].map(|i| basin["quartiles"][i].as_f64().unwrap());
+    assert!(0.0 < low && low <= middle && middle <= high);
+    assert!(number(&basin["log_volume_bound"]) <= number(&basin["log_volume"]));
+    for figure in ["convexity", "basin", "map", "lines"] {
+        assert!(bench.exists(&format!("a/figures/{figure}.png")), "{figure}");
+    }
+    let all = arrays(&bench, "a");
+    let part = |name: &str| all.iter().find(|(known, _)| known.ends_with(name)).unwrap().1;
+    let (largest, smallest) = (part("largest_eigenvalue"), part("smallest_eigenvalue"));
+    for (ratio, (low, high)) in part("convexity_ratio").iter().zip(smallest.iter().zip(largest)) {
+        assert_eq!(*ratio, (low / high).abs());
+    }
+    assert_eq!(part("basin_radius").len(), 4);
+    bench.ok(&format!("{line} --threads 1 --memory 64MiB --out b"));
+    assert_same(&bench.results("a"), &bench.results("b"));
+    // What a kill leaves: units without results.
+    std::fs::remove_dir_all(bench.path("b/results.zarr")).unwrap();
+    let units = bench.path("b/units");
+    if units.exists() {
+        bench.ok(&format!("{line} --resume --out b"));
+        assert_same(&bench.results("a"), &bench.results("b"));
+    }
+}
+
+#[test]
+fn a_plane_says_how_much_it_holds() {
+    let bench = Bench::new("share");
+    let train = r#"train --arch "mlp hidden=4" --epochs 5 --batch 32 --subsample 64"#;
+    bench.ok(&format!("{train} --checkpoints 1 --out m"));
+    let found = bench.json("surface m --directions trajectory --x -1:1:3 --y 0:1:2 --out t");
+    let share = found["plane_share"]["share"].as_f64().unwrap();
+    let all = arrays(&bench, "t");
+    let squares = |name: &str| all[name].iter().map(|v| v * v).sum::<f64>();
+    let inside = squares("checkpoint/trajectory_x") + squares("checkpoint/trajectory_y");
+    let whole = inside + squares("checkpoint/trajectory_residual");
+    assert!((share - inside / whole).abs() < 1e-12 && (0.5..=1.0).contains(&share), "{share}");
+    let found = bench.json("surface m --directions eigenvectors --x -1:1:3 --out e");
+    let share = &found["plane_share"]["share"];
+    let (value, error) = (number(share), share["standard_error"].as_f64().unwrap());
+    // The exact norm, by one product for each parameter.
+    let spectrum = bench.json("spectrum m --top 2 --trace exact --out s");
+    let squares = |i: usize| spectrum["top"][i]["value"].as_f64().unwrap().powi(2);
+    let exact = (squares(0) + squares(1)) / spectrum["frobenius_squared"].as_f64().unwrap();
+    assert!((value - exact).abs() < 4.0 * error, "{value} ± {error}: {exact}");
+}
+
+#[test]
+fn classes_add_up_to_the_whole() {
+    let bench = Bench::new("classes");
+    smooth(&bench, "m", "0");
+    let found = bench.json("surface m --x -1:1:3 --per-class --out c");
+    let classes = found["classes"].as_array().unwrap();
+    let all = arrays(&bench, "c");
+    let part = |name: &str| {
+        let find = |(known, _): &(&String, _)| format!("/{known}").ends_with(name);
+        all.iter().find(find).unwrap_or_else(|| panic!("{name} in {:?}", all.keys())).1
+    };
+    let (losses, whole) = (part("class_loss"), part("/loss"));
+    let examples: Vec<f64> =
+        classes.iter().map(|class| class["examples"].as_f64().unwrap()).collect();
+    assert_eq!(examples.iter().sum::<f64>(), 64.0);
+    for point in 0..9 {
+        let sum: f64 = examples.iter().enumerate().map(|(k, n)| n * losses[9 * k + point]).sum();
+        assert!((sum / 64.0 - whole[point]).abs() < 1e-12 * whole[point], "{point}");
+    }
+    bench.ok("surface m --x -1:1:3 --out plain");
+    assert_eq!(&arrays(&bench, "plain")["loss"], whole, "the whole is the same bits");
+    assert!(bench.exists("c/figures/classes.png"));
+    let done = bench.run("surface m --x -1:1:3 --per-class --tolerance 0.1 --out n");
+    assert_eq!(done.code, Some(2), "{done:?}");
+}
+
+#[test]
+fn inputs_are_moved_as_asked() {
+    let bench = Bench::new("inputs");
+    smooth(&bench, "m", "0");
+    let whole = bench.json("surface m --x 0:0:1 --samples 32 --out w")["loss"].clone();
+    let line = "surface m --in-input-space --samples 32";
+    let random = bench.json(&format!("{line} --x -2:2:5 --out r"));
+    assert_eq!((&random["loss"], &random["space"]), (&whole, &"inputs".into()));
+    assert_eq!((&random["points"], &random["samples"]), (&25.into(), &32.into()));
+    // Along the gradient the slope is its norm, and at right angles to it there is none.
+    let steep = bench.json(&format!("{line} --directions gradient --example 3 --x -1:1:3 --out g"));
+    assert_eq!(steep["samples"], 1);
+    let [along, across] = [0, 1].map(|i| number(&steep["slope"][i]));
+    assert!(along > 0.0 && across.abs() < 1e-4 * along, "{along} {across}");
+    // A given direction is used as it is.
+    let given = Array::from_slice(&[8, 8, 1], &[0.125; 64]).unwrap();
+    let mut bytes = Vec::new();
+    npz::write(&mut bytes, &[("x.input", &given)], npz::Compression::Deflated).unwrap();
+    bench.write("d.npz", bytes);
+    let shifted = bench.json(&format!("{line} --directions d.npz --line --x 0:1:2 --out d"));
+    assert_eq!(shifted["points"], 2);
+    for (likelihood, out) in [("joint", "j"), ("marginal", "k")] {
+        let asked = format!("{line} --directions signs --likelihood {likelihood} --x 0:1:2");
+        let found = bench.json(&format!("{asked} --out {out}"));
+        assert_ne!(found["loss"], whole);
+    }
+    for wrong in ["--directions eigenvectors", "--likelihood x", "--normalize filter"] {
+        let done = bench.run(&format!("{line} {wrong} --out n"));
+        assert!(done.code == Some(2) && !bench.exists("n"), "{wrong}: {done:?}");
+    }
+    let done = bench.run("surface m --directions gradient --out n");
+    assert!(done.sentence().contains("--in-input-space"), "{done:?}");
+    let done = bench.run(&format!("{line} --example 32 --out n"));
+    assert!(done.code == Some(1) && done.sentence().contains("below 32"), "{done:?}");
+}
