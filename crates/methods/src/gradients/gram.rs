@@ -1,6 +1,6 @@
 //! Inner products of the gradients of batches.
 
-use crate::common::{Gathered, GradientPass, Objective, frozen_at, vector};
+use crate::common::{Gathered, Gradients, Objective, frozen_at, vector};
 use crate::error::stored;
 use crate::registry::{Cost, Size};
 use crate::{Context, MethodError, Passes};
@@ -89,7 +89,7 @@ pub fn batch_gradients(
         return Err(MethodError::Memory { what, needed, budget: ctx.memory() });
     }
     let shuffled = Gathered::shuffled(objective, &ctx.stream("batch gradients"), m)?;
-    let pass = GradientPass::new(ctx, &shuffled)?;
+    let pass = Gradients::new(ctx, &shuffled)?;
     ctx.progress().start("gradients of batches", batches as u64);
     let (mut gradients, mut gram) = (Vec::<Vec<f64>>::new(), Vec::new());
     for batch in 0..batches {
