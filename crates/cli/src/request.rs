@@ -221,6 +221,7 @@ pub fn spectrum(arguments: &SpectrumArguments, everywhere: &Everywhere) -> Spect
             trace_tolerance,
             trace_exact,
             density_probes: arguments.density,
+            density_method: arguments.density_by.clone(),
             of: arguments.of.clone(),
             layer: arguments.layer.clone(),
             class: arguments.class,

@@ -6,8 +6,8 @@ use thalweg_methods::common::LinearOperator;
 use thalweg_methods::common::Sampling;
 use thalweg_methods::curvature::{
     Curvature, CurvatureMatrix, DensityConfig, Eigenpair, HutchPlusPlusConfig, HutchinsonConfig,
-    LanczosConfig, Scope, XTraceConfig, density, exact_moments, hutch_plus_plus, hutchinson,
-    lanczos, xtrace,
+    KernelPolynomialConfig, LanczosConfig, Scope, XTraceConfig, density, exact_moments,
+    hutch_plus_plus, hutchinson, kernel_polynomial, lanczos, xtrace,
 };
 use thalweg_methods::surface::{
     Neighbours, Osculating, Plane, Surface as Found, merge_tree, osculating, total_variation,
@@ -197,6 +197,24 @@ pub struct SpectrumConfig {
     pub density: usize,
 }
 
+/// How a density of eigenvalues is found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DensityMethod {
+    /// Stochastic Lanczos quadrature.
+    #[default]
+    Lanczos,
+    /// The kernel polynomial method.
+    KernelPolynomial,
+}
+
+impl DensityMethod {
+    /// Every method with its name.
+    pub const NAMES: [(&'static str, DensityMethod); 2] = [
+        ("lanczos", DensityMethod::Lanczos),
+        ("kernel-polynomial", DensityMethod::KernelPolynomial),
+    ];
+}
+
 /// How the trace is estimated.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TraceEstimator {
@@ -218,7 +236,7 @@ impl TraceEstimator {
     ];
 }
 
-/// Of which matrix a spectrum is, and how its trace is estimated.
+/// Of which matrix a spectrum is, and how its trace and density are estimated.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Measured {
     /// The matrix.
@@ -227,6 +245,8 @@ pub struct Measured {
     pub scope: Scope,
     /// The trace.
     pub estimator: TraceEstimator,
+    /// The density.
+    pub density: DensityMethod,
 }
 
 /// The spectrum of the Hessian at a point, as far as it is asked for.
@@ -326,8 +346,16 @@ pub fn spectrum_of(
         }
     }
     if config.density > 0 {
-        let wanted = DensityConfig { probes: config.density, ..DensityConfig::default() };
-        let found = density(ctx, &matrix, &wanted)?;
+        let probes = config.density;
+        let found = match measured.density {
+            DensityMethod::Lanczos => {
+                density(ctx, &matrix, &DensityConfig { probes, ..DensityConfig::default() })?
+            }
+            DensityMethod::KernelPolynomial => {
+                let wanted = KernelPolynomialConfig { probes, ..Default::default() };
+                kernel_polynomial(ctx, &matrix, &wanted)?
+            }
+        };
         products.density = found.products as u64;
         spectrum.density = Some(Density {
             centres: found.centres,

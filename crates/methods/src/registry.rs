@@ -151,6 +151,7 @@ instruments! {
     crate::curvature::EffectiveDimension,
     crate::curvature::LogDeterminant,
     crate::curvature::SpectralDensity,
+    crate::curvature::KernelPolynomial,
     crate::sharpness::SamSharpness,
     crate::sharpness::SamLinfSharpness,
     crate::sharpness::AdaptiveSharpness,

@@ -327,6 +327,9 @@ pub struct SpectrumArguments {
     #[arg(long, value_name = "PROBES", num_args = 0..=1, default_value_t = 0,
           default_missing_value = "8")]
     pub density: usize,
+    /// How the density is found: lanczos (quadrature) or kernel-polynomial, which needs less memory.
+    #[arg(long, value_name = "NAME", default_value = "lanczos")]
+    pub density_by: String,
     /// Largest residual of an eigenvalue, as a share of the largest [default: 1e-3; with
     /// --precision f64 1e-6].
     #[arg(long, value_name = "X", allow_negative_numbers = true)]

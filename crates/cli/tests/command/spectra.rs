@@ -44,6 +44,21 @@ fn only_what_is_asked_for_is_there() {
     assert!(error <= 0.1 * within["trace"]["value"].as_f64().unwrap());
     let samples = within["trace"]["samples"].as_u64().unwrap();
     assert!(samples % 8 == 0 && samples < 1000, "{samples}");
+    // Another way to the same density: both have the mean of all eigenvalues.
+    let (_, series) = keys("--top 0 --trace 0 --density --density-by kernel-polynomial", "f");
+    let mean = |object: &Value| {
+        let numbers = |key: &str| -> Vec<f64> {
+            let of = object["density"][key].as_array().unwrap();
+            of.iter().map(|value| value.as_f64().unwrap()).collect()
+        };
+        let (centres, values) = (numbers("centres"), numbers("values"));
+        let sum = |of: &dyn Fn(usize) -> f64| (0..centres.len()).map(of).sum::<f64>();
+        sum(&|i| centres[i] * values[i]) / sum(&|i| values[i])
+    };
+    let (one, other) = (mean(&object), mean(&series));
+    assert!((one - other).abs() < 0.2 * one.abs(), "{one}, {other}");
+    let done = bench.run("spectrum m --density --density-by guess --out e");
+    assert_eq!((done.code, bench.exists("e")), (Some(2), false));
     let done = bench.run("spectrum m --trace 0% --out e");
     assert_eq!((done.code, bench.exists("e")), (Some(2), false));
 }

@@ -3,7 +3,7 @@
 use super::{Outcome, explain, loss_name, provenance, within};
 use crate::data_source::{DataChoice, DataOptions, PreparedData};
 use crate::error::{LabError, Result, usage};
-use crate::measure::{self, Measured, SpectrumConfig, TraceEstimator};
+use crate::measure::{self, DensityMethod, Measured, SpectrumConfig, TraceEstimator};
 use crate::model_source::open_model;
 use crate::run_directory::{Output, RunDirectory, UNITS};
 use crate::session::Session;
@@ -66,6 +66,13 @@ pub struct SpectrumSettings {
     /// How the trace is estimated, whose probes then are products.
     #[serde(default = "hutchinson")]
     pub estimator: String,
+    /// How the density is found.
+    #[serde(default = "lanczos")]
+    pub density_method: String,
+}
+
+fn lanczos() -> String {
+    DensityMethod::NAMES[0].0.to_owned()
 }
 
 fn hessian() -> String {
@@ -100,7 +107,13 @@ impl SpectrumSettings {
         }
         let parameters = self.layer.clone().map_or(ParameterBlock::All, ParameterBlock::Layer);
         let examples = self.class.map_or(ExampleGroup::All, ExampleGroup::Class);
-        Ok(Measured { matrix, scope: Scope { parameters, examples }, estimator })
+        let method = &self.density_method;
+        let density = DensityMethod::NAMES.into_iter().find(|(name, _)| name == method);
+        let Some((_, density)) = density else {
+            let text = "expected lanczos or kernel-polynomial";
+            return Err(LabError::Usage(format!("--density-by {method}: {text}")));
+        };
+        Ok(Measured { matrix, scope: Scope { parameters, examples }, estimator, density })
     }
 }
 
@@ -286,15 +299,20 @@ fn explanations(
         list.push(explain("Frobenius norm, squared", how));
     }
     if settings.density_probes > 0 {
-        list.push(explain(
-            "Density of eigenvalues",
-            format!(
-                "Stochastic Lanczos quadrature: 48 steps from each of {} random sign vectors; each \
-                 Ritz value counts by its weight, smoothed by a Gaussian whose width is 1 % of \
-                 their range. Standard errors over the vectors.",
-                settings.density_probes
+        let probes = settings.density_probes;
+        let how = match settings.density_method == DensityMethod::NAMES[0].0 {
+            true => format!(
+                "Stochastic Lanczos quadrature: 48 steps from each of {probes} random sign vectors; \
+                 each Ritz value counts by its weight, smoothed by a Gaussian whose width is 1 % of \
+                 their range. Standard errors over the vectors."
             ),
-        ));
+            false => format!(
+                "The kernel polynomial method: 96 Chebyshev moments of each of {probes} random sign \
+                 vectors with Jackson's damping, which makes of an eigenvalue a bell whose width is \
+                 1.6 % of the range, less towards its ends. Standard errors over the vectors."
+            ),
+        };
+        list.push(explain("Density of eigenvalues", how));
     }
     list
 }
