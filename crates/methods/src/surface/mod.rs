@@ -4,7 +4,9 @@ mod adaptive;
 mod basin;
 mod classes;
 mod convexity;
+mod dbrane_landscape;
 mod directions;
+mod discovery;
 mod given;
 mod grid;
 mod loss;
@@ -21,7 +23,9 @@ pub use adaptive::{AdaptiveSurface, Tolerance, adaptive_surface};
 pub use basin::{Basin, BasinConfig, BasinVolume, basin};
 pub use classes::ClassLosses;
 pub use convexity::{ConvexityConfig, ConvexityMap, convexity_map};
+pub use dbrane_landscape::DbraneLandscape;
 pub use directions::{DirectionConfig, Ignore, Normalize, normalize, random_direction};
+pub use discovery::{Discovery, discovery};
 pub use given::{ThroughThree, between, given, plane_through};
 pub use grid::GridRange;
 pub use loss::{ExampleLosses, MeanLoss};
@@ -32,6 +36,6 @@ pub use plane::{
     Plane, Surface, point_flops, surface, surface_by_class, surface_unit, surface_units,
 };
 pub use random_surface::{RandomSurface, RandomSurfaceConfig, random_planes};
-pub use roughness_index::{Roughness, RoughnessConfig, RoughnessIndex, roughness_index};
+pub use roughness_index::{Divisor, Roughness, RoughnessConfig, RoughnessIndex, roughness_index};
 pub use total_variation::total_variation;
 pub use trajectory::{Trajectory, trajectory_plane};

@@ -20,6 +20,20 @@ pub struct RoughnessConfig {
     pub intervals: usize,
     /// How directions are scaled to the weights.
     pub normalize: Normalize,
+    /// What the total variation of a line is divided by.
+    pub divisor: Divisor,
+}
+
+/// What the total variation of a line is divided by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Divisor {
+    /// Length and range: only the shape of the line counts.
+    #[default]
+    LengthAndRange,
+    /// Length: the mean absolute slope, so that steep lines differ from gentle ones.
+    Length,
+    /// Nothing.
+    One,
 }
 
 impl Default for RoughnessConfig {
@@ -29,6 +43,7 @@ impl Default for RoughnessConfig {
             half_width: 0.01,
             intervals: 10,
             normalize: Normalize::Filter,
+            divisor: Divisor::default(),
         }
     }
 }
@@ -56,7 +71,7 @@ pub struct Roughness {
 ///
 /// On `m + 1` equally spaced points of `[-l, l]`, with `f_j(t) = L(w + t d_j)`:
 /// `T_j = sum over i of |f_j(t_{i+1}) - f_j(t_i)|`, `V_j = T_j / (2 l) / (max f_j - min f_j)`,
-/// `index = std(V) / mean(V)` with the unbiased variance.
+/// `index = std(V) / mean(V)` with the unbiased variance. [`Divisor`] has other `V_j`.
 ///
 /// Directions are Gaussian, scaled to the weights; arrays of one axis do not move. `2 l V_j` is 1
 /// on a monotone line, 2 on one that turns once between equal ends, more where the loss wiggles. So
@@ -108,10 +123,14 @@ pub fn roughness_index(
         match variation(stored(&key, &arrays, "losses", m + 1)?, objective.float()) {
             Line::NotFinite => not_finite += 1,
             Line::Flat => flat += 1,
-            Line::Varies(ratio) => {
+            Line::Varies { total, range } => {
                 // Rounding moves the sum of a monotone line's steps by less than this.
-                turning += usize::from(ratio > 1.0 + 1e-9);
-                variations.push(ratio / (2.0 * l));
+                turning += usize::from(total / range > 1.0 + 1e-9);
+                variations.push(match config.divisor {
+                    Divisor::LengthAndRange => total / range / (2.0 * l),
+                    Divisor::Length => total / (2.0 * l),
+                    Divisor::One => total,
+                });
             }
         }
         ctx.progress().advance(1);
@@ -136,8 +155,12 @@ fn check(config: &RoughnessConfig) -> Result<(), MethodError> {
 enum Line {
     NotFinite,
     Flat,
-    /// Total variation over range.
-    Varies(f64),
+    Varies {
+        /// Total variation.
+        total: f64,
+        /// Highest less lowest value.
+        range: f64,
+    },
 }
 
 fn variation(losses: &[f64], float: DType) -> Line {
@@ -151,7 +174,7 @@ fn variation(losses: &[f64], float: DType) -> Line {
         return Line::Flat;
     }
     let total: f64 = losses.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum();
-    Line::Varies(total / (high - low))
+    Line::Varies { total, range: high - low }
 }
 
 fn summarize(
@@ -268,6 +291,25 @@ mod tests {
         let found = of(&gaussian(), &[0.0; 4], |w| w.square().sum_all());
         assert!(found.variations.iter().all(|v| (v * 0.01 - 1.0).abs() < 1e-9));
         assert!(found.index.value < 1e-9 && found.turning == 1.0);
+    }
+
+    #[test]
+    fn without_the_range_the_index_of_a_bowl_is_that_of_its_curvatures() {
+        // T_j = l^2 d^T H d for Gaussian d: mean tr H, variance 2 tr H^2.
+        let lines = RoughnessConfig { directions: 1500, divisor: Divisor::Length, ..gaussian() };
+        fn bowl(w: Tensor<'_>) -> Tensor<'_> {
+            let root =
+                w.builder().constant(Array::from_slice(&[2, 2], &[1.0, 2.0, 3.0, 4.0]).unwrap());
+            (w.square() * root).sum_all() * 0.5
+        }
+        let found = of(&lines, &[0.0; 4], bowl);
+        let expected = (2.0f64 * 30.0).sqrt() / 10.0;
+        let off = (found.index.value - expected) / found.index.standard_error;
+        assert!(off.abs() < 3.0, "{} {expected}", found.index.value);
+        let mean = found.mean.value * 2.0 * 0.01 / (0.01 * 0.01);
+        assert!((mean - 10.0).abs() < 4.0 * found.mean.standard_error * 200.0, "{mean}");
+        let whole = of(&RoughnessConfig { divisor: Divisor::One, ..lines }, &[0.0; 4], bowl);
+        assert!((whole.index.value - found.index.value).abs() < 1e-12);
     }
 
     #[test]
