@@ -91,13 +91,22 @@ impl fmt::Display for Passes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = |n: f64, pass: Pass| match (n, pass) {
             (1.0, pass) => format!("1 {}", pass.name()),
-            (n, Pass::Loss) => format!("{n} losses"),
-            (n, pass) => format!("{n} {}s", pass.name()),
+            (n, Pass::Loss) => format!("{} losses", shown(n)),
+            (n, pass) => format!("{} {}s", shown(n), pass.name()),
         };
         let some = self.counts().into_iter().filter(|(n, _)| *n != 0.0);
         let words: Vec<String> = some.map(|(n, pass)| plural(n, pass)).collect();
         f.write_str(if words.is_empty() { "none" } else { "" })?;
         f.write_str(&words.join(" + "))
+    }
+}
+
+/// A share of a pass to two digits.
+fn shown(n: f64) -> String {
+    match n {
+        n if n.fract() == 0.0 => n.to_string(),
+        n if n < 0.1 => format!("{n:.3}"),
+        n => format!("{n:.1}"),
     }
 }
 
@@ -127,7 +136,7 @@ mod tests {
 
     #[test]
     fn passes_are_over_all_the_examples() {
-        let meter = Meter::default();
+        let (meter, none) = (Meter::default(), Passes::default());
         meter.add(Pass::Loss, 30);
         meter.add(Pass::Gradient, 10);
         meter.add(Pass::Product, 5);
@@ -136,7 +145,8 @@ mod tests {
         assert_eq!(found.in_gradients(), 3.0);
         assert_eq!(found.to_string(), "3 losses + 1 gradient + 0.5 products");
         assert_eq!(Passes::new(1, 0, 2).to_string(), "1 loss + 2 products");
-        assert_eq!(Passes::default().to_string(), "none");
+        assert_eq!(Passes { gradients: 0.03125, ..none }.to_string(), "0.031 gradients");
+        assert_eq!(none.to_string(), "none");
         let sum: Passes = [Passes::new(1, 2, 3), Passes::new(1, 0, 1)].into_iter().sum();
         assert_eq!(sum, Passes::new(2, 2, 4));
     }

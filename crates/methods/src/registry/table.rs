@@ -5,7 +5,7 @@ use super::{INSTRUMENTS, Invariance, Size};
 /// What can be measured, what it costs, and what does not change it, in Markdown.
 ///
 /// Costs are those of the default configurations on a network with more parameters than any of
-/// them sees.
+/// them sees, and 65,536 examples.
 pub fn instrument_table() -> String {
     let mut table = String::from(
         "| instrument | what it measures | passes over the data | in gradients | is invariant to | \
@@ -24,10 +24,11 @@ pub fn instrument_table() -> String {
     table
 }
 
-/// One place after the point for what is small.
+/// Two digits of what is small.
 fn rounded(gradients: f64) -> String {
-    match gradients < 10.0 {
-        true => format!("{:.1}", gradients),
-        false => format!("{:.0}", gradients),
+    match gradients {
+        n if n < 0.1 => format!("{n:.2}"),
+        n if n < 10.0 => format!("{n:.1}"),
+        n => format!("{n:.0}"),
     }
 }
