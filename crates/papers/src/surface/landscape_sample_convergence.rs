@@ -152,6 +152,13 @@ impl Check for LandscapeSampleConvergence {
         Ok(vec![Gate::new("planted losses of known spread give their height", passed, found)])
     }
 
+    fn remark(&self) -> Option<&'static str> {
+        Some(
+            "The trend is that of how well a network fits its data: C is the mean absolute deviation \
+             of the losses, up to a factor that tends to one. Networks of width 4 and 8 do not differ.",
+        )
+    }
+
     fn measure(&self, bench: &Bench<'_>) -> Result<Findings> {
         let seeds = self.protocol(bench.scale(), bench.root())?.seeds;
         let members: Vec<Member> = seeds.iter().map(|&seed| Member::new(seed, 1e-3)).collect();
