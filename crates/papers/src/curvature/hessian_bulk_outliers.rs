@@ -322,8 +322,7 @@ impl Check for HessianBulkOutliers {
         Some(
             "As many outliers as clusters in every one of the 160 networks, by the largest gap; the \
              edge of the bulk, the other rule, is off by 1.7 on average. That there is no barrier says \
-             little: batches of 512 take 120 steps here, and where they end the loss still falls \
-             towards where small batches go on to.",
+             little: batches of 512 take 120 steps here, which may be no end at all.",
         )
     }
 
