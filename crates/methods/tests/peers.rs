@@ -13,17 +13,8 @@ use thalweg_methods::{ModelObjective, ObjectiveConfig};
 const FIXTURE: &str = include_str!("fixtures/curvature.txt");
 const SEED: u32 = 20261;
 
-/// As `draw` of the script.
 fn draw(name: &str, n: usize) -> Vec<f64> {
-    let mut state = 0x811c_9dc5u32;
-    for byte in format!("{SEED}/{name}").bytes() {
-        state = (state ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    }
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        f64::from(state >> 8) / f64::from(1 << 23) - 1.0
-    };
-    (0..n).map(|_| next()).collect()
+    common::drawn(SEED, name, n)
 }
 
 #[test]

@@ -6,12 +6,17 @@ use common::{exact, labelled, model, on_digits, planted, valued, weights};
 use thalweg_array::{Array, DType};
 use thalweg_exec::Executor;
 use thalweg_methods::common::{Gradient, gradient};
+use thalweg_methods::gradients::{BatchGradientsConfig, gradient_confusion, gradient_noise_scale};
 use thalweg_methods::sharpness::{
-    FisherRaoConfig, MSharpnessConfig, RelativeFlatnessConfig, Rise, SharpnessConfig,
+    Ascent, AscentConfig, CriticalSharpnessConfig, FisherRaoConfig, MSharpnessConfig, Norm,
+    RelativeFlatnessConfig, Rise, Scaling, SharpnessConfig, ascend, critical_sharpness,
     fisher_rao_norm, m_sharpness, relative_flatness, sam_sharpness,
 };
 use thalweg_methods::{Context, Evaluator, ModelObjective, Objective, ObjectiveConfig};
 use thalweg_nn::{Loss, Weights};
+
+/// Of the script that writes the fixture.
+const SEED: u32 = 20262;
 
 fn linear_softmax(ctx: &Context<'_>) -> (ModelObjective, Weights, Vec<Vec<f64>>) {
     let (inputs, rows) = planted(40, 4);
@@ -31,6 +36,64 @@ fn probabilities(point: &Weights, row: &[f64]) -> Vec<f64> {
     let powers: Vec<f64> = (0..3).map(|class| score(class).exp()).collect();
     let sum: f64 = powers.iter().sum();
     powers.into_iter().map(|p| p / sum).collect()
+}
+
+#[test]
+fn pytorch_agrees() {
+    let executor = Executor::new(1);
+    let ctx = exact(&executor);
+    let model = model("mlp hidden=5", &[4], 3);
+    let mut point = thalweg_train::initialize(&model, 0, DType::F64).unwrap();
+    let drawn = |name: &str, n: usize| common::drawn(SEED, name, n);
+    point.parameters = point.parameters.unflatten(&drawn("weights", 43)).unwrap();
+    let inputs: Vec<f32> = drawn("inputs", 48).into_iter().map(|x| x as f32).collect();
+    let data = labelled(&Array::from_slice(&[12, 4], &inputs).unwrap(), 3);
+    let config = ObjectiveConfig { batch: 5, ..ObjectiveConfig::default() };
+    let objective =
+        ModelObjective::new(&ctx, &model, Loss::default(), &data, None, &config).unwrap();
+    let ascent = |norm: Norm, scaling: Scaling, rho: f64, steps: usize| {
+        let config = AscentConfig { norm, scaling, rho, steps, ascent: Ascent::Straight };
+        ascend(&ctx, &objective, &point, &config).unwrap().value
+    };
+    let one = BatchGradientsConfig { m: 1, batches: 12 };
+    let mut seen = 0;
+    for line in include_str!("fixtures/sharpness.txt").lines() {
+        let (name, expected) = line.split_once(' ').unwrap();
+        let expected: f64 = expected.parse().unwrap();
+        let (found, tolerance) = match name {
+            "sam" => (ascent(Norm::L2, Scaling::None, 0.05, 1), 1e-12),
+            "two_steps" => (ascent(Norm::L2, Scaling::None, 0.05, 2), 1e-12),
+            "linf" => (ascent(Norm::LInf, Scaling::None, 1e-3, 1), 1e-12),
+            "adaptive" => (ascent(Norm::L2, Scaling::Elementwise, 0.5, 1), 1e-12),
+            "filter_adaptive" => (ascent(Norm::L2, Scaling::Filter, 0.5, 1), 1e-12),
+            "critical" => {
+                let config = CriticalSharpnessConfig { tolerance: 1e-9, ..Default::default() };
+                let found = critical_sharpness(&ctx, &objective, &point, &config).unwrap();
+                (found.sharpness, 1e-8)
+            }
+            "fisher_rao" => {
+                let config = FisherRaoConfig::Data;
+                (fisher_rao_norm(&ctx, &objective, &point, &config).unwrap().norm, 1e-12)
+            }
+            "flatness" => {
+                let config = RelativeFlatnessConfig { layer: None, probes: 2000 };
+                let found = relative_flatness(&ctx, &objective, &point, &config).unwrap().measure;
+                (found.value, 4.0 * found.standard_error / expected)
+            }
+            "noise_scale" => {
+                let found = gradient_noise_scale(&ctx, &objective, &point, &one).unwrap();
+                (found.scale.value, 1e-10)
+            }
+            "mean_cosine" => {
+                let found = gradient_confusion(&ctx, &objective, &point, &one).unwrap();
+                (found.mean_cosine, 1e-11)
+            }
+            other => panic!("{other}"),
+        };
+        assert!((found - expected).abs() < tolerance * expected, "{name}: {found} {expected}");
+        seen += 1;
+    }
+    assert_eq!(seen, 10);
 }
 
 #[test]

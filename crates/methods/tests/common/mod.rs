@@ -79,6 +79,19 @@ pub fn valued(inputs: &Array) -> Subset {
     Subset::all(Arc::new(data.unwrap()))
 }
 
+/// As `draw` of the scripts that write fixtures.
+pub fn drawn(seed: u32, name: &str, n: usize) -> Vec<f64> {
+    let mut state = 0x811c_9dc5u32;
+    for byte in format!("{seed}/{name}").bytes() {
+        state = (state ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    }
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f64::from(state >> 8) / f64::from(1 << 23) - 1.0
+    };
+    (0..n).map(|_| next()).collect()
+}
+
 /// Keeps units, and refuses after so many of them, as a killed process would.
 pub struct Dying {
     pub kept: Mutex<HashMap<String, NamedArrays>>,
