@@ -73,6 +73,7 @@ pub(crate) fn note(panels: &[Panel], maps: bool) -> String {
     if attributes.samples > 0 {
         let of = match attributes.available > attributes.samples {
             true => format!("{} of {}", attributes.samples, attributes.available),
+            false if attributes.samples == 1 => "one".to_owned(),
             false => format!("all {}", attributes.samples),
         };
         let split = match attributes.split.as_str() {
@@ -80,7 +81,8 @@ pub(crate) fn note(panels: &[Panel], maps: bool) -> String {
             "test" => "test ",
             _ => "",
         };
-        parts.push(format!("{of} {split}examples"));
+        let plural = if attributes.available == 1 { "" } else { "s" };
+        parts.push(format!("{of} {split}example{plural}"));
     }
     if !attributes.batch_norm.is_empty() {
         parts.push(format!("{} batch-norm statistics", attributes.batch_norm));
