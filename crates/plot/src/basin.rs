@@ -57,10 +57,14 @@ pub fn basin_figure(surfaces: &[(&str, &Surface)], style: &Style) -> Option<Figu
 pub fn class_figure(surfaces: &[(&str, &Surface)], style: &Style) -> Option<Figure> {
     let (whole, classes) =
         surfaces.iter().find_map(|(_, surface)| Some((*surface, surface.classes.as_ref()?)))?;
-    let names = classes.classes.iter().map(|class| format!("class {class}"));
-    let parts: Vec<(String, Surface)> = names
-        .enumerate()
-        .filter_map(|(place, name)| Some((name, classes.surface(whole, place)?)))
+    let parts: Vec<(String, Surface)> = (classes.classes.iter().enumerate())
+        .filter_map(|(place, class)| {
+            let mut surface = classes.surface(whole, place)?;
+            let name = format!("class {class}, {} examples", surface.attributes.samples);
+            // What stands above all of them is said of all of them.
+            surface.attributes.samples = whole.attributes.samples;
+            Some((name, surface))
+        })
         .collect();
     let named: Vec<_> = parts.iter().map(|(name, surface)| (name.as_str(), surface)).collect();
     crate::map_figure("The loss of each class", &named, style)
