@@ -408,4 +408,13 @@ impl Check for FilterNormalization {
         }
         Ok(findings)
     }
+
+    fn remark(&self) -> Option<&'static str> {
+        Some(
+            "Sharpness along filter-normalised directions ranks the four ways of training by \
+             their test error, and better than along plain directions. That networks without skip \
+             connections are less convex is not seen: of 20 layers on 8x8 images, both kinds have \
+             a negative eigenvalue of about a fifth of the largest.",
+        )
+    }
 }
