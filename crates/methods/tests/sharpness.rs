@@ -201,7 +201,7 @@ fn m_sharpness_of_all_examples_is_sams_and_grows_as_m_falls() {
         let config = MSharpnessConfig { m, batches, rho: 0.1, steps: 2 };
         m_sharpness(&ctx, &objective, &point, &config).unwrap()
     };
-    let config = SharpnessConfig { rho: 0.1, steps: 2 };
+    let config = SharpnessConfig::new(0.1, 2);
     let all: Rise = sam_sharpness(&ctx, &objective, &point, &config).unwrap();
     let whole = of(64, None);
     assert!((whole.mean - all.value).abs() < 1e-12 && whole.estimate.is_none());
@@ -225,7 +225,7 @@ fn a_rise_on_a_sample_has_an_error_that_covers_the_rise_on_all() {
     // by something small beside its error: the gradient of 300 examples is nearly that of all.
     let ctx = exact(&executor);
     let whole = on_digits(&ctx, &model, None, &ObjectiveConfig::default());
-    let config = SharpnessConfig { rho: 0.05, steps: 1 };
+    let config = SharpnessConfig::new(0.05, 1);
     let exact_rise = sam_sharpness(&ctx, &whole, &point, &config).unwrap();
     assert!(exact_rise.standard_error.is_none());
     let mut covered = 0;

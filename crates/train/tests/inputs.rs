@@ -124,20 +124,26 @@ fn the_first_input_is_augmented_and_tokens_go_beside_it() {
 fn every_input_is_held_against_the_model() {
     let y = Array::full(&[6], 1i32);
     let a = Array::full(&[6, 20], 0.5f32);
-    let refuse = |inputs: Vec<Array>| {
+    let losses_of = |inputs: Vec<Array>| {
         let examples = Examples::from_all_arrays(inputs, y.clone(), true, DType::F32)?;
         let two = network(vec![ModelPort::float("a", &[20]), ModelPort::float("b", &[44])]);
         let executor = Arc::new(Executor::new(1));
-        Evaluator::new(executor, two, Loss::default(), examples, 6).map(|_| ())
+        let of = Evaluator::new(executor, two.clone(), Loss::default(), examples, 6)?;
+        let weights = thalweg_train::initialize(&two, 0, DType::F32)?;
+        Ok::<_, thalweg_train::TrainError>(
+            of.evaluate(&[weights], &Resources::default())?.remove(0),
+        )
     };
     assert_eq!(
-        refuse(vec![a.clone()]).unwrap_err().to_string(),
+        losses_of(vec![a.clone()]).unwrap_err().to_string(),
         "examples: expected f32[6, 20], f32[6, 44], got f32[6, 20]"
     );
     assert_eq!(
-        refuse(vec![a.clone(), Array::full(&[5, 44], 0.5f32)]).unwrap_err().to_string(),
+        losses_of(vec![a.clone(), Array::full(&[5, 44], 0.5f32)]).unwrap_err().to_string(),
         "examples: expected f32 or i32 inputs [n, ..] with labels i32 [n] or [n, positions] or \
          values f32 [n, k], got f32[6, 20], f32[5, 44] with i32[6]"
     );
-    assert!(refuse(vec![a, Array::full(&[6, 44], 0.5f32)]).is_ok());
+    // Six examples that are alike have one loss.
+    let losses = losses_of(vec![a, Array::full(&[6, 44], 0.5f32)]).unwrap().losses;
+    assert!(losses.iter().all(|loss| *loss == losses[0] && *loss > 0.0), "{losses:?}");
 }

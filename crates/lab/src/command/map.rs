@@ -308,7 +308,7 @@ fn measure_one(
     };
     let spectrum = measure::spectrum(&ctx, &objective, weights, &wanted)?;
     let sharpness =
-        sam_sharpness(&ctx, &objective, weights, &SharpnessConfig { rho: settings.rho, steps: 1 })?;
+        sam_sharpness(&ctx, &objective, weights, &SharpnessConfig::new(settings.rho, 1))?;
     let roughness =
         RoughnessConfig { directions: settings.roughness_directions, ..RoughnessConfig::default() };
     let roughness = roughness_index(&ctx, &objective, weights, &roughness)?;

@@ -1,27 +1,9 @@
 //! Adaptive sharpness, weight by weight.
 
-use super::ascent::{Ascent, AscentConfig, ascend};
-use super::ball::{Norm, REFUSED_RADII, Scaling};
-use super::rise::Rise;
-use crate::common::Objective;
-use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
-use crate::{Context, MethodError};
-use thalweg_nn::Weights;
-
-/// How far the ascent goes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdaptiveSharpnessConfig {
-    /// The radius, in the units of each weight.
-    pub rho: f64,
-    /// Gradients taken.
-    pub steps: usize,
-}
-
-impl Default for AdaptiveSharpnessConfig {
-    fn default() -> AdaptiveSharpnessConfig {
-        AdaptiveSharpnessConfig { rho: 0.5, steps: 1 }
-    }
-}
+use super::ascent::{Ascent, AscentConfig};
+use super::ball::{Norm, Scaling};
+use super::by_ascent::ByAscent;
+use crate::registry::Invariance;
 
 /// How much the loss rises over a step of length `rho`, each weight in units of its absolute value.
 ///
@@ -33,10 +15,10 @@ impl Default for AdaptiveSharpnessConfig {
 /// as well, where the authors' code moves them like SAM
 /// # Source    Kwon, Kim, Park, Choi, ASAM: adaptive sharpness-aware minimization for
 /// scale-invariant learning of deep neural networks, 2021, arXiv 2102.11600
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdaptiveSharpness;
 
-impl Instrument for AdaptiveSharpness {
+impl ByAscent for AdaptiveSharpness {
     const ID: &'static str = "adaptive_sharpness";
     const SUMMARY: &'static str =
         "rise of the loss over a step of rho along the gradient, each weight in units of itself";
@@ -47,36 +29,11 @@ impl Instrument for AdaptiveSharpness {
         Invariance::UnitRescaling,
         Invariance::NormalizedFilters,
     ];
-    type Config = AdaptiveSharpnessConfig;
-    type Reading = Rise;
-
-    fn measure(
-        ctx: &Context<'_>,
-        objective: &dyn Objective,
-        point: &Weights,
-        config: &AdaptiveSharpnessConfig,
-    ) -> Result<Rise, MethodError> {
-        let config = AscentConfig {
-            norm: Norm::L2,
-            scaling: Scaling::Elementwise,
-            rho: config.rho,
-            steps: config.steps,
-            ascent: Ascent::Straight,
-        };
-        ascend(ctx, objective, point, &config)
-    }
-
-    fn cost(config: &AdaptiveSharpnessConfig, _: &Size) -> Cost {
-        Cost::exactly(2, config.steps, 0)
-    }
-
-    fn quantities(reading: &Rise) -> Vec<Quantity> {
-        vec![reading.quantity("rise of the loss")]
-    }
-
-    fn refused() -> Vec<AdaptiveSharpnessConfig> {
-        let usual = AdaptiveSharpnessConfig::default();
-        let radii = REFUSED_RADII.map(|rho| AdaptiveSharpnessConfig { rho, ..usual });
-        [radii.to_vec(), vec![AdaptiveSharpnessConfig { steps: 0, ..usual }]].concat()
-    }
+    const ASCENT: AscentConfig = AscentConfig {
+        norm: Norm::L2,
+        scaling: Scaling::Elementwise,
+        rho: 0.5,
+        steps: 1,
+        ascent: Ascent::Straight,
+    };
 }

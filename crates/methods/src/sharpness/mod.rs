@@ -10,6 +10,7 @@ mod adaptive_worst_sharpness;
 mod ascent;
 mod average_sharpness;
 mod ball;
+mod by_ascent;
 mod critical_sharpness;
 mod filter_adaptive_sharpness;
 mod fisher_rao_norm;
@@ -21,13 +22,14 @@ mod sam_sharpness;
 mod worst_sharpness;
 
 pub use adaptive_average_sharpness::AdaptiveAverageSharpness;
-pub use adaptive_sharpness::{AdaptiveSharpness, AdaptiveSharpnessConfig};
-pub use adaptive_worst_sharpness::{AdaptiveWorstSharpness, AdaptiveWorstSharpnessConfig};
+pub use adaptive_sharpness::AdaptiveSharpness;
+pub use adaptive_worst_sharpness::AdaptiveWorstSharpness;
 pub use ascent::{Ascent, AscentConfig, ascend};
 pub use average_sharpness::{
     AverageRise, AverageSharpness, AverageSharpnessConfig, average_sharpness,
 };
 pub use ball::{Norm, Scaling};
+pub use by_ascent::{ByAscent, Reach};
 pub use critical_sharpness::{
     CriticalRate, CriticalSharpness, CriticalSharpnessConfig, critical_sharpness,
 };
@@ -38,6 +40,6 @@ pub use relative_flatness::{
     Flatness, RelativeFlatness, RelativeFlatnessConfig, relative_flatness,
 };
 pub use rise::Rise;
-pub use sam_linf_sharpness::{SamLinfSharpness, SamLinfSharpnessConfig};
+pub use sam_linf_sharpness::SamLinfSharpness;
 pub use sam_sharpness::{SamSharpness, SharpnessConfig, sam_sharpness};
-pub use worst_sharpness::{WorstSharpness, WorstSharpnessConfig};
+pub use worst_sharpness::WorstSharpness;

@@ -1,27 +1,16 @@
 //! Sharpness as sharpness-aware minimisation sees it.
 
 use super::ascent::{Ascent, AscentConfig, ascend};
-use super::ball::{Norm, REFUSED_RADII, Scaling};
+use super::ball::{Norm, Scaling};
+use super::by_ascent::{ByAscent, Reach};
 use super::rise::Rise;
 use crate::common::Objective;
-use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
+use crate::registry::Invariance;
 use crate::{Context, MethodError};
 use thalweg_nn::Weights;
 
-/// How far the ascent goes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SharpnessConfig {
-    /// Length of the way along the gradient.
-    pub rho: f64,
-    /// Steps that it is taken in, each along the gradient where it begins.
-    pub steps: usize,
-}
-
-impl Default for SharpnessConfig {
-    fn default() -> SharpnessConfig {
-        SharpnessConfig { rho: 0.05, steps: 1 }
-    }
-}
+/// How far [`sam_sharpness`] goes, by default over a length of 0.05 in one step.
+pub type SharpnessConfig = Reach<SamSharpness>;
 
 /// How much the loss rises over a way of length `rho` along the gradient of all the data.
 ///
@@ -39,48 +28,23 @@ pub fn sam_sharpness(
     point: &Weights,
     config: &SharpnessConfig,
 ) -> Result<Rise, MethodError> {
-    let config = AscentConfig {
-        norm: Norm::L2,
-        scaling: Scaling::None,
-        rho: config.rho,
-        steps: config.steps,
-        ascent: Ascent::Straight,
-    };
-    ascend(ctx, objective, point, &config)
+    ascend(ctx, objective, point, &config.ascent())
 }
 
 /// [`sam_sharpness`] as an instrument.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SamSharpness;
 
-impl Instrument for SamSharpness {
+impl ByAscent for SamSharpness {
     const ID: &'static str = "sam_sharpness";
     const SUMMARY: &'static str = "rise of the loss over a step of length rho along the gradient";
     const SOURCE: &'static str = "Foret et al. 2021, arXiv 2010.01412";
     const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
-    type Config = SharpnessConfig;
-    type Reading = Rise;
-
-    fn measure(
-        ctx: &Context<'_>,
-        objective: &dyn Objective,
-        point: &Weights,
-        config: &SharpnessConfig,
-    ) -> Result<Rise, MethodError> {
-        sam_sharpness(ctx, objective, point, config)
-    }
-
-    fn cost(config: &SharpnessConfig, _: &Size) -> Cost {
-        Cost::exactly(2, config.steps, 0)
-    }
-
-    fn quantities(reading: &Rise) -> Vec<Quantity> {
-        vec![reading.quantity("rise of the loss")]
-    }
-
-    fn refused() -> Vec<SharpnessConfig> {
-        let usual = SharpnessConfig::default();
-        let radii = REFUSED_RADII.map(|rho| SharpnessConfig { rho, ..usual });
-        [radii.to_vec(), vec![SharpnessConfig { steps: 0, ..usual }]].concat()
-    }
+    const ASCENT: AscentConfig = AscentConfig {
+        norm: Norm::L2,
+        scaling: Scaling::None,
+        rho: 0.05,
+        steps: 1,
+        ascent: Ascent::Straight,
+    };
 }
