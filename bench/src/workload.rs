@@ -11,7 +11,7 @@ use crate::{
 use thalweg_array::{Array, DType};
 use thalweg_graph::{Builder, Graph, Tensor, TensorType};
 use thalweg_nn::{Architecture, Loss, Mode, Model, Weights, to_torch};
-use thalweg_transform::{Replacement, gradient, vmap};
+use thalweg_transform::{Replacement, gradient, value_and_grad, vmap};
 
 /// Any failure of a benchmark ends it.
 pub type Failure = Box<dyn std::error::Error>;
@@ -397,8 +397,9 @@ fn data_weights(
         (s.carry.iter().zip(gradients).map(|(p, g)| *p - g * rate).collect(), Vec::new())
     });
     let loss = trace_loss(&b, &model, &last, x_held, y_held, None);
-    let outputs = [gradient(loss, &[weights])[0], loss];
-    let graph = finish(&b, "out", &outputs)?;
+    // The value that comes with the gradient: the loss above would run a loop of its own.
+    let (loss, gradient) = value_and_grad(loss, &[weights]);
+    let graph = finish(&b, "out", &[gradient[0], loss])?;
     let mut source = Source::new(SEED);
     let mut arrays = model.initialize(&mut source, float)?.parameters.into_arrays();
     for n in [EXAMPLES, HELD_OUT] {

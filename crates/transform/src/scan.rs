@@ -4,6 +4,7 @@
 //! transposed by running its data forward, storing some carries, and going back over the steps:
 //! see [`tape`].
 
+mod kept;
 mod steps;
 mod tape;
 

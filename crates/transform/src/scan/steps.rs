@@ -1,5 +1,6 @@
 //! Runs of steps, forward and back.
 
+use super::kept::Kept;
 use crate::inner::{trace, types};
 use crate::scan::{Place, emit};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub(super) struct Backward {
     pub(super) step: Graph,
     pub(super) n_carry: usize,
     pub(super) n_xs: usize,
+    /// What a run of single steps keeps for it.
+    pub(super) kept: Option<Box<Kept>>,
 }
 
 /// Where a loop stands: its carries, the rows still to come and the constants.
@@ -167,7 +170,8 @@ impl Forward {
     }
 
     /// Goes back over one chunk from the carries that it began with: over a single step by the
-    /// step back, over more by running its parts forward and going back over them in turn.
+    /// step back, over more by running its parts forward and going back over them in turn. Parts
+    /// of a single step keep what the way back needs, if that is little.
     fn retreat<'b>(
         &self,
         back: &Backward,
@@ -188,6 +192,13 @@ impl Forward {
             return Some((Returning { carry, constants }, ct_xs));
         }
         let (n, part) = self.chunks(length);
+        if let (1, Some(kept)) = (part, &back.kept) {
+            let mut run = kept.forward.advance_chunks(builder, state, (n, 1))?;
+            let rows = run.ys.split_off(kept.n_ys.min(run.ys.len()));
+            let state = State { xs: [&state.xs[..], &rows].concat(), ..state.clone() };
+            let run = Run { starts: &run.starts, state: &state, ct_ys, n, length: 1 };
+            return kept.forward.retreat_chunks(&kept.back, builder, run, returning);
+        }
         // The last part's start is what the others end with; it is not run here.
         let rows = (n - 1) * part;
         let first = State {

@@ -7,8 +7,9 @@
 //! With branching `k` the checkpoints are a tree: a run of `T` steps stores the beginnings of at
 //! most `k` chunks of `k^d` steps, `d` as large as leaves more than one chunk, and of what remains
 //! likewise; going back into a chunk runs it forward again, storing the beginnings of its `k`
-//! parts. So a gradient runs each step at most `2 + log_k T` times, and about `k log_k T` carries
-//! are there at once.
+//! parts, and beside those of single steps what the step back would have to compute again
+//! ([`Kept`]). So a gradient runs each step at most `1 + log_k T` times, once more where nothing is
+//! kept, and about `k log_k T` carries are there at once, or at most `k` more for what is kept.
 //!
 //! # Source
 //! The tree of checkpoints is that of REPLAY: L. Engstrom et al., *Optimizing ML training with
@@ -16,6 +17,7 @@
 
 use crate::inner::trace;
 use crate::reach::settle;
+use crate::scan::kept::Kept;
 use crate::scan::steps::{Backward, Forward, Returning, Run, State, in_time, row_types};
 use crate::scan::{Place, flagged, input_types};
 use crate::transpose::{Operand, transpose};
@@ -237,11 +239,13 @@ impl<'b> Tape<'b> {
                 .collect(),
         };
         let ct_ys: Vec<Tensor<'b>> = ct_rows.iter().copied().flatten().collect();
-        let step = Backward {
+        let mut step = Backward {
             step: back.graph,
             n_carry: returning.carry.len(),
             n_xs: back.xs.iter().filter(|&&x| x).count(),
+            kept: None,
         };
+        step.kept = Kept::new(builder, &self.forward, &step, &self.state).map(Box::new);
         let mut parts = Vec::new();
         for segment in self.segments.iter().rev() {
             let rows = segment.n * segment.length;
