@@ -13,10 +13,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import adaptive_surface
+import whole_map
 from sides import Side, agree, agree_on_curvature, in_turn, ratios
 from workloads import LENGTHS, QUICK, WORKLOADS
 
 HERE = Path(__file__).parent
+KNOWN = [*WORKLOADS, adaptive_surface.NAME, whole_map.NAME]
 PACKAGES = ["torch", "jax", "numpy", "scipy", "curvlinops-for-pytorch", "PyHessian", "higher"]
 HEAD = (
     "| work | Thalweg ms | times faster than (least, most; rounds if fewer) | target "
@@ -174,16 +176,15 @@ def versions():
 
 def main():
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(WORKLOADS))
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(KNOWN))
     parser.add_argument("--quick", action="store_true", help="a few workloads, few rounds")
     parser.add_argument("--doublings", action="store_true", help="only how cost grows with size")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--worker", required=True, help=argparse.SUPPRESS)
     setting = parser.parse_args()
-    known = [*WORKLOADS, adaptive_surface.NAME]
-    unknown = [name for name in setting.workloads if name not in known]
+    unknown = [name for name in setting.workloads if name not in KNOWN]
     if unknown:
-        parser.error(f"workload {unknown[0]!r}: not one of {', '.join(known)}")
+        parser.error(f"workload {unknown[0]!r}: not one of {', '.join(KNOWN)}")
     chosen = setting.workloads or (QUICK if setting.quick else list(WORKLOADS))
     if setting.quick:
         setting.rounds = 3
@@ -214,6 +215,9 @@ def main():
             if name == adaptive_surface.NAME:
                 rows.append(adaptive_surface.measure(setting.worker, threads, Side, log))
                 line = adaptive_surface.shown(rows[-1])
+            elif name == whole_map.NAME:
+                rows.append(whole_map.measure(setting.worker, threads, setting.rounds, log))
+                line = whole_map.shown(rows[-1])
             else:
                 rows.append(measure(name, setting, log))
                 line = shown(rows[-1], setting.rounds)

@@ -153,3 +153,49 @@ fn computed<'s>(
     }
     wanted.iter().map(|value| known[value]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{simplify, value_and_grad};
+    use thalweg_graph::{Builder, DType, Graph, Op, TensorType};
+
+    const STEPS: usize = 81;
+    const BRANCHING: usize = 9;
+    const WIDTH: usize = 6;
+
+    /// Products that running a graph takes.
+    fn products(graph: &Graph) -> usize {
+        let nodes = graph.nodes().iter();
+        nodes
+            .map(|node| match &node.op {
+                Op::Dot(_) => 1,
+                Op::Scan(scan) => scan.length * products(&scan.body),
+                _ => 0,
+            })
+            .sum()
+    }
+
+    /// The gradient, with respect to its start, of a weight that descends on `rows` examples.
+    fn through_descent(rows: usize) -> Graph {
+        let b = Builder::new(DType::F64);
+        let square = [WIDTH, WIDTH];
+        let w = b.input("w", TensorType::new(DType::F64, square));
+        let xs = b.input("x", TensorType::new(DType::F64, [STEPS, rows, WIDTH]));
+        let (last, _) = b.scan(STEPS, &[w], &[xs], &[], BRANCHING, |s| {
+            let (w, x) = (s.carry[0], s.xs[0]);
+            let slope = x.transpose(&[1, 0]).matmul(x.matmul(w).tanh());
+            (vec![w - slope * 0.1], Vec::new())
+        });
+        let (value, gradient) = value_and_grad(last[0].square().sum(&[0, 1]), &[w]);
+        simplify(&b.finish(&[("value", value), ("gradient", gradient[0])]).unwrap())
+    }
+
+    #[test]
+    fn products_are_kept_where_they_are_no_larger_than_the_carries() {
+        // Two products a step forward, twice; two back, which read the first of them.
+        assert_eq!(products(&through_descent(WIDTH)), 6 * STEPS);
+        // Forward again in each step back, but not in the last step of the nine chunks, whose
+        // end nobody reads.
+        assert_eq!(products(&through_descent(WIDTH + 1)), 7 * STEPS - 2 * STEPS / BRANCHING);
+    }
+}
