@@ -35,6 +35,7 @@ pub(crate) struct Declared<'b> {
     pub(crate) losses: Tensor<'b>,
     pub(crate) correct: Option<Tensor<'b>>,
     pub(crate) outputs: Option<Tensor<'b>>,
+    pub(crate) weights: Option<Tensor<'b>>,
 }
 
 /// Declares parameters, buffers and data of a batch, in this order, and traces its losses.
@@ -59,8 +60,8 @@ pub(crate) fn declare<'b>(
         .collect();
     let own = objective.batch_norm() == BatchNorm::Batch;
     let traced = objective.trace(builder, &parameters, &buffers, &data, own);
-    let Examples { losses, correct, outputs, .. } = traced;
-    Ok(Declared { parameters, losses, correct, outputs })
+    let Examples { losses, correct, outputs, weights, .. } = traced;
+    Ok(Declared { parameters, losses, correct, outputs, weights })
 }
 
 /// The mean gradient over all examples, batches streamed and added up in `f64`. Recalibrated

@@ -15,6 +15,7 @@ mod points;
 mod population;
 mod probe;
 mod scaled;
+mod solvable;
 mod symmetric_eigen;
 pub mod vector;
 
@@ -37,4 +38,6 @@ pub(crate) use population::{even_chunks, fit};
 pub(crate) use probe::{normals, signs};
 pub(crate) use scaled::Deflated;
 pub use scaled::{Scaled, adam_preconditioner};
+pub use solvable::{Damped, DiagonalOperator, Inverse, Solvable};
+pub(crate) use solvable::{check_damping, reciprocal};
 pub use symmetric_eigen::{SymmetricEigen, symmetric_eigen};

@@ -429,6 +429,7 @@ impl Objective for ModelObjective {
             correct: self.classes.then(|| Loss::correct(applied.output, targets)),
             statistics: applied.statistics,
             outputs: Some(applied.output),
+            weights: rest.get(1).copied(),
         }
     }
 }

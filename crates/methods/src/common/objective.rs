@@ -65,6 +65,8 @@ pub struct Examples<'b> {
     pub statistics: Vec<Tensor<'b>>,
     /// What the losses are functions of, `[n, .., k]`: the outputs of a model.
     pub outputs: Option<Tensor<'b>>,
+    /// What the loss of each example was multiplied by, `[n]`, where they are weighted.
+    pub weights: Option<Tensor<'b>>,
 }
 
 /// Which examples an objective is the mean over.
@@ -297,6 +299,6 @@ impl Objective for Function {
         _: bool,
     ) -> Examples<'b> {
         let losses = (self.traced)(builder, parameters).reshape(&[1]);
-        Examples { losses, correct: None, statistics: Vec::new(), outputs: None }
+        Examples { losses, correct: None, statistics: Vec::new(), outputs: None, weights: None }
     }
 }

@@ -30,7 +30,10 @@ pub use hutchinson::{Hutchinson, HutchinsonConfig, TraceEstimate, hutchinson};
 pub use kernel_polynomial::{KernelPolynomial, KernelPolynomialConfig, kernel_polynomial};
 pub use lanczos::{Eigenpair, Eigenpairs, Lanczos, LanczosConfig, lanczos, lanczos_from};
 pub use log_determinant::{LogDeterminant, log_determinant};
-pub use operator::{Coupling, Curvature, CurvatureMatrix, ExampleGroup, ParameterBlock, Scope};
+pub use operator::{
+    Coupling, Curvature, CurvatureMatrix, ExampleGroup, KroneckerFactored, KroneckerFactors,
+    ParameterBlock, Scope, diagonal,
+};
 pub use outliers::{OutlierRule, count_outliers};
 pub use sketch::SketchedTrace;
 pub use spectral_sum::{SpectralSum, SpectralSumConfig};

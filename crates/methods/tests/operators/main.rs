@@ -1,5 +1,6 @@
 //! Products of curvature matrices against matrices that are written out by another route.
 
+mod approximations;
 #[path = "../common/mod.rs"]
 mod common;
 mod explicit;

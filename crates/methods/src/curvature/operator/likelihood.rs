@@ -82,6 +82,49 @@ pub(super) fn output_fisher<'b>(loss: Loss, outputs: Tensor<'b>, vector: Tensor<
     of_term * share
 }
 
+/// A square root `S S^T` of the Fisher information of the outputs, `S` times a vector there.
+pub(super) fn fisher_root<'b>(loss: Loss, outputs: Tensor<'b>, vector: Tensor<'b>) -> Tensor<'b> {
+    let shape = outputs.shape();
+    let axis = shape.len().saturating_sub(1);
+    let share = 1.0 / terms(loss, &shape).max(1) as f64;
+    let of_term = match loss {
+        Loss::CrossEntropy { .. } => {
+            // (diag r - p r^T)(diag r - r p^T) = diag p - p p^T with r r = p, whose sum is one.
+            let p = outputs.softmax(axis);
+            let root = p.sqrt();
+            root * vector - p * (root * vector).sum(&[axis]).expand(axis)
+        }
+        Loss::NegativeLogLikelihood => (outputs * 0.5).exp() * vector,
+        Loss::BinaryCrossEntropy => {
+            let p = outputs.logistic();
+            (p * (1.0 - p)).sqrt() * vector
+        }
+        Loss::MeanSquaredError => vector * 2f64.sqrt(),
+        Loss::HalfSquaredError | Loss::MeanAbsoluteError => vector,
+        Loss::Huber { delta } => vector * huber_centre(delta).sqrt(),
+    };
+    of_term * share.sqrt()
+}
+
+/// A square root of the second derivative of the losses at the outputs, times a vector there.
+pub(super) fn hessian_root<'b>(
+    loss: Loss,
+    (losses, weights): (Tensor<'b>, Option<Tensor<'b>>),
+    outputs: Tensor<'b>,
+    vector: Tensor<'b>,
+) -> Tensor<'b> {
+    let Loss::CrossEntropy { .. } = loss else {
+        // A diagonal matrix, which a vector of ones brings out.
+        let ones = outputs.builder().full(&outputs.ty(), 1.0);
+        return output_hessian(losses, outputs, ones).sqrt() * vector;
+    };
+    let root = fisher_root(loss, outputs, vector);
+    match weights {
+        Some(weights) => root * weights.sqrt().broadcast_in(&root.shape(), &[0]),
+        None => root,
+    }
+}
+
 /// The share of the density `exp(-h)` that lies where `h` is a parabola: also the mean of `h'^2`.
 fn huber_centre(delta: f64) -> f64 {
     let centre = std::f64::consts::TAU.sqrt() * (2.0 * normal_cdf(delta) - 1.0);

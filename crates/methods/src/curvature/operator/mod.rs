@@ -1,11 +1,19 @@
 //! Curvature matrices of an objective, by their products.
 
 mod coupling;
+mod diagonal;
+mod kfac;
+mod kronecker;
+mod layers;
 mod likelihood;
 mod products;
 mod scope;
+mod score;
+mod source;
 
 pub use coupling::Coupling;
+pub use diagonal::diagonal;
+pub use kfac::{KroneckerFactored, KroneckerFactors};
 pub use scope::{ExampleGroup, ParameterBlock, Scope};
 
 use crate::common::{LinearOperator, Objective, check_lengths};

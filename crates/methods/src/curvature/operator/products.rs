@@ -1,10 +1,10 @@
 //! Products of a block of a curvature matrix with vectors, streamed over data.
 
 use super::likelihood;
+use super::source::Source;
 use super::{CurvatureMatrix, ExampleGroup, ParameterBlock};
 use crate::common::{
-    BatchNorm, Declared, Gathered, Objective, declare, even_chunks, fit, frozen_at, gradient,
-    vector,
+    Declared, Objective, declare, even_chunks, fit, frozen_at, gradient, vector,
 };
 use crate::{Context, MethodError, Pass};
 use std::cell::RefCell;
@@ -20,12 +20,6 @@ use thalweg_transform::{Replacement, gradient as gradient_of, jvp, linearize, vm
 /// How many products are taken at once where memory allows it. They share the primal pass, which
 /// is about a fourth of a product; from so many on, the caches take what is left to be saved.
 const DIRECTIONS: usize = 8;
-
-/// The examples that a matrix is the mean over.
-enum Source<'a> {
-    All(&'a dyn Objective),
-    Some(Gathered<'a>),
-}
 
 /// A block of a matrix: rows of some parameters, columns of the same or of others.
 pub(super) struct Products<'a> {
@@ -61,21 +55,7 @@ impl<'a> Products<'a> {
         let columns = columns.places(objective.parameters())?;
         // Statistics are those of all examples, for a group of them too.
         let point = frozen_at(ctx, objective, point)?;
-        let source = match examples.places(objective)? {
-            None => Source::All(objective),
-            Some(_)
-                if objective.batch_norm() == BatchNorm::Batch
-                    && !objective.buffers().is_empty() =>
-            {
-                let expected =
-                    "frozen or recalibrated batch normalisation, for some of the examples";
-                return Err(MethodError::mismatch("the objective", expected, "batch"));
-            }
-            Some(places) => {
-                let block = objective.batches().iter().copied().max().unwrap_or(1);
-                Source::Some(Gathered::selected(objective, places, block)?)
-            }
-        };
+        let source = Source::new(objective, examples)?;
         let mut products = Products {
             ctx: ctx.clone(),
             matrix,
@@ -127,10 +107,7 @@ impl<'a> Products<'a> {
     }
 
     pub(super) fn objective(&self) -> &dyn Objective {
-        match &self.source {
-            Source::All(objective) => *objective,
-            Source::Some(gathered) => gathered,
-        }
+        self.source.objective()
     }
 
     pub(super) fn members(&self) -> usize {
@@ -264,13 +241,7 @@ impl<'a> Products<'a> {
         let objective = self.objective();
         let size = objective.batches()[batch];
         let stream = self.draws.at(pass as u64);
-        let examples: Vec<Stream> = (first..first + size)
-            .map(|place| match &self.source {
-                Source::All(_) => place,
-                Source::Some(gathered) => gathered.order()[place],
-            })
-            .map(|place| stream.at(place as u64))
-            .collect();
+        let examples = self.source.streams(&stream, first, size);
         let loss = objective.loss().unwrap_or_default();
         let shape = self.outputs.get(&size).map(Vec::as_slice).unwrap_or_default();
         likelihood::noise_array(loss, &examples, shape, objective.float())
