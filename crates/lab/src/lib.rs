@@ -24,6 +24,7 @@ mod lock;
 pub mod measure;
 mod measurements;
 mod model_source;
+mod optimizer_state;
 mod range;
 mod run_directory;
 #[cfg(test)]

@@ -2,12 +2,11 @@
 
 use crate::error::Result;
 use crate::subject::ObjectiveChoice;
-use thalweg_methods::common::LinearOperator;
-use thalweg_methods::common::Sampling;
+use thalweg_methods::common::{LinearOperator, Sampling, Scaled};
 use thalweg_methods::curvature::{
-    Curvature, CurvatureMatrix, DensityConfig, Eigenpair, HutchPlusPlusConfig, HutchinsonConfig,
-    KernelPolynomialConfig, LanczosConfig, Scope, XTraceConfig, density, exact_moments,
-    hutch_plus_plus, hutchinson, kernel_polynomial, lanczos, xtrace,
+    DensityConfig, Eigenpair, HutchPlusPlusConfig, HutchinsonConfig, KernelPolynomialConfig,
+    LanczosConfig, OperatorChoice, Scope, XTraceConfig, density, exact_moments, hutch_plus_plus,
+    hutchinson, kernel_polynomial, lanczos, xtrace,
 };
 use thalweg_methods::surface::{
     Neighbours, Osculating, Plane, Surface as Found, merge_tree, osculating, total_variation,
@@ -239,10 +238,12 @@ impl TraceEstimator {
 /// Of which matrix a spectrum is, and how its trace and density are estimated.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Measured {
-    /// The matrix.
-    pub matrix: CurvatureMatrix,
+    /// The matrix, or an approximation of one.
+    pub operator: OperatorChoice,
     /// Of which parameters and examples.
     pub scope: Scope,
+    /// What it is preconditioned by, over all parameters, and whose that is.
+    pub preconditioner: Option<(String, Vec<f64>)>,
     /// The trace.
     pub estimator: TraceEstimator,
     /// The density.
@@ -275,7 +276,8 @@ pub fn spectrum_with_vectors(
     spectrum_of(ctx, objective, point, &Measured::default(), config)
 }
 
-/// [`spectrum_with_vectors`] of any curvature matrix; vectors are of the scope's parameters.
+/// [`spectrum_with_vectors`] of any curvature operator; vectors are of the scope's parameters, and
+/// with a preconditioner `P` of `P^-1/2 A P^-1/2`.
 ///
 /// # Errors
 /// Those of the methods.
@@ -286,12 +288,25 @@ pub fn spectrum_of(
     measured: &Measured,
     config: &SpectrumConfig,
 ) -> Result<(Spectrum, Vec<Eigenpair>)> {
-    let matrix = Curvature::new(ctx, objective, point, measured.matrix, &measured.scope)?;
+    let operator = measured.operator.operator(ctx, objective, point, &measured.scope)?;
+    let scaled = match &measured.preconditioner {
+        Some((_, whole)) => {
+            let block = &measured.scope.parameters;
+            let part = block.restricted(objective.parameters(), whole)?;
+            Some(Scaled::preconditioned(&*operator, &part)?)
+        }
+        None => None,
+    };
+    let matrix: &dyn LinearOperator = match &scaled {
+        Some(scaled) => scaled,
+        None => &*operator,
+    };
     let dimension = matrix.dimension();
     let (mut products, mut known) = (Products::default(), Vec::new());
     let mut spectrum = Spectrum {
-        operator: measured.matrix.name().into(),
+        operator: measured.operator.to_string(),
         scope: measured.scope.to_string(),
+        preconditioner: measured.preconditioner.as_ref().map(|(name, _)| name.clone()),
         dimension: dimension as u64,
         ..Spectrum::default()
     };
@@ -302,7 +317,7 @@ pub fn spectrum_of(
             tolerance: config.tolerance,
             max_products: (4 * (config.top + config.bottom)).max(300),
         };
-        let found = lanczos(ctx, &matrix, &wanted)?;
+        let found = lanczos(ctx, matrix, &wanted)?;
         if !found.converged {
             ctx.progress().message(
                 "The eigenvalues have not converged to the tolerance; their residuals say how far.",
@@ -317,7 +332,7 @@ pub fn spectrum_of(
         known = [found.top, found.bottom].concat();
     }
     if config.exact {
-        let found = exact_moments(ctx, &matrix)?;
+        let found = exact_moments(ctx, matrix)?;
         products.trace = dimension as u64;
         spectrum.trace = Some(found.trace.into());
         spectrum.frobenius_squared = Some(found.frobenius_squared.into());
@@ -326,11 +341,11 @@ pub fn spectrum_of(
             TraceEstimator::Hutchinson => None,
             TraceEstimator::HutchPlusPlus => {
                 let wanted = HutchPlusPlusConfig { products: config.trace };
-                Some(hutch_plus_plus(ctx, &matrix, &known, &wanted)?)
+                Some(hutch_plus_plus(ctx, matrix, &known, &wanted)?)
             }
             TraceEstimator::XTrace => {
                 let wanted = XTraceConfig { products: config.trace };
-                Some(xtrace(ctx, &matrix, &known, &wanted)?)
+                Some(xtrace(ctx, matrix, &known, &wanted)?)
             }
         };
         if let Some(found) = sketched {
@@ -339,7 +354,7 @@ pub fn spectrum_of(
         } else {
             let wanted =
                 HutchinsonConfig { probes: config.trace, tolerance: config.trace_tolerance };
-            let found = hutchinson(ctx, &matrix, &known, &wanted)?;
+            let found = hutchinson(ctx, matrix, &known, &wanted)?;
             products.trace = found.trace.samples as u64;
             spectrum.trace = Some(estimate(&found.trace).into());
             spectrum.frobenius_squared = Some(estimate(&found.frobenius_squared).into());
@@ -349,11 +364,11 @@ pub fn spectrum_of(
         let probes = config.density;
         let found = match measured.density {
             DensityMethod::Lanczos => {
-                density(ctx, &matrix, &DensityConfig { probes, ..DensityConfig::default() })?
+                density(ctx, matrix, &DensityConfig { probes, ..DensityConfig::default() })?
             }
             DensityMethod::KernelPolynomial => {
                 let wanted = KernelPolynomialConfig { probes, ..Default::default() };
-                kernel_polynomial(ctx, &matrix, &wanted)?
+                kernel_polynomial(ctx, matrix, &wanted)?
             }
         };
         products.density = found.products as u64;

@@ -20,7 +20,7 @@ use crate::units;
 use crate::watch::{ERROR, Readings, Watch};
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use thalweg_array::Array;
@@ -36,6 +36,17 @@ use thalweg_train::{
 const PASS: usize = 256;
 /// A checkpoint may take this share of the time, one in so many.
 const CHECKPOINT_SHARE: u32 = 20;
+
+/// Where all members were at the last checkpoint, which of a finished run is its end.
+pub(crate) const STATE: &str = "state.safetensors";
+
+/// Where the state of a training is kept.
+pub(crate) fn state_folder(run: &Path, name: &str) -> PathBuf {
+    match name {
+        "" => run.join("training"),
+        name => run.join("training").join(name),
+    }
+}
 
 /// What is trained: a model on data, with settings, under a name.
 #[derive(Clone, Copy)]
@@ -90,14 +101,19 @@ pub struct Trained {
     pub curves: Vec<TrainingCurve>,
 }
 
+/// The names of the members of a training, in their order.
+pub(crate) fn member_names(name: &str, settings: &TrainSettings) -> Vec<String> {
+    let members = Member::product(&settings.seeds, &settings.lr);
+    members.iter().map(|member| member_name(name, settings, member)).collect()
+}
+
 /// The name of a member among others.
-fn member_name(training: &Training<'_>, member: &Member) -> String {
-    let settings = training.settings;
+fn member_name(name: &str, settings: &TrainSettings, member: &Member) -> String {
     let mut parts = Vec::new();
-    if !training.name.is_empty() {
-        parts.push(training.name.to_owned());
+    if !name.is_empty() {
+        parts.push(name.to_owned());
     }
-    if training.name.is_empty() || settings.seeds.len() > 1 {
+    if name.is_empty() || settings.seeds.len() > 1 {
         parts.push(format!("seed-{}", member.seed));
     }
     if settings.lr.len() > 1 {
@@ -139,17 +155,14 @@ pub fn train(session: &Session, run: &RunDirectory, training: &Training<'_>) -> 
         session.resources(),
     )?;
     let members = Member::product(&settings.seeds, &settings.lr);
-    let names: Vec<String> = members.iter().map(|m| member_name(training, m)).collect();
+    let names = member_names(training.name, settings);
     let info = WeightsInfo {
         architecture: Some(training.design.text_in_run(model)),
         data: Some(training.choice.clone()),
         loss: Some(config.loss.to_string()),
         normalization: Some(data.normalization.clone()),
     };
-    let folder = match training.name {
-        "" => run.join("training"),
-        name => run.join("training").join(name),
-    };
+    let folder = state_folder(run.path(), training.name);
     if let Design::Imported(graph) = training.design {
         let path = run.join(GRAPH);
         // A file with another's weights in it says nothing of where it is used.
@@ -271,7 +284,7 @@ const PARTS: &str = "parts";
 impl Watcher<'_> {
     /// The state of the last checkpoint, or a fresh one.
     fn begin(&mut self, members: &[Member]) -> Result<TrainState> {
-        let path = self.folder.join("state.safetensors");
+        let path = self.folder.join(STATE);
         let saved = files::read_if_there(&path).map_err(crate::error::at(&path))?;
         let Some(bytes) = saved else {
             let state = match self.training.start {
@@ -370,7 +383,7 @@ impl Watcher<'_> {
         let mut arrays = state.to_named_arrays()?;
         arrays.push((PARTS.to_owned(), Array::scalar(self.parts as i64)));
         let bytes = units::encode(&arrays).map_err(LabError::Input)?;
-        files::atomic_write_bytes(&self.folder.join("state.safetensors"), &bytes)?;
+        files::atomic_write_bytes(&self.folder.join(STATE), &bytes)?;
         self.cost = begun.elapsed();
         self.last = Instant::now();
         Ok(())

@@ -206,6 +206,9 @@ pub struct SpectrumBody {
     pub operator: String,
     /// What of it: `whole`, a layer, a class.
     pub scope: String,
+    /// Whose state it is preconditioned by: `adam`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preconditioner: Option<String>,
     /// The loss.
     #[serde(with = "number")]
     pub loss: f64,

@@ -45,10 +45,13 @@ pub struct Products {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Spectrum {
     /// Which operator: `hessian`, `gauss-newton`, `fisher`, `monte-carlo-fisher`,
-    /// `empirical-fisher` or `gradient-covariance`.
+    /// `empirical-fisher` or `gradient-covariance`; with `-diagonal` or `-kfac` an approximation.
     pub operator: String,
     /// What it is restricted to: `whole`, `layer NAME`, `class K`, or `layer NAME, class K`.
     pub scope: String,
+    /// Whose state it is preconditioned by: `adam`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preconditioner: Option<String>,
     /// The order of the matrix: the parameters it ranges over.
     pub dimension: u64,
     /// The largest eigenvalues, descending.

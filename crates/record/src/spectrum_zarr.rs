@@ -12,6 +12,8 @@ struct Attributes {
     record_version: u32,
     operator: String,
     scope: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    preconditioner: Option<String>,
     dimension: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trace: Option<Quantity>,
@@ -33,6 +35,7 @@ impl Spectrum {
             record_version: RECORD_VERSION,
             operator: self.operator.clone(),
             scope: self.scope.clone(),
+            preconditioner: self.preconditioner.clone(),
             dimension: self.dimension,
             trace: self.trace,
             frobenius_squared: self.frobenius_squared,
@@ -114,6 +117,7 @@ impl Spectrum {
         Ok(Spectrum {
             operator: attributes.operator,
             scope: attributes.scope,
+            preconditioner: attributes.preconditioner,
             dimension: attributes.dimension,
             top: side("top")?,
             bottom: side("bottom")?,
@@ -136,6 +140,7 @@ mod tests {
         let spectrum = Spectrum {
             operator: "hessian".into(),
             scope: "whole".into(),
+            preconditioner: Some("adam".into()),
             dimension: 10,
             top: vec![Eigenvalue { value: 3.0, residual: 1e-7 }],
             bottom: Vec::new(),

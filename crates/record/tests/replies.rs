@@ -153,6 +153,7 @@ fn spectrum(trace: Option<Quantity>, density: Option<Density>) -> Reply {
     reply(Body::Spectrum(SpectrumBody {
         operator: "hessian".into(),
         scope: "whole".into(),
+        preconditioner: Some("adam".into()),
         loss: 0.5,
         gradient_norm: 0.1,
         bottom: density.is_some().then(|| top.clone()),

@@ -299,15 +299,27 @@ pub struct SpectrumArguments {
     #[arg(long, value_name = "TEXT")]
     pub arch: Option<String>,
     /// Of which matrix: hessian, gauss-newton, fisher (of the model's own distribution),
-    /// empirical-fisher or gradient-covariance.
+    /// monte-carlo-fisher (of targets drawn from it), empirical-fisher or gradient-covariance; or of
+    /// an approximation of one: with -diagonal, or -kfac (a Kronecker product for each layer), as
+    /// fisher-kfac.
     #[arg(long, value_name = "MATRIX", default_value = "hessian")]
     pub of: String,
     /// Of this part of the model alone: a parameter's name, or what comes before a dot in names.
     #[arg(long, value_name = "NAME")]
     pub layer: Option<String>,
+    /// Of these parameters alone, by their names.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "layer")]
+    pub parameters: Vec<String>,
     /// Of the examples of this class alone.
     #[arg(long, value_name = "K")]
     pub class: Option<i32>,
+    /// Targets drawn for each example of monte-carlo-fisher [default: 1].
+    #[arg(long, value_name = "N")]
+    pub draws: Option<usize>,
+    /// As Adam's steps meet it: P^-1 A with what Adam divides steps by, from the state that the run
+    /// of MODEL keeps.
+    #[arg(long)]
+    pub preconditioned: bool,
     /// How many of the largest eigenvalues [default: 5, or as many as there are].
     #[arg(long, value_name = "K")]
     pub top: Option<usize>,

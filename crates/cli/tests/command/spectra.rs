@@ -169,3 +169,75 @@ fn kindred_matrices_layers_and_classes_are_measured() {
         assert!(found["frobenius_squared"].is_null(), "{found}");
     }
 }
+
+/// Approximations have the trace of their matrix, and a Kronecker product that of its factors.
+#[test]
+fn approximations_have_names_of_their_own() {
+    let bench = Bench::new("approximations");
+    bench.mlp("m");
+    let run = |line: &str, out: &str| {
+        let with = "--samples 32 --precision f64 --top 1 --trace exact";
+        bench.json(&format!("spectrum m {with} {line} --out {out}"))
+    };
+    let trace = |object: &Value| object["trace"].as_f64().unwrap();
+    for of in ["fisher", "empirical-fisher", "gradient-covariance"] {
+        let whole = run(&format!("--of {of}"), of);
+        let name = format!("{of}-diagonal");
+        let diagonal = run(&format!("--of {name}"), &name);
+        assert_eq!(diagonal["operator"], name);
+        assert!((trace(&whole) - trace(&diagonal)).abs() < 1e-9 * trace(&whole), "{of}");
+        let largest = |object: &Value| object["top"][0]["value"].as_f64().unwrap();
+        assert!(largest(&diagonal) <= largest(&whole) * (1.0 + 1e-9), "{of}");
+    }
+    let kfac = run("--of fisher-kfac", "kfac");
+    assert_eq!(kfac["operator"], "fisher-kfac");
+    assert!(trace(&kfac) > 0.0);
+    let some = run("--of fisher-kfac --parameters fc1.weight,fc2.bias", "some");
+    assert_eq!(some["scope"], "parameters fc1.weight, fc2.bias");
+    assert!(some["products"]["trace"].as_u64() < kfac["products"]["trace"].as_u64());
+    run("--of monte-carlo-fisher-kfac --draws 2", "drawn");
+    for (line, code, words) in [
+        ("--of hessian-kfac", 2, "-kfac (not of hessian"),
+        ("--of fisher --draws 2", 2, "--draws goes with --of monte-carlo-fisher"),
+        ("--of monte-carlo-fisher --draws 0", 2, "at least 1"),
+        ("--parameters fc1.weight --layer fc1", 2, "cannot be used with"),
+        ("--parameters fc9.weight", 1, "fc9.weight"),
+    ] {
+        let done = bench.run(&format!("spectrum m {line} --out none"));
+        assert_eq!((done.code, bench.exists("none")), (Some(code), false), "{line}");
+        assert!(done.stderr.contains(words), "{line}: {}", done.stderr);
+    }
+}
+
+/// One step of Adam from zero moments: what it divides by is the gradient's size, so that the trace
+/// of the diagonal of the effective curvature is known.
+#[test]
+fn adams_effective_curvature_is_read_from_the_run() {
+    let bench = Bench::new("preconditioned");
+    line(&bench);
+    let train = "train --data line.npz --arch linear --steps 3";
+    // eps is all that it divides by where it is large.
+    bench.ok(&format!("{train} --optimizer adam:eps=1e6 --seeds 0..2 --out adam"));
+    bench.ok(&format!("{train} --optimizer momentum --out momentum"));
+    let with = "--trace exact --precision f64";
+    let member = "adam/weights/seed-1.safetensors";
+    let object = bench.json(&format!("spectrum {member} --preconditioned {with} --out s"));
+    assert_eq!(object["preconditioner"], "adam");
+    for value in object["top"].as_array().unwrap() {
+        let value = value["value"].as_f64().unwrap();
+        assert!((value * 1e6 - 2.0).abs() < 1e-4, "{object}");
+    }
+    let plain = bench.json(&format!("spectrum {member} {with} --out plain"));
+    assert!(plain.get("preconditioner").is_none());
+    let done = bench.run("spectrum momentum --preconditioned --out none");
+    assert_eq!((done.code, bench.exists("none")), (Some(1), false));
+    assert!(done.sentence().contains("expects adam or adamw"), "{}", done.sentence());
+    // Somewhere else nothing lies beside it.
+    bench.write("alone.safetensors", bench.read(member));
+    let done = bench.run("spectrum alone.safetensors --data line.npz --preconditioned --out none");
+    assert_eq!((done.code, bench.exists("none")), (Some(1), false));
+    assert!(done.sentence().contains("has no optimizer's state beside it"), "{}", done.sentence());
+    bench.write(member, bench.read("adam/weights/seed-0.safetensors"));
+    let done = bench.run(&format!("spectrum {member} --preconditioned --out none"));
+    assert!(done.sentence().contains("that of other weights"), "{}", done.sentence());
+}

@@ -5,6 +5,7 @@ use crate::data_source::{DataChoice, DataOptions, PreparedData};
 use crate::error::{LabError, Result, usage};
 use crate::measure::{self, DensityMethod, Measured, SpectrumConfig, TraceEstimator};
 use crate::model_source::open_model;
+use crate::optimizer_state::adam_state;
 use crate::run_directory::{Output, RunDirectory, UNITS};
 use crate::session::Session;
 use crate::study::{BudgetSection, Common};
@@ -13,7 +14,9 @@ use crate::units::Units;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use thalweg_methods::common::gradient;
-use thalweg_methods::curvature::{CurvatureMatrix, ExampleGroup, ParameterBlock, Scope};
+use thalweg_methods::curvature::{
+    Approximation, CurvatureMatrix, ExampleGroup, OperatorChoice, ParameterBlock, Scope,
+};
 use thalweg_record::reply::{Body, SpectrumBody};
 use thalweg_record::{Explanation, ModelReport, Report};
 
@@ -60,9 +63,18 @@ pub struct SpectrumSettings {
     /// Of which part of the model; none: all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<String>,
+    /// Of which parameters by name; none: of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<String>,
     /// Of the examples of which class; none: of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<i32>,
+    /// Targets drawn for each example of a Monte Carlo Fisher matrix; none: one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draws: Option<usize>,
+    /// Whether it is preconditioned by the state that Adam left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub preconditioned: bool,
     /// How the trace is estimated, whose probes then are products.
     #[serde(default = "hutchinson")]
     pub estimator: String,
@@ -89,7 +101,19 @@ impl SpectrumSettings {
     /// # Errors
     /// `Usage` with the option that is none, or does not go with another.
     fn measured(&self) -> Result<Measured> {
-        let matrix = self.of.parse().map_err(|e| usage("--of")(&e))?;
+        let mut operator: OperatorChoice = self.of.parse().map_err(|e| usage("--of")(&e))?;
+        let drawn = matches!(operator.matrix, CurvatureMatrix::MonteCarloFisher { .. });
+        match self.draws {
+            Some(0) => {
+                return Err(LabError::Usage("--draws 0: expected at least 1".into()));
+            }
+            Some(draws) if drawn => operator.matrix = CurvatureMatrix::MonteCarloFisher { draws },
+            Some(_) => {
+                let text = "--draws goes with --of monte-carlo-fisher and its approximations";
+                return Err(LabError::Usage(text.into()));
+            }
+            None => {}
+        }
         let found = TraceEstimator::NAMES.into_iter().find(|(name, ..)| *name == self.estimator);
         let Some((name, estimator, fewest)) = found else {
             let text = "expected hutchinson, hutch++ or xtrace";
@@ -105,7 +129,11 @@ impl SpectrumSettings {
                 return Err(LabError::Usage(format!("--trace {}: {text}", self.trace_probes)));
             }
         }
-        let parameters = self.layer.clone().map_or(ParameterBlock::All, ParameterBlock::Layer);
+        let parameters = match (&self.layer, self.parameters.as_slice()) {
+            (Some(layer), _) => ParameterBlock::Layer(layer.clone()),
+            (None, []) => ParameterBlock::All,
+            (None, names) => ParameterBlock::Named(names.to_vec()),
+        };
         let examples = self.class.map_or(ExampleGroup::All, ExampleGroup::Class);
         let method = &self.density_method;
         let density = DensityMethod::NAMES.into_iter().find(|(name, _)| name == method);
@@ -113,22 +141,21 @@ impl SpectrumSettings {
             let text = "expected lanczos or kernel-polynomial";
             return Err(LabError::Usage(format!("--density-by {method}: {text}")));
         };
-        Ok(Measured { matrix, scope: Scope { parameters, examples }, estimator, density })
+        let scope = Scope { parameters, examples };
+        Ok(Measured { operator, scope, preconditioner: None, estimator, density })
     }
 }
 
 /// A matrix and its scope, as the middle of a sentence.
 fn words(measured: &Measured) -> String {
-    let matrix = match measured.matrix {
-        CurvatureMatrix::Hessian | CurvatureMatrix::GradientCovariance => {
-            measured.matrix.words().to_owned()
-        }
-        matrix => format!("{} matrix", matrix.words()),
-    };
-    match measured.scope == Scope::default() {
-        true => matrix,
-        false => format!("{matrix} ({})", measured.scope),
+    let mut words = measured.operator.words();
+    if measured.scope != Scope::default() {
+        words.push_str(&format!(" ({})", measured.scope));
     }
+    if measured.preconditioner.is_some() {
+        words.push_str(", preconditioned by Adam");
+    }
+    words
 }
 
 /// `study.toml` of `spectrum`.
@@ -158,7 +185,7 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
     request.objective.check()?;
     request.data.check()?;
     let mut settings = request.settings;
-    let measured = settings.measured()?;
+    let mut measured = settings.measured()?;
     let refused = |text: &str| Err(LabError::Usage(text.to_owned()));
     if !(settings.tolerance > 0.0 && settings.tolerance < 1.0) {
         return refused("--tolerance: expected a share between 0 and 1");
@@ -179,10 +206,14 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
     let wanted = Wanted::new(&request.objective);
     let subject = Subject::new(session, &file, &wanted, &data)?;
     let n = measured.scope.parameters.count(subject.model.parameters())?;
+    if settings.preconditioned {
+        measured.preconditioner = Some(("adam".into(), adam_state(&file, &subject.weights)?));
+    }
     if asked > n {
-        let part = match &settings.layer {
-            Some(layer) => format!("{layer} of {}", file.path.display()),
-            None => file.path.display().to_string(),
+        let part = match &measured.scope.parameters {
+            ParameterBlock::All => file.path.display().to_string(),
+            ParameterBlock::Layer(layer) => format!("{layer} of {}", file.path.display()),
+            block => format!("{block} of {}", file.path.display()),
         };
         return Err(LabError::Input(format!(
             "{part} has {n} parameters: expected at most so many eigenvalues, got {asked}"
@@ -225,6 +256,7 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
     let body = SpectrumBody {
         operator: found.operator.clone(),
         scope: found.scope.clone(),
+        preconditioner: found.preconditioner.clone(),
         loss: at.at.loss,
         gradient_norm: at.norm(),
         top: found.top.clone(),
@@ -264,6 +296,26 @@ fn explanations(
     samples: (usize, usize),
 ) -> Vec<Explanation> {
     let mut list = vec![super::explain_loss(objective, samples)];
+    let kept = match measured.operator.approximation {
+        Approximation::None => None,
+        Approximation::Diagonal => Some(
+            "The exact diagonal, from the squares of the gradients of each example; nothing beside \
+             it.",
+        ),
+        Approximation::Kfac => Some(
+            "K-FAC (expand): for each dense and convolutional layer the Kronecker product of the \
+             mean outer products of its inputs and of the gradients by its outputs, positions \
+             counting as examples; the exact diagonal for all other parameters; nothing between \
+             layers.",
+        ),
+    };
+    list.extend(kept.map(|how| explain("Approximation", how)));
+    if measured.preconditioner.is_some() {
+        let how = "Adam divides the step of each weight by P = √(v / (1 - β₂ᵗ)) + ε, with the second \
+                   moments v that the training kept. All numbers are those of P⁻¹ᐟ² A P⁻¹ᐟ², whose \
+                   eigenvalues are those of P⁻¹ A: the curvature that Adam's steps meet.";
+        list.push(explain("Preconditioned by Adam", how));
+    }
     if settings.top + settings.bottom > 0 {
         list.push(super::explain_eigenvalues(
             &words(measured),

@@ -31,8 +31,8 @@ pub use kernel_polynomial::{KernelPolynomial, KernelPolynomialConfig, kernel_pol
 pub use lanczos::{Eigenpair, Eigenpairs, Lanczos, LanczosConfig, lanczos, lanczos_from};
 pub use log_determinant::{LogDeterminant, log_determinant};
 pub use operator::{
-    Coupling, Curvature, CurvatureMatrix, ExampleGroup, KroneckerFactored, KroneckerFactors,
-    ParameterBlock, Scope, diagonal,
+    Approximation, Coupling, Curvature, CurvatureMatrix, ExampleGroup, KroneckerFactored,
+    KroneckerFactors, OperatorChoice, ParameterBlock, Scope, diagonal,
 };
 pub use outliers::{OutlierRule, count_outliers};
 pub use sketch::SketchedTrace;

@@ -1,5 +1,6 @@
 //! Curvature matrices of an objective, by their products.
 
+mod choice;
 mod coupling;
 mod diagonal;
 mod kfac;
@@ -11,6 +12,7 @@ mod scope;
 mod score;
 mod source;
 
+pub use choice::{Approximation, OperatorChoice};
 pub use coupling::Coupling;
 pub use diagonal::diagonal;
 pub use kfac::{KroneckerFactored, KroneckerFactors};

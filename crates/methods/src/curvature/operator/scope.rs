@@ -30,6 +30,36 @@ impl ParameterBlock {
         Ok(places.into_iter().filter_map(|place| parameters.get(place)).map(Parameter::count).sum())
     }
 
+    /// The elements of a vector over all parameters that belong to its own.
+    ///
+    /// # Errors
+    /// A model without such parameters; a vector of another length.
+    pub fn restricted(
+        &self,
+        parameters: &[Parameter],
+        whole: &[f64],
+    ) -> Result<Vec<f64>, MethodError> {
+        let places = self.places(parameters)?;
+        let n: usize = parameters.iter().map(Parameter::count).sum();
+        if whole.len() != n {
+            let expected = format!("{n} elements");
+            return Err(MethodError::mismatch(
+                "a vector over all parameters",
+                expected,
+                whole.len(),
+            ));
+        }
+        let (mut part, mut rest) = (Vec::new(), whole);
+        for (place, parameter) in parameters.iter().enumerate() {
+            let (head, tail) = rest.split_at(parameter.count());
+            if places.contains(&place) {
+                part.extend_from_slice(head);
+            }
+            rest = tail;
+        }
+        Ok(part)
+    }
+
     /// The places of its parameters, ascending.
     pub(crate) fn places(&self, parameters: &[Parameter]) -> Result<Vec<usize>, MethodError> {
         let where_ = |keep: &dyn Fn(&Parameter) -> bool| -> Vec<usize> {
@@ -173,6 +203,9 @@ mod tests {
              [\"fc.weight\", \"fc2.weight\", \"fc.bias\"], got layer f"
         );
         assert!(places(ParameterBlock::Role(Role::Bias)).is_err());
+        let part = |whole: &[f64]| ParameterBlock::Layer("fc".into()).restricted(parameters, whole);
+        assert_eq!(part(&[1.0, 2.0, 3.0, 4.0, 5.0]).unwrap(), [1.0, 2.0, 5.0]);
+        assert!(part(&[1.0; 4]).unwrap_err().to_string().ends_with("expected 5 elements, got 4"));
         let scope = Scope {
             parameters: ParameterBlock::Layer("fc".into()),
             examples: ExampleGroup::Class(3),
