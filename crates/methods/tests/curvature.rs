@@ -8,7 +8,8 @@ use thalweg_data::Stream;
 use thalweg_exec::Executor;
 use thalweg_methods::common::{LinearOperator, gradient, symmetric_eigen, vector};
 use thalweg_methods::curvature::{
-    Hessian, HutchinsonConfig, LanczosConfig, dense, exact_moments, hutchinson, lanczos,
+    Hessian, HutchinsonConfig, LanczosConfig, LobpcgConfig, dense, exact_moments, hutchinson,
+    lanczos, lobpcg,
 };
 use thalweg_methods::sharpness::{SharpnessConfig, sam_sharpness};
 use thalweg_methods::{BatchNorm, Context, Function, ModelObjective, Objective, ObjectiveConfig};
@@ -289,11 +290,15 @@ fn a_killed_iteration_goes_on_with_the_same_bits() {
         let hessian = Hessian::new(ctx, &objective, &point)?;
         let config = LanczosConfig { top: 2, bottom: 1, ..LanczosConfig::default() };
         let pairs = lanczos(ctx, &hessian, &config)?;
+        let config = LobpcgConfig { pairs: 2, max_products: 40, ..LobpcgConfig::default() };
+        let block = lobpcg(ctx, &hessian, None, None, &config)?;
         let probes = HutchinsonConfig { probes: 20, ..HutchinsonConfig::default() };
-        Ok::<_, thalweg_methods::MethodError>((pairs, hutchinson(ctx, &hessian, &[], &probes)?))
+        let trace = hutchinson(ctx, &hessian, &[], &probes)?;
+        Ok::<_, thalweg_methods::MethodError>((pairs, block, trace))
     };
     let undisturbed = run(&Context::new(&executor, 5)).unwrap();
-    for units in [0, 1, 7, undisturbed.0.products - 2, undisturbed.0.products] {
+    let first = undisturbed.0.products;
+    for units in [0, 1, 7, first - 2, first, first + 3] {
         let store = Dying::after(units);
         assert!(run(&Context::new(&executor, 5).with_units(&store)).is_err());
         let store = store.revived();

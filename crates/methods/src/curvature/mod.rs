@@ -11,6 +11,7 @@ mod hutchinson;
 mod kernel_polynomial;
 mod known;
 mod lanczos;
+mod lobpcg;
 mod log_determinant;
 mod operator;
 mod outliers;
@@ -29,6 +30,7 @@ pub use hutch_plus_plus::{HutchPlusPlus, HutchPlusPlusConfig, hutch_plus_plus};
 pub use hutchinson::{Hutchinson, HutchinsonConfig, TraceEstimate, hutchinson};
 pub use kernel_polynomial::{KernelPolynomial, KernelPolynomialConfig, kernel_polynomial};
 pub use lanczos::{Eigenpair, Eigenpairs, Lanczos, LanczosConfig, lanczos, lanczos_from};
+pub use lobpcg::{End, GeneralizedPairs, LobpcgConfig, lobpcg};
 pub use log_determinant::{LogDeterminant, log_determinant};
 pub use operator::{
     Approximation, Coupling, Curvature, CurvatureMatrix, ExampleGroup, KroneckerFactored,

@@ -5,10 +5,10 @@ use super::{ANALYTIC, block, directions, images, on, same, tokens};
 use crate::common::{exact, labelled, model, on_digits, planted, valued, weights};
 use thalweg_array::DType;
 use thalweg_exec::Executor;
-use thalweg_methods::common::{LinearOperator, Solvable, symmetric_eigen, vector};
+use thalweg_methods::common::{Damped, Inverse, LinearOperator, Solvable, symmetric_eigen, vector};
 use thalweg_methods::curvature::{
-    Curvature, CurvatureMatrix, ExampleGroup, KroneckerFactored, ParameterBlock, Scope, dense,
-    diagonal,
+    Curvature, CurvatureMatrix, ExampleGroup, KroneckerFactored, LobpcgConfig, ParameterBlock,
+    Scope, dense, diagonal, lobpcg,
 };
 use thalweg_methods::{BatchNorm, Context, Function, ModelObjective, ObjectiveConfig};
 use thalweg_nn::{Loss, Model};
@@ -176,6 +176,44 @@ fn kfac_of_a_deep_linear_network_is_exact() {
     let mut difference = kfac.product(v).unwrap();
     vector::add_scaled(&mut difference, -1.0, &row);
     assert!(vector::norm(&difference) > 1e-3 * vector::norm(&row));
+}
+
+/// Generalised pairs of a network's Gauss-Newton matrix against its own approximation, which is the
+/// preconditioner too.
+#[test]
+fn a_matrix_against_its_kfac_is_near_the_identity() {
+    let executor = Executor::new(2);
+    let ctx = exact(&executor);
+    let model = model("mlp hidden=4 activation=tanh", &[3], 3);
+    let data = labelled(&planted(20, 3).0, 3);
+    let point = weights(&model, DType::F64);
+    let objective = on(&ctx, &model, Loss::default(), &data, 20);
+    let (matrix, whole) = (CurvatureMatrix::GaussNewton, Scope::default());
+    let newton = Curvature::new(&ctx, &objective, &point, matrix, &whole).unwrap();
+    let kfac = KroneckerFactored::new(&ctx, &objective, &point, matrix, &whole).unwrap();
+    let metric = Damped::new(&kfac, 0.01).unwrap();
+    let inverse = Inverse::new(&kfac, 0.01).unwrap();
+    let config = LobpcgConfig { pairs: 3, tolerance: 1e-9, ..LobpcgConfig::default() };
+    let found =
+        lobpcg(&ctx, &newton, Some(&metric), Some(&inverse as &dyn LinearOperator), &config);
+    let found = found.unwrap();
+    assert!(found.converged, "{found:?}");
+    // `B^-1/2 A B^-1/2` in the coordinates of `B`'s eigenvectors.
+    let dense_metric = symmetric_eigen(dense(&ctx, &metric).unwrap().rows());
+    let dense_newton = dense(&ctx, &newton).unwrap();
+    let scaled = |i: usize| -> Vec<f64> {
+        let image = dense_newton.product(&dense_metric.vectors[i]).unwrap();
+        let root = |j: usize| (dense_metric.values[i] * dense_metric.values[j]).sqrt();
+        let along = |j: usize| vector::dot(&dense_metric.vectors[j], &image) / root(j);
+        (0..image.len()).map(along).collect()
+    };
+    let n = newton.dimension();
+    let all = symmetric_eigen(&(0..n).map(scaled).collect::<Vec<_>>()).values;
+    for (i, pair) in found.pairs.iter().enumerate() {
+        assert!((pair.value - all[n - 1 - i]).abs() < 1e-8, "{} {}", pair.value, all[n - 1 - i]);
+    }
+    // Far nearer to one than the matrix's own eigenvalues are to each other.
+    assert!(all[n - 1] < 10.0, "{}", all[n - 1]);
 }
 
 /// A least-squares convolution whose kernel slides over two by two places, by hand: every place is
