@@ -152,6 +152,7 @@ instruments! {
     crate::curvature::LogDeterminant,
     crate::curvature::SpectralDensity,
     crate::curvature::KernelPolynomial,
+    crate::curvature::CurvatureSlopes,
     crate::sharpness::SamSharpness,
     crate::sharpness::SamLinfSharpness,
     crate::sharpness::AdaptiveSharpness,

@@ -1,6 +1,7 @@
 //! Curvature at a point: products of curvature matrices, eigenpairs, trace and other sums over the
 //! spectrum, its density.
 
+mod curvature_slope;
 mod density;
 mod effective_dimension;
 mod exact;
@@ -21,6 +22,7 @@ mod spectral_sum;
 mod xdiag;
 mod xtrace;
 
+pub use curvature_slope::{CurvatureSlopeConfig, CurvatureSlopeReading, CurvatureSlopes};
 pub use density::{Density, DensityConfig, SpectralDensity, density};
 pub use effective_dimension::{EffectiveDimension, effective_dimension};
 pub use exact::{ExactSpectrum, dense, exact_moments};
@@ -33,8 +35,9 @@ pub use lanczos::{Eigenpair, Eigenpairs, Lanczos, LanczosConfig, lanczos, lanczo
 pub use lobpcg::{End, GeneralizedPairs, LobpcgConfig, lobpcg};
 pub use log_determinant::{LogDeterminant, log_determinant};
 pub use operator::{
-    Approximation, Coupling, Curvature, CurvatureMatrix, ExampleGroup, KroneckerFactored,
-    KroneckerFactors, OperatorChoice, ParameterBlock, Scope, diagonal,
+    Approximation, Coupling, Curvature, CurvatureMatrix, CurvatureSlope, ExampleGroup,
+    KroneckerFactored, KroneckerFactors, OperatorChoice, ParameterBlock, Scope, diagonal,
+    eigenvalue_slopes,
 };
 pub use outliers::{OutlierRule, count_outliers};
 pub use sketch::SketchedTrace;

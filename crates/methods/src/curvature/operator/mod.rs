@@ -10,6 +10,7 @@ mod likelihood;
 mod products;
 mod scope;
 mod score;
+mod slope;
 mod source;
 
 pub use choice::{Approximation, OperatorChoice};
@@ -17,6 +18,7 @@ pub use coupling::Coupling;
 pub use diagonal::diagonal;
 pub use kfac::{KroneckerFactored, KroneckerFactors};
 pub use scope::{ExampleGroup, ParameterBlock, Scope};
+pub use slope::{CurvatureSlope, eigenvalue_slopes};
 
 use crate::common::{LinearOperator, Objective, check_lengths};
 use crate::{Context, MethodError};

@@ -3,9 +3,7 @@
 use super::likelihood;
 use super::source::Source;
 use super::{CurvatureMatrix, ExampleGroup, ParameterBlock};
-use crate::common::{
-    Declared, Objective, declare, even_chunks, fit, frozen_at, gradient, vector,
-};
+use crate::common::{Declared, Objective, declare, even_chunks, fit, frozen_at, gradient, vector};
 use crate::{Context, MethodError, Pass};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -32,6 +30,8 @@ pub(super) struct Products<'a> {
     columns: Vec<usize>,
     /// The mean gradient along the columns, for what is taken around it.
     mean: Vec<f64>,
+    /// Along what the products are differentiated once more, by all parameters.
+    direction: Option<Vec<Array>>,
     /// Of each batch size, the shape of the outputs.
     outputs: HashMap<usize, Vec<usize>>,
     draws: Stream,
@@ -47,8 +47,21 @@ impl<'a> Products<'a> {
         objective: &'a dyn Objective,
         point: &Weights,
         matrix: CurvatureMatrix,
+        blocks: [&ParameterBlock; 2],
+        examples: &ExampleGroup,
+    ) -> Result<Products<'a>, MethodError> {
+        Products::along(ctx, objective, point, matrix, blocks, examples, None)
+    }
+
+    /// With a direction, products with the derivative of the matrix along it.
+    pub(super) fn along(
+        ctx: &Context<'a>,
+        objective: &'a dyn Objective,
+        point: &Weights,
+        matrix: CurvatureMatrix,
         [rows, columns]: [&ParameterBlock; 2],
         examples: &ExampleGroup,
+        direction: Option<Vec<Array>>,
     ) -> Result<Products<'a>, MethodError> {
         matrix.check(objective)?;
         let rows = rows.places(objective.parameters())?;
@@ -64,6 +77,7 @@ impl<'a> Products<'a> {
             rows,
             columns,
             mean: Vec::new(),
+            direction,
             outputs: HashMap::new(),
             draws: ctx.stream("curvature/targets"),
             members: 1,
@@ -204,15 +218,18 @@ impl<'a> Products<'a> {
             let along: Vec<f64> = vectors.iter().map(|v| vector::dot(v, &self.mean)).collect();
             inputs.push(Array::vector(&along).convert(float));
         }
+        inputs.extend(self.direction.iter().flatten().cloned());
         inputs.extend_from_slice(self.point.parameters.arrays());
         inputs.extend_from_slice(self.point.buffers.arrays());
+        // Differentiated once more, a product costs two.
+        let cost = 1 + usize::from(self.direction.is_some());
         let mut sums = vec![vec![0.0; self.height()]; vectors.len()];
         let passes = self.matrix.passes();
         for pass in 0..passes {
             let mut first = 0;
             for batch in 0..objective.batches().len() {
                 self.ctx.check()?;
-                self.ctx.spend(Pass::Product, vectors.len() * objective.batches()[batch]);
+                self.ctx.spend(Pass::Product, cost * vectors.len() * objective.batches()[batch]);
                 let mut data = objective.data(batch)?;
                 if self.matrix.draws_targets() {
                     data.push(self.drawn(pass, batch, first)?);
@@ -267,12 +284,30 @@ impl<'a> Products<'a> {
             .collect();
         let along_mean = (self.matrix == CurvatureMatrix::GradientCovariance)
             .then(|| stacked("along_mean".into(), &[]));
+        let direction: Vec<Tensor<'_>> = match &self.direction {
+            None => Vec::new(),
+            Some(_) => (objective.parameters().iter())
+                .map(|p| {
+                    let ty = TensorType::new(float, p.shape.as_slice());
+                    builder.input(&format!("direction.{}", p.name), ty)
+                })
+                .collect(),
+        };
         let declared = declare(&builder, objective, batch)?;
         let noise = self.matrix.draws_targets().then(|| {
             let shape = self.outputs.get(&objective.batches()[batch]).cloned().unwrap_or_default();
             builder.input("noise", TensorType::new(float, shape))
         });
         let products = self.traced(&declared, objective.loss(), &vectors, along_mean, noise);
+        let products = match direction.is_empty() {
+            true => products,
+            false => jvp(&products, &declared.parameters, &direction)
+                .tangents
+                .into_iter()
+                .zip(&products)
+                .map(|(along, product)| along.unwrap_or_else(|| product.zeros_like()))
+                .collect(),
+        };
         let products = vmap(&products, &replacements, members);
         let names: Vec<String> =
             self.parameters(&self.rows).map(|p| format!("product.{}", p.name)).collect();
