@@ -238,7 +238,8 @@ impl Factors<'_> {
         let shared = [self.point.parameters.arrays(), self.point.buffers.arrays()].concat();
         let mut inputs = HashMap::new();
         for (size, batch) in objective.sizes() {
-            inputs.insert(size, self.ctx.executor().compile(&self.inputs(batch)?)?);
+            let (_, program) = fit(self.ctx, "the inputs of K-FAC", 1, |_| self.inputs(batch))?;
+            inputs.insert(size, program);
         }
         for (batch, size) in objective.batches().iter().enumerate() {
             self.ctx.check()?;
