@@ -1,5 +1,6 @@
 //! What methods share: objectives and their evaluation, vectors, small dense problems.
 
+mod derived_model;
 mod evaluate;
 mod evaluation;
 mod filters;
@@ -18,6 +19,7 @@ mod scaled;
 mod symmetric_eigen;
 pub mod vector;
 
+pub use derived_model::{Original, derived_model, output_as_loss};
 pub use evaluate::{Evaluator, evaluate};
 pub use evaluation::{Evaluation, ExampleValues, Status};
 pub(crate) use evaluation::{standard_error, summarize};

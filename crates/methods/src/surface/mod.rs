@@ -13,6 +13,8 @@ mod loss;
 mod loss_increments;
 mod merge_tree;
 mod osculating;
+mod parabola_roughness;
+mod pde_losses;
 mod plane;
 mod random_surface;
 mod roughness_index;
@@ -32,10 +34,15 @@ pub use loss::{ExampleLosses, MeanLoss};
 pub use loss_increments::{LossIncrements, loss_increments};
 pub use merge_tree::{MergeTree, Minimum, Neighbours, merge_tree};
 pub use osculating::{Osculating, osculating};
+pub use parabola_roughness::parabola_roughness;
+pub use pde_losses::{Boundary, PdeLoss, Poisson, Source};
 pub use plane::{
     Plane, Surface, point_flops, surface, surface_by_class, surface_unit, surface_units,
 };
 pub use random_surface::{RandomSurface, RandomSurfaceConfig, random_planes};
-pub use roughness_index::{Divisor, Roughness, RoughnessConfig, RoughnessIndex, roughness_index};
+pub use roughness_index::{
+    Divisor, Roughness, RoughnessConfig, RoughnessIndex, relative_spread, roughness_index,
+    roughness_trajectory,
+};
 pub use total_variation::total_variation;
 pub use trajectory::{Trajectory, trajectory_plane};

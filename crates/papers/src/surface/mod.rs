@@ -4,9 +4,11 @@ use crate::check::Check;
 
 mod filter_normalization;
 mod landscape_sample_convergence;
+mod roughness_index;
 
 /// The checks of this family.
 pub(crate) const CHECKS: &[&dyn Check] = &[
     &landscape_sample_convergence::LandscapeSampleConvergence,
     &filter_normalization::FilterNormalization,
+    &roughness_index::RoughnessIndex,
 ];
