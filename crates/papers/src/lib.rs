@@ -13,6 +13,7 @@ pub mod registry;
 pub mod reproduce;
 pub mod results;
 pub mod statistic;
+pub mod tabular;
 pub mod work;
 
 mod curvature;

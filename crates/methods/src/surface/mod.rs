@@ -11,6 +11,7 @@ mod given;
 mod grid;
 mod loss;
 mod loss_increments;
+mod loss_sensitivity;
 mod merge_tree;
 mod osculating;
 mod parabola_roughness;
@@ -32,6 +33,9 @@ pub use given::{ThroughThree, between, given, plane_through};
 pub use grid::GridRange;
 pub use loss::{ExampleLosses, MeanLoss};
 pub use loss_increments::{LossIncrements, loss_increments};
+pub use loss_sensitivity::{
+    ORDERS, Reduction, Sensitivity, SensitivityConfig, SensitivityNetwork, loss_sensitivity,
+};
 pub use merge_tree::{MergeTree, Minimum, Neighbours, merge_tree};
 pub use osculating::{Osculating, osculating};
 pub use parabola_roughness::parabola_roughness;

@@ -3,6 +3,7 @@
 use crate::check::Check;
 
 mod filter_normalization;
+mod gradient_sensitivity;
 mod landscape_sample_convergence;
 mod roughness_index;
 
@@ -11,4 +12,5 @@ pub(crate) const CHECKS: &[&dyn Check] = &[
     &landscape_sample_convergence::LandscapeSampleConvergence,
     &filter_normalization::FilterNormalization,
     &roughness_index::RoughnessIndex,
+    &gradient_sensitivity::GradientSensitivity,
 ];
