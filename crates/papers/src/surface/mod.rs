@@ -2,6 +2,7 @@
 
 use crate::check::Check;
 
+mod black_hole_landscape;
 mod filter_normalization;
 mod gradient_sensitivity;
 mod landscape_sample_convergence;
@@ -13,4 +14,5 @@ pub(crate) const CHECKS: &[&dyn Check] = &[
     &filter_normalization::FilterNormalization,
     &roughness_index::RoughnessIndex,
     &gradient_sensitivity::GradientSensitivity,
+    &black_hole_landscape::BlackHoleLandscape,
 ];
