@@ -8,6 +8,7 @@
 pub mod bench;
 pub mod check;
 pub mod data;
+pub mod fashion;
 pub mod list;
 pub mod registry;
 pub mod reproduce;

@@ -4,7 +4,7 @@ use crate::MethodError;
 use std::sync::Arc;
 use thalweg_array::{Array, DType};
 use thalweg_graph::{Builder, Tensor};
-use thalweg_nn::{Loss, Mode, Model, ModelPort, Network, Scope};
+use thalweg_nn::{Loss, Mode, Model, ModelPort, Network, PortType, Scope};
 
 /// The original model at the weights of the derived one, while that is being traced.
 pub struct Original<'a, 'b> {
@@ -94,6 +94,23 @@ pub fn derived_model(
     }
     let derived = Derived { model: model.clone(), function: Box::new(function) };
     Ok(Model::new(Arc::new(derived), inputs, outputs)?)
+}
+
+/// The inputs of a derived model that reads the label of each example beside a model's one input.
+///
+/// # Errors
+/// A model of several inputs or of tokens.
+pub(crate) fn labelled_ports(model: &Model) -> Result<Vec<ModelPort>, MethodError> {
+    match model.inputs() {
+        [port] if port.ty == PortType::Float => {
+            let label = ModelPort { name: "label".into(), shape: Vec::new(), ty: PortType::Index };
+            Ok(vec![port.clone(), label])
+        }
+        ports => {
+            let got = format!("{} inputs", ports.len());
+            Err(MethodError::config("inputs that are moved", "one array of floats", got))
+        }
+    }
 }
 
 /// The loss and the targets with which the one output `[n, 1]` of a model is the loss of each of

@@ -20,6 +20,7 @@ mod scaled;
 mod symmetric_eigen;
 pub mod vector;
 
+pub(crate) use derived_model::labelled_ports;
 pub use derived_model::{Original, derived_model, output_as_loss};
 pub use evaluate::{Evaluator, evaluate};
 pub use evaluation::{Evaluation, ExampleValues, Status};
@@ -29,6 +30,7 @@ pub(crate) use gathered::Gathered;
 pub use gauss_newton::{GaussNewtonConfig, LeastSquares, gauss_newton};
 pub(crate) use gradient::{Declared, declare};
 pub use gradient::{Gradient, Gradients, gradient};
+pub(crate) use input_objective::movable_input;
 pub use input_objective::{InputObjective, Likelihood};
 pub use lbfgs::{LbfgsConfig, Minimum, lbfgs};
 pub(crate) use linear_operator::check_lengths;

@@ -10,6 +10,7 @@ mod discovery;
 mod distinct_minima;
 mod given;
 mod grid;
+mod likelihood_flatness;
 mod loss;
 mod loss_increments;
 mod loss_sensitivity;
@@ -35,6 +36,7 @@ pub use discovery::{Discovery, discovery};
 pub use distinct_minima::{DistinctMinima, distinct_minima};
 pub use given::{ThroughThree, between, given, plane_through};
 pub use grid::GridRange;
+pub use likelihood_flatness::{FlatnessConfig, LikelihoodFlatness, likelihood_flatness};
 pub use loss::{ExampleLosses, MeanLoss};
 pub use loss_increments::{LossIncrements, loss_increments};
 pub use loss_sensitivity::{

@@ -6,6 +6,7 @@ mod black_hole_landscape;
 mod filter_normalization;
 mod gradient_sensitivity;
 mod landscape_sample_convergence;
+mod likelihood_landscape;
 mod roughness_index;
 
 /// The checks of this family.
@@ -15,4 +16,5 @@ pub(crate) const CHECKS: &[&dyn Check] = &[
     &roughness_index::RoughnessIndex,
     &gradient_sensitivity::GradientSensitivity,
     &black_hole_landscape::BlackHoleLandscape,
+    &likelihood_landscape::LikelihoodLandscape,
 ];
