@@ -6,6 +6,7 @@
 //! that a killed run resumes where it stopped and ends with the same bits.
 //!
 //! - [`surface`]: the loss on lines and planes through weight space, and the roughness index.
+//! - [`adversarial`]: inputs moved so that a classifier errs, and training against them.
 //! - [`curvature`]: Hessian products, eigenpairs, trace, spectral density.
 //! - [`sharpness`]: how the loss rises around a point, in a step, on average, at worst.
 //! - [`dynamics`]: where training leads.
@@ -13,6 +14,7 @@
 //! - [`common`]: the mathematics that methods share.
 //! - [`registry`]: the methods by name.
 
+pub mod adversarial;
 pub mod common;
 mod context;
 pub mod curvature;

@@ -135,6 +135,47 @@ impl<'a> Bench<'a> {
         self.trained(key, trainer, members, u64::MAX, || Ok(trainer.start_from(members, weights)?))
     }
 
+    /// As [`Bench::train`], with what each member was before its first step and after every `every`
+    /// steps, in this order: of each of these times, each member. The trainer's segment divides
+    /// `every`, or times lie at the next ends of segments.
+    ///
+    /// # Errors
+    /// Those of [`Bench::train`].
+    pub fn checkpoints(
+        &self,
+        key: &str,
+        trainer: &Trainer,
+        members: &[Member],
+        every: u64,
+    ) -> Result<Vec<Vec<TrainedNetwork>>> {
+        let (total, every) = (trainer.total_steps(), every.max(1));
+        let arrays = self.unit(key, || {
+            let mut state = trainer.start(members)?;
+            let progress = self.ctx.progress();
+            progress.start(&format!("training: {key}"), total);
+            let (mut arrays, mut finished) = (Vec::new(), Vec::new());
+            keep(&state, &mut arrays, &mut finished)?;
+            while state.step() < total {
+                let until = (state.step() / every + 1).saturating_mul(every);
+                let mut look = |segment: &Segment<'_>| {
+                    progress.advance(segment.end - segment.first);
+                    match segment.end < until && self.ctx.check().is_ok() {
+                        true => ControlFlow::Continue(()),
+                        false => ControlFlow::Break(()),
+                    }
+                };
+                trainer.run(&mut state, &mut look)?;
+                self.ctx.check()?;
+                keep(&state, &mut arrays, &mut finished)?;
+            }
+            arrays.push(("finished".into(), Array::vector(&finished)));
+            Ok(arrays)
+        })?;
+        let flags = arrays.last().map_or(0, |(_, array)| array.len());
+        let all = networks(key, &trainer.recipe().model, flags, arrays)?;
+        Ok(all.chunks(members.len().max(1)).map(<[TrainedNetwork]>::to_vec).collect())
+    }
+
     fn trained(
         &self,
         key: &str,
@@ -158,14 +199,8 @@ impl<'a> Bench<'a> {
             if ended == Ended::Stopped && state.step() < until {
                 return Err(LabError::Interrupted);
             }
-            let mut arrays: NamedArrays = Vec::new();
-            let mut finished = Vec::new();
-            for (i, member) in state.members().iter().enumerate() {
-                finished.push(f64::from(u8::from(member.status == Status::Running)));
-                let weights = state.weights(i)?;
-                let all = weights.parameters.iter().chain(weights.buffers.iter());
-                arrays.extend(all.map(|(name, array)| (format!("{i}.{name}"), array.clone())));
-            }
+            let (mut arrays, mut finished) = (Vec::new(), Vec::new());
+            keep(&state, &mut arrays, &mut finished)?;
             arrays.push(("finished".into(), Array::vector(&finished)));
             Ok(arrays)
         })?;
@@ -186,6 +221,18 @@ impl<'a> Bench<'a> {
             None => Ok(found?),
         }
     }
+}
+
+/// Adds the networks of a population, and whether the loss of each is finite.
+fn keep(state: &TrainState, arrays: &mut NamedArrays, finished: &mut Vec<f64>) -> Result<()> {
+    for (i, member) in state.members().iter().enumerate() {
+        let place = finished.len();
+        finished.push(f64::from(u8::from(member.status == Status::Running)));
+        let weights = state.weights(i)?;
+        let all = weights.parameters.iter().chain(weights.buffers.iter());
+        arrays.extend(all.map(|(name, array)| (format!("{place}.{name}"), array.clone())));
+    }
+    Ok(())
 }
 
 /// The networks of a stored population.

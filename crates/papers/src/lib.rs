@@ -8,11 +8,13 @@
 pub mod bench;
 pub mod check;
 pub mod data;
+pub mod fashion;
 pub mod list;
 pub mod registry;
 pub mod reproduce;
 pub mod results;
 pub mod statistic;
+pub mod tabular;
 pub mod work;
 
 mod curvature;

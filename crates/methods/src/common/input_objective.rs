@@ -19,6 +19,25 @@ pub enum Likelihood {
     Marginal,
 }
 
+impl Likelihood {
+    /// Its negative logarithm for each example, `[n]`: given losses as they are, or of outputs `[n,
+    /// classes]` and labels `[n]`.
+    #[track_caller]
+    pub fn negative_log<'b>(
+        self,
+        losses: Tensor<'b>,
+        outputs: Tensor<'b>,
+        labels: Tensor<'b>,
+    ) -> Tensor<'b> {
+        let last = outputs.rank().saturating_sub(1);
+        match self {
+            Likelihood::Loss => losses,
+            Likelihood::Joint => Loss::NegativeLogLikelihood.per_example(outputs, labels),
+            Likelihood::Marginal => -outputs.logsumexp(&[last]),
+        }
+    }
+}
+
 /// The loss of fixed weights as a function of what is added to the input:
 /// `L(d) = 1/n sum over examples of l(x_i + d)`, with one `d` for all.
 ///
@@ -52,19 +71,7 @@ impl<'a> InputObjective<'a> {
     ) -> Result<InputObjective<'a>, MethodError> {
         let objective: &dyn Objective = inner;
         let weights = check_point(objective, "the weights", weights)?;
-        if objective.batch_norm() != BatchNorm::Frozen && !objective.buffers().is_empty() {
-            let (what, got) = ("batch normalisation in input space", objective.batch_norm());
-            return Err(MethodError::config(what, "frozen statistics", got));
-        }
-        if likelihood != Likelihood::Loss && objective.labels().is_none() {
-            return Err(MethodError::config("a likelihood", "examples with a class each", "none"));
-        }
-        let data = objective.data(0)?;
-        let input = data.first().filter(|input| input.dtype().is_float() && inner.n_inputs() == 1);
-        let Some(input) = input else {
-            let got = format!("{} inputs", inner.n_inputs());
-            return Err(MethodError::config("inputs that are moved", "one array of floats", got));
-        };
+        let input = movable_input(inner, likelihood != Likelihood::Loss)?;
         let shape = &input.shape()[1..];
         let axes = vec![Axis::Other; shape.len()];
         let zero = Initializer::Constant(0.0);
@@ -83,6 +90,28 @@ impl<'a> InputObjective<'a> {
         let parameters = Parameters::new(self.parameters.iter().map(zero).collect())?;
         Ok(Weights { parameters, buffers: Parameters::new(Vec::new())? })
     }
+}
+
+/// The input that can be moved of an objective's first batch.
+///
+/// # Errors
+/// A model of several inputs or of tokens; batch statistics, for which an example has no loss of its
+/// own; examples without a class, if each is to have one.
+pub(crate) fn movable_input(inner: &ModelObjective, classes: bool) -> Result<Array, MethodError> {
+    let objective: &dyn Objective = inner;
+    if objective.batch_norm() != BatchNorm::Frozen && !objective.buffers().is_empty() {
+        let (what, got) = ("batch normalisation in input space", objective.batch_norm());
+        return Err(MethodError::config(what, "frozen statistics", got));
+    }
+    if classes && objective.labels().is_none() {
+        return Err(MethodError::config("a likelihood", "examples with a class each", "none"));
+    }
+    let input = objective.data(0)?.into_iter().next();
+    let input = input.filter(|input| input.dtype().is_float() && inner.n_inputs() == 1);
+    input.ok_or_else(|| {
+        let got = format!("{} inputs", inner.n_inputs());
+        MethodError::config("inputs that are moved", "one array of floats", got)
+    })
 }
 
 /// The arrays of one example.
@@ -161,17 +190,8 @@ impl Objective for InputObjective<'_> {
         let axes: Vec<usize> = (1..shape.len()).collect();
         examples[0] = examples[0] + parameters[0].broadcast_in(&shape, &axes);
         let mut traced = self.inner.trace(builder, weights, buffers, &examples, false);
-        let outputs = traced.outputs.filter(|_| self.likelihood != Likelihood::Loss);
-        if let Some(outputs) = outputs {
-            let last = outputs.rank() - 1;
-            traced.losses = match self.likelihood {
-                Likelihood::Marginal => {
-                    let highest = outputs.max(&[last]).stop_gradient();
-                    let shifted = outputs - highest.expand(last).broadcast_to(&outputs.shape());
-                    -(shifted.exp().sum(&[last]).log() + highest)
-                }
-                _ => Loss::NegativeLogLikelihood.per_example(outputs, examples[1]),
-            };
+        if let Some(outputs) = traced.outputs {
+            traced.losses = self.likelihood.negative_log(traced.losses, outputs, examples[1]);
         }
         traced
     }

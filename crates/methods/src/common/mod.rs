@@ -1,9 +1,11 @@
 //! What methods share: objectives and their evaluation, vectors, small dense problems.
 
+mod derived_model;
 mod evaluate;
 mod evaluation;
 mod filters;
 mod gathered;
+mod gauss_newton;
 mod gradient;
 mod input_objective;
 mod lbfgs;
@@ -19,13 +21,17 @@ mod solvable;
 mod symmetric_eigen;
 pub mod vector;
 
+pub(crate) use derived_model::labelled_ports;
+pub use derived_model::{Original, derived_model, output_as_loss};
 pub use evaluate::{Evaluator, evaluate};
 pub use evaluation::{Evaluation, ExampleValues, Status};
 pub(crate) use evaluation::{standard_error, summarize};
 pub(crate) use filters::Filters;
 pub(crate) use gathered::Gathered;
+pub use gauss_newton::{GaussNewtonConfig, LeastSquares, gauss_newton};
 pub(crate) use gradient::{Declared, declare};
 pub use gradient::{Gradient, Gradients, gradient};
+pub(crate) use input_objective::movable_input;
 pub use input_objective::{InputObjective, Likelihood};
 pub use lbfgs::{LbfgsConfig, Minimum, lbfgs};
 pub(crate) use linear_operator::check_lengths;
@@ -34,7 +40,7 @@ pub use model_objective::{ModelObjective, ObjectiveConfig};
 pub use objective::{BatchNorm, Examples, Function, Objective, Sampling};
 pub(crate) use objective::{check_point, frozen_at};
 pub use path::{barrier, linear_path};
-pub(crate) use population::{even_chunks, fit};
+pub(crate) use population::{even_chunks, fit, padded};
 pub(crate) use probe::{normals, signs};
 pub(crate) use scaled::Deflated;
 pub use scaled::{Scaled, adam_preconditioner};

@@ -1,6 +1,7 @@
 //! A landscape with a known number of global minima: intersecting D-branes.
 
-use crate::common::Function;
+use super::term_descent::Terms;
+use crate::common::{Function, GaussNewtonConfig, LeastSquares, gauss_newton};
 use thalweg_data::Stream;
 use thalweg_graph::{Builder, DType, Tensor};
 
@@ -119,17 +120,12 @@ impl DbraneLandscape {
         MINIMA
     }
 
-    /// Real coordinates of a point.
-    pub fn coordinates(&self) -> usize {
-        COORDINATES
-    }
-
     /// The 18 squared terms `|F_a|^2` at a point `[30]`, as values of a graph `[18]`.
     pub fn traced_terms<'b>(&self, builder: &'b Builder, point: Tensor<'b>) -> Tensor<'b> {
         let at: Vec<Tensor<'b>> = (0..COORDINATES).map(|i| point.index(0, i)).collect();
-        let terms = self.terms(&Traced(builder), &at);
-        let squares = terms.iter().map(|[re, im]| (re.square() + im.square()).reshape(&[1]));
-        builder.concatenate(&squares.collect::<Vec<_>>(), 0)
+        let squares: Vec<_> =
+            self.trace(builder, &at).into_iter().map(|square| square.reshape(&[1])).collect();
+        builder.concatenate(&squares, 0)
     }
 
     /// The potential as an objective of one parameter `w [30]`.
@@ -146,6 +142,25 @@ impl DbraneLandscape {
             true => self.terms(&Numbers, point).concat(),
             false => vec![f64::NAN; 36],
         }
+    }
+
+    /// The derivative of all residuals by each coordinate, by columns; exact, because every residual
+    /// is linear in one coordinate.
+    pub fn jacobian(&self, point: &[f64]) -> Vec<Vec<f64>> {
+        let column = |i: usize| {
+            let shifted = |step: f64| {
+                let mut moved = point.to_vec();
+                moved[i] += step;
+                self.residuals(&moved)
+            };
+            shifted(0.5).iter().zip(shifted(-0.5)).map(|(up, down)| up - down).collect()
+        };
+        (0..point.len()).map(column).collect()
+    }
+
+    /// The zero of the potential that a damped Gauss-Newton descent from a point reaches, if it does.
+    pub fn polish(&self, point: &[f64], config: &GaussNewtonConfig) -> LeastSquares {
+        gauss_newton(point, config, |w| self.residuals(w), |w| self.jacobian(w))
     }
 
     /// What tells one minimum from another and no gauge changes: the `phi_kl` and the product of `Z`
@@ -166,7 +181,16 @@ impl DbraneLandscape {
     }
 
     fn terms<A: Arithmetic>(&self, by: &A, at: &[A::Number]) -> Vec<Pair<A::Number>> {
-        let z = links(by, at);
+        self.terms_of(by, |i| [at[2 * i], at[2 * i + 1]], &links(by, at))
+    }
+
+    /// The terms of any `phi` and `Z`, whatever the gauge.
+    fn terms_of<A: Arithmetic>(
+        &self,
+        by: &A,
+        phi: impl Fn(usize) -> Pair<A::Number>,
+        z: &[[Pair<A::Number>; 4]; 4],
+    ) -> Vec<Pair<A::Number>> {
         let real = |value: f64| [by.constant(value), by.constant(0.0)];
         let mut terms = Vec::with_capacity(18);
         for ([k, l], p) in PAIRS.into_iter().zip(self.p) {
@@ -174,7 +198,7 @@ impl DbraneLandscape {
             terms.push(by.plus(product, p.map(|part| by.constant(-part))));
         }
         for (i, [a, b]) in PAIRS.into_iter().enumerate() {
-            let phi = [at[2 * i], at[2 * i + 1]];
+            let phi = phi(i);
             for [k, l] in [[a, b], [b, a]] {
                 let mut sum = by.times(phi, z[l][k]);
                 for m in (0..4).filter(|m| ![k, l].contains(m)) {
@@ -185,6 +209,17 @@ impl DbraneLandscape {
             }
         }
         terms
+    }
+}
+
+impl Terms for DbraneLandscape {
+    fn coordinates(&self) -> usize {
+        COORDINATES
+    }
+
+    fn trace<'b>(&self, builder: &'b Builder, point: &[Tensor<'b>]) -> Vec<Tensor<'b>> {
+        let terms = self.terms(&Traced(builder), point);
+        terms.iter().map(|[re, im]| re.square() + im.square()).collect()
     }
 }
 
@@ -206,57 +241,9 @@ fn links<A: Arithmetic>(by: &A, at: &[A::Number]) -> [[Pair<A::Number>; 4]; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::common::symmetric_eigen;
+    use crate::surface::distinct_minima;
     use crate::{Context, evaluate};
     use thalweg_exec::Executor;
-
-    /// Damped Gauss-Newton.
-    fn solve(landscape: &DbraneLandscape, mut w: Vec<f64>) -> Option<Vec<f64>> {
-        let value = |w: &[f64]| landscape.residuals(w).iter().map(|r| r * r).sum::<f64>();
-        let (mut now, mut damping) = (value(&w), 1e-2);
-        for _ in 0..120 {
-            if now < 1e-22 {
-                return Some(w);
-            }
-            let base = landscape.residuals(&w);
-            let columns: Vec<Vec<f64>> = (0..COORDINATES)
-                .map(|i| {
-                    let shifted = |h: f64| {
-                        let mut moved = w.clone();
-                        moved[i] += h;
-                        landscape.residuals(&moved)
-                    };
-                    // Terms are linear in one coordinate: differences are exact.
-                    let (up, down) = (shifted(0.5), shifted(-0.5));
-                    up.iter().zip(&down).map(|(a, b)| a - b).collect()
-                })
-                .collect();
-            let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-            let gram: Vec<Vec<f64>> =
-                columns.iter().map(|a| columns.iter().map(|b| dot(a, b)).collect()).collect();
-            let slope: Vec<f64> = columns.iter().map(|a| dot(a, &base)).collect();
-            let eigen = symmetric_eigen(&gram);
-            let mut better = false;
-            for _ in 0..12 {
-                let mut moved = w.clone();
-                for (value, vector) in eigen.values.iter().zip(&eigen.vectors) {
-                    let along = dot(vector, &slope) / (value.max(0.0) + damping);
-                    moved.iter_mut().zip(vector).for_each(|(w, v)| *w -= along * v);
-                }
-                let there = value(&moved);
-                if there < now {
-                    (w, now, damping) = (moved, there, (damping * 0.2).max(1e-14));
-                    better = true;
-                    break;
-                }
-                damping *= 5.0;
-            }
-            if !better {
-                return None;
-            }
-        }
-        None
-    }
 
     fn start(draw: u64) -> Vec<f64> {
         let stream = Stream::new(5, "starts").at(draw);
@@ -267,23 +254,72 @@ mod tests {
     fn there_are_twelve_minima_whatever_the_signs() {
         let plain = DbraneLandscape::drawn(&Stream::new(1, "constants"));
         for landscape in [plain.clone(), plain.with_turned([0, 1, 2])] {
-            let mut known: Vec<Vec<f64>> = Vec::new();
-            let mut found = Vec::new();
-            for draw in 0..120 {
-                let Some(w) = solve(&landscape, start(draw)) else { continue };
-                let print = landscape.fingerprint(&w);
-                let near = |other: &Vec<f64>| {
-                    let off = print.iter().zip(other).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
-                    off.sqrt() < 1e-6 * print.iter().map(|a| a * a).sum::<f64>().sqrt()
+            let ends = (0..120).map(|draw| {
+                let end = landscape.polish(&start(draw), &GaussNewtonConfig::default());
+                end.converged.then(|| landscape.fingerprint(&end.point))
+            });
+            let found = distinct_minima(&ends.collect::<Vec<_>>(), &[], 1e-6).unwrap();
+            let told = found.discovery;
+            assert_eq!(told.distinct(), landscape.minima(), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_gauge_turns_terms_and_leaves_their_sizes() {
+        let landscape = DbraneLandscape::drawn(&Stream::new(3, "constants"));
+        let stream = Stream::new(8, "gauge");
+        let complex = |i: usize| [stream.normal(2 * i as u64), stream.normal(2 * i as u64 + 1)];
+        let z: [[Pair<f64>; 4]; 4] =
+            std::array::from_fn(|k| std::array::from_fn(|l| complex(10 + 4 * k + l)));
+        let ratio = |a: Pair<f64>, b: Pair<f64>| {
+            let size = b[0] * b[0] + b[1] * b[1];
+            Numbers.times(a, [b[0] / size, -b[1] / size])
+        };
+        let before = landscape.terms_of(&Numbers, complex, &z);
+        for unitary in [false, true] {
+            let g: [Pair<f64>; 4] = std::array::from_fn(|k| {
+                let g = complex(50 + k);
+                let size = if unitary { g[0].hypot(g[1]) } else { 1.0 };
+                g.map(|part| part / size)
+            });
+            let turned = std::array::from_fn(|k| {
+                std::array::from_fn(|l| Numbers.times(ratio(g[k], g[l]), z[k][l]))
+            });
+            let after = landscape.terms_of(&Numbers, complex, &turned);
+            let mut places = PAIRS.into_iter().flat_map(|[a, b]| [[a, b], [b, a]]);
+            for (i, (before, after)) in before.iter().zip(&after).enumerate() {
+                // The first six do not change, the others turn like Z^{lk}.
+                let expected = match i < 6 {
+                    true => *before,
+                    false => {
+                        let [k, l] = places.next().unwrap();
+                        Numbers.times(ratio(g[l], g[k]), *before)
+                    }
                 };
-                let place = known.iter().position(near).unwrap_or_else(|| {
-                    known.push(print.clone());
-                    known.len() - 1
-                });
-                found.push(place);
+                let off = (after[0] - expected[0]).hypot(after[1] - expected[1]);
+                assert!(off < 1e-12 * (1.0 + before[0].hypot(before[1])) * 100.0, "{i}: {off}");
             }
-            let told = crate::surface::discovery(&found);
-            assert_eq!(told.distinct(), landscape.minima(), "of {} runs: {:?}", found.len(), told);
+            let potential = |terms: &[Pair<f64>]| -> f64 {
+                terms.iter().map(|t| t[0] * t[0] + t[1] * t[1]).sum()
+            };
+            let (before, after) = (potential(&before), potential(&after));
+            assert_eq!((after - before).abs() < 1e-12 * before, unitary);
+        }
+    }
+
+    #[test]
+    fn the_jacobian_is_that_of_small_steps() {
+        let landscape = DbraneLandscape::drawn(&Stream::new(4, "constants"));
+        let w = start(1);
+        for (i, column) in landscape.jacobian(&w).iter().enumerate() {
+            let at = |h: f64| {
+                let mut moved = w.clone();
+                moved[i] += h;
+                landscape.residuals(&moved)
+            };
+            for ((up, down), exact) in at(1e-5).iter().zip(at(-1e-5)).zip(column) {
+                assert!(((up - down) / 2e-5 - exact).abs() < 1e-8);
+            }
         }
     }
 

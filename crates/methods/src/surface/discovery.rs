@@ -74,6 +74,27 @@ impl Discovery {
     }
 }
 
+impl Discovery {
+    /// As [`Discovery::expected_distinct`], with those minima that no run has found yet: Chao's estimate
+    /// of their number, each as likely as the others, together as likely as the runs were to find one
+    /// that was found once only (Good and Turing's share).
+    ///
+    /// Tends to [`Discovery::chao1`]. At once as many runs as there were it is near what they found.
+    pub fn expected_with_unseen(&self, runs: f64) -> f64 {
+        let all: usize = self.hits.iter().sum();
+        let once = self.hits.iter().filter(|hits| **hits == 1).count() as f64;
+        let unseen = self.chao1.value - self.distinct() as f64;
+        if unseen <= 0.0 {
+            return self.expected_distinct(runs);
+        }
+        let missing = (once / all.max(1) as f64).min(1.0);
+        let by = |share: f64| 1.0 - (runs * (-share).ln_1p()).exp();
+        let seen = |hits: &usize| by((1.0 - missing) * *hits as f64 / all.max(1) as f64);
+        let known = self.hits.iter().filter(|hits| **hits > 0).map(seen).sum::<f64>();
+        known + unseen * by((missing / unseen).min(1.0))
+    }
+}
+
 /// The expected number of runs that collect everything, by Simpson's rule in `log t`.
 fn collector(shares: &[f64]) -> f64 {
     let least = shares.iter().copied().fold(f64::INFINITY, f64::min);
@@ -124,6 +145,22 @@ mod tests {
         assert!(found.chao1.standard_error > 0.0);
         assert_eq!(discovery(&[usize::MAX, 1]).hits, [1, 1]);
         assert_eq!(discovery(&[]).distinct(), 0);
+    }
+
+    #[test]
+    fn the_unseen_are_expected_too() {
+        // Of seven runs two found what no other did.
+        let found = discovery(&[0, 0, 2, 4, 0, 3, 4]);
+        let unseen = found.chao1.value - 4.0;
+        assert!((unseen - 0.5).abs() < 1e-12);
+        let share = 2.0 / 7.0;
+        let by = |p: f64| 1.0 - (1.0 - p).powi(3);
+        let seen: f64 = [3.0, 1.0, 1.0, 2.0].map(|h| by((1.0 - share) * h / 7.0)).iter().sum();
+        let expected = seen + unseen * by(share / unseen);
+        assert!((found.expected_with_unseen(3.0) - expected).abs() < 1e-12);
+        assert!((found.expected_with_unseen(1e6) - found.chao1.value).abs() < 1e-9);
+        let all = discovery(&[0, 0, 1, 1]);
+        assert_eq!(all.expected_with_unseen(5.0), all.expected_distinct(5.0));
     }
 
     #[test]

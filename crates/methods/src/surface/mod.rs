@@ -7,15 +7,22 @@ mod convexity;
 mod dbrane_landscape;
 mod directions;
 mod discovery;
+mod distinct_minima;
 mod given;
 mod grid;
+mod likelihood_flatness;
 mod loss;
 mod loss_increments;
+mod loss_sensitivity;
+mod low_loss_path;
 mod merge_tree;
 mod osculating;
+mod parabola_roughness;
+mod pde_losses;
 mod plane;
 mod random_surface;
 mod roughness_index;
+mod term_descent;
 mod total_variation;
 mod trajectory;
 
@@ -26,16 +33,28 @@ pub use convexity::{ConvexityConfig, ConvexityMap, convexity_map};
 pub use dbrane_landscape::DbraneLandscape;
 pub use directions::{DirectionConfig, Ignore, Normalize, normalize, random_direction};
 pub use discovery::{Discovery, discovery};
+pub use distinct_minima::{DistinctMinima, distinct_minima};
 pub use given::{ThroughThree, between, given, plane_through};
 pub use grid::GridRange;
+pub use likelihood_flatness::{FlatnessConfig, LikelihoodFlatness, likelihood_flatness};
 pub use loss::{ExampleLosses, MeanLoss};
 pub use loss_increments::{LossIncrements, loss_increments};
+pub use loss_sensitivity::{
+    ORDERS, Reduction, Sensitivity, SensitivityConfig, SensitivityNetwork, loss_sensitivity,
+};
+pub use low_loss_path::{LowLossPath, LowLossPathConfig, low_loss_path};
 pub use merge_tree::{MergeTree, Minimum, Neighbours, merge_tree};
 pub use osculating::{Osculating, osculating};
+pub use parabola_roughness::parabola_roughness;
+pub use pde_losses::{Boundary, PdeLoss, Poisson, Source};
 pub use plane::{
     Plane, Surface, point_flops, surface, surface_by_class, surface_unit, surface_units,
 };
 pub use random_surface::{RandomSurface, RandomSurfaceConfig, random_planes};
-pub use roughness_index::{Divisor, Roughness, RoughnessConfig, RoughnessIndex, roughness_index};
+pub use roughness_index::{
+    Divisor, Roughness, RoughnessConfig, RoughnessIndex, relative_spread, roughness_index,
+    roughness_trajectory,
+};
+pub use term_descent::{TermDescentConfig, Terms, normal_starts, term_descent};
 pub use total_variation::total_variation;
 pub use trajectory::{Trajectory, trajectory_plane};

@@ -6,7 +6,7 @@ use crate::error::stored;
 use crate::registry::{Cost, Instrument, Invariance, Over, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_array::{Array, DType};
-use thalweg_nn::Weights;
+use thalweg_nn::{Parameters, Weights};
 use thalweg_stats::{BootstrapConfig, Estimate, Interval, Moments, bootstrap};
 
 /// How the index is taken; the defaults are those of the authors' code.
@@ -93,24 +93,15 @@ pub fn roughness_index(
     config: &RoughnessConfig,
 ) -> Result<Roughness, MethodError> {
     check(config)?;
-    let (m, l) = (config.intervals, config.half_width);
-    let offsets: Vec<Vec<f64>> =
-        (0..=m).map(|i| vec![(-l * (m - i) as f64 + l * i as f64) / m as f64]).collect();
-    let directions = DirectionConfig { normalize: config.normalize, ignore: Ignore::default() };
-    let stream = ctx.stream("roughness");
+    let m = config.intervals;
+    let offsets: Vec<Vec<f64>> = offsets(config).into_iter().map(|t| vec![t]).collect();
     ctx.progress().start("roughness", config.directions as u64);
-    let (mut variations, mut turning, mut not_finite, mut flat) = (Vec::new(), 0, 0, 0);
+    let mut lines = Vec::with_capacity(config.directions);
     let mut evaluator = None;
     for j in 0..config.directions {
         let key = format!("roughness/{j}");
         let arrays = ctx.unit(&key, || {
-            let draws = stream.at(j as u64);
-            let parameters = objective.parameters();
-            let direction = random_direction(parameters, &point.parameters, &directions, &draws)?;
-            let still = parameters.iter().zip(direction.arrays()).map(|(p, array)| {
-                if p.shape.len() < 2 { Array::zeros(DType::F64, &p.shape) } else { array.clone() }
-            });
-            let direction = direction.with_arrays(still.collect())?;
+            let direction = line(ctx, objective, point, config, j)?;
             // One set of programs serves all lines.
             let along = match evaluator.take() {
                 None => Evaluator::affine(ctx, objective, point, &[direction], m + 1)?,
@@ -120,25 +111,59 @@ pub fn roughness_index(
             evaluator = Some(along);
             Ok(vec![("losses".into(), Array::vector(&losses))])
         })?;
-        match variation(stored(&key, &arrays, "losses", m + 1)?, objective.float()) {
-            Line::NotFinite => not_finite += 1,
-            Line::Flat => flat += 1,
-            Line::Varies { total, range } => {
-                // Rounding moves the sum of a monotone line's steps by less than this.
-                turning += usize::from(total / range > 1.0 + 1e-9);
-                variations.push(match config.divisor {
-                    Divisor::LengthAndRange => total / range / (2.0 * l),
-                    Divisor::Length => total / (2.0 * l),
-                    Divisor::One => total,
-                });
-            }
-        }
+        lines.push(variation(stored(&key, &arrays, "losses", m + 1)?, objective.float()));
         ctx.progress().advance(1);
     }
-    summarize(ctx, variations, turning, not_finite, flat)
+    summarize(ctx, config, &lines)
 }
 
-fn check(config: &RoughnessConfig) -> Result<(), MethodError> {
+/// The index at each of several points, as the checkpoints of a run, along the same draws.
+///
+/// # Errors
+/// As [`roughness_index`].
+pub fn roughness_trajectory(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    points: &[Weights],
+    config: &RoughnessConfig,
+) -> Result<Vec<Roughness>, MethodError> {
+    let at = |(i, point): (usize, &Weights)| {
+        roughness_index(&ctx.within(&format!("roughness of point {i}")), objective, point, config)
+    };
+    points.iter().enumerate().map(at).collect()
+}
+
+/// The standard deviation over the mean, with the unbiased variance; NaN of fewer than two.
+pub fn relative_spread(variations: &[f64]) -> f64 {
+    let moments: Moments = variations.iter().copied().collect();
+    moments.standard_deviation().map_or(f64::NAN, |spread| spread / moments.mean())
+}
+
+/// Where a line is evaluated.
+pub(super) fn offsets(config: &RoughnessConfig) -> Vec<f64> {
+    let (m, l) = (config.intervals, config.half_width);
+    (0..=m).map(|i| (-l * (m - i) as f64 + l * i as f64) / m as f64).collect()
+}
+
+/// The direction of line `j`.
+pub(super) fn line(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    point: &Weights,
+    config: &RoughnessConfig,
+    j: usize,
+) -> Result<Parameters, MethodError> {
+    let directions = DirectionConfig { normalize: config.normalize, ignore: Ignore::default() };
+    let draws = ctx.stream("roughness").at(j as u64);
+    let parameters = objective.parameters();
+    let direction = random_direction(parameters, &point.parameters, &directions, &draws)?;
+    let still = parameters.iter().zip(direction.arrays()).map(|(p, array)| {
+        if p.shape.len() < 2 { Array::zeros(DType::F64, &p.shape) } else { array.clone() }
+    });
+    Ok(direction.with_arrays(still.collect())?)
+}
+
+pub(super) fn check(config: &RoughnessConfig) -> Result<(), MethodError> {
     for (what, n) in
         [("number of directions", config.directions), ("number of intervals", config.intervals)]
     {
@@ -152,7 +177,8 @@ fn check(config: &RoughnessConfig) -> Result<(), MethodError> {
     }
 }
 
-enum Line {
+/// What became of a line.
+pub(super) enum Line {
     NotFinite,
     Flat,
     Varies {
@@ -163,7 +189,7 @@ enum Line {
     },
 }
 
-fn variation(losses: &[f64], float: DType) -> Line {
+pub(super) fn variation(losses: &[f64], float: DType) -> Line {
     if losses.iter().any(|loss| !loss.is_finite()) {
         return Line::NotFinite;
     }
@@ -177,13 +203,28 @@ fn variation(losses: &[f64], float: DType) -> Line {
     Line::Varies { total, range: high - low }
 }
 
-fn summarize(
+pub(super) fn summarize(
     ctx: &Context<'_>,
-    variations: Vec<f64>,
-    turning: usize,
-    not_finite: usize,
-    flat: usize,
+    config: &RoughnessConfig,
+    lines: &[Line],
 ) -> Result<Roughness, MethodError> {
+    let (mut variations, mut turning, mut not_finite, mut flat) = (Vec::new(), 0, 0, 0);
+    let length = 2.0 * config.half_width;
+    for line in lines {
+        match *line {
+            Line::NotFinite => not_finite += 1,
+            Line::Flat => flat += 1,
+            Line::Varies { total, range } => {
+                // Rounding moves the sum of a monotone line's steps by less than this.
+                turning += usize::from(total / range > 1.0 + 1e-9);
+                variations.push(match config.divisor {
+                    Divisor::LengthAndRange => total / range / length,
+                    Divisor::Length => total / length,
+                    Divisor::One => total,
+                });
+            }
+        }
+    }
     let n = variations.len();
     let turning = turning as f64 / n as f64;
     if n < 2 {
@@ -192,10 +233,6 @@ fn summarize(
         let (index, mean) = (unknown, unknown);
         return Ok(Roughness { index, interval, mean, variations, turning, not_finite, flat });
     }
-    let ratio = |sample: &[f64]| {
-        let moments: Moments = sample.iter().copied().collect();
-        moments.standard_deviation().unwrap_or(0.0) / moments.mean()
-    };
     let mean = Estimate::mean(&variations)?;
     let (index, interval) = if variations.iter().all(|v| *v == variations[0]) {
         // All alike: the bootstrap has no spread to correct for.
@@ -203,7 +240,11 @@ fn summarize(
         (index, Interval { low: 0.0, high: 0.0 })
     } else {
         let seed = ctx.stream("roughness/bootstrap").u64(0);
-        let found = bootstrap(&variations, ratio, &BootstrapConfig { seed, ..Default::default() })?;
+        let found = bootstrap(
+            &variations,
+            relative_spread,
+            &BootstrapConfig { seed, ..Default::default() },
+        )?;
         let (value, standard_error) = (found.value, found.standard_error);
         (Estimate { value, standard_error, samples: n }, found.interval)
     };
