@@ -7,6 +7,7 @@
 //! a bit.
 
 mod error;
+mod executor;
 pub mod kernel;
 mod loops;
 mod plain;
@@ -16,4 +17,5 @@ pub mod reference;
 mod scalar;
 
 pub use error::ExecError;
-pub use program::{Executor, Memory, Program, Watch};
+pub use executor::Executor;
+pub use program::{Memory, Program, Watch};

@@ -1,4 +1,4 @@
-//! Compile once, run many times.
+//! A compiled graph, to be run many times.
 
 use crate::error::ExecError;
 use crate::kernel::{Float, Pool};
@@ -6,86 +6,8 @@ use crate::plain::{self, Slot};
 use crate::plan::view::BufferId;
 use crate::plan::{Home, Kernel, Loops, Plan, Step, WhileLoop};
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use thalweg_graph::{Array, DType, Graph, TensorType};
-
-/// Compiles graphs for a set of threads and keeps the programs by structure.
-///
-/// # Example
-/// ```
-/// use thalweg_exec::Executor;
-/// use thalweg_graph::{Array, Builder, DType, TensorType};
-/// let b = Builder::new(DType::F32);
-/// let x = b.input("x", TensorType::new(DType::F32, [3]));
-/// let graph = b.finish(&[("y", (x * x).sum(&[0]))])?;
-/// let program = Executor::new(1).compile(&graph)?;
-/// let y = program.run(vec![Array::vector(&[1.0f32, 2.0, 3.0])])?;
-/// assert_eq!(y[0].item(), Some(14.0));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub struct Executor {
-    pool: Arc<Pool>,
-    programs: Mutex<HashMap<Graph, Arc<Program>>>,
-}
-
-impl Executor {
-    /// An executor of `threads` threads; 0: one for each core.
-    pub fn new(threads: usize) -> Executor {
-        Executor::on(Pool::new(threads))
-    }
-
-    /// An executor on a given pool.
-    pub fn on(pool: Pool) -> Executor {
-        Executor { pool: Arc::new(pool), programs: Mutex::default() }
-    }
-
-    /// Number of threads.
-    pub fn threads(&self) -> usize {
-        self.pool.threads()
-    }
-
-    /// The program of a graph: simplified, planned, and kept for the next time.
-    pub fn compile(&self, graph: &Graph) -> Result<Arc<Program>, ExecError> {
-        if let Some(known) = self.programs().get(graph) {
-            return Ok(known.clone());
-        }
-        graph.verify()?;
-        fits(graph)?;
-        let simple = thalweg_transform::simplify(graph);
-        let program = Arc::new(Program {
-            pool: self.pool.clone(),
-            plan: Plan::new(&simple, &self.pool),
-            inputs: graph.inputs().map(|port| (port.name.clone(), port.ty.clone())).collect(),
-            outputs: graph.output_types().cloned().collect(),
-            arena: Mutex::new(None),
-        });
-        self.programs().insert(graph.clone(), program.clone());
-        Ok(program)
-    }
-
-    fn programs(&self) -> std::sync::MutexGuard<'_, HashMap<Graph, Arc<Program>>> {
-        self.programs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// No machine has so many bytes, and sums of sizes below it do not overflow.
-const LARGEST: usize = 1 << 45;
-
-/// Refuses a graph with a value that no machine could hold.
-fn fits(graph: &Graph) -> Result<(), ExecError> {
-    for node in graph.nodes() {
-        for ty in &node.types {
-            if ty.size_in_bytes() > LARGEST {
-                return Err(ExecError::OutOfMemory { bytes: ty.size_in_bytes() });
-            }
-        }
-        for (_, body) in node.op.bodies() {
-            fits(body)?;
-        }
-    }
-    Ok(())
-}
 
 /// Bytes that a program needs, known before it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +23,17 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// What a plan of a graph needs.
+    pub(crate) fn of(graph: &Graph, plan: &Plan) -> Memory {
+        let fresh = graph.output_types().zip(&plan.donors).filter(|(_, donor)| donor.is_none());
+        Memory {
+            working: plan.arena_bytes,
+            inputs: graph.inputs().map(|port| port.ty.size_in_bytes()).sum(),
+            outputs: fresh.map(|(ty, _)| ty.size_in_bytes()).sum(),
+            constants: plan.constants.iter().map(|array| array.size_in_bytes()).sum(),
+        }
+    }
+
     /// Everything together: the peak while the program runs.
     pub fn peak(&self) -> usize {
         self.working + self.inputs + self.outputs + self.constants
@@ -116,6 +49,7 @@ type Tell<'w> = dyn Fn(&Step) + 'w;
 pub struct Program {
     pool: Arc<Pool>,
     plan: Plan,
+    memory: Memory,
     inputs: Vec<(String, TensorType)>,
     outputs: Vec<TensorType>,
     /// Working memory of the last run, for the next.
@@ -123,15 +57,30 @@ pub struct Program {
 }
 
 impl Program {
+    pub(crate) fn new(graph: &Graph, plan: Plan, pool: &Arc<Pool>) -> Program {
+        Program {
+            pool: pool.clone(),
+            memory: Memory::of(graph, &plan),
+            plan,
+            inputs: graph.inputs().map(|port| (port.name.clone(), port.ty.clone())).collect(),
+            outputs: graph.output_types().cloned().collect(),
+            arena: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// The estimate of memory that this program needs.
     pub fn memory(&self) -> Memory {
-        let fresh = self.outputs.iter().zip(&self.plan.donors).filter(|(_, donor)| donor.is_none());
-        Memory {
-            working: self.plan.arena_bytes,
-            inputs: self.inputs.iter().map(|(_, ty)| ty.size_in_bytes()).sum(),
-            outputs: fresh.map(|(ty, _)| ty.size_in_bytes()).sum(),
-            constants: self.plan.constants.iter().map(|array| array.size_in_bytes()).sum(),
-        }
+        self.memory
+    }
+
+    /// Floating-point operations of what is computed again because memory is short, an element-wise
+    /// function counted as one; zero but for [`crate::Executor::compile_within`].
+    pub fn recomputed_flops(&self) -> u64 {
+        self.plan.recomputed
     }
 
     /// Number of steps of the plan, for reports.

@@ -12,7 +12,9 @@ use thalweg_methods::curvature::{
     lanczos, lobpcg,
 };
 use thalweg_methods::sharpness::{SharpnessConfig, sam_sharpness};
-use thalweg_methods::{BatchNorm, Context, Function, ModelObjective, Objective, ObjectiveConfig};
+use thalweg_methods::{
+    BatchNorm, Context, Function, MethodError, ModelObjective, Objective, ObjectiveConfig,
+};
 use thalweg_nn::Loss;
 
 fn close(a: &[Vec<f64>], b: &[Vec<f64>], tolerance: f64) {
@@ -278,6 +280,34 @@ fn too_little_memory_is_said_before_anything_runs() {
     let message = Hessian::new(&ctx, &objective, &point).err().unwrap().to_string();
     assert!(message.starts_with("one Hessian product needs "), "{message}");
     assert!(message.ends_with(" bytes of memory at least, and the budget is 1000"), "{message}");
+}
+
+#[test]
+fn what_is_computed_again_for_lack_of_memory_has_the_same_bits() {
+    let executor = Executor::new(2);
+    let model = model("resnet depth=8 width=4", &[8, 8, 1], 10);
+    let point = weights(&model, DType::F32);
+    type Found = Result<Vec<f64>, MethodError>;
+    let product = |memory: usize| -> Found {
+        let ctx = Context::new(&executor, 0).with_memory(memory);
+        let objective = on_digits(&ctx, &model, Some(64), &ObjectiveConfig::default());
+        Hessian::new(&ctx, &objective, &point)?.product(&point.parameters.flatten())
+    };
+    let slope = |memory: usize| -> Found {
+        let ctx = Context::new(&executor, 0).with_memory(memory);
+        let objective = on_digits(&ctx, &model, Some(64), &ObjectiveConfig::default());
+        Ok(gradient(&ctx, &objective, &point)?.gradient)
+    };
+    let both: [&dyn Fn(usize) -> Found; 2] = [&product, &slope];
+    for of in both {
+        let Err(MethodError::Memory { needed, .. }) = of(1000) else {
+            panic!("1000 bytes are too few")
+        };
+        let whole = of(1 << 30).unwrap();
+        for memory in [needed, needed + needed / 4] {
+            assert_eq!(of(memory).unwrap(), whole, "{memory} of at least {needed}");
+        }
+    }
 }
 
 #[test]

@@ -13,7 +13,8 @@ use thalweg_methods::surface::{
     Surface, between, random_planes, surface,
 };
 use thalweg_methods::{
-    BatchNorm, Context, MethodError, ModelObjective, Objective, ObjectiveConfig, Status, evaluate,
+    BatchNorm, Context, Evaluation, Evaluator, MethodError, ModelObjective, Objective,
+    ObjectiveConfig, Status, evaluate,
 };
 use thalweg_nn::{Loss, Model, Parameters, Role, Weights};
 use thalweg_train::{Examples, Resources};
@@ -125,6 +126,52 @@ fn threads_chunks_and_budgets_change_no_bit_and_the_centre_is_one_evaluation() {
         for (threads, memory) in [(2, 1 << 30), (3, 1 << 30), (2, 8 << 20)] {
             assert_eq!(run(threads, memory).0, whole, "{batch_norm}, {threads} threads, {memory}");
         }
+    }
+}
+
+/// The products of a first layer are those of the centre and of each direction, if it is large
+/// enough for that: whatever goes at once, and with the error of points that are formed first.
+#[test]
+fn a_first_layer_that_points_share_changes_no_bit() {
+    let model = model("mlp hidden=24 activation=tanh", &[8, 8, 1], 10);
+    let points: Vec<Vec<f64>> =
+        (0..9).map(|i| vec![f64::from(i % 3) - 1.0, f64::from(i / 3) - 1.0]).collect();
+    type Found = Result<(usize, Vec<f64>, Vec<f64>), MethodError>;
+    let run = |threads: usize, memory: usize, float: DType| -> Found {
+        let executor = Executor::new(threads);
+        let ctx = Context::new(&executor, 0).with_memory(memory).with_precision(float)?;
+        let config = ObjectiveConfig { batch: 48, ..ObjectiveConfig::default() };
+        let objective = on_digits(&ctx, &model, Some(100), &config);
+        let centre = weights(&model, DType::F32).convert(float);
+        let config = DirectionConfig::default();
+        let plane = random_planes(&ctx, &objective, &centre, &config, 1, true).unwrap().remove(0);
+        let narrow = |p: Parameters| p.convert(DType::F32).convert(float);
+        let directions = [narrow(plane.x), narrow(plane.y.unwrap())];
+        let affine = Evaluator::affine(&ctx, &objective, &centre, &directions, points.len())?;
+        let formed = |point: &Vec<f64>| {
+            let moved = centre.parameters.add_scaled(point[0], &directions[0]).unwrap();
+            let parameters = moved.add_scaled(point[1], &directions[1]).unwrap().convert(float);
+            Weights { parameters, buffers: centre.buffers.clone() }
+        };
+        let formed: Vec<Weights> = points.iter().map(formed).collect();
+        let losses = |found: Vec<Evaluation>| found.iter().map(|e| e.loss).collect::<Vec<f64>>();
+        let alone = formed.iter().map(|one| evaluate(&ctx, &objective, one).unwrap()).collect();
+        Ok((affine.members(), losses(affine.at(&points)?), losses(alone)))
+    };
+    let Err(MethodError::Memory { needed, .. }) = run(2, 1000, DType::F32) else {
+        panic!("1000 bytes are too few")
+    };
+    let (members, whole, alone) = run(1, 1 << 30, DType::F32).unwrap();
+    let (fewer, chunks, _) = run(2, needed, DType::F32).unwrap();
+    assert_eq!((members, fewer), (9, 1));
+    assert_eq!(chunks, whole);
+    assert_eq!(run(3, 2 * needed, DType::F32).unwrap().1, whole);
+    assert_eq!(whole[4], alone[4], "the centre");
+    assert!(whole != alone, "points are not formed");
+    let (_, exact, formed) = run(1, 1 << 30, DType::F64).unwrap();
+    for i in 0..points.len() {
+        assert!((exact[i] - formed[i]).abs() < 1e-10 * formed[i], "{} {}", exact[i], formed[i]);
+        assert!((whole[i] - exact[i]).abs() < 1e-5 * exact[i], "{} {}", whole[i], exact[i]);
     }
 }
 

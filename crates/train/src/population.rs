@@ -2,7 +2,7 @@
 
 use crate::TrainError;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thalweg_array::Array;
 use thalweg_exec::{Executor, Program};
 use thalweg_graph::{Builder, DType, Graph, GraphError, TensorType};
@@ -67,23 +67,24 @@ impl Population {
     /// # Errors
     /// A graph that cannot be batched or compiled.
     pub fn program(&self, size: usize) -> Result<Arc<Program>, TrainError> {
-        let known = |programs: &Mutex<HashMap<usize, Arc<Program>>>| {
-            programs.lock().unwrap_or_else(PoisonError::into_inner).get(&size).cloned()
-        };
-        if let Some(program) = known(&self.programs) {
-            return Ok(program);
+        if let Some(program) = self.programs().get(&size) {
+            return Ok(program.clone());
         }
         let program = match size {
             1 => self.executor.compile(&self.graph)?,
             _ => self.executor.compile(&batched(&self.graph, &self.axes, size)?)?,
         };
-        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        programs.insert(size, program.clone());
+        self.programs().insert(size, program.clone());
         Ok(program)
     }
 
+    fn programs(&self) -> MutexGuard<'_, HashMap<usize, Arc<Program>>> {
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The largest number of members at once that fits the memory beside `resident` bytes, and
-    /// evens out the chunks.
+    /// evens out the chunks. Where one member does not fit, its program computes again what it
+    /// would have kept.
     ///
     /// # Errors
     /// `Memory`, naming `what`, if one member does not fit.
@@ -116,7 +117,13 @@ impl Population {
             }
         }
         if bytes > budget {
-            return Err(TrainError::Memory { what: what.to_owned(), needed: bytes, budget });
+            let beside = budget.saturating_sub(resident);
+            let program = self.executor.compile_within(&self.graph, beside)?;
+            bytes = program.memory().peak().saturating_add(resident);
+            if bytes > budget {
+                return Err(TrainError::Memory { what: what.to_owned(), needed: bytes, budget });
+            }
+            self.programs().insert(1, program);
         }
         Ok(chunking(size, bytes))
     }

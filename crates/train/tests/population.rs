@@ -228,12 +228,25 @@ fn a_memory_budget_sets_the_chunk_or_is_refused() {
     let refused = with(Some(1000)).plan(8).unwrap_err();
     assert!(matches!(refused, TrainError::Memory { budget: 1000, .. }), "{refused}");
     assert!(refused.to_string().starts_with("training needs "), "{refused}");
+    let TrainError::Memory { needed, .. } = refused else { panic!("{refused}") };
+    let single = Resources { memory: None, chunk: Some(1) };
+    let alone = {
+        let (model, examples) = (model.clone(), examples.clone());
+        let executor = Arc::new(Executor::new(1));
+        Trainer::new(executor, model, examples, config.clone(), single).unwrap()
+    };
+    let alone = alone.plan(8).unwrap().bytes;
+    assert!(needed < alone, "{needed} with what is computed again, {alone} without");
+    let least = with(Some(needed)).plan(8).unwrap();
+    assert!(least.size == 1 && least.bytes <= needed, "{least:?}");
     let large: Vec<Member> = (0..1000).map(|seed| Member::new(seed, 0.05)).collect();
     let refused = with(Some(1 << 20)).start(&large).unwrap_err().to_string();
     assert!(refused.starts_with("training, of 1000 members, needs "), "{refused}");
     let (a, _) = run(&with(None), &members);
-    let (b, _) = run(&with(Some(free.bytes - 1)), &members);
-    assert!(a == b);
+    for memory in [free.bytes - 1, needed] {
+        let (b, _) = run(&with(Some(memory)), &members);
+        assert!(a == b, "{memory}");
+    }
 }
 
 #[test]

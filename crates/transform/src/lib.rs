@@ -8,7 +8,8 @@
 //!   mode on placeholder tangents, transposed. [`hvp`] is forward over reverse. [`linearize`] keeps
 //!   a derivative as a linear map.
 //! - [`vmap()`]: one program for many members, of weights or of examples.
-//! - [`simplify()`]: the same function in fewer operations.
+//! - [`simplify()`]: the same function in fewer operations; [`distribute_points`]: in fewer still,
+//!   over affine points of weight space.
 //! - [`substitute()`]: values put in place of others.
 //!
 //! A variable is a value, whether an input or not, and equal values are one value. Where arguments
@@ -51,6 +52,6 @@ pub use api::{
 pub use closure::{gradient_of, hvp_of, jvp_of, value_and_grad_of, vmap_of};
 pub use graphs::{gradient_graph, hvp_graph, jvp_graph, vjp_graph};
 pub use jvp::{Jvp, jvp};
-pub use simplify::simplify;
+pub use simplify::{distribute_points, simplify};
 pub use substitute::substitute;
 pub use vmap::{Batched, Replacement, vmap, vmap_graph, vmap_shared};

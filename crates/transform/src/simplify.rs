@@ -12,6 +12,7 @@
 //! `0 * x` stays: `x` may be infinite or NaN. `stop_gradient` stays: the result can still be
 //! differentiated.
 
+mod affine;
 mod elementwise;
 mod fold;
 mod loops;
@@ -40,9 +41,43 @@ const PASSES: usize = 8;
 /// # Ok::<(), thalweg_graph::GraphError>(())
 /// ```
 pub fn simplify(graph: &Graph) -> Graph {
+    simplified(graph, false)
+}
+
+/// As [`simplify()`], for a program over affine points of weight space: what is linear in a point
+/// and shares its other operand among all members is computed once for its centre and for each
+/// direction, if that is cheaper. It is rounded otherwise then, and always in one way whatever the
+/// number of members.
+///
+/// This is asked for by whoever batches points, and no part of [`simplify()`]: a member of any other
+/// batch has the bits that it has alone.
+///
+/// # Example
+/// ```
+/// use thalweg_graph::{Builder, DType, TensorType};
+/// use thalweg_transform::{distribute_points, vmap_graph};
+/// let b = Builder::new(DType::F64);
+/// let input = |name, shape: &[usize]| b.input(name, TensorType::new(DType::F64, shape));
+/// let (x, t) = (input("x", &[10, 50]), input("t", &[]));
+/// let (w, d) = (input("w", &[50, 20]), input("d", &[50, 20]));
+/// let one = b.finish(&[("y", x.matmul(w + d * t))])?;
+/// let line = vmap_graph(&one, &[None, Some(0), None, None], 100)?;
+/// let products = |graph: &thalweg_graph::Graph| {
+///     let all = graph.nodes().iter().filter(|node| node.op.name() == "dot");
+///     all.map(|node| node.types[0].shape.clone()).collect::<Vec<_>>()
+/// };
+/// assert_eq!(products(&line), [[10, 100, 20]]);
+/// assert_eq!(products(&distribute_points(&line)), [[10, 20], [10, 20]]);
+/// # Ok::<(), thalweg_graph::GraphError>(())
+/// ```
+pub fn distribute_points(graph: &Graph) -> Graph {
+    simplified(graph, true)
+}
+
+fn simplified(graph: &Graph, points: bool) -> Graph {
     let mut graph = graph.clone();
     for _ in 0..PASSES {
-        let next = match pass(&graph) {
+        let next = match pass(&graph, points) {
             Ok(next) => next,
             // The replay of a graph that verifies is a graph that verifies; one that does not is
             // for its user's verifier to report.
@@ -56,7 +91,7 @@ pub fn simplify(graph: &Graph) -> Graph {
     graph
 }
 
-fn pass(graph: &Graph) -> Result<Graph, GraphError> {
+fn pass(graph: &Graph, points: bool) -> Result<Graph, GraphError> {
     let mut dtypes = graph.nodes().iter().flat_map(|node| &node.types).map(|ty| ty.dtype);
     let builder = Builder::new(dtypes.find(|dtype| dtype.is_float()).unwrap_or(DType::F32));
     let used = used(graph);
@@ -71,7 +106,7 @@ fn pass(graph: &Graph) -> Result<Graph, GraphError> {
             .collect();
         values.push(match node.op {
             Op::Input { index } => vec![inputs[index as usize]],
-            _ => replay(&builder, node, &operands, used),
+            _ => replay(&builder, node, &operands, used, points),
         });
     }
     let outputs: Vec<_> = graph
@@ -98,8 +133,9 @@ fn replay<'b>(
     node: &Node,
     operands: &[Tensor<'b>],
     used: &[bool],
+    points: bool,
 ) -> Vec<Tensor<'b>> {
-    let rewriter = Rewriter { builder, place: node.place };
+    let rewriter = Rewriter { builder, place: node.place, points };
     let again = |op: Op| builder.emit_at(op, operands, node.place);
     match &node.op {
         Op::Scan(scan) => loops::scan(builder, node.place, scan, operands, used),
@@ -132,6 +168,8 @@ fn simpler(graph: &Arc<Graph>) -> Arc<Graph> {
 struct Rewriter<'b> {
     builder: &'b Builder,
     place: &'static Location<'static>,
+    /// Whether products with affine points are distributed.
+    points: bool,
 }
 
 impl<'b> Rewriter<'b> {
@@ -140,7 +178,8 @@ impl<'b> Rewriter<'b> {
         let simpler = if op.is_elementwise() {
             fold::fold(self, &op, x).or_else(|| elementwise::rewrite(self, &op, x))
         } else {
-            moving::rewrite(self, &op, x)
+            let distribute = || self.points.then(|| affine::rewrite(self, &op, x)).flatten();
+            moving::rewrite(self, &op, x).or_else(distribute)
         };
         simpler.unwrap_or_else(|| self.builder.emit_at(op, x, self.place)[0])
     }

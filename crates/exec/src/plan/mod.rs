@@ -3,14 +3,19 @@
 //! Planning goes: *demand* (which values must be in memory, which are computed where they are
 //! used), *units* (each loop or kernel with what it reads), *groups* (loops over one space that
 //! may run as one), *order*, and *memory* (offsets by liveness). All of it depends on the graph
-//! alone, so that a plan never changes a bit of a result.
+//! alone, so that a plan never changes a bit of a result. Under a budget that this exceeds,
+//! *recompute* has some steps done twice: the same kernels, and so the same bits.
 
+mod again;
 mod demand;
 mod describe;
 mod group;
 mod index_map;
+mod lives;
 mod memory;
 mod product;
+mod recompute;
+mod step;
 mod units;
 pub(crate) mod view;
 
@@ -115,6 +120,8 @@ pub(crate) struct Plan {
     pub arena_bytes: usize,
     /// For each output, the input whose buffer it may take over if the caller gives it away.
     pub donors: Vec<Option<usize>>,
+    /// Floating-point operations of what is computed again because memory is short.
+    pub recomputed: u64,
 }
 
 impl Plan {
@@ -122,6 +129,19 @@ impl Plan {
     pub(crate) fn new(graph: &Graph, pool: &Pool) -> Plan {
         let mut units = units::Units::of(graph, pool);
         let order = group::order(&mut units);
-        memory::assign(units, order, pool)
+        let seen = step::Seen::of(&units, &order);
+        let steps = order.iter().map(|group| step::step(&units, group, &seen, pool)).collect();
+        memory::assign(&units, steps, memory::buffers(&units))
+    }
+
+    /// A plan of the same graph that computes some values again so as to need less memory: it
+    /// exceeds some limit, by the bytes that `excess` says, by as little as is found.
+    pub(crate) fn within(
+        self,
+        graph: &Graph,
+        pool: &Pool,
+        excess: &dyn Fn(&Plan) -> usize,
+    ) -> Plan {
+        recompute::within(graph, pool, self, excess)
     }
 }

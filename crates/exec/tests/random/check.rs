@@ -66,8 +66,30 @@ pub fn promises(recipe: &Recipe, machines: &Machines) {
         same(&again, &first, &format!("{name}, inputs kept"));
         assert!(kept == operands, "{name}: an input that was kept has changed");
     }
+    short_of_memory(&graph, &operands, &first, machines, &mut numbers);
     shared_inputs(&graph, &operands, plain);
     members(recipe, &graph, machines, &mut numbers);
+}
+
+/// Whatever is computed again because memory is short, it is the same.
+fn short_of_memory(
+    graph: &Graph,
+    operands: &[Array],
+    expected: &[Array],
+    machines: &Machines,
+    numbers: &mut Numbers,
+) {
+    let (name, executor) = &machines.0[machines.0.len() - 1];
+    let whole = executor.compile(graph).unwrap().memory().peak();
+    for share in [0, 50 + numbers.below(50)] {
+        let what = format!("{name}, {share} % of the memory");
+        let program = executor.compile_within(graph, whole / 100 * share).unwrap();
+        assert!(program.memory().peak() <= whole, "{what}: more than before");
+        let kept = program.run(operands.to_vec()).unwrap();
+        same(&kept, expected, &what);
+        let given = program.run(operands.iter().map(own).collect()).unwrap();
+        same(&given, expected, &format!("{what}, inputs given away"));
+    }
 }
 
 /// Inputs of one type may be one array.

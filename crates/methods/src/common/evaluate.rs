@@ -11,7 +11,7 @@ use thalweg_array::Array;
 use thalweg_exec::Program;
 use thalweg_graph::{Builder, Graph, Tensor};
 use thalweg_nn::{Parameters, Weights};
-use thalweg_transform::{jvp, vmap};
+use thalweg_transform::{distribute_points, jvp, vmap};
 
 /// How many points are evaluated at once where memory allows it.
 pub(crate) const MEMBERS: usize = 32;
@@ -170,7 +170,13 @@ impl<'a> Evaluator<'a> {
         let recalibrate = evaluator.recalibrates();
         for (size, batch) in objective.sizes() {
             for statistics in [false, true].into_iter().take(1 + usize::from(recalibrate)) {
-                let graph = |members| evaluator.graph(batch, members, statistics);
+                let graph = |members| {
+                    let graph = evaluator.graph(batch, members, statistics)?;
+                    Ok(match evaluator.placement {
+                        Placement::Points => graph,
+                        Placement::Affine(_) => distribute_points(&graph),
+                    })
+                };
                 let (members, program) = fit(ctx, "one evaluation", evaluator.members, graph)?;
                 if members < evaluator.members {
                     // Programs made before are for more members.
@@ -292,19 +298,33 @@ impl<'a> Evaluator<'a> {
     /// # Errors
     /// As [`Evaluator::at`], for weights of another model.
     pub fn at_weights(&self, points: &[Weights]) -> Result<Vec<Evaluation>, MethodError> {
+        self.evaluate(&self.weights(points)?)
+    }
+
+    /// What became of each example at given weights.
+    ///
+    /// # Errors
+    /// As [`Evaluator::at_weights`].
+    pub(crate) fn examples_at_weights(
+        &self,
+        points: &[Weights],
+    ) -> Result<Vec<ExampleValues>, MethodError> {
+        self.run(&self.weights(points)?, 0..self.objective.batches().len())
+    }
+
+    fn weights(&self, points: &[Weights]) -> Result<Vec<Vec<Array>>, MethodError> {
         let Placement::Points = self.placement else {
             return Err(MethodError::mismatch("points", "coordinates", "weights"));
         };
-        let mut members = Vec::with_capacity(points.len());
-        for point in points {
+        let member = |point: &Weights| {
             let point = check_point(self.objective, "a point", point)?;
             let mut own = point.parameters.into_arrays();
             if !self.recalibrates() {
                 own.extend(point.buffers.into_arrays());
             }
-            members.push(own);
-        }
-        self.evaluate(&members)
+            Ok(own)
+        };
+        points.iter().map(member).collect()
     }
 
     /// What became of each example of some of the batches, at points with these coordinates along

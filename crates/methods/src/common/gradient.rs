@@ -2,6 +2,7 @@
 
 use super::evaluation::{Evaluation, summarize};
 use super::objective::{BatchNorm, Examples, Objective, Sampling, frozen_at};
+use super::population::fit;
 use super::vector;
 use crate::{Context, MethodError, Pass};
 use std::collections::HashMap;
@@ -89,14 +90,15 @@ impl<'a> Gradients<'a> {
     /// The programs, one for each size of a batch.
     ///
     /// # Errors
-    /// Those of the engine.
+    /// `Memory` where a batch does not fit the budget; those of the engine.
     pub fn new(
         ctx: &Context<'a>,
         objective: &'a dyn Objective,
     ) -> Result<Gradients<'a>, MethodError> {
         let mut programs = HashMap::new();
         for (size, batch) in objective.sizes() {
-            programs.insert(size, ctx.executor().compile(&graph(objective, batch)?)?);
+            let (_, program) = fit(ctx, "one gradient", 1, |_| graph(objective, batch))?;
+            programs.insert(size, program);
         }
         Ok(Gradients { ctx: ctx.clone(), objective, programs })
     }

@@ -6,7 +6,11 @@ use thalweg_exec::Program;
 use thalweg_graph::Graph;
 
 /// The largest population up to `wanted` whose program keeps within the memory budget, and that
-/// program. The estimate is the plan's own, made before anything runs.
+/// program. The estimate is the plan's own, made before anything runs. Where a single member needs
+/// more, its program computes again what it would have kept.
+///
+/// # Errors
+/// `Memory`, naming `what`, where even that is too much; those of the graph and of the engine.
 pub(crate) fn fit(
     ctx: &Context<'_>,
     what: &str,
@@ -25,8 +29,12 @@ pub(crate) fn fit(
     }
     let (alone, single) = compile(1)?;
     if alone > budget {
-        let what = what.to_owned();
-        return Err(MethodError::Memory { what, needed: alone, budget });
+        let less = ctx.executor().compile_within(&graph(1)?, budget)?;
+        let needed = less.memory().peak();
+        if needed > budget {
+            return Err(MethodError::Memory { what: what.to_owned(), needed, budget });
+        }
+        return Ok((1, less));
     }
     // Memory grows nearly in proportion to members, so that this is right or nearly so.
     while members > 1 {

@@ -1,7 +1,7 @@
 //! The Fisher-Rao norm.
 
 use crate::common::{
-    Declared, LinearOperator, Objective, Sampling, declare, frozen_at, standard_error, vector,
+    Declared, LinearOperator, Objective, Sampling, declare, fit, frozen_at, standard_error, vector,
 };
 use crate::curvature::{Curvature, CurvatureMatrix, Scope};
 use crate::error::stored;
@@ -122,7 +122,8 @@ fn along_weights(
     let shared = [point.parameters.arrays(), point.buffers.arrays()].concat();
     let mut programs = HashMap::new();
     for (size, batch) in objective.sizes() {
-        programs.insert(size, ctx.executor().compile(&graph(objective, batch)?)?);
+        let (_, program) = fit(ctx, "one gradient", 1, |_| graph(objective, batch))?;
+        programs.insert(size, program);
     }
     let mut along = Vec::with_capacity(objective.examples());
     for (batch, size) in objective.batches().iter().enumerate() {

@@ -3,7 +3,6 @@
 use crate::common::{Evaluator, Objective, Sampling, standard_error};
 use crate::registry::{Cost, Instrument, Invariance, Over, Quantity, Size};
 use crate::{Context, MethodError};
-use thalweg_array::{Array, DType};
 use thalweg_nn::Weights;
 use thalweg_stats::{Estimate, pairwise_sum};
 
@@ -44,10 +43,8 @@ impl Instrument for MeanLoss {
         (): &(),
     ) -> Result<ExampleLosses, MethodError> {
         ctx.progress().start("loss", 1);
-        let still = point.parameters.arrays().iter().map(|a| Array::zeros(DType::F64, a.shape()));
-        let still = [point.parameters.with_arrays(still.collect())?];
-        let evaluator = Evaluator::affine(ctx, objective, point, &still, 1)?;
-        let mut found = evaluator.examples_at(&[vec![0.0]], 0..objective.batches().len())?;
+        let evaluator = Evaluator::points(ctx, objective, 1)?;
+        let mut found = evaluator.examples_at_weights(std::slice::from_ref(point))?;
         ctx.progress().advance(1);
         let Some(found) = found.pop() else {
             return Err(MethodError::mismatch("evaluation", "one point", "none"));

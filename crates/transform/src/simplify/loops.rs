@@ -188,7 +188,7 @@ fn few_steps<'b>(
     body: &Graph,
     operands: &[Tensor<'b>],
 ) -> Vec<Tensor<'b>> {
-    let rewriter = Rewriter { builder, place };
+    let rewriter = Rewriter { builder, place, points: false };
     let (n_carry, n_xs) = (scan.n_carry, scan.n_xs);
     if scan.length == 0 {
         let mut results = operands[..n_carry].to_vec();

@@ -1,5 +1,6 @@
 //! Simplification: what becomes of each form, and that results keep their bits.
 
+mod affine;
 mod forms;
 mod loops;
 mod random;
