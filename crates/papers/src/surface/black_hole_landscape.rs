@@ -136,10 +136,10 @@ fn minima(
     let found = distinct_minima(&prints, &known_prints, SAME)?;
     let mut points = known.to_vec();
     for (place, point) in found.of_run.iter().zip(&polished) {
-        if let (Some(place), Some(point)) = (place, point) {
-            if *place == points.len() {
-                points.push(point.clone());
-            }
+        if let (Some(place), Some(point)) = (place, point)
+            && *place == points.len()
+        {
+            points.push(point.clone());
         }
     }
     Ok((found, points))
