@@ -74,7 +74,8 @@ pub enum Bound {
         /// Above what the claim is refuted.
         opposite: f64,
     },
-    /// The whole interval between the two; refuted by one wholly outside by more than `margin`.
+    /// The whole interval between the two; refuted by one wholly outside by more than `margin`, which
+    /// may be infinite: then nothing refutes.
     Within {
         /// The lower end.
         low: f64,
@@ -123,7 +124,7 @@ impl fmt::Display for Bound {
             Bound::Within { low, high, margin } => {
                 write!(f, "interval within {low} to {high}")?;
                 return match margin {
-                    0.0 => Ok(()),
+                    0.0 | f64::INFINITY => Ok(()),
                     margin => write!(f, " (refuted beyond it by {margin})"),
                 };
             }
@@ -187,5 +188,8 @@ mod tests {
         assert_eq!(Bound::below(0.5).to_string(), "interval below 0.5");
         let apart = Bound::Above { claim: 0.5, opposite: 0.0 };
         assert_eq!(apart.to_string(), "interval above 0.5 (refuted below 0)");
+        let free = Bound::Within { low: 0.75, high: 1.33, margin: f64::INFINITY };
+        assert_eq!(free.to_string(), "interval within 0.75 to 1.33");
+        assert_eq!(free.judge(interval(5.0, 6.0)), Verdict::Inconclusive);
     }
 }

@@ -334,7 +334,7 @@ mod tests {
         let moved = found.inputs.to_f64_vec();
         assert!(moved.iter().all(|x| (0.0..=1.0).contains(x)));
         assert!(moved.iter().zip(&inputs).all(|(a, b)| (a - b).abs() < 0.3 + 1e-12));
-        assert!(moved.iter().any(|x| *x == 0.0) && moved.iter().any(|x| *x == 1.0));
+        assert!(moved.contains(&0.0) && moved.contains(&1.0));
     }
 
     #[test]

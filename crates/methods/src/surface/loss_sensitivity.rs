@@ -389,8 +389,8 @@ mod tests {
             parameter: Some("fc1.weight".into()),
             reduction: Reduction::Diagonal,
         };
-        let found =
-            loss_sensitivity(&ctx, &objective, &[point.clone()], &config).unwrap().remove(0);
+        let found = loss_sensitivity(&ctx, &objective, std::slice::from_ref(&point), &config);
+        let found = found.unwrap().remove(0);
         let loss = |moved: &[f64]| {
             let parameters = point.parameters.unflatten(moved).unwrap();
             let at = Weights { parameters, buffers: point.buffers.clone() };

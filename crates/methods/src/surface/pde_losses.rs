@@ -196,6 +196,7 @@ mod tests {
     use super::*;
     use crate::common::output_as_loss;
     use crate::{Context, ModelObjective, ObjectiveConfig, evaluate};
+    use std::slice::from_ref;
     use thalweg_array::DType;
     use thalweg_exec::Executor;
     use thalweg_nn::{Architecture, Weights};
@@ -242,9 +243,9 @@ mod tests {
         let problem = bubble(1);
         let [ritz, galerkin] = PdeLoss::ALL.map(|loss| problem.loss(&linear(1), loss).unwrap());
         // The network is the constant 1: u = x (1 - x).
-        assert!(mean(&galerkin, &[0.0, 1.0], &[middles.clone()]) < 1e-24);
+        assert!(mean(&galerkin, &[0.0, 1.0], from_ref(&middles)) < 1e-24);
         // Energy: integral of (1 - 2x)^2 / 2 - 2 x (1 - x) = 1/6 - 1/3.
-        let energy = mean(&ritz, &[0.0, 1.0], &[middles.clone()]);
+        let energy = mean(&ritz, &[0.0, 1.0], from_ref(&middles));
         assert!((energy + 1.0 / 6.0).abs() < 1e-4, "{energy}");
         // With u = a x^2 (1 - x): laplacian a (2 - 6x), residual a (2 - 6x) + 2.
         let x = 0.3f64;
@@ -254,7 +255,7 @@ mod tests {
         let grid: Vec<f64> =
             (0..400).flat_map(|i| [middles[i % 20 * 10 + 5], middles[i / 20 * 10 + 5]]).collect();
         let two = bubble(2).loss(&linear(2), PdeLoss::DeepGalerkin).unwrap();
-        assert!(mean(&two, &[0.0, 0.0, 1.0], &[grid.clone()]) < 1e-24);
+        assert!(mean(&two, &[0.0, 0.0, 1.0], from_ref(&grid)) < 1e-24);
         assert!(mean(&two, &[0.0, 0.0, 2.0], &[grid]) > 1e-2);
     }
 

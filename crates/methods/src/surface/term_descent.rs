@@ -3,6 +3,7 @@
 use crate::common::{fit, padded};
 use crate::{Context, MethodError};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use thalweg_array::{Array, DType};
 use thalweg_data::Stream;
@@ -87,12 +88,14 @@ pub fn term_descent(
         ctx.check()?;
         let end = (first + SEGMENT).min(config.steps);
         let length = end - first;
-        if !programs.contains_key(&length) {
-            let graph = |members| graph(ctx.precision(), terms, config, length as usize, members);
-            let made = fit(ctx, "one descent", members.len(), graph)?;
-            programs.insert(length, made);
-        }
-        let Some((at_once, program)) = programs.get(&length) else { break };
+        let (at_once, program) = match programs.entry(length) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let graph =
+                    |members| graph(ctx.precision(), terms, config, length as usize, members);
+                new.insert(fit(ctx, "one descent", members.len(), graph)?)
+            }
+        };
         let steps = first..end;
         let factors: Vec<f64> =
             steps.clone().map(|step| config.schedule.factor(step, config.steps)).collect();

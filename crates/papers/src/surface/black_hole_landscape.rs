@@ -18,7 +18,8 @@
 //! within 0.75 and 1.33.
 //!
 //! # Departures
-//! 10,000 steps in place of 20,000, in single precision; plain descent has momentum and clipping too.
+//! 10,000 steps in place of 20,000, in single precision, for time, of which the rest would have taken
+//! little; plain descent has momentum and clipping too, so that only the drawing of terms differs.
 //! Intervals by Student's t. Paths between all pairs of minima are read in the first draw alone.
 //!
 //! # Source    Black holes and the loss landscape in machine learning, 2023, arXiv 2306.14817
@@ -136,10 +137,10 @@ fn minima(
     let found = distinct_minima(&prints, &known_prints, SAME)?;
     let mut points = known.to_vec();
     for (place, point) in found.of_run.iter().zip(&polished) {
-        if let (Some(place), Some(point)) = (place, point) {
-            if *place == points.len() {
-                points.push(point.clone());
-            }
+        if let (Some(place), Some(point)) = (place, point)
+            && *place == points.len()
+        {
+            points.push(point.clone());
         }
     }
     Ok((found, points))
@@ -265,6 +266,15 @@ impl Check for BlackHoleLandscape {
             format!("measured over predicted {ratio:.3}"),
         );
         Ok(vec![known, control])
+    }
+
+    fn remark(&self) -> Option<&'static str> {
+        Some(
+            "Nothing is stuck: every run above 1e-3 still has a slope of more than 1e-3, and 10,000 \
+             steps, half of the planned ones, were too few. In the draw with the smallest constant \
+             (a tenth) no run had arrived, so that the ratio of runs is not known, and the share of \
+             minima found is 0 there. Half of the terms do hardly worse than all of them.",
+        )
     }
 
     fn measure(&self, bench: &Bench<'_>) -> Result<Findings> {

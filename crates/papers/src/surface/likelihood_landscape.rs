@@ -306,6 +306,9 @@ struct Seen {
     accuracy: [f64; 4],
 }
 
+/// One of its numbers.
+type Number = fn(&Seen) -> f64;
+
 impl Seen {
     const COUNT: usize = 10;
 
@@ -527,11 +530,11 @@ impl Check for LikelihoodLandscape {
             }
             report(&mut findings, set, &all)?;
             let [plain, attacked, loss, joint, _, decay] = &all[..] else { continue };
-            let minus = |a: &[Seen], b: &[Seen], of: fn(&Seen) -> f64| -> Vec<f64> {
+            let minus = |a: &[Seen], b: &[Seen], of: Number| -> Vec<f64> {
                 a.iter().zip(b).map(|(a, b)| of(a) - of(b)).collect()
             };
-            let (flatness, robust): (fn(&Seen) -> f64, fn(&Seen) -> f64) =
-                (|seen| seen.flatness[0], |seen| seen.accuracy[2]);
+            let [flatness, robust]: [Number; 2] =
+                [|seen| seen.flatness[0], |seen| seen.accuracy[2]];
             findings.parts.extend([
                 mean(&minus(plain, attacked, flatness))?,
                 mean(&minus(plain, loss, flatness))?,
@@ -553,7 +556,7 @@ impl Check for LikelihoodLandscape {
 
 /// Everything that decides nothing.
 fn report(findings: &mut Findings, set: Set, all: &[Vec<Seen>]) -> Result<()> {
-    let readings: [(&str, fn(&Seen) -> f64); 10] = [
+    let readings: [(&str, Number); 10] = [
         ("flatness along the gradient", |seen| seen.flatness[0]),
         ("flatness along the gradient as it is", |seen| seen.flatness[1]),
         ("flatness along random directions", |seen| seen.others[0]),
