@@ -231,6 +231,7 @@ impl TrainSettings {
             optimizer: self.optimizer.parse()?,
             schedule: self.schedule.parse()?,
             loss: self.loss.parse()?,
+            adjustment: None,
             batch: self.batch,
             last_batch: LastBatch::Drop,
             length: match self.epochs {

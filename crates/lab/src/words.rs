@@ -4,6 +4,7 @@ use crate::study::TrainSettings;
 use thalweg_nn::Architecture;
 use thalweg_nn::architecture::Kind;
 use thalweg_nn::layer::{Activation, Normalization};
+use thalweg_train::part::{AscentKind, AscentNorm, AscentScale};
 use thalweg_train::{Base, Optimizer, Schedule, Shape};
 
 /// A training run: `20 epochs in batches of 64, by SGD with .., under ..`.
@@ -55,9 +56,18 @@ fn optimizer(optimizer: &Optimizer) -> String {
     if let Some(clip) = optimizer.clip {
         with.push(format!("gradients clipped to norm {}", number(clip)));
     }
-    let rho = optimizer.rho.map(|rho| format!("SAM (rho {}) on ", number(rho)));
-    let head = format!("{}{name}", rho.unwrap_or_default());
+    let head = match optimizer.rho {
+        Some(rho) => format!("{} on {name}", ascent(rho, optimizer.ascent)),
+        None => name.to_owned(),
+    };
     if with.is_empty() { head } else { format!("{head} with {}", list(&with)) }
+}
+
+fn ascent(rho: f64, kind: AscentKind) -> String {
+    let name = if kind.scale == AscentScale::Adaptive { "adaptive SAM" } else { "SAM" };
+    let of = if kind.norm == AscentNorm::Parameter { " for each parameter" } else { "" };
+    let shards = kind.shard.map(|n| format!(", in shards of {}", count(n as u64, "example")));
+    format!("{name} (rho {}{of}{})", number(rho), shards.unwrap_or_default())
 }
 
 fn schedule(schedule: &Schedule, rate: &str) -> String {
@@ -226,6 +236,11 @@ mod tests {
             "1 epoch in batches of 64, by SAM (rho 0.05) on AdamW with betas 0.8 and 0.999 and \
              epsilon 1e-8, weight decay 0.01 (of weights only) and gradients clipped to norm 1, \
              under a learning rate that falls along a cosine from 0.001 to 1 % of it"
+        );
+        assert_eq!(
+            words("sam:rho=0.5,scale=adaptive,norm=parameter,shard=16", "constant"),
+            "1 epoch in batches of 64, by adaptive SAM (rho 0.5 for each parameter, in shards of 16 \
+             examples) on SGD with momentum 0.9, under a constant learning rate of 0.1"
         );
     }
 

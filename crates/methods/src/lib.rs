@@ -11,6 +11,7 @@
 //! - [`sharpness`]: how the loss rises around a point, in a step, on average, at worst.
 //! - [`dynamics`]: where training leads.
 //! - [`gradients`]: how the gradients of batches agree.
+//! - [`difficulty`]: how hard data are, whatever learns them.
 //! - [`common`]: the mathematics that methods share.
 //! - [`registry`]: the methods by name.
 
@@ -18,6 +19,7 @@ pub mod adversarial;
 pub mod common;
 mod context;
 pub mod curvature;
+pub mod difficulty;
 pub mod dynamics;
 mod error;
 pub mod gradients;

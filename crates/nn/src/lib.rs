@@ -7,6 +7,7 @@
 
 mod adapt;
 pub mod architecture;
+mod class_adjustment;
 mod count;
 mod direction;
 mod error;
@@ -19,10 +20,12 @@ mod model;
 mod options;
 mod parameter;
 mod parameters;
+mod parametrization;
 mod scope;
 mod torch;
 
 pub use architecture::Architecture;
+pub use class_adjustment::{ClassAdjustment, class_balanced_weights};
 pub use count::{Flops, flops};
 pub use direction::{Direction, direction_from_torch};
 pub use error::NnError;
@@ -32,5 +35,6 @@ pub use loss::Loss;
 pub use model::{Applied, Layer, Model, ModelPort, Network, PortType};
 pub use parameter::{Axis, Buffer, Multipliers, Parameter, Role, Statistic, TorchLayout};
 pub use parameters::{Parameters, Weights};
+pub use parametrization::{Parametrization, UpdateSize};
 pub use scope::{BatchNormMode, Mode, Scope};
 pub use torch::{from_torch, to_torch, wrapping_prefix};

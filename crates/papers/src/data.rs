@@ -30,6 +30,18 @@ pub fn split_digits(train: usize, float: DType) -> Result<[Examples; 2]> {
     Ok([part(&order[..train])?, part(&order[train..])?])
 }
 
+/// All 1,797 digits as rows of 64 pixels between 0 and 1, with their labels.
+///
+/// # Errors
+/// None: the data are part of the program.
+pub fn digit_rows() -> Result<(Vec<Vec<f64>>, Vec<i32>)> {
+    let examples = all_digits(DType::F64)?;
+    let pixels = examples.input_rows(0..examples.len())?;
+    let pixels = pixels.first().map(Array::to_f64_vec).unwrap_or_default();
+    let rows = pixels.chunks(64).map(|row| row.iter().map(|x| (x + 1.0) / 2.0).collect());
+    Ok((rows.collect(), examples.targets().as_slice::<i32>()?.to_vec()))
+}
+
 fn some_digits(rows: &[usize], shape: &[usize], float: DType) -> Result<Examples> {
     let digits = digits();
     let pixels = digits.inputs().in_memory().map(Array::to_f64_vec).unwrap_or_default();

@@ -13,12 +13,14 @@ pub mod list;
 pub mod registry;
 pub mod reproduce;
 pub mod results;
+pub mod spectrum;
 pub mod statistic;
 pub mod tabular;
 pub mod work;
 
 mod curvature;
 mod dynamics;
+mod optim;
 mod surface;
 
 #[cfg(test)]

@@ -47,7 +47,13 @@ pub fn papers() -> &'static [Paper] {
 
 /// Every check that is registered.
 pub fn checks() -> Vec<&'static dyn Check> {
-    [crate::surface::CHECKS, crate::curvature::CHECKS, crate::dynamics::CHECKS].concat()
+    [
+        crate::surface::CHECKS,
+        crate::curvature::CHECKS,
+        crate::dynamics::CHECKS,
+        crate::optim::CHECKS,
+    ]
+    .concat()
 }
 
 impl Paper {

@@ -4,7 +4,7 @@ use crate::{Optimizer, Schedule, TrainError};
 use std::collections::BTreeMap;
 use thalweg_array::DType;
 use thalweg_data::{Augmentation, LastBatch};
-use thalweg_nn::Loss;
+use thalweg_nn::{ClassAdjustment, Loss};
 
 /// How long a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct TrainConfig {
     pub schedule: Schedule,
     /// The loss, with its label smoothing.
     pub loss: Loss,
+    /// What is done to outputs before the loss, for classes of unequal frequency.
+    pub adjustment: Option<ClassAdjustment>,
     /// Examples in a batch.
     pub batch: usize,
     /// What becomes of the examples that do not fill a last batch.
@@ -68,6 +70,7 @@ impl Default for TrainConfig {
             optimizer: Optimizer::nesterov(0.9).with_weight_decay(5e-4),
             schedule: Schedule::one_cycle(),
             loss: Loss::default(),
+            adjustment: None,
             batch: 64,
             last_batch: LastBatch::Drop,
             length: Length::Epochs(20),

@@ -80,6 +80,22 @@ impl Examples {
         Examples { inputs, targets, classes, float, weights: None }.checked()
     }
 
+    /// The same examples with a factor of each one's loss, `[n]` of the float type.
+    ///
+    /// # Errors
+    /// Another number or type of factors, or one that is negative or not finite.
+    pub fn with_weights(mut self, weights: Array) -> Result<Examples, TrainError> {
+        let usable = weights.to_f64_vec().iter().all(|x| *x >= 0.0 && x.is_finite());
+        if weights.shape() != [self.len()] || weights.dtype() != self.float || !usable {
+            let expected = format!("{} factors of at least 0, of {}", self.len(), self.float);
+            let got = TensorType::new(weights.dtype(), weights.shape());
+            let got = if usable { got.to_string() } else { format!("others in {got}") };
+            return Err(TrainError::setting("weights of examples", expected, got));
+        }
+        self.weights = Some(weights);
+        Ok(self)
+    }
+
     fn checked(self) -> Result<Examples, TrainError> {
         let (inputs, targets, float) = (self.input_types(), &self.targets, self.float);
         let n = targets.shape().first().copied().unwrap_or(0);

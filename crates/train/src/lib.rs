@@ -10,6 +10,7 @@
 //! Nothing here reads a clock, prints, or touches a file.
 
 mod config;
+mod deferred;
 mod error;
 mod evaluate;
 mod examples;
@@ -28,6 +29,7 @@ mod text;
 mod trainer;
 
 pub use config::{Length, Member, TrainConfig};
+pub use deferred::run_deferred;
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Evaluator};
 pub use examples::Examples;

@@ -1,8 +1,8 @@
 //! Optimizers by name.
 
 use crate::part::{
-    AddDecayedWeights, AtPoint, ClipByGlobalNorm, DecayOn, GradientRule, Momentum, Sam,
-    ScaleByAdam, ScaleByLearningRate, Transformation, UpdateRule,
+    AddDecayedWeights, AscentKind, AscentNorm, AscentScale, AtPoint, ClipByGlobalNorm, DecayOn,
+    GradientRule, Momentum, Sam, ScaleByAdam, ScaleByLearningRate, Transformation, UpdateRule,
 };
 use crate::{TrainError, text};
 use std::fmt;
@@ -36,7 +36,9 @@ pub enum Base {
 ///
 /// Its text is a name with options: `sgd`, `sgd:momentum=0.9,nesterov`, `adam`,
 /// `adamw:weight_decay=0.01`. Any of them takes `weight_decay`, `decay_on=all|weights`,
-/// `clip` (by the global norm, before anything else) and `rho` (SAM's ascent). Short for common
+/// `clip` (by the global norm, before anything else) and `rho` (SAM's ascent), beside which may stand
+/// `scale=plain|adaptive` (adaptive is ASAM, whose `rho` is about ten times as large),
+/// `norm=whole|parameter` and `shard` (examples that ascend together: m-sharpness). Short for common
 /// ones: `momentum` and `nesterov` (0.9), `sam` (SGD with momentum 0.9 and `rho` 0.05). The
 /// learning rate is a member's own.
 ///
@@ -62,6 +64,8 @@ pub struct Optimizer {
     pub clip: Option<f64>,
     /// Distance of SAM's ascent.
     pub rho: Option<f64>,
+    /// What may differ about the ascent.
+    pub ascent: AscentKind,
 }
 
 impl Default for Optimizer {
@@ -75,7 +79,14 @@ impl Optimizer {
     pub const NAMES: [&'static str; 6] = ["sgd", "momentum", "nesterov", "adam", "adamw", "sam"];
 
     fn of(base: Base) -> Optimizer {
-        Optimizer { base, weight_decay: None, decay_on: DecayOn::All, clip: None, rho: None }
+        Optimizer {
+            base,
+            weight_decay: None,
+            decay_on: DecayOn::All,
+            clip: None,
+            rho: None,
+            ascent: AscentKind::default(),
+        }
     }
 
     /// `w - lr g`.
@@ -117,7 +128,7 @@ impl Optimizer {
     /// The traced parts.
     pub fn rule(&self) -> UpdateRule {
         let gradient: Arc<dyn GradientRule> = match self.rho {
-            Some(rho) => Arc::new(Sam { rho }),
+            Some(rho) => Arc::new(Sam { rho, kind: self.ascent }),
             None => Arc::new(AtPoint),
         };
         let mut chain: Vec<Arc<dyn Transformation>> = Vec::new();
@@ -147,6 +158,9 @@ impl Optimizer {
         UpdateRule::new(gradient, chain)
     }
 }
+
+/// The options that every optimizer takes.
+const SHARED: [&str; 7] = ["weight_decay", "decay_on", "clip", "rho", "scale", "norm", "shard"];
 
 impl FromStr for Optimizer {
     type Err = TrainError;
@@ -186,27 +200,37 @@ impl FromStr for Optimizer {
                 }
                 ("rho", _) => optimizer.rho = Some(positive()?),
                 ("decay_on", _) => {
-                    let known = DecayOn::NAMES.iter().find(|(name, _)| *name == value);
-                    let (_, on) = known.ok_or_else(|| {
-                        let what = format!("decay_on of {name}");
-                        TrainError::setting(what, "all or weights", value)
-                    })?;
-                    optimizer.decay_on = *on;
+                    optimizer.decay_on = text::choice(name, key, value, &DecayOn::NAMES)?;
                 }
-                (_, Base::Sgd { .. }) => {
-                    let known = ["momentum", "nesterov", "weight_decay", "decay_on", "clip", "rho"];
-                    return Err(text::unknown(name, key, &known));
+                ("scale", _) => {
+                    optimizer.ascent.scale = text::choice(name, key, value, &AscentScale::NAMES)?;
                 }
-                (_, Base::Adam { .. }) => {
-                    let known =
-                        ["beta1", "beta2", "eps", "weight_decay", "decay_on", "clip", "rho"];
-                    return Err(text::unknown(name, key, &known));
+                ("norm", _) => {
+                    optimizer.ascent.norm = text::choice(name, key, value, &AscentNorm::NAMES)?;
+                }
+                ("shard", _) => {
+                    let count = value.parse().ok().filter(|count: &usize| *count > 0);
+                    optimizer.ascent.shard = Some(count.ok_or_else(|| {
+                        let what = format!("shard of {name}");
+                        TrainError::setting(what, "a number of examples of at least 1", value)
+                    })?);
+                }
+                (_, base) => {
+                    let own: &[&str] = match base {
+                        Base::Sgd { .. } => &["momentum", "nesterov"],
+                        Base::Adam { .. } => &["beta1", "beta2", "eps"],
+                    };
+                    return Err(text::unknown(name, key, &[own, &SHARED].concat()));
                 }
             }
         }
         if matches!(optimizer.base, Base::Sgd { momentum: None, nesterov: true }) {
             let what = format!("nesterov of {name}");
             return Err(TrainError::setting(what, "a momentum beside it", "none"));
+        }
+        if optimizer.rho.is_none() && optimizer.ascent != AscentKind::default() {
+            let what = format!("scale, norm or shard of {name}");
+            return Err(TrainError::setting(what, "a rho beside it", "none"));
         }
         Ok(optimizer)
     }
@@ -232,6 +256,12 @@ impl fmt::Display for Optimizer {
         options.extend((self.decay_on == DecayOn::Weights).then(|| "decay_on=weights".to_owned()));
         options.extend(self.clip.map(|clip| format!("clip={clip}")));
         options.extend(self.rho.map(|rho| format!("rho={rho}")));
+        if self.rho.is_some() {
+            let AscentKind { scale, norm, shard } = self.ascent;
+            options.extend((scale == AscentScale::Adaptive).then(|| "scale=adaptive".to_owned()));
+            options.extend((norm == AscentNorm::Parameter).then(|| "norm=parameter".to_owned()));
+            options.extend(shard.map(|shard| format!("shard={shard}")));
+        }
         f.write_str(&text::join(name, &options))
     }
 }
@@ -249,6 +279,7 @@ mod tests {
             "adam:eps=1e-5,clip=1",
             "adamw:weight_decay=0.1,decay_on=weights",
             "sam:rho=0.1",
+            "sam:rho=0.5,scale=adaptive,norm=parameter,shard=16",
         ] {
             let optimizer: Optimizer = text.parse().unwrap();
             assert_eq!(optimizer.to_string().parse(), Ok(optimizer), "{text}");
@@ -278,6 +309,15 @@ mod tests {
             "rho of adam: expected to be given once, got it twice"
         );
         assert!(message("adam:momentum=0.9").starts_with("option of adam: expected one of beta1"));
+        assert_eq!(
+            message("sam:shard=0"),
+            "shard of sam: expected a number of examples of at least 1, got 0"
+        );
+        assert_eq!(message("sam:scale=big"), "scale of sam: expected plain or adaptive, got big");
+        assert_eq!(
+            message("sgd:shard=4"),
+            "scale, norm or shard of sgd: expected a rho beside it, got none"
+        );
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use crate::part::{Evaluated, HyperValues, StepContext, UpdateRule, global_norm};
 use thalweg_array::DType;
 use thalweg_graph::{Builder, ScanStep, Tensor, TensorType};
-use thalweg_nn::{BatchNormMode, Loss, Mode, Model};
-use thalweg_transform::gradient;
+use thalweg_nn::{BatchNormMode, ClassAdjustment, Loss, Mode, Model};
+use thalweg_transform::{gradient, vmap_of};
 
 /// What a step of training does: model, loss and update rule.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct Recipe {
     pub model: Model,
     /// The loss.
     pub loss: Loss,
+    /// What is done to outputs before it.
+    pub adjustment: Option<ClassAdjustment>,
     /// The optimizer.
     pub rule: UpdateRule,
 }
@@ -137,19 +139,12 @@ impl Recipe {
             factor: clock.factor,
             count: clock.count,
         };
-        let mode = Mode { batch_norm: BatchNormMode::Batch, dropout_key: clock.dropout_key };
-        let objective = |parameters: &[Tensor<'b>]| {
-            let applied =
-                self.model.apply_to_all(builder, parameters, &point.buffers, &batch.inputs, &mode);
-            let loss = self.loss.of(applied.output, batch.targets, batch.weights);
-            Evaluated {
-                loss,
-                gradient: gradient(loss, parameters),
-                new_buffers: applied.new_buffers,
-                output: applied.output,
+        let evaluated = match self.rule.gradient().shard() {
+            None => self.evaluate(&context, &point.buffers, &batch, clock.dropout_key),
+            Some(shard) => {
+                self.evaluate_shards(&context, &point.buffers, &batch, clock.dropout_key, shard)
             }
         };
-        let evaluated = self.rule.gradient().evaluate(&context, &objective);
         let labels = batch.targets.dtype() == DType::I32;
         let info = StepInfo {
             loss: evaluated.loss,
@@ -159,6 +154,94 @@ impl Recipe {
         let (parameters, optimizer) =
             self.rule.apply(&context, evaluated.gradient, &point.optimizer);
         (Point { parameters, buffers: evaluated.new_buffers, optimizer }, info)
+    }
+
+    /// What the gradient rule says of a batch.
+    fn evaluate<'b>(
+        &self,
+        context: &StepContext<'_, 'b>,
+        buffers: &[Tensor<'b>],
+        batch: &Batch<'b>,
+        dropout_key: Option<Tensor<'b>>,
+    ) -> Evaluated<'b> {
+        let mode = Mode { batch_norm: BatchNormMode::Batch, dropout_key };
+        let objective = |parameters: &[Tensor<'b>]| {
+            let inputs = &batch.inputs;
+            let applied =
+                self.model.apply_to_all(context.builder, parameters, buffers, inputs, &mode);
+            let seen = match &self.adjustment {
+                Some(adjustment) => adjustment.apply(applied.output, batch.targets),
+                None => applied.output,
+            };
+            let loss = self.loss.of(seen, batch.targets, batch.weights);
+            Evaluated {
+                loss,
+                gradient: gradient(loss, parameters),
+                new_buffers: applied.new_buffers,
+                output: applied.output,
+            }
+        };
+        self.rule.gradient().evaluate(context, &objective)
+    }
+
+    /// The mean of what the gradient rule says of shards of a batch, each normalised by its own
+    /// statistics and with dropout masks of its own; the outputs are those of all examples.
+    fn evaluate_shards<'b>(
+        &self,
+        context: &StepContext<'_, 'b>,
+        buffers: &[Tensor<'b>],
+        batch: &Batch<'b>,
+        dropout_key: Option<Tensor<'b>>,
+        shard: usize,
+    ) -> Evaluated<'b> {
+        let builder = context.builder;
+        let n = batch.targets.shape().first().copied().unwrap_or(0);
+        if shard == 0 || n == 0 || !n.is_multiple_of(shard) {
+            let expected = format!("shards that divide a batch of {n}");
+            builder.reject("gradient of shards", expected, shard.to_string());
+            return self.evaluate(context, buffers, batch, dropout_key);
+        }
+        let count = n / shard;
+        let cut = |x: Tensor<'b>| {
+            let shape = x.shape();
+            x.reshape(&[&[count, shard], shape.get(1..).unwrap_or_default()].concat())
+        };
+        // The first shard has the step's own key, so that a single one is the whole batch.
+        let keys = dropout_key.map(|key| {
+            let own = builder.iota(DType::U32, &[count, 1], 0);
+            let still = builder.zeros(&TensorType::new(DType::U32, [count, 1]));
+            key.broadcast_in(&[count, 2], &[1]) + builder.concatenate(&[still, own], 1)
+        });
+        let arguments: Vec<(Tensor<'b>, Option<usize>)> = (batch.inputs.iter().copied())
+            .chain([batch.targets])
+            .chain(batch.weights)
+            .map(cut)
+            .chain(keys)
+            .map(|x| (x, Some(0)))
+            .collect();
+        let n_inputs = batch.inputs.len();
+        let n_parameters = context.parameters.len();
+        let all = vmap_of(
+            |x| {
+                let (inputs, rest) = x.split_at(n_inputs);
+                let part = Batch {
+                    inputs: inputs.to_vec(),
+                    targets: rest[0],
+                    weights: batch.weights.map(|_| rest[1]),
+                };
+                let key = keys.map(|_| rest[rest.len() - 1]);
+                let found = self.evaluate(context, buffers, &part, key);
+                [vec![found.output, found.loss], found.gradient, found.new_buffers].concat()
+            },
+            &arguments,
+            count,
+        );
+        let shape = all[0].shape();
+        let output = all[0].reshape(&[&[n], shape.get(2..).unwrap_or_default()].concat());
+        let mut means = all[1..].iter().map(|x| x.mean(&[0]));
+        let loss = means.next().unwrap_or_else(|| builder.scalar(0.0));
+        let gradient = means.by_ref().take(n_parameters).collect();
+        Evaluated { loss, gradient, new_buffers: means.collect(), output }
     }
 
     /// As many steps as the sequences are long, in one `scan`; the infos are sequences `[S]`.

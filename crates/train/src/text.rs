@@ -36,6 +36,20 @@ pub(crate) fn flag(owner: &str, key: &str, text: &str) -> Result<bool, TrainErro
     }
 }
 
+/// One of some named choices.
+pub(crate) fn choice<T: Copy>(
+    owner: &str,
+    key: &str,
+    text: &str,
+    known: &[(&str, T)],
+) -> Result<T, TrainError> {
+    let found = known.iter().find(|(name, _)| *name == text);
+    found.map(|&(_, choice)| choice).ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        TrainError::setting(format!("{key} of {owner}"), names.join(" or "), text)
+    })
+}
+
 /// An option that the owner does not have.
 pub(crate) fn unknown(owner: &str, key: &str, known: &[&str]) -> TrainError {
     let expected = match known {

@@ -79,7 +79,14 @@ impl Trainer {
         config.check()?;
         check_fit(&model, &examples, config.precision)?;
         let batches = Batches::new(examples.len(), config.batch, config.last_batch)?;
-        let recipe = Recipe { model, loss: config.loss, rule };
+        if let Some(shard) = rule.gradient().shard()
+            && (shard == 0 || !config.batch.is_multiple_of(shard))
+        {
+            let expected = format!("a divisor of the batch, {}", config.batch);
+            return Err(TrainError::setting("shard of the optimizer", expected, shard));
+        }
+        let adjustment = config.adjustment.clone();
+        let recipe = Recipe { model, loss: config.loss, adjustment, rule };
         let layout = Arc::new(Layout::new(&recipe, config.precision));
         let segments = Mutex::default();
         Ok(Trainer { executor, recipe, config, resources, examples, batches, layout, segments })

@@ -26,7 +26,8 @@ impl Case {
     fn new(optimizer: Optimizer) -> Case {
         let (train, test) = digit_examples(DType::F64);
         let model: Model = model("mlp hidden=6 activation=tanh", &[8, 8, 1], 10);
-        let recipe = Recipe { model, loss: Loss::default(), rule: optimizer.rule() };
+        let recipe =
+            Recipe { model, loss: Loss::default(), adjustment: None, rule: optimizer.rule() };
         Case { recipe, train: first(&train, N), held_out: first(&test, 32) }
     }
 

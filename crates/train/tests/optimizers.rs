@@ -5,7 +5,7 @@ mod common;
 use common::{model, trainer};
 use std::str::FromStr;
 use thalweg_array::{Array, DType};
-use thalweg_data::LastBatch;
+use thalweg_data::{Batches, LastBatch, Stream};
 use thalweg_nn::{Model, Multipliers, Role, Weights};
 use thalweg_train::{
     Examples, History, Length, Member, Optimizer, Schedule, Segment, Shape, TrainConfig,
@@ -65,7 +65,7 @@ fn optimizers_follow_pytorch() {
             cases.last_mut().unwrap().shown.push((step.parse().unwrap(), numbers(weights)));
         }
     }
-    assert_eq!(cases.len(), 11);
+    assert_eq!(cases.len(), 13);
     let inputs = Array::from_slice(&[8, 3], &inputs).unwrap();
     let examples = Examples::from_arrays(inputs, Array::vector(&labels), true, DType::F64).unwrap();
     let model = model("mlp hidden=4 activation=tanh", &[3], 2);
@@ -141,8 +141,71 @@ fn sam_without_a_radius_is_its_base() {
         state.weights(0).unwrap()
     };
     let plain = run("sgd:momentum=0.9");
-    assert!(run("sgd:momentum=0.9,rho=0") == plain);
-    assert!(run("sgd:momentum=0.9,rho=0.1") != plain);
+    for kind in ["", ",scale=adaptive", ",norm=parameter", ",shard=16"] {
+        assert!(run(&format!("sgd:momentum=0.9,rho=0{kind}")) == plain, "{kind}");
+        assert!(run(&format!("sgd:momentum=0.9,rho=0.1{kind}")) != plain, "{kind}");
+    }
+    let whole = run("sgd:momentum=0.9,rho=0.1");
+    assert!(run("sgd:momentum=0.9,rho=0.1,shard=16") == whole, "one shard is the batch");
+    assert!(run("sgd:momentum=0.9,rho=0.1,shard=4") != whole);
+}
+
+#[test]
+fn a_step_of_shards_is_the_mean_of_steps_on_them() {
+    let (train, _) = common::digit_examples(DType::F64);
+    let train = common::first(&train, 12);
+    let model = model("mlp hidden=8", &[8, 8, 1], 10);
+    let start = thalweg_train::initialize(&model, 0, DType::F64).unwrap();
+    // Where one step leads on some examples.
+    let step = |examples: &Examples, text: &str| -> Vec<f64> {
+        let config = TrainConfig {
+            optimizer: text.parse().unwrap(),
+            schedule: Schedule::default(),
+            batch: examples.len(),
+            length: Length::Steps(1),
+            precision: DType::F64,
+            ..TrainConfig::default()
+        };
+        let trainer = trainer(1, None, &model, examples, &config);
+        let member = [Member::new(0, 1.0)];
+        let mut state = trainer.start_from(&member, std::slice::from_ref(&start)).unwrap();
+        trainer.run(&mut state, &mut thalweg_train::Unobserved).unwrap();
+        let moved = state.weights(0).unwrap().parameters.flatten().into_iter();
+        moved.zip(start.parameters.flatten()).map(|(to, from)| to - from).collect()
+    };
+    let order = Batches::new(12, 12, LastBatch::Drop).unwrap();
+    let order = order.epoch(&Stream::new(0, "train/order"), 0).unwrap().row(0).unwrap();
+    let mut mean = vec![0.0; start.parameters.flatten().len()];
+    for rows in order.as_slice::<i32>().unwrap().chunks(4) {
+        let part = |array: &Array| {
+            let rows: Vec<_> = rows.iter().map(|&row| array.row(row as usize).unwrap()).collect();
+            Array::stack(&rows).unwrap()
+        };
+        let (inputs, targets) = (part(&train.inputs().unwrap()[0]), part(train.targets()));
+        let part = Examples::from_arrays(inputs, targets, true, DType::F64).unwrap();
+        for (sum, moved) in mean.iter_mut().zip(step(&part, "sgd:rho=0.5")) {
+            *sum += moved / 3.0;
+        }
+    }
+    for (got, expected) in step(&train, "sgd:rho=0.5,shard=4").iter().zip(&mean) {
+        assert!((got - expected).abs() < 1e-13, "{got} {expected}");
+    }
+    let whole = step(&train, "sgd:rho=0.5");
+    assert!(whole.iter().zip(&mean).any(|(a, b)| (a - b).abs() > 1e-3), "shards do not matter");
+    // Shards that do not divide the batch are refused before anything runs.
+    let config = TrainConfig {
+        optimizer: "sam:shard=5".parse().unwrap(),
+        batch: 12,
+        precision: DType::F64,
+        ..TrainConfig::default()
+    };
+    let executor = std::sync::Arc::new(thalweg_exec::Executor::new(1));
+    let resources = thalweg_train::Resources::default();
+    let refused = thalweg_train::Trainer::new(executor, model.clone(), train, config, resources);
+    assert_eq!(
+        refused.err().map(|error| error.to_string()).unwrap_or_default(),
+        "shard of the optimizer: expected a divisor of the batch, 12, got 5"
+    );
 }
 
 #[test]

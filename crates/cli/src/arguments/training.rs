@@ -19,7 +19,8 @@ pub struct TrainingArguments {
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
     /// Optimizer: sgd, momentum, nesterov, adam, adamw or sam, with options as
-    /// sgd:momentum=0.9,clip=1 [default: nesterov:weight_decay=5e-4].
+    /// sgd:momentum=0.9,clip=1 or sam:rho=0.5,scale=adaptive,shard=16 [default:
+    /// nesterov:weight_decay=5e-4].
     #[arg(long, value_name = "TEXT")]
     pub optimizer: Option<String>,
     /// Schedule of the rate: constant, linear, cosine, step, wsd or one-cycle, with options as

@@ -61,7 +61,7 @@ fn what_reproduce_cannot_do_is_told() {
         ("reproduce llm4distreconfig", "no check yet"),
         ("reproduce hessian_bulk", "near it are hessian_bulk_outliers"),
         ("reproduce deep_linear_collapse --precision f64", "each check sets its own"),
-        ("reproduce sam deep_linear_collapse", "sam has no check yet"),
+        ("reproduce deep_linear_collapse llm4distreconfig", "llm4distreconfig has no check yet"),
         ("reproduce --all --sample --write-results R.md", "--sample"),
     ] {
         let done = bench.run(&format!("{line} --out o"));

@@ -1,6 +1,7 @@
 //! Curvature at a point: products of curvature matrices, eigenpairs, trace and other sums over the
 //! spectrum, its density.
 
+mod class_spectrum;
 mod curvature_slope;
 mod density;
 mod effective_dimension;
@@ -19,9 +20,11 @@ mod outliers;
 mod quadrature;
 mod sketch;
 mod spectral_sum;
+mod split;
 mod xdiag;
 mod xtrace;
 
+pub use class_spectrum::{ClassSpectrum, ClassSpectrumConfig, class_spectrum};
 pub use curvature_slope::{CurvatureSlopeConfig, CurvatureSlopeReading, CurvatureSlopes};
 pub use density::{Density, DensityConfig, SpectralDensity, density};
 pub use effective_dimension::{EffectiveDimension, effective_dimension};
@@ -42,5 +45,6 @@ pub use operator::{
 pub use outliers::{OutlierRule, count_outliers};
 pub use sketch::SketchedTrace;
 pub use spectral_sum::{SpectralSum, SpectralSumConfig};
+pub use split::{CurvatureSplit, ResidualCurvature, curvature_split};
 pub use xdiag::{Diagonal, XDiag, XDiagConfig, xdiag};
 pub use xtrace::{XTrace, XTraceConfig, xtrace};

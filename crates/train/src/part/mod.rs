@@ -17,7 +17,7 @@ pub use clip::ClipByGlobalNorm;
 pub use decay::{AddDecayedWeights, DecayOn};
 pub use learning_rate::ScaleByLearningRate;
 pub use momentum::Momentum;
-pub use sam::Sam;
+pub use sam::{AscentKind, AscentNorm, AscentScale, Sam};
 
 use std::sync::Arc;
 use thalweg_graph::{Builder, Tensor};
@@ -145,6 +145,12 @@ pub trait GradientRule: Send + Sync {
     /// The scalars that it reads.
     fn hyper_parameters(&self) -> Vec<HyperParameter> {
         Vec::new()
+    }
+
+    /// Examples that it is asked about at once, if those are not the whole batch: then the batch is
+    /// cut into shards of so many, it is asked about each, and what it says is averaged.
+    fn shard(&self) -> Option<usize> {
+        None
     }
 
     /// The loss that is reported, the gradient that is used, and the buffers after the step.
