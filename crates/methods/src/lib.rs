@@ -8,8 +8,8 @@
 //! - [`surface`]: the loss on lines and planes through weight space, and the roughness index.
 //! - [`curvature`]: Hessian products, eigenpairs, trace, spectral density.
 //! - [`sharpness`]: how the loss rises around a point, in a step, on average, at worst.
-//! - [`dynamics`]: where training leads.
-//! - [`gradients`]: how the gradients of batches agree.
+//! - [`dynamics`]: where training leads, and what becomes of units, features and weights.
+//! - [`gradients`]: how the gradients of batches, and those along a path, agree.
 //! - [`common`]: the mathematics that methods share.
 //! - [`registry`]: the methods by name.
 

@@ -1,5 +1,6 @@
 //! What methods share: objectives and their evaluation, vectors, small dense problems.
 
+mod dissect;
 mod evaluate;
 mod evaluation;
 mod filters;
@@ -14,10 +15,13 @@ mod path;
 mod points;
 mod population;
 mod probe;
+mod rank;
 mod scaled;
+mod streamed;
 mod symmetric_eigen;
 pub mod vector;
 
+pub(crate) use dissect::{Activation, Dissection, Features, features, inside};
 pub use evaluate::{Evaluator, evaluate};
 pub use evaluation::{Evaluation, ExampleValues, Status};
 pub(crate) use evaluation::{standard_error, summarize};
@@ -35,6 +39,9 @@ pub(crate) use objective::{check_point, frozen_at};
 pub use path::{barrier, linear_path};
 pub(crate) use population::{even_chunks, fit};
 pub(crate) use probe::{normals, signs};
+pub(crate) use rank::{RankSlopes, gram};
+pub use rank::{Ranks, matrix_ranks};
 pub(crate) use scaled::Deflated;
 pub use scaled::{Scaled, adam_preconditioner};
+pub use streamed::{MemberTargets, Streamed, StreamedMetrics, StreamedNets, TargetKind};
 pub use symmetric_eigen::{SymmetricEigen, symmetric_eigen};
