@@ -101,7 +101,8 @@ pub(super) fn class_means(
     }
     for (class, (mean, &count)) in means.iter_mut().zip(&counts).enumerate() {
         if count == 0 {
-            return Err(MethodError::mismatch("a class", "at least one feature", class));
+            let what = format!("features of class {class}");
+            return Err(MethodError::mismatch(what, "those of at least one example", "none"));
         }
         vector::scale(mean, 1.0 / count as f64);
     }

@@ -161,9 +161,9 @@ impl Instrument for NeuralCollapse {
         };
         vec![
             mean("NC1 within-class scatter", &reading.scatter, 0),
-            Quantity::exact("NC2 distance from a simplex", reading.from_simplex),
+            Quantity::exact("NC2 distance from simplex", reading.from_simplex),
             Quantity::exact("NC3 distance from duality", reading.from_duality),
-            mean("NC4 disagreement with nearest mean", &reading.disagreement, 1),
+            mean("NC4 disagreement", &reading.disagreement, 1),
         ]
     }
 
