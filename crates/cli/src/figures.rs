@@ -4,9 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 use thalweg_lab::{LabError, Result, RunDirectory, STUDY};
 use thalweg_plot::{
-    Figure, Style, basin_figure, class_figure, convexity_figure, density_figure, landscape_figure,
-    line_figure, map_figure, relief_figure, report_html, residual_figure, spectrum_figure,
-    training_figure,
+    Figure, Style, basin_figure, class_figure, comparison_figure, convexity_figure, density_figure,
+    gradient_figures, landscape_figure, line_figure, map_figure, relief_figure, report_html,
+    residual_figure, spectrum_figure, training_figures,
 };
 use thalweg_record::Report;
 
@@ -26,29 +26,15 @@ pub fn write(run: &RunDirectory, report: &Report) -> Result<PathBuf> {
     Ok(run.join("report.html"))
 }
 
-fn figures(report: &Report) -> Vec<(&'static str, Figure)> {
+fn figures(report: &Report) -> Vec<(String, Figure)> {
     let style = Style::paper();
     let models = &report.models;
     let surfaces: Vec<_> =
         models.iter().filter_map(|m| Some((m.name.as_str(), m.surface.as_ref()?))).collect();
-    // A model with one curve is named once.
-    let curves: Vec<_> = models
-        .iter()
-        .flat_map(|m| {
-            m.curves.iter().map(|curve| {
-                let mut curve = curve.clone();
-                if m.curves.len() == 1 {
-                    curve.member = String::new();
-                }
-                (m.name.as_str(), curve)
-            })
-        })
-        .collect();
-    let curves: Vec<_> = curves.iter().map(|(name, curve)| (*name, curve)).collect();
     let spectra: Vec<_> =
         models.iter().filter_map(|m| Some((m.name.as_str(), m.spectrum.as_ref()?))).collect();
-    let losses = ["train_loss", "test_loss"];
-    let accuracies = ["train_accuracy", "test_accuracy"];
+    let [gradient, cosines] =
+        gradient_figures(&surfaces, &style).map_or([None, None], |both| both.map(Some));
     let drawn = [
         ("landscape", landscape_figure(&report.title, &surfaces, &style)),
         ("map", map_figure("From above", &surfaces, &style)),
@@ -58,10 +44,12 @@ fn figures(report: &Report) -> Vec<(&'static str, Figure)> {
         ("basin", basin_figure(&surfaces, &style)),
         ("residuals", residual_figure(&surfaces, &style)),
         ("lines", line_figure(report, &style)),
-        ("training", training_figure("Loss", &curves, &losses, true, &style)),
-        ("accuracy", training_figure("Accuracy", &curves, &accuracies, false, &style)),
+        ("comparison", comparison_figure(report, &style)),
+        ("gradient", gradient),
+        ("gradient-cosines", cosines),
         ("spectrum", spectrum_figure(&spectra, &style)),
         ("density", density_figure(&spectra, &style)),
     ];
-    drawn.into_iter().filter_map(|(name, figure)| Some((name, figure?))).collect()
+    let drawn = drawn.into_iter().filter_map(|(name, figure)| Some((name.to_owned(), figure?)));
+    drawn.chain(training_figures(report, |_| Style::paper())).collect()
 }

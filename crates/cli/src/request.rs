@@ -185,6 +185,7 @@ pub fn surface(arguments: &SurfaceArguments, everywhere: &Everywhere) -> Surface
             basin: arguments.measures.basin,
             rise: arguments.measures.rise,
             per_class: arguments.measures.per_class,
+            gradients: arguments.measures.gradients,
         },
         inputs: arguments.inputs.in_input_space.then(|| InputSpace {
             example: arguments.inputs.example,

@@ -19,6 +19,7 @@ mod effort;
 mod error;
 mod files;
 mod given_directions;
+mod instrument_choice;
 mod interrupt;
 mod lock;
 pub mod measure;
@@ -48,6 +49,7 @@ pub use design::{Design, Imported};
 pub use effort::{EXACT_UP_TO, Effort, Taken, USUAL};
 pub use error::{LabError, Result};
 pub use files::{atomic_write, atomic_write_bytes};
+pub use instrument_choice::{InstrumentChoice, InstrumentOptions};
 pub use interrupt::interrupt_flag;
 pub use lock::Lock;
 pub use model_source::{WeightsFile, WeightsInfo, open_model, open_models, weights_bytes};
@@ -62,7 +64,7 @@ pub use thalweg_formats::dataset::{
 };
 pub use train::{Trained, TrainedMember, Training, train};
 pub use units::Units;
-pub use watch::{WatchOptions, WatchSection, WatchedInstrument, Watching};
+pub use watch::{WatchOptions, WatchSection, WatchedInstrument};
 
 /// The version of Thalweg.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -8,14 +8,16 @@ use thalweg_methods::curvature::{
     LanczosConfig, OperatorChoice, Scope, XTraceConfig, density, exact_moments, hutch_plus_plus,
     hutchinson, kernel_polynomial, lanczos, xtrace,
 };
+use thalweg_methods::gradients::{PathGradient, line_gradients};
 use thalweg_methods::surface::{
     Neighbours, Osculating, Plane, Surface as Found, merge_tree, osculating, total_variation,
 };
 use thalweg_methods::{Context, Evaluation, ModelObjective, Objective, Status};
 use thalweg_nn::Weights;
 use thalweg_record::{
-    COMPUTED, Density, Derivatives, Eigenvalue, Estimate, Line, NOT_COMPUTED, NOT_FINITE, Parabola,
-    Products, Quantity, Spectrum, Surface, SurfaceAttributes, SurfaceMinimum, Topology,
+    COMPUTED, Density, Derivatives, Eigenvalue, Estimate, Line, LineGradients, NOT_COMPUTED,
+    NOT_FINITE, Parabola, Products, Quantity, Spectrum, Surface, SurfaceAttributes, SurfaceMinimum,
+    Topology,
 };
 
 /// An estimate as a record has it.
@@ -155,6 +157,27 @@ pub fn derivatives(
         curvature: column(|at| at.curvature.value),
         slope_standard_error: sampled.then(|| column(|at| at.slope.standard_error)),
         curvature_standard_error: sampled.then(|| column(|at| at.curvature.standard_error)),
+        gradients: None,
+    })
+}
+
+/// The gradient along a line, for each of its points.
+///
+/// # Errors
+/// Those of the method.
+pub fn gradients(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    centre: &Weights,
+    line: &Plane,
+    at: &[f64],
+) -> Result<LineGradients> {
+    let found = line_gradients(ctx, objective, centre, &line.x, at)?;
+    let column = |of: fn(&PathGradient) -> f64| found.iter().map(of).collect::<Vec<_>>();
+    Ok(LineGradients {
+        norm: column(|at| at.norm),
+        cosine: column(|at| at.cosine),
+        turn: column(|at| at.turn),
     })
 }
 

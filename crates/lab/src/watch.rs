@@ -2,17 +2,14 @@
 
 use crate::data_source::PreparedData;
 use crate::error::{LabError, Result};
+use crate::instrument_choice::{InstrumentChoice, InstrumentOptions};
 use crate::session::Session;
 use crate::study::TrainSettings;
 use serde::{Deserialize, Serialize};
-use std::str::FromStr;
-use thalweg_methods::registry::{Entry, INSTRUMENTS, Quantity, Size, instrument};
+use thalweg_methods::registry::{Configured, Quantity, Size};
 use thalweg_methods::{Context, MethodError, ModelObjective, ObjectiveConfig};
 use thalweg_nn::{Model, Weights};
 use thalweg_train::{Base, Member, Optimizer, Schedule, Status, TrainState};
-
-/// Names that say what is meant where the instrument's own says how it is found.
-const WORDS: [(&str, &str); 2] = [("sharpness", "lanczos"), ("trace", "hutchinson")];
 
 /// The word for the largest eigenvalue, which has a threshold.
 const SHARPNESS: &str = "sharpness";
@@ -24,7 +21,7 @@ const LONGEST_LOOK: u64 = 64;
 #[derive(Debug, Clone, PartialEq)]
 pub struct WatchOptions {
     /// The instruments; none: nothing is watched.
-    pub instruments: Vec<Watching>,
+    pub instruments: Vec<InstrumentChoice>,
     /// The share of training's own work that goes into readings whose steps are not given.
     pub budget: f64,
     /// Training examples that are measured on, at most.
@@ -35,42 +32,6 @@ impl Default for WatchOptions {
     fn default() -> WatchOptions {
         WatchOptions { instruments: Vec::new(), budget: 0.1, examples: 1000 }
     }
-}
-
-/// An instrument, and how often it is read: `trace:100`, or `trace` as often as the budget lets.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Watching {
-    /// Its name, which is in front of its columns.
-    pub name: String,
-    /// Steps between two readings, if given.
-    pub every: Option<u64>,
-}
-
-impl FromStr for Watching {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Watching, String> {
-        let (name, every) = match text.split_once(':') {
-            None => (text, None),
-            Some((name, steps)) => match steps.parse() {
-                Ok(steps) if steps > 0 => (name, Some(steps)),
-                _ => return Err(format!("{steps:?} in {text:?}: expected a number of steps")),
-            },
-        };
-        match entry(name) {
-            Some(_) => Ok(Watching { name: name.to_owned(), every }),
-            None => {
-                let words = WORDS.iter().map(|&(word, _)| word);
-                let all: Vec<_> = words.chain(INSTRUMENTS.iter().map(|entry| entry.id)).collect();
-                Err(format!("{name:?} is no instrument; there are {}", all.join(", ")))
-            }
-        }
-    }
-}
-
-fn entry(name: &str) -> Option<&'static Entry> {
-    let known = WORDS.iter().find(|&&(word, _)| word == name);
-    instrument(known.map_or(name, |&(_, id)| id))
 }
 
 /// What is watched, in `study.toml`.
@@ -89,6 +50,16 @@ pub struct WatchedInstrument {
     pub name: String,
     /// Steps between two readings.
     pub every: u64,
+    /// What is set of its configuration.
+    #[serde(default, skip_serializing_if = "InstrumentOptions::is_empty")]
+    pub options: InstrumentOptions,
+}
+
+impl WatchedInstrument {
+    fn choice(&self) -> InstrumentChoice {
+        let WatchedInstrument { name, every, options } = self.clone();
+        InstrumentChoice { name, every: Some(every), options }
+    }
 }
 
 impl WatchSection {
@@ -106,19 +77,20 @@ impl WatchSection {
     ) -> Option<WatchSection> {
         let examples = options.examples.min(examples).max(1);
         let size = Size { parameters: model.parameter_count(), examples };
-        let given = options.instruments.iter().filter_map(|watching| watching.every);
+        let given = options.instruments.iter().filter_map(|choice| choice.every);
         let look = look(given, usual);
-        let sharing = options.instruments.iter().filter(|watching| watching.every.is_none());
+        let sharing = options.instruments.iter().filter(|choice| choice.every.is_none());
         let share = options.budget / sharing.count().max(1) as f64;
-        let each = options.instruments.iter().filter_map(|Watching { name, every }| {
-            let gradients = (entry(name)?.watch_cost)(&size).passes().in_gradients();
+        let each = options.instruments.iter().filter_map(|choice| {
+            let gradients = choice.configured(true).ok()?.cost(&size).passes().in_gradients();
             let steps = gradients * examples as f64 / batch.max(1) as f64;
-            let every = every.unwrap_or_else(|| {
+            let every = choice.every.unwrap_or_else(|| {
                 // A share of next to nothing leaves the readings at the ends.
                 let looks = (steps / share / look as f64).ceil().clamp(1.0, 1e12);
                 looks as u64 * look
             });
-            Some(WatchedInstrument { name: name.clone(), every })
+            let (name, options) = (choice.name.clone(), choice.options.clone());
+            Some(WatchedInstrument { name, every, options })
         });
         let instruments: Vec<_> = each.collect();
         (!instruments.is_empty()).then_some(WatchSection { examples, instruments })
@@ -126,9 +98,10 @@ impl WatchSection {
 
     /// What was measured along the way, in words.
     pub(crate) fn words(&self) -> String {
-        let each = self.instruments.iter().map(|WatchedInstrument { name, every }| {
-            let what = entry(name).map_or("", |entry| entry.summary);
-            match every {
+        let each = self.instruments.iter().map(|watched| {
+            let choice = watched.choice();
+            let (name, what) = (choice.to_string(), choice.entry().map_or("", |e| e.summary));
+            match watched.every {
                 1 => format!("{name} ({what}), at every step"),
                 every => format!("{name} ({what}), every {every} steps and at the end"),
             }
@@ -180,7 +153,7 @@ pub(crate) struct Watch<'a> {
 
 struct Watched {
     name: String,
-    entry: &'static Entry,
+    instrument: Box<dyn Configured>,
     every: u64,
     columns: Vec<String>,
 }
@@ -215,13 +188,15 @@ impl<'a> Watch<'a> {
             schedule: settings.schedule.parse()?,
             instruments: Vec::new(),
         };
-        for WatchedInstrument { name, every } in &section.instruments {
-            let entry = entry(name).ok_or_else(|| {
-                LabError::Input(format!("the study watches {name:?}, which is no instrument"))
-            })?;
-            let (name, every) = (name.clone(), *every);
-            let mut watched = Watched { name, entry, every, columns: Vec::new() };
-            let quantities = (entry.watch)(&watch.ctx, &watch.objective, weights)?;
+        for one in &section.instruments {
+            let (name, every) = (one.name.clone(), one.every);
+            let twice = |watched: &Watched| watched.name == name;
+            if watch.instruments.iter().any(twice) {
+                return Err(LabError::Input(format!("--watch {name}: expected it once")));
+            }
+            let instrument = one.choice().configured(true)?;
+            let mut watched = Watched { name, instrument, every, columns: Vec::new() };
+            let quantities = watched.instrument.measure(&watch.ctx, &watch.objective, weights)?;
             watched.columns = columns(&watched.name, &quantities);
             watch.instruments.push(watched);
         }
@@ -266,7 +241,8 @@ impl<'a> Watch<'a> {
         if state.members()[index].status != Status::Running {
             return Ok(nothing());
         }
-        match (watched.entry.watch)(&self.ctx, &self.objective, &state.weights(index)?) {
+        let weights = state.weights(index)?;
+        match watched.instrument.measure(&self.ctx, &self.objective, &weights) {
             Ok(quantities) => Ok(values(&quantities)),
             // On its way out.
             Err(MethodError::NotFinite { .. }) => Ok(nothing()),
@@ -329,18 +305,6 @@ mod tests {
     }
 
     #[test]
-    fn words_are_instruments_and_steps() {
-        let trace: Watching = "trace:100".parse().unwrap();
-        assert_eq!(trace, Watching { name: "trace".into(), every: Some(100) });
-        assert_eq!("xtrace".parse::<Watching>().unwrap().every, None);
-        let fault = |text: &str| text.parse::<Watching>().unwrap_err();
-        assert!(
-            fault("sharp").starts_with("\"sharp\" is no instrument; there are sharpness, trace")
-        );
-        assert_eq!(fault("trace:0"), "\"0\" in \"trace:0\": expected a number of steps");
-    }
-
-    #[test]
     fn readings_keep_to_the_budget_and_fall_on_looks() {
         let model = "mlp hidden=4".parse::<Architecture>().unwrap().build(&[4], 2).unwrap();
         let section = |text, budget| {
@@ -358,6 +322,8 @@ mod tests {
         assert_eq!((every(&given), given.look(32)), (vec![100, 2000], 50));
         assert_eq!(section("trace:7,sharpness:21", 0.1).look(32), 7);
         assert_eq!(section("trace:64", 0.1).look(32), 32);
+        // A fifth of the probes, five times as often.
+        assert_eq!(every(&section("trace:probes=2", 0.1)), [416]);
         let none = WatchOptions::default();
         assert_eq!(WatchSection::new(&none, &model, 10, 5, 32), None);
     }

@@ -6,6 +6,7 @@ use thalweg_exec::ExecError;
 use thalweg_graph::GraphError;
 use thalweg_nn::NnError;
 use thalweg_stats::StatsError;
+use thalweg_train::TrainError;
 
 /// Errors of this crate. That a loss is not finite, or that an iteration ran out of steps, is a
 /// status in the result and not an error.
@@ -85,6 +86,9 @@ pub enum MethodError {
     /// A statistic.
     #[error(transparent)]
     Stats(#[from] StatsError),
+    /// Training steps.
+    #[error(transparent)]
+    Train(#[from] TrainError),
     /// An array.
     #[error(transparent)]
     Array(#[from] ArrayError),

@@ -9,8 +9,8 @@
 //! - [`adversarial`]: inputs moved so that a classifier errs, and training against them.
 //! - [`curvature`]: Hessian products, eigenpairs, trace, spectral density.
 //! - [`sharpness`]: how the loss rises around a point, in a step, on average, at worst.
-//! - [`dynamics`]: where training leads.
-//! - [`gradients`]: how the gradients of batches agree.
+//! - [`dynamics`]: where training leads, and what becomes of units, features and weights.
+//! - [`gradients`]: how the gradients of batches, and those along a path, agree.
 //! - [`difficulty`]: how hard data are, whatever learns them.
 //! - [`common`]: the mathematics that methods share.
 //! - [`registry`]: the methods by name.

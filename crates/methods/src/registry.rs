@@ -5,11 +5,13 @@
 
 mod cost;
 mod invariance;
+mod options;
 mod quantity;
 mod table;
 
 pub use cost::{Cost, Size};
 pub use invariance::Invariance;
+pub use options::{Configured, Settings};
 pub use quantity::{Over, Quantity, Terms, Value};
 pub use table::instrument_table;
 
@@ -26,6 +28,10 @@ pub enum Kind {
 
 /// Measures at a point with the default configuration, and shows the reading.
 pub type Measure = fn(&Context<'_>, &dyn Objective, &Weights) -> Result<Vec<Quantity>, MethodError>;
+
+/// Makes an instrument with some of its options set, on top of the default configuration or, where the
+/// first argument says so, of that for networks that train.
+pub type Configure = fn(bool, &Settings) -> Result<Box<dyn Configured>, MethodError>;
 
 /// What is known of a registered method.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +54,10 @@ pub struct Entry {
     pub watch_cost: fn(&Size) -> Cost,
     /// Measures with the configuration for networks that train.
     pub watch: Measure,
+    /// The options that can be set by name.
+    pub options: &'static [&'static str],
+    /// Makes an instrument with some of them set.
+    pub configured: Configure,
 }
 
 /// A method that measures something at a point of weight space.
@@ -108,8 +118,9 @@ fn shown<I: Instrument>(
     Ok(I::quantities(&I::measure(ctx, objective, point, config)?))
 }
 
+// An instrument, and behind it the fields of its configuration that are options.
 macro_rules! instruments {
-    ($($instrument:path),* $(,)?) => {
+    ($($instrument:path $({ $($option:ident),* })?),* $(,)?) => {
         /// Every instrument.
         pub const INSTRUMENTS: &[Entry] = &[$(Entry {
             id: <$instrument as Instrument>::ID,
@@ -128,6 +139,21 @@ macro_rules! instruments {
                 let config = <$instrument as Instrument>::watch();
                 shown::<$instrument>(ctx, objective, point, &config)
             },
+            options: &[$($(stringify!($option)),*)?],
+            configured: |watching, settings| {
+                let known: &[&str] = &[$($(stringify!($option)),*)?];
+                let set = |_config: &mut <$instrument as Instrument>::Config,
+                           _name: &str,
+                           _text: &str|
+                 -> Result<bool, MethodError> {
+                    $($(if _name == stringify!($option) {
+                        _config.$option = options::option_value(_name, _text)?;
+                        return Ok(true);
+                    })*)?
+                    Ok(false)
+                };
+                options::configured::<$instrument>(watching, settings, known, set)
+            },
         }),*];
 
         #[cfg(test)]
@@ -139,34 +165,39 @@ macro_rules! instruments {
 
 instruments! {
     crate::surface::MeanLoss,
-    crate::surface::RandomSurface,
-    crate::surface::RoughnessIndex,
-    crate::surface::BasinVolume,
-    crate::curvature::Lanczos,
-    crate::curvature::Hutchinson,
-    crate::curvature::HutchPlusPlus,
-    crate::curvature::XTrace,
-    crate::curvature::XDiag,
-    crate::curvature::FrobeniusNorm,
-    crate::curvature::EffectiveDimension,
-    crate::curvature::LogDeterminant,
-    crate::curvature::SpectralDensity,
-    crate::curvature::KernelPolynomial,
-    crate::curvature::CurvatureSlopes,
-    crate::sharpness::SamSharpness,
-    crate::sharpness::SamLinfSharpness,
-    crate::sharpness::AdaptiveSharpness,
-    crate::sharpness::FilterAdaptiveSharpness,
-    crate::sharpness::AverageSharpness,
-    crate::sharpness::AdaptiveAverageSharpness,
-    crate::sharpness::WorstSharpness,
-    crate::sharpness::AdaptiveWorstSharpness,
-    crate::sharpness::MSharpness,
-    crate::sharpness::CriticalSharpness,
-    crate::sharpness::RelativeFlatness,
+    crate::surface::RandomSurface { pairs },
+    crate::surface::RoughnessIndex { directions, half_width, intervals },
+    crate::surface::BasinVolume { rays, rise, reach },
+    crate::curvature::Lanczos { top, bottom, tolerance, max_products },
+    crate::curvature::Hutchinson { probes, tolerance },
+    crate::curvature::HutchPlusPlus { products },
+    crate::curvature::XTrace { products },
+    crate::curvature::XDiag { products },
+    crate::curvature::FrobeniusNorm { probes, tolerance },
+    crate::curvature::EffectiveDimension { lambda, probes, steps },
+    crate::curvature::LogDeterminant { lambda, probes, steps },
+    crate::curvature::SpectralDensity { probes, steps, points, width },
+    crate::curvature::KernelPolynomial { probes, moments, points },
+    crate::curvature::CurvatureSlopes { tolerance, max_products },
+    crate::sharpness::SamSharpness { rho, steps },
+    crate::sharpness::SamLinfSharpness { rho, steps },
+    crate::sharpness::AdaptiveSharpness { rho, steps },
+    crate::sharpness::FilterAdaptiveSharpness { rho, steps },
+    crate::sharpness::AverageSharpness { rho, draws },
+    crate::sharpness::AdaptiveAverageSharpness { rho, draws },
+    crate::sharpness::WorstSharpness { rho, steps },
+    crate::sharpness::AdaptiveWorstSharpness { rho, steps },
+    crate::sharpness::MSharpness { m, batches, rho, steps },
+    crate::sharpness::CriticalSharpness { start, tolerance, evaluations },
+    crate::sharpness::RelativeFlatness { layer, probes },
     crate::sharpness::FisherRaoNorm,
-    crate::gradients::GradientNoiseScale,
-    crate::gradients::GradientConfusion,
+    crate::gradients::GradientNoiseScale { m, batches },
+    crate::gradients::GradientConfusion { m, batches },
+    crate::dynamics::DeadUnits { flat },
+    crate::dynamics::FeatureRank { share },
+    crate::dynamics::WeightRank,
+    crate::dynamics::WeightNorm,
+    crate::dynamics::NeuralCollapse,
 }
 
 /// The instrument of a name.

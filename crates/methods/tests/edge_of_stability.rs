@@ -8,7 +8,7 @@ use thalweg_exec::Executor;
 
 /// Full-batch gradient descent at a fixed rate: the largest eigenvalue of the Hessian rises until
 /// `2 / lr`, beyond which a quadratic would diverge, and then hovers there while the loss goes on
-/// falling. `examples/edge_of_stability.rs` draws it.
+/// falling.
 #[test]
 fn sharpness_rises_to_the_edge_of_stability_and_hovers_there() {
     let executor = Executor::new(2);

@@ -1,14 +1,14 @@
-//! Cuts through a landscape, and training curves.
+//! Cuts through a landscape.
 
 use crate::axis::Kind;
 use crate::canvas::Figure;
 use crate::chart::{Chart, Series};
 use crate::colour;
 use crate::theme::Style;
-use thalweg_record::{Line, ModelReport, Report, Surface, TrainingCurve};
+use thalweg_record::{Line, LineGradients, ModelReport, Report, Surface};
 
 /// Of more series than this none is listed by name.
-const LISTED: usize = 12;
+const LISTED: usize = crate::training::LISTED;
 
 /// The loss along lines through the centre of each model, on a log scale. Lines of one model share
 /// a colour; of several pairs of random directions each has its own.
@@ -156,109 +156,63 @@ pub fn residual_figure(surfaces: &[(&str, &Surface)], style: &Style) -> Option<F
     .draw(style)
 }
 
-/// Training curves: `columns` of every member, by model. More members than there are colours are
-/// drawn in the order of a sweep of hues; of very many none is listed.
-///
-/// `log` puts the values on a log scale.
-pub fn training_figure(
-    title: &str,
-    curves: &[(&str, &TrainingCurve)],
-    columns: &[&str],
-    log: bool,
-    style: &Style,
-) -> Option<Figure> {
-    let hues = style.theme.hues;
-    let (mut series, mut unseen): (Vec<Series>, Vec<String>) = Default::default();
-    let words = |name: &str| name.replace('_', " ");
-    let several = columns.len() > 1 && curves.len() > 1;
-    for (index, (model, curve)) in curves.iter().enumerate() {
-        for (nth, &name) in columns.iter().enumerate() {
-            let found = curve.column(name);
-            let known = |(_, curve): &(&str, &TrainingCurve)| curve.column(name).is_some();
-            // A column without any number is left out of a curve, but not of the figure's words.
-            let Some(values) = found.or_else(|| curves.iter().any(known).then_some(&[] as &[f64]))
-            else {
-                continue;
-            };
-            // Steps at which this one was not measured do not interrupt its line.
-            let rows = || curve.step.iter().zip(values).filter(|(_, v)| !v.is_nan());
-            let mut parts: Vec<String> = [*model, &curve.member]
-                .into_iter()
-                .filter(|p| !p.is_empty())
-                .map(Into::into)
-                .collect();
-            parts.dedup();
-            let member = parts.join(", ");
-            // Batches are measured at every step: only divergence ends that.
-            let lost = !name.starts_with("test") && values.last().is_none_or(|v| !v.is_finite());
-            if !values.iter().any(|v| v.is_finite()) {
-                unseen.extend(lost.then_some(member));
-                continue;
-            }
-            if columns.len() > 1 {
-                parts.push(words(name));
-            }
-            let entry = match (several, nth) {
-                (true, 0) => Some(member),
-                (true, _) => None,
-                _ if curves.len() == 1 => Some(words(name)),
-                _ => Some(member),
-            };
-            series.push(Series {
-                name: if parts.is_empty() { words(name) } else { parts.join(", ") },
-                colour: colour::series(&hues, index, curves.len()),
-                x: rows().map(|(&step, _)| step as f64).collect(),
-                y: rows().map(|(_, &v)| v).collect(),
-                error: curve.column(&format!("{name}_standard_error")).map(|errors| {
-                    let each = errors.iter().zip(values).filter(|(_, v)| !v.is_nan());
-                    each.map(|(&error, _)| error).collect()
-                }),
-                dashed: nth > 0,
-                entry: entry.filter(|_| curves.len() <= LISTED),
-                broken: lost,
-                ..Series::default()
-            });
+/// The length of the gradient along lines, and, in a second figure, its cosines with the line and with
+/// the gradient at the point before. None where no line has them.
+pub fn gradient_figures(surfaces: &[(&str, &Surface)], style: &Style) -> Option<[Figure; 2]> {
+    let with: Vec<(&str, &Surface, &LineGradients)> = surfaces
+        .iter()
+        .filter_map(|(name, s)| Some((*name, *s, s.derivatives.as_ref()?.gradients.as_ref()?)))
+        .collect();
+    let checkpoints = with.iter().any(|(_, s, _)| s.attributes.directions == "checkpoints");
+    let x_label = match checkpoints {
+        true => "share of the way from the first network to the other",
+        false => "coordinate along the direction; 0 is the network itself",
+    };
+    let series = |index: usize, words: &str, values: &[f64], dashed: bool| {
+        let (name, surface, _) = with[index];
+        let along = surface.x.len() == values.len();
+        let named = if name.is_empty() { words.to_owned() } else { format!("{name}: {words}") };
+        Series {
+            name: named.clone(),
+            colour: match with.len() {
+                1 => style.theme.hues[usize::from(dashed)].to_owned(),
+                n => colour::series(&style.theme.hues, index, n),
+            },
+            x: if along { surface.x.clone() } else { surface.y.clone() },
+            y: values.to_vec(),
+            dashed: dashed && with.len() > 1,
+            entry: (with.len() <= LISTED).then_some(named),
+            ..Series::default()
         }
-    }
-    let mut notes = Vec::new();
-    if several {
-        let told: Vec<String> = columns
-            .iter()
-            .zip(["solid", "dashed"])
-            .map(|(name, line)| format!("{line}: {}", words(name)))
-            .collect();
-        notes.push(told.join(", "));
-    }
-    if curves.len() > LISTED {
-        notes.push(format!("{} members, the first blue, the last red", curves.len()));
-    }
-    match unseen.as_slice() {
-        [] => {}
-        few if few.len() <= 4 => {
-            notes.push(format!("no finite value: {}", few.join(", ")));
-        }
-        many => notes.push(format!("no finite value: {} members", many.len())),
-    }
-    // A rate or the like that all share is one line.
-    if series.len() > 1 && series.iter().all(|s| (&s.x, &s.y) == (&series[0].x, &series[0].y)) {
-        series.truncate(1);
-        series[0].name = words(columns.first().unwrap_or(&""));
-        notes.push("the same for all".into());
-    }
-    let y_label = columns.first().map_or("", |first| match columns {
-        ["lr"] => "learning rate",
-        [_] => first,
-        _ => first.split_once('_').map_or(first, |(_, rest)| rest),
+    };
+    let chart = |title, y_label, y_kind, notes, series| {
+        let (places, rug) = (Vec::new(), Vec::new());
+        Chart { title, x_label, y_label, y_kind, notes, series, places, rug }.draw(style)
+    };
+    let each = || with.iter().enumerate();
+    let norms = each().map(|(i, (.., g))| series(i, "length", &g.norm, false)).collect();
+    let cosines = each().flat_map(|(i, (.., g))| {
+        // The first point has none before it.
+        let mut turn = series(i, "with the gradient before", &g.turn, true);
+        turn.x = turn.x.into_iter().skip(1).collect();
+        turn.y = turn.y.into_iter().skip(1).collect();
+        [series(i, "with the line", &g.cosine, false), turn]
     });
-    Chart {
-        title,
-        x_label: "step",
-        y_label: &words(y_label),
-        y_kind: if log { Kind::Log } else { Kind::Linear },
-        notes,
-        series,
-        places: Vec::new(),
-        rug: Vec::new(),
-    }
-    .draw(style)
+    let cosines = cosines.collect();
+    Some([
+        chart(
+            "Length of the gradient",
+            "|gradient|, loss per weight",
+            Kind::Log,
+            Vec::new(),
+            norms,
+        )?,
+        chart(
+            "Where the gradient points",
+            "cosine",
+            Kind::Linear,
+            vec!["1: the loss rises along the line alone".to_owned()],
+            cosines,
+        )?,
+    ])
 }

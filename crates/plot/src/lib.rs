@@ -13,6 +13,7 @@ mod basin;
 mod canvas;
 mod chart;
 mod colour;
+mod comparison;
 mod contour;
 mod convexity;
 mod curves;
@@ -29,16 +30,19 @@ mod report_comparison;
 mod report_table;
 mod spectrum;
 mod theme;
+mod training;
 
 pub use basin::{basin_figure, class_figure};
 pub use canvas::Figure;
+pub use comparison::comparison_figure;
 pub use convexity::convexity_figure;
-pub use curves::{line_figure, residual_figure, training_figure};
+pub use curves::{gradient_figures, line_figure, residual_figure};
 pub use landscape::{landscape_figure, map_figure, relief_figure};
 pub use png::png;
 pub use report::report_html;
 pub use spectrum::{density_figure, spectrum_figure};
 pub use theme::Style;
+pub use training::{training_figure, training_figures};
 
 /// What can go wrong when a figure is made into pixels.
 #[derive(Debug, thiserror::Error)]

@@ -4,11 +4,11 @@ use crate::canvas::Figure;
 use crate::markup::escape;
 use crate::theme::Style;
 use crate::{
-    basin_figure, class_figure, convexity_figure, density_figure, line_figure, map_figure,
-    relief_figure, report_comparison, report_table, residual_figure, spectrum_figure,
-    training_figure,
+    basin_figure, class_figure, comparison_figure, convexity_figure, density_figure,
+    gradient_figures, line_figure, map_figure, relief_figure, report_comparison, report_table,
+    residual_figure, spectrum_figure, training_figures,
 };
-use thalweg_record::{Report, Surface, TrainingCurve};
+use thalweg_record::{Report, Surface};
 
 const PAGE_STYLE: &str = include_str!("report.css");
 const VIEWER: &str = include_str!("../../../viewer/dist/viewer.js");
@@ -29,7 +29,9 @@ pub fn report_html(report: &Report, study: &str) -> String {
         );
     }
     if let Some(tables) = report_comparison::comparison(report) {
-        section(&mut body, "Comparison", &tables);
+        let figure = comparison_figure(report, &Style::page("comparison"));
+        let figure = figure.as_ref().map(card).unwrap_or_default();
+        section(&mut body, "Comparison", &(figure + &tables));
     }
     surfaces(&mut body, report);
     lines(&mut body, report);
@@ -113,8 +115,12 @@ fn lines(body: &mut String, report: &Report) {
     // Of a line there is no landscape that it could stand with.
     let is_line = all.iter().all(|(_, surface)| surface.x.len() < 2 || surface.y.len() < 2);
     let eigenvalues = is_line.then(|| convexity_figure(&all, &Style::page("convexity"))).flatten();
+    let gradients = gradient_figures(&all, &Style::page("gradient"));
+    let [gradient, cosines] = gradients.map_or([None, None], |both| both.map(Some));
     let figures = vec![
         line_figure(report, &Style::page("lines")),
+        gradient,
+        cosines,
         eigenvalues,
         basin_figure(&all, &Style::page("basin")),
     ];
@@ -124,79 +130,13 @@ fn lines(body: &mut String, report: &Report) {
 }
 
 fn training(body: &mut String, report: &Report) {
-    // A model with one curve needs no second name in the legend.
-    let curves: Vec<(String, TrainingCurve)> = report
-        .models
-        .iter()
-        .flat_map(|model| {
-            let alone = model.curves.len() == 1 && !model.name.is_empty();
-            model.curves.iter().map(move |curve| {
-                let member = if alone { String::new() } else { curve.member.clone() };
-                (model.name.clone(), TrainingCurve { member, ..curve.clone() })
-            })
-        })
-        .collect();
-    let curves: Vec<_> = curves.iter().map(|(name, curve)| (name.as_str(), curve)).collect();
-    let mut names: Vec<&str> = Vec::new();
-    for (_, curve) in &curves {
-        for (name, column) in &curve.columns {
-            let beside = name.ends_with("_standard_error") || name.ends_with("_threshold");
-            let finite = column.0.iter().any(|v| v.is_finite());
-            if finite && !beside && !names.contains(&name.as_str()) {
-                names.push(name);
-            }
-        }
-    }
-    // Training before test, whatever the alphabet says.
-    names.sort_by_key(|name| (!name.starts_with("train"), *name));
-    let ending = |end: &str| -> Vec<&str> {
-        names.iter().copied().filter(|name| name.ends_with(end)).collect()
-    };
-    let (losses, accuracies) = (ending("loss"), ending("accuracy"));
-    let mut figures = vec![
-        training_figure("Loss", &curves, &losses, true, &Style::page("training-loss")),
-        training_figure("Accuracy", &curves, &accuracies, false, &Style::page("training-accuracy")),
-    ];
-    for name in names.iter().filter(|n| !losses.contains(n) && !accuracies.contains(n)) {
-        // Coordinates of the row rather than measurements.
-        if matches!(*name, "epoch" | "seconds") {
-            continue;
-        }
-        let title = match *name {
-            "lr" => "Learning rate".to_owned(),
-            other => sentence_case(&other.replace('_', " ")),
-        };
-        let id = format!("training-{}", figures.len());
-        let log = spans_decades(&curves, name);
-        let threshold = format!("{name}_threshold");
-        let bounded = curves.iter().any(|(_, curve)| curve.column(&threshold).is_some());
-        let columns = [*name, &threshold];
-        let columns = if bounded { &columns[..] } else { &columns[..1] };
-        figures.push(training_figure(&title, &curves, columns, log, &Style::page(id)));
-    }
-    if let Some(cards) = pairs(figures) {
+    let figures = training_figures(report, |name| {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        Style::page(format!("training-{}", name.chars().map(plain).collect::<String>()))
+    });
+    if let Some(cards) = pairs(figures.into_iter().map(|(_, figure)| Some(figure)).collect()) {
         section(body, "Training", &cards);
     }
-}
-
-/// Whether a linear scale would press some of the curves onto its floor: their largest values lie
-/// far apart, or one of them starts far above where it goes.
-fn spans_decades(curves: &[(&str, &TrainingCurve)], name: &str) -> bool {
-    let largest =
-        |values: &[f64]| values.iter().copied().filter(|v| v.is_finite()).reduce(f64::max);
-    let columns = || curves.iter().filter_map(|(_, curve)| curve.column(name));
-    let peaks: Vec<f64> = columns().filter_map(largest).filter(|&v| v > 0.0).collect();
-    let (Some(low), Some(high)) =
-        (peaks.iter().copied().reduce(f64::min), peaks.iter().copied().reduce(f64::max))
-    else {
-        return false;
-    };
-    high > 20.0 * low || name.ends_with("norm")
-}
-
-fn sentence_case(words: &str) -> String {
-    let mut letters = words.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn spectra(body: &mut String, report: &Report) {
@@ -255,9 +195,7 @@ fn reproduce(report: &Report, study: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use thalweg_record::{
-        COMPUTED, CurveColumn, Explanation, ModelReport, Provenance, SurfaceAttributes,
-    };
+    use thalweg_record::{COMPUTED, Explanation, ModelReport, Provenance, SurfaceAttributes};
 
     fn surface() -> Surface {
         let axis = vec![-1.0, 0.0, 1.0];
@@ -329,18 +267,5 @@ mod tests {
         assert!(page.contains("thalweg map --arch &quot;a&lt;b&quot;"));
         assert!(page.contains("name = &quot;&lt;x&gt;&quot; # &lt;/pre&gt;"));
         assert!(!report_html(&report, "").contains("study.toml"));
-    }
-
-    #[test]
-    fn rates_far_apart_are_shown_on_a_log_scale() {
-        let curve = |peak: f64| TrainingCurve {
-            member: String::new(),
-            step: vec![1, 2],
-            columns: [("lr".to_owned(), CurveColumn(vec![0.0, peak]))].into(),
-        };
-        let [low, near, far] = [0.1, 0.3, 10.0].map(curve);
-        assert!(!spans_decades(&[("", &low), ("", &near)], "lr"));
-        assert!(spans_decades(&[("", &low), ("", &far)], "lr"));
-        assert!(!spans_decades(&[("", &curve(f64::NAN))], "lr") && !spans_decades(&[], "lr"));
     }
 }

@@ -19,12 +19,32 @@ pub struct Derivatives {
     /// Those of the second.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "number::option_vec")]
     pub curvature_standard_error: Option<Vec<f64>>,
+    /// The gradient, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradients: Option<LineGradients>,
+}
+
+/// The gradient of the loss along a line, in the order of its values.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct LineGradients {
+    /// Its length.
+    #[serde(with = "number::vec")]
+    pub norm: Vec<f64>,
+    /// Its cosine with the line.
+    #[serde(with = "number::vec")]
+    pub cosine: Vec<f64>,
+    /// Its cosine with the gradient at the point before; NaN at the first.
+    #[serde(with = "number::vec")]
+    pub turn: Vec<f64>,
 }
 
 const SLOPE: &str = "slope";
 const CURVATURE: &str = "curvature";
 const SLOPE_ERROR: &str = "slope_standard_error";
 const CURVATURE_ERROR: &str = "curvature_standard_error";
+const NORM: &str = "gradient_norm";
+const COSINE: &str = "gradient_cosine";
+const TURN: &str = "gradient_turn_cosine";
 
 impl Derivatives {
     fn columns(&self) -> Vec<(&'static str, &'static str, &Vec<f64>)> {
@@ -37,6 +57,13 @@ impl Derivatives {
             (CURVATURE_ERROR, "that of the second", &self.curvature_standard_error),
         ];
         columns.extend(errors.into_iter().filter_map(|(n, w, v)| Some((n, w, v.as_ref()?))));
+        if let Some(gradients) = &self.gradients {
+            columns.extend([
+                (NORM, "length of the loss's gradient", &gradients.norm),
+                (COSINE, "cosine of the gradient and the line", &gradients.cosine),
+                (TURN, "cosine of the gradient and that at the point before", &gradients.turn),
+            ]);
+        }
         columns
     }
 
@@ -71,11 +98,16 @@ impl Derivatives {
         let (Some(slope), Some(curvature)) = (optional(SLOPE)?, optional(CURVATURE)?) else {
             return Ok(None);
         };
+        let gradients = match (optional(NORM)?, optional(COSINE)?, optional(TURN)?) {
+            (Some(norm), Some(cosine), Some(turn)) => Some(LineGradients { norm, cosine, turn }),
+            _ => None,
+        };
         Ok(Some(Derivatives {
             slope,
             curvature,
             slope_standard_error: optional(SLOPE_ERROR)?,
             curvature_standard_error: optional(CURVATURE_ERROR)?,
+            gradients,
         }))
     }
 }
@@ -96,6 +128,11 @@ mod tests {
             curvature: vec![2.0, 3.0],
             slope_standard_error: Some(vec![0.1, 0.2]),
             curvature_standard_error: None,
+            gradients: Some(LineGradients {
+                norm: vec![1.0, 2.0],
+                cosine: vec![0.5, -0.5],
+                turn: vec![0.0, 1.0],
+            }),
         });
         let slope = Estimate { value: 0.5, standard_error: 0.1, samples: 7 };
         let parabola = Parabola { loss: 1.0, slope: slope.into(), curvature: Quantity::Exact(2.0) };

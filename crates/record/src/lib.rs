@@ -45,7 +45,7 @@ pub use comparison::{ComparedInstrument, ComparedQuantity, Comparison, Differenc
 pub use convexity::{Convexity, ConvexitySummary};
 pub use curve::{CurveColumn, Line, Parabola, TrainingCurve};
 pub use data_description::{ClassCount, DataDescription, ValueRange};
-pub use derivatives::Derivatives;
+pub use derivatives::{Derivatives, LineGradients};
 pub use estimate::{Estimate, Quantity};
 pub use inspection::{Extent, InspectedArray, InspectedOperation, InspectedPort, Inspection};
 pub use report::{Explanation, ModelReport, Provenance, Report};

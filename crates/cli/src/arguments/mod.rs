@@ -10,7 +10,7 @@ pub use training::{TrainArguments, TrainingArguments};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
-use thalweg_lab::{Axis, Bytes, Precision};
+use thalweg_lab::{Axis, Bytes, InstrumentChoice, Precision};
 
 /// A laboratory for the loss landscapes of neural networks.
 #[derive(Debug, Parser)]
@@ -394,9 +394,10 @@ pub struct CompareArguments {
     #[arg(long, value_name = "TEXT")]
     pub arch: Option<String>,
     /// Instruments by name [default: loss, sam_sharpness, adaptive_sharpness, average_sharpness,
-    /// critical_sharpness, lanczos, hutchinson, relative_flatness, fisher_rao_norm].
+    /// critical_sharpness, lanczos, hutchinson, relative_flatness, fisher_rao_norm]; options follow,
+    /// as lanczos:top=3:tolerance=1e-4.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub instruments: Vec<String>,
+    pub instruments: Vec<InstrumentChoice>,
     /// How the loss is evaluated.
     #[command(flatten)]
     pub objective: ObjectiveArguments,

@@ -26,6 +26,10 @@ pub struct MeasureArguments {
     /// A surface for each class too, from the same evaluations.
     #[arg(long)]
     pub per_class: bool,
+    /// The gradient at each point of a line: its length, its cosine with the line, and that with the
+    /// gradient at the point before. A gradient a point.
+    #[arg(long)]
+    pub gradients: bool,
 }
 
 /// In the space of inputs.

@@ -3,7 +3,7 @@
 use super::DataArguments;
 use clap::Args;
 use std::path::PathBuf;
-use thalweg_lab::{Watching, parse_rates, parse_seeds};
+use thalweg_lab::{InstrumentChoice, parse_rates, parse_seeds};
 
 /// How networks are trained.
 #[derive(Debug, Args)]
@@ -65,9 +65,9 @@ pub struct TrainArguments {
     pub checkpoints: u64,
     /// Read instruments along the way, as sharpness,trace:100, into metrics.parquet and the report:
     /// sharpness (the largest Hessian eigenvalue), trace, or any that `thalweg compare` knows; :100
-    /// reads every 100 steps.
+    /// reads every 100 steps, :probes=4 sets an option, as trace:100:probes=4.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub watch: Vec<Watching>,
+    pub watch: Vec<InstrumentChoice>,
     /// Share of training's work for readings whose steps are not given [default: 10%].
     #[arg(long, value_name = "PERCENT", value_parser = share, requires = "watch")]
     pub watch_budget: Option<f64>,

@@ -49,6 +49,7 @@ fn a_model_does_not_differ_from_itself_and_does_from_another() {
     assert!((loss[0] - spectrum["loss"].as_f64().unwrap()).abs() < 1e-6);
     let page = String::from_utf8(bench.read("other/report.html")).unwrap();
     assert!(page.contains("Comparison") && page.contains("adjusted p"));
+    assert!(bench.exists("other/figures/comparison.png"));
     let tables = bench.json("export other --csv");
     assert!(tables["files"][0].as_str().unwrap().ends_with("metrics.csv"), "{tables}");
 }
@@ -73,11 +74,30 @@ fn what_is_done_is_not_done_again() {
 }
 
 #[test]
+fn options_are_set_by_name_and_the_indicators_read_any_classifier() {
+    let bench = Bench::new("compare-options");
+    bench.mlp("m");
+    bench.resnet("n");
+    let of = "--instruments trace:probes=3,trace:probes=5,dead_units,feature_rank,neural_collapse,\
+              weight_norm,weight_rank --samples 64";
+    let found = bench.json(&format!("compare m n {of} --out o"));
+    let cost = |i: usize| found["instruments"][i]["cost"].as_str().unwrap().to_owned();
+    assert_eq!((cost(0), cost(1)), ("3 products".into(), "5 products".into()));
+    assert_eq!(found["instruments"][0]["id"], "hutchinson:probes=3");
+    for name in ["dead units", "effective rank", "NC1 within-class scatter", "weight norm"] {
+        let values = values(&found, name);
+        assert!(values.iter().all(|value| value.is_finite()), "{name}: {values:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_compared_gets_one_sentence() {
     let bench = Bench::new("compare-faults");
     let trained = bench.mlp("m");
     for (line, code, sentence) in [
-        ("compare m m --instruments lossy", 2, "--instruments lossy: expected some of loss,"),
+        ("compare m m --instruments lossy", 2, "expected some of sharpness, trace, loss,"),
+        ("compare m m --instruments lanczos:20", 2, "20 steps belong to --watch"),
+        ("compare m m --instruments trace:probe=3", 2, "expected some of probes, tolerance"),
         ("compare m", 1, "alone: expected at least 2 models"),
         ("compare m nowhere", 1, "nowhere"),
         ("compare m m --split most", 2, "expected train, test or all"),

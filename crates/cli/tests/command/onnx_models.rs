@@ -115,6 +115,52 @@ fn training_goes_on_from_a_file_and_back_into_one() {
 }
 
 #[test]
+fn indicators_find_the_features_and_units_of_a_graph() {
+    let bench = bench("onnx-indicators");
+    // Every class has examples, which it has not in the other tests' data.
+    let read = npz::read(&bench.read("first.npz")).unwrap();
+    let x = read.into_iter().find(|(name, _)| name == "x").unwrap().1;
+    let y = Array::vector(&(0..N as i64).map(|i| i % 3).collect::<Vec<_>>());
+    let mut bytes = Vec::new();
+    npz::write(&mut bytes, &[("x", &x), ("y", &y)], npz::Compression::Stored).unwrap();
+    bench.write("all.npz", bytes);
+    let train = "train cnn.onnx --data all.npz --steps 40 --lr 0.05 --batch 8";
+    bench.ok(&format!("{train} --watch neural_collapse:20,dead_units:20 --out run"));
+    bench.ok("export run --onnx");
+    let of = "--instruments dead_units,feature_rank,neural_collapse,weight_norm --split all";
+    let same =
+        bench.json(&format!("compare run run/export/seed-0.onnx {of} --data all.npz --out s"));
+    let quantities = same["quantities"].as_array().unwrap();
+    assert!(quantities.len() > 8, "{quantities:?}");
+    for quantity in quantities {
+        let read = |i: usize| {
+            let value = &quantity["values"][i];
+            number(if value.is_object() { &value["value"] } else { value })
+        };
+        assert!((read(0) - read(1)).abs() < 1e-4 * read(0).abs().max(1e-3), "{quantity}");
+    }
+    let lacks = "compare run run --data first.npz --split all --instruments neural_collapse";
+    let done = bench.run(&format!("{lacks} --out lacks"));
+    assert!(
+        done.sentence().contains("features of class 2: expected those of at least"),
+        "{done:?}"
+    );
+    // The tokens of a sequence have no class each.
+    bench.write("gpt.onnx", file("gpt.onnx"));
+    let tokens = Array::from_slice(&[N, 5], &(0..N as i64 * 5).map(|i| i % 7).collect::<Vec<_>>());
+    let tokens = tokens.unwrap();
+    let mut bytes = Vec::new();
+    npz::write(&mut bytes, &[("x", &tokens), ("y", &tokens)], npz::Compression::Stored).unwrap();
+    bench.write("tokens.npz", bytes);
+    let compare = "compare gpt.onnx gpt.onnx --data tokens.npz";
+    let found = bench.json(&format!("{compare} --instruments feature_rank,dead_units --out gpt"));
+    assert!(found["quantities"].as_array().unwrap().len() >= 4);
+    let done = bench.run(&format!("{compare} --instruments neural_collapse --out none"));
+    assert_eq!(done.code, Some(1));
+    assert!(done.sentence().contains("expected examples with a class each"), "{done:?}");
+}
+
+#[test]
 fn precision_is_that_of_the_data_where_it_matters() {
     let bench = bench("onnx-precision");
     let double = Array::full(&[4, 6], 0.1).convert(DType::F64);

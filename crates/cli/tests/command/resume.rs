@@ -90,6 +90,28 @@ fn spectrum_ends_with_the_same_bits_after_kills() {
 }
 
 #[test]
+fn compare_ends_with_the_same_bits_after_kills() {
+    let bench = Bench::new("kill-compare");
+    bench.mlp("m");
+    bench.resnet("n");
+    let line = "compare m n --instruments average_sharpness:draws=12,m_sharpness:m=8,trace:probes=24,\
+                neural_collapse,feature_rank --samples 64 --quiet";
+    killed_and_resumed(&bench, line, "units", 5);
+    // Whatever is left is whole: nothing that was being written is there.
+    let mut folders = vec![bench.path("killed")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            assert!(!name.ends_with(".part"), "{} is half-written", path.display());
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+}
+
+#[test]
 fn threads_and_memory_change_no_bit() {
     let bench = Bench::new("budgets");
     bench.resnet("m");

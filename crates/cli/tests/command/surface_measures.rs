@@ -54,6 +54,30 @@ fn minima_lie_at_the_networks_of_a_plane() {
 }
 
 #[test]
+fn the_gradient_along_a_line_is_that_of_its_slope() {
+    let bench = Bench::new("gradients");
+    smooth(&bench, "m", "0..2");
+    let [a, b] = [0, 1].map(|seed| format!("m/weights/seed-{seed}.safetensors"));
+    bench
+        .ok(&format!("surface {a} {b} --x 0:1:5 --gradients --precision f64 --samples 48 --out l"));
+    let all = arrays(&bench, "l");
+    let [norm, cosine, turn] =
+        ["gradient_norm", "gradient_cosine", "gradient_turn_cosine"].map(|name| &all[name]);
+    assert!(turn[0].is_nan() && turn[1..].iter().all(|turn| turn.abs() <= 1.0 + 1e-12));
+    // The slope is the gradient's length times its cosine times the length of the line.
+    let length = |i: usize| all["slope"][i] / (norm[i] * cosine[i]);
+    for i in 0..5 {
+        assert!((length(i) / length(0) - 1.0).abs() < 1e-9, "{i}");
+    }
+    assert!(
+        bench.exists("l/figures/gradient.png") && bench.exists("l/figures/gradient-cosines.png")
+    );
+    let done = bench.run(&format!("surface {a} --gradients --out wrong"));
+    assert_eq!(done.code, Some(2));
+    assert!(done.sentence().contains("--gradients: expected it with a line"), "{done:?}");
+}
+
+#[test]
 fn slopes_and_curvatures_are_those_of_the_line() {
     let bench = Bench::new("slopes");
     smooth(&bench, "m", "0");

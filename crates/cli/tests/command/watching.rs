@@ -25,8 +25,11 @@ fn read(bench: &Bench, run: &str, name: &str) -> Vec<(u64, f64)> {
 #[test]
 fn what_is_watched_is_what_is_measured_afterwards() {
     let bench = Bench::new("watching");
-    let watched = format!("{TRAIN} --lr 0.1,0.05 --watch sharpness:8,trace:6 --out a");
-    bench.json(&watched);
+    let watch = "sharpness:8,trace:6:probes=8,dead_units:10,weight_norm";
+    bench.json(&format!("{TRAIN} --lr 0.1,0.05 --watch {watch} --out a"));
+    for name in ["training", "sharpness", "trace", "dead_units", "weight_norm_norm"] {
+        assert!(bench.exists(&format!("a/figures/{name}.png")), "{name}");
+    }
     bench.ok("export a --csv --out a-csv");
     let sharpness = read(&bench, "a", "sharpness");
     let steps: Vec<u64> = sharpness.iter().map(|&(step, _)| step).collect();

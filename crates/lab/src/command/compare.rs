@@ -5,6 +5,7 @@ use super::{Outcome, explain, loss_name, provenance, within};
 use crate::data_source::{DataChoice, DataOptions, PreparedData};
 use crate::differences::differences;
 use crate::error::{LabError, Result};
+use crate::instrument_choice::InstrumentChoice;
 use crate::measure;
 use crate::model_source::{WeightsFile, open_models};
 use crate::run_directory::{METRICS, Output, RunDirectory, UNITS};
@@ -14,9 +15,7 @@ use crate::subject::{ObjectiveChoice, Subject, Wanted};
 use crate::units::Units;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use thalweg_methods::registry::{
-    Entry, INSTRUMENTS, Invariance, Quantity as Read, Size, Value, instrument,
-};
+use thalweg_methods::registry::{Configured, Entry, Invariance, Quantity as Read, Size, Value};
 use thalweg_methods::{Context, MethodError, ModelObjective, Progress};
 use thalweg_record::reply::{Body, CompareBody, ComparedModel};
 use thalweg_record::{
@@ -36,7 +35,7 @@ pub struct CompareRequest {
     /// The loss.
     pub objective: ObjectiveChoice,
     /// Instruments by name; none: the usual ones.
-    pub instruments: Vec<String>,
+    pub instruments: Vec<InstrumentChoice>,
     /// Where to.
     pub output: Output,
 }
@@ -87,7 +86,7 @@ struct CompareStudy {
 pub fn compare(session: &Session, request: CompareRequest) -> Result<Outcome> {
     request.objective.check()?;
     request.data.check()?;
-    let entries = wanted(&request.instruments)?;
+    let instruments = wanted(&request.instruments)?;
     let architecture = request.architecture.as_deref();
     let files: Vec<WeightsFile> = request
         .models
@@ -113,7 +112,7 @@ pub fn compare(session: &Session, request: CompareRequest) -> Result<Outcome> {
         data: choice.clone(),
         objective: objective_choice,
         compare: CompareSection {
-            instruments: entries.iter().map(|entry| entry.id.to_owned()).collect(),
+            instruments: instruments.iter().map(|one| one.label.clone()).collect(),
         },
         budget: BudgetSection::new(session),
     };
@@ -129,7 +128,7 @@ pub fn compare(session: &Session, request: CompareRequest) -> Result<Outcome> {
             let ctx = session.context(&units)?.within(&slug(&subject.name));
             let objective = subject.objective(&ctx, &study.objective)?;
             samples = (objective.examples(), objective.available());
-            readings.push(read_all(&ctx, &objective, subject, &entries, asked)?);
+            readings.push(read_all(&ctx, &objective, subject, &instruments, asked)?);
             models.push(ModelReport {
                 name: subject.name.clone(),
                 description: subject.words(),
@@ -142,7 +141,7 @@ pub fn compare(session: &Session, request: CompareRequest) -> Result<Outcome> {
         let names: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
         let size = subjects.iter().map(|s| s.model.parameter_count()).max().unwrap_or(0);
         let size = Size { parameters: size, examples: samples.0 };
-        let comparison = comparison(session, &entries, &names, &readings, &size)?;
+        let comparison = comparison(session, &instruments, &names, &readings, &size)?;
         run.write_table(METRICS, &table(&names, &comparison)?)?;
         Ok((models, comparison, samples))
     })?;
@@ -175,22 +174,33 @@ pub fn compare(session: &Session, request: CompareRequest) -> Result<Outcome> {
     Ok(Outcome { body: Body::Compare(body), report, run })
 }
 
+/// An instrument that is to be read.
+struct Wish {
+    label: String,
+    entry: &'static Entry,
+    instrument: Box<dyn Configured>,
+}
+
 /// The instruments that were named, each once, or the usual ones.
-fn wanted(names: &[String]) -> Result<Vec<&'static Entry>> {
-    let usual: Vec<String> = USUAL.iter().map(|name| (*name).to_owned()).collect();
-    let names = if names.is_empty() { &usual } else { names };
-    let mut entries: Vec<&'static Entry> = Vec::new();
-    for name in names {
-        let Some(entry) = instrument(name) else {
-            let known: Vec<&str> = INSTRUMENTS.iter().map(|entry| entry.id).collect();
-            let known = known.join(", ");
-            return Err(LabError::Usage(format!("--instruments {name}: expected some of {known}")));
-        };
-        if entries.iter().all(|other| other.id != entry.id) {
-            entries.push(entry);
+fn wanted(choices: &[InstrumentChoice]) -> Result<Vec<Wish>> {
+    let usual = USUAL.map(InstrumentChoice::plain);
+    let choices: &[InstrumentChoice] = if choices.is_empty() { &usual } else { choices };
+    let mut found: Vec<Wish> = Vec::new();
+    for choice in choices {
+        let fault = |why: String| LabError::Usage(format!("--instruments {choice}: {why}"));
+        if let Some(every) = choice.every {
+            let why = format!("{every} steps belong to --watch, expected options as NAME=VALUE");
+            return Err(fault(why));
+        }
+        let told = |error: MethodError| fault(error.to_string());
+        let label = choice.label().map_err(told)?;
+        if found.iter().all(|other| other.label != label) {
+            let (entry, instrument) = (choice.entry(), choice.configured(false));
+            let (entry, instrument) = (entry.map_err(told)?, instrument.map_err(told)?);
+            found.push(Wish { label, entry, instrument });
         }
     }
-    Ok(entries)
+    Ok(found)
 }
 
 fn subjects(
@@ -226,11 +236,12 @@ fn read_all(
     ctx: &Context<'_>,
     objective: &ModelObjective,
     subject: &Subject,
-    entries: &[&'static Entry],
+    instruments: &[Wish],
     asked: bool,
 ) -> Result<Vec<Option<Vec<Read>>>> {
-    let read = |entry: &&'static Entry| {
-        let found = (entry.measure)(&ctx.within(entry.id), objective, &subject.weights);
+    let read = |one: &Wish| {
+        let within = ctx.within(&one.label);
+        let found = one.instrument.measure(&within, objective, &subject.weights);
         match found {
             Ok(read) => Ok(Some(read)),
             Err(
@@ -238,7 +249,7 @@ fn read_all(
                 | MethodError::Mismatch { .. }
                 | MethodError::NotFinite { .. }),
             ) => {
-                let text = format!("{} of {}: {error}", entry.id, subject.name);
+                let text = format!("{} of {}: {error}", one.label, subject.name);
                 if asked {
                     return Err(LabError::Input(text));
                 }
@@ -248,26 +259,26 @@ fn read_all(
             Err(other) => Err(other.into()),
         }
     };
-    entries.iter().map(read).collect()
+    instruments.iter().map(read).collect()
 }
 
 fn comparison(
     session: &Session,
-    entries: &[&'static Entry],
+    instruments: &[Wish],
     names: &[String],
     readings: &[Vec<Option<Vec<Read>>>],
     size: &Size,
 ) -> Result<Comparison> {
     let mut found = Comparison { level: LEVEL, ..Comparison::default() };
     let mut rows = Vec::new();
-    for (place, entry) in entries.iter().enumerate() {
+    for (place, Wish { label, entry, instrument }) in instruments.iter().enumerate() {
         let of: Option<Vec<&Vec<Read>>> =
             readings.iter().map(|reading| reading.get(place).and_then(Option::as_ref)).collect();
         // What one of the models cannot be read by compares nothing.
         let Some(of) = of else { continue };
-        let cost = (entry.cost)(size);
+        let cost = instrument.cost(size);
         found.instruments.push(ComparedInstrument {
-            id: entry.id.to_owned(),
+            id: label.clone(),
             summary: entry.summary.to_owned(),
             source: entry.source.to_owned(),
             cost: cost.to_string(),
@@ -280,11 +291,11 @@ fn comparison(
                 of.iter().map(|one| one.iter().find(|other| other.name == read.name)).collect();
             let Some(same) = same else { continue };
             found.quantities.push(ComparedQuantity {
-                instrument: entry.id.to_owned(),
+                instrument: label.clone(),
                 name: read.name.clone(),
                 values: same.iter().map(|read| value(read)).collect(),
             });
-            rows.push((entry.id, same));
+            rows.push((label.as_str(), same));
         }
     }
     if found.quantities.is_empty() {

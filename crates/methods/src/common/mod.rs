@@ -1,6 +1,7 @@
 //! What methods share: objectives and their evaluation, vectors, small dense problems.
 
 mod derived_model;
+mod dissect;
 mod evaluate;
 mod evaluation;
 mod filters;
@@ -16,13 +17,16 @@ mod path;
 mod points;
 mod population;
 mod probe;
+mod rank;
 mod scaled;
 mod solvable;
+mod streamed;
 mod symmetric_eigen;
 pub mod vector;
 
 pub(crate) use derived_model::labelled_ports;
 pub use derived_model::{Original, derived_model, output_as_loss};
+pub(crate) use dissect::{Activation, Dissection, Features, features, inside};
 pub use evaluate::{Evaluator, evaluate};
 pub use evaluation::{Evaluation, ExampleValues, Status};
 pub(crate) use evaluation::{standard_error, summarize};
@@ -42,8 +46,11 @@ pub(crate) use objective::{check_point, frozen_at};
 pub use path::{barrier, linear_path};
 pub(crate) use population::{even_chunks, fit, padded};
 pub(crate) use probe::{normals, signs};
+pub(crate) use rank::{RankSlopes, gram};
+pub use rank::{Ranks, matrix_ranks};
 pub(crate) use scaled::Deflated;
 pub use scaled::{Scaled, adam_preconditioner};
 pub use solvable::{Damped, DiagonalOperator, Inverse, Solvable};
 pub(crate) use solvable::{check_damping, reciprocal};
+pub use streamed::{MemberTargets, Streamed, StreamedMetrics, StreamedNets, TargetKind};
 pub use symmetric_eigen::{SymmetricEigen, symmetric_eigen};

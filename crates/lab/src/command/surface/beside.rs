@@ -24,9 +24,13 @@ pub(super) fn measure_beside(
     record: &mut Surface,
 ) -> Result<()> {
     record.parabolas = measure::parabolas(ctx, objective, centre, plane)?;
+    let gradients = plan.settings.measures.gradients;
     if !plan.two && record.pairs.is_none() && record.adaptive.is_none() {
         let at = x.coordinates();
-        let found = measure::derivatives(ctx, objective, centre, plane, &at)?;
+        let mut found = measure::derivatives(ctx, objective, centre, plane, &at)?;
+        if gradients {
+            found.gradients = Some(measure::gradients(ctx, objective, centre, plane, &at)?);
+        }
         record.derivatives = Some(found);
     }
     let measures = &plan.settings.measures;

@@ -64,6 +64,13 @@ pub(super) fn explanations(
                    the loss is convex or nearly so.";
         list.push(explain("Convexity", how));
     }
+    if measures.gradients {
+        let how = "The gradient of the mean loss at each point of the line: its Euclidean length; its \
+                   cosine with the line, 1 where the loss rises along the line alone and near 0 where \
+                   the line is far from the steepest way; and its cosine with the gradient at the \
+                   point before, near -1 where it turns round.";
+        list.push(explain("Gradient along the line", how));
+    }
     if measures.basin > 0 {
         let unit = match plan.config.normalize {
             Normalize::None => "weights as they are",

@@ -65,6 +65,9 @@ pub struct SurfaceMeasures {
     pub rise: f64,
     /// A surface for each class.
     pub per_class: bool,
+    /// The gradient at each point of a line.
+    #[serde(default)]
+    pub gradients: bool,
 }
 
 /// A surface over what is added to the input.
@@ -230,6 +233,9 @@ pub(super) fn plan(request: &SurfaceRequest) -> Result<Plan> {
     if request.measures.per_class && (request.pairs > 1 || request.tolerance.is_some()) {
         let option = if request.pairs > 1 { "--pairs" } else { "--tolerance" };
         return fault(format!("{option}: expected it without --per-class"));
+    }
+    if request.measures.gradients && two {
+        return fault("--gradients: expected it with a line, as of --line or of two models".into());
     }
     let effort = if request.measures.per_class { Effort::Exact } else { effort };
     let text = |axis: &Option<Axis>| axis.map_or(AUTO.to_owned(), |axis| axis.to_string());

@@ -1,4 +1,4 @@
-//! How far features and classifiers are from collapse.
+//! What measures collapse, of features and classifiers as they are given.
 
 use crate::MethodError;
 use crate::common::{symmetric_eigen, vector};
@@ -18,35 +18,63 @@ pub fn within_class_variability(
     labels: &[usize],
     classes: usize,
 ) -> Result<f64, MethodError> {
-    let (means, counts) = class_means(features, labels, classes)?;
-    let width = features[0].len();
-    let n = features.len() as f64;
-    let mut centre = vec![0.0; width];
-    features.iter().for_each(|feature| vector::add_scaled(&mut centre, 1.0 / n, feature));
-    debug_assert!(counts.iter().all(|count| *count > 0));
-    let mut between = vec![vec![0.0; width]; width];
-    for mean in &means {
-        let mut apart = mean.clone();
-        vector::add_scaled(&mut apart, -1.0, &centre);
-        for (row, a) in between.iter_mut().zip(&apart) {
-            vector::add_scaled(row, a / classes as f64, &apart);
-        }
-    }
-    let eigen = symmetric_eigen(&between);
+    let scatter = class_scatter(features, labels, classes)?;
+    Ok(scatter.iter().sum::<f64>() / scatter.len() as f64)
+}
+
+/// What each feature contributes to [`within_class_variability`], which is their mean:
+/// `(h_i - m_class)^T S_b^+ (h_i - m_class) / K`.
+///
+/// # Errors
+/// As [`within_class_variability`].
+pub fn class_scatter(
+    features: &[Vec<f64>],
+    labels: &[usize],
+    classes: usize,
+) -> Result<Vec<f64>, MethodError> {
+    let (means, _) = class_means(features, labels, classes)?;
+    let apart = centred(&means, &mean(features));
+    // S_b is A A^T / K with the deviations as columns of A; the eigenvectors of A^T A / K, which has a
+    // row a class, are taken back by A.
+    let gram: Vec<Vec<f64>> = apart
+        .iter()
+        .map(|a| apart.iter().map(|b| vector::dot(a, b) / classes as f64).collect())
+        .collect();
+    let eigen = symmetric_eigen(&gram);
     let least = 1e-10 * eigen.values.last().copied().unwrap_or(0.0);
-    let mut trace = 0.0;
-    for (value, direction) in eigen.values.iter().zip(&eigen.vectors) {
-        if *value <= least {
-            continue;
+    let mut directions: Vec<(f64, Vec<f64>)> = Vec::new();
+    for (value, weights) in eigen.values.iter().zip(&eigen.vectors) {
+        if *value > least {
+            let mut direction = vec![0.0; features[0].len()];
+            let each = weights.iter().zip(&apart);
+            each.for_each(|(weight, a)| vector::add_scaled(&mut direction, *weight, a));
+            let length = vector::norm(&direction);
+            vector::scale(&mut direction, 1.0 / length);
+            directions.push((*value, direction));
         }
-        let scatter: f64 = features
-            .iter()
-            .zip(labels)
-            .map(|(h, &k)| (vector::dot(h, direction) - vector::dot(&means[k], direction)).powi(2))
-            .sum();
-        trace += scatter / n / value;
     }
-    Ok(trace / classes as f64)
+    let of = |(feature, &label): (&Vec<f64>, &usize)| {
+        let from_mean = |direction: &Vec<f64>| {
+            vector::dot(feature, direction) - vector::dot(&means[label], direction)
+        };
+        let each = directions.iter().map(|(value, u)| from_mean(u).powi(2) / value);
+        each.sum::<f64>() / classes as f64
+    };
+    Ok(features.iter().zip(labels).map(of).collect())
+}
+
+/// The mean of vectors of one length.
+pub(super) fn mean(vectors: &[Vec<f64>]) -> Vec<f64> {
+    let mut mean = vec![0.0; vectors.first().map_or(0, Vec::len)];
+    let share = 1.0 / vectors.len().max(1) as f64;
+    vectors.iter().for_each(|vector| vector::add_scaled(&mut mean, share, vector));
+    mean
+}
+
+/// Vectors less a centre.
+pub(super) fn centred(vectors: &[Vec<f64>], centre: &[f64]) -> Vec<Vec<f64>> {
+    let apart = |vector: &Vec<f64>| vector.iter().zip(centre).map(|(a, b)| a - b).collect();
+    vectors.iter().map(apart).collect()
 }
 
 /// The means of classes, and how many features each has.
@@ -73,7 +101,8 @@ pub(super) fn class_means(
     }
     for (class, (mean, &count)) in means.iter_mut().zip(&counts).enumerate() {
         if count == 0 {
-            return Err(MethodError::mismatch("a class", "at least one feature", class));
+            let what = format!("features of class {class}");
+            return Err(MethodError::mismatch(what, "those of at least one example", "none"));
         }
         vector::scale(mean, 1.0 / count as f64);
     }

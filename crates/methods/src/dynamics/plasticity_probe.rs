@@ -1,0 +1,436 @@
+//! How well a network can still learn something new.
+
+use crate::common::{MemberTargets, Streamed, vector};
+use crate::{Context, MethodError, ModelObjective, ObjectiveConfig};
+use std::collections::BTreeMap;
+use thalweg_array::{Array, DType};
+use thalweg_data::Stream;
+use thalweg_nn::{Loss, Model, Parameters, Role, Weights};
+use thalweg_stats::{Estimate, pairwise_sum};
+use thalweg_train::StreamDraw;
+
+/// The targets that a network is probed with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlasticityConfig {
+    /// Number of targets.
+    pub targets: usize,
+    /// Steps that each is learned for.
+    pub steps: u64,
+    /// What a fresh network's outputs are multiplied with under the sine.
+    pub frequency: f64,
+}
+
+impl Default for PlasticityConfig {
+    fn default() -> PlasticityConfig {
+        PlasticityConfig { targets: 10, steps: 2000, frequency: 1e5 }
+    }
+}
+
+/// What [`plasticity_probe`] found of a network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plasticity {
+    /// `b - mean of the final losses`, with its standard error over the targets.
+    pub plasticity: Estimate,
+    /// The variance of the targets, `b`: what a network reaches that says their mean.
+    pub variance: f64,
+    /// The loss on each target at the end, over all examples.
+    pub losses: Vec<f64>,
+    /// The losses of batches along each.
+    pub curves: Vec<Vec<f64>>,
+}
+
+/// How far a fixed number of steps lowers the loss on random targets.
+///
+/// `P(w) = b - E_l[l(O(w, l))]` with an optimizer `O`, the losses `l(w) = E_x (f(x; w) - g(x))^2` and
+/// `g(x) = a + sin(10^5 f(x; w_0))`: `w_0` is a fresh draw of the weights and `a` the network's own
+/// mean output. `b` is the variance of `g`. All networks see the same fresh draws, from the stream
+/// `plasticity`, and begin with a fresh optimizer. Errors and variances are means over the outputs.
+///
+/// `streamed` holds model, optimizer, examples and [`Loss::MeanSquaredError`] against values;
+/// `hyper` are those of each network.
+///
+/// # Errors
+/// No targets, or a frequency that is not finite; weights of another model; those of the engine;
+/// `Interrupted`.
+/// # Source    Lyle, Zheng, Nikishin, Avila Pires, Pascanu, Dabney, Understanding plasticity in neural
+/// networks, 2023, arXiv 2303.01486, sections 2.2 and 3.1
+/// # Deviations    the paper hands over the optimizer; here its state is fresh
+pub fn plasticity_probe(
+    ctx: &Context<'_>,
+    streamed: &Streamed,
+    weights: &[Weights],
+    hyper: &[BTreeMap<&str, f64>],
+    config: &PlasticityConfig,
+) -> Result<Vec<Plasticity>, MethodError> {
+    if config.targets == 0 {
+        return Err(MethodError::config("targets of a probe", "at least 1", 0));
+    }
+    if !config.frequency.is_finite() {
+        let got = config.frequency;
+        return Err(MethodError::config("frequency of a probe", "a finite number", got));
+    }
+    let count = config.targets;
+    let stream = ctx.stream("plasticity");
+    let fresh = |j: usize| {
+        let draws = stream.child("weights").at(j as u64);
+        streamed.model().initialize(&mut StreamDraw(draws), DType::F64)
+    };
+    let fresh: Vec<Weights> = (0..count).map(fresh).collect::<Result<_, _>>()?;
+    let waves = streamed.outputs(ctx, &streamed.start(&fresh)?)?;
+    let waves: Vec<Vec<f64>> = waves
+        .iter()
+        .map(|array| array.to_f64_vec().iter().map(|f| (config.frequency * f).sin()).collect())
+        .collect();
+    let own = streamed.outputs(ctx, &streamed.start(weights)?)?;
+    // Each network once for each target.
+    let mut targets: Vec<Array> = Vec::with_capacity(weights.len() * count);
+    for outputs in &own {
+        let offset = column_means(outputs);
+        for wave in &waves {
+            let shifted: Vec<f64> =
+                wave.iter().enumerate().map(|(i, g)| g + offset[i % offset.len()]).collect();
+            targets.push(Array::from_slice(outputs.shape(), &shifted)?);
+        }
+    }
+    let repeat = |i: usize| i / count;
+    let n = targets.len();
+    let starts: Vec<Weights> = (0..n).map(|i| weights[repeat(i)].clone()).collect();
+    let Some(hyper) = (0..n).map(|i| hyper.get(repeat(i)).cloned()).collect::<Option<Vec<_>>>()
+    else {
+        let expected = format!("hyper-parameters of {} networks", weights.len());
+        return Err(MethodError::mismatch("networks", expected, hyper.len()));
+    };
+    let orders: Vec<Stream> =
+        (0..n).map(|i| stream.child("order").at((i % count) as u64)).collect();
+    let mut nets = streamed.start(&starts)?;
+    let values = MemberTargets::Values(&targets);
+    let curves = streamed.steps(ctx, &mut nets, &hyper, values, &orders, config.steps)?;
+    let reached = streamed.outputs(ctx, &nets)?;
+    let losses: Vec<f64> = reached.iter().zip(&targets).map(|(f, g)| mean_square(f, g)).collect();
+    let variance = |j: usize| {
+        let target = &targets[j];
+        let means = column_means(target);
+        let values = target.to_f64_vec();
+        let apart = values.iter().enumerate().map(|(i, g)| (g - means[i % means.len()]).powi(2));
+        apart.sum::<f64>() / values.len().max(1) as f64
+    };
+    let of = |network: usize| {
+        let own = network * count..(network + 1) * count;
+        let losses = losses[own.clone()].to_vec();
+        let variance = own.clone().map(variance).sum::<f64>() / count as f64;
+        let spread = Estimate::mean(&losses).map_or(f64::NAN, |mean| mean.standard_error);
+        let value = variance - pairwise_sum(&losses) / count as f64;
+        let plasticity = Estimate { value, standard_error: spread, samples: count };
+        let curves = curves[own].iter().map(|metrics| metrics.loss.clone()).collect();
+        Plasticity { plasticity, variance, losses, curves }
+    };
+    Ok((0..weights.len()).map(of).collect())
+}
+
+/// The mean of each column of a matrix.
+fn column_means(matrix: &Array) -> Vec<f64> {
+    let width = matrix.shape().last().copied().unwrap_or(1).max(1);
+    let values = matrix.to_f64_vec();
+    let rows = (values.len() / width).max(1) as f64;
+    (0..width).map(|k| values.iter().skip(k).step_by(width).sum::<f64>() / rows).collect()
+}
+
+fn mean_square(a: &Array, b: &Array) -> f64 {
+    let (a, b) = (a.to_f64_vec(), b.to_f64_vec());
+    let squares: Vec<f64> = a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).collect();
+    pairwise_sum(&squares) / squares.len().max(1) as f64
+}
+
+/// The objective of which the paper takes gradients' interference and curvature: squared distances
+/// from the network's own outputs with noise added, `1/2 |f(x; w) - (f(x; w_now) + e)|^2`, `e ~
+/// N(0, I)` from the stream `interference`. Every instrument reads it.
+///
+/// # Errors
+/// Weights of another model; those of the engine.
+/// # Source    Lyle et al. 2023, arXiv 2303.01486, section 4.1
+pub fn interference_objective(
+    ctx: &Context<'_>,
+    streamed: &Streamed,
+    weights: &Weights,
+    inputs: &Array,
+) -> Result<ModelObjective, MethodError> {
+    let nets = streamed.start(std::slice::from_ref(weights))?;
+    let outputs = streamed.outputs(ctx, &nets)?.swap_remove(0);
+    let stream = ctx.stream("interference");
+    let values = outputs.to_f64_vec().into_iter().enumerate();
+    let noisy: Vec<f64> = values.map(|(i, f)| f + stream.normal(i as u64)).collect();
+    let targets = Array::from_slice(outputs.shape(), &noisy)?;
+    let (model, loss) = (streamed.model(), Loss::HalfSquaredError);
+    let config = ObjectiveConfig::default();
+    ModelObjective::from_arrays(ctx, model, loss, vec![inputs.clone()], targets, false, &config)
+}
+
+/// What becomes of the labels of a stream of tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relabel {
+    /// Each label is drawn anew.
+    Random,
+    /// Classes change their names.
+    Permuted,
+    /// They stay.
+    True,
+}
+
+/// The labels of a task: the same for the same stream and task.
+///
+/// # Source    Lyle et al. 2023, arXiv 2303.01486, section 3.2
+pub fn relabel_stream(
+    labels: &[usize],
+    classes: usize,
+    kind: Relabel,
+    stream: &Stream,
+    task: u64,
+) -> Vec<usize> {
+    let stream = stream.at(task);
+    match kind {
+        Relabel::True => labels.to_vec(),
+        Relabel::Random => {
+            (0..labels.len() as u64).map(|i| stream.below(i, classes as u64) as usize).collect()
+        }
+        Relabel::Permuted => {
+            let names = stream.permutation(classes);
+            labels.iter().map(|&label| names.get(label).copied().unwrap_or(label)).collect()
+        }
+    }
+}
+
+/// Weights drawn towards fresh ones: `w <- keep w + perturb w_fresh`.
+///
+/// # Errors
+/// Weights of different models.
+/// # Source    Ash, Adams, On warm-starting neural network training, 2020, arXiv 1910.08475
+pub fn shrink_and_perturb(
+    weights: &Weights,
+    fresh: &Weights,
+    keep: f64,
+    perturb: f64,
+) -> Result<Weights, MethodError> {
+    let shrunk = weights.parameters.add_scaled(keep - 1.0, &weights.parameters)?;
+    let parameters = shrunk.add_scaled(perturb, &fresh.parameters)?;
+    Ok(Weights { parameters, buffers: weights.buffers.clone() })
+}
+
+/// Weights with those of the last layer, its bias too, replaced by fresh ones: the last weight matrix
+/// of the model, and all that comes after it.
+///
+/// # Errors
+/// Weights of another model; a model without a weight matrix.
+/// # Source    Nikishin et al., The primacy bias in deep reinforcement learning, 2022, arXiv
+/// 2205.07802
+pub fn reset_last_layer(
+    model: &Model,
+    weights: &Weights,
+    fresh: &Weights,
+) -> Result<Weights, MethodError> {
+    let all = model.parameters();
+    let matrix = |p: &thalweg_nn::Parameter| p.role == Role::Weight && p.shape.len() > 1;
+    let Some(last) = all.iter().rposition(matrix) else {
+        return Err(MethodError::mismatch("the last layer", "a weight matrix", "none"));
+    };
+    let (old, new) = (weights.parameters.arrays(), fresh.parameters.arrays());
+    if old.len() != all.len() || new.len() != all.len() {
+        let expected = format!("{} arrays", all.len());
+        return Err(MethodError::mismatch("weights", expected, old.len().min(new.len())));
+    }
+    let arrays = [&old[..last], &new[last..]].concat();
+    let parameters = weights.parameters.with_arrays(arrays)?;
+    Ok(Weights { parameters, buffers: weights.buffers.clone() })
+}
+
+/// A number as a distribution over bins: its mass on the two neighbours, so that the mean is the
+/// number. Beyond the ends all of it lies at the end.
+///
+/// # Errors
+/// Fewer than two bins, or bins that do not rise.
+/// # Source    Lyle et al. 2023, arXiv 2303.01486, section 5.1; Imani, White, Improving regression
+/// performance with distributional losses, 2018, arXiv 1806.04613
+pub fn two_hot(value: f64, bins: &[f64]) -> Result<Vec<f64>, MethodError> {
+    let rising = bins.len() > 1 && bins.windows(2).all(|pair| pair[0] < pair[1]);
+    if !rising || value.is_nan() {
+        let expected = "at least 2 bins that rise, and a number";
+        return Err(MethodError::config("two-hot bins", expected, bins.len()));
+    }
+    let value = value.clamp(bins[0], bins[bins.len() - 1]);
+    let right = bins.partition_point(|bin| *bin < value).clamp(1, bins.len() - 1);
+    let share = (value - bins[right - 1]) / (bins[right] - bins[right - 1]);
+    let mut mass = vec![0.0; bins.len()];
+    (mass[right - 1], mass[right]) = (1.0 - share, share);
+    Ok(mass)
+}
+
+/// The mean of a distribution over bins.
+pub fn two_hot_mean(mass: &[f64], bins: &[f64]) -> f64 {
+    mass.iter().zip(bins).map(|(mass, bin)| mass * bin).sum()
+}
+
+/// A random walk from where a trajectory begins, with steps of the same lengths in directions that
+/// are drawn: what distance alone does.
+///
+/// # Errors
+/// Points of different models.
+/// # Source    Lyle et al. 2023, arXiv 2303.01486, appendix A
+pub fn brownian_control(
+    trajectory: &[Parameters],
+    stream: &Stream,
+) -> Result<Vec<Parameters>, MethodError> {
+    let mut walk: Vec<Parameters> =
+        trajectory.first().map(|first| first.convert(DType::F64)).into_iter().collect();
+    for (number, pair) in trajectory.windows(2).enumerate() {
+        let [from, to] = [&pair[0], &pair[1]].map(|point| point.convert(DType::F64));
+        let length = to.add_scaled(-1.0, &from)?.norm();
+        let draws = stream.at(number as u64);
+        let n = from.flatten().len();
+        let mut step: Vec<f64> = (0..n as u64).map(|i| draws.normal(i)).collect();
+        let drawn = vector::norm(&step);
+        vector::scale(&mut step, if drawn > 0.0 { length / drawn } else { 0.0 });
+        if let Some(here) = walk.last() {
+            walk.push(here.add_scaled(1.0, &here.unflatten(&step)?)?);
+        }
+    }
+    Ok(walk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::TargetKind;
+    use std::sync::Arc;
+    use thalweg_exec::Executor;
+    use thalweg_nn::Architecture;
+    use thalweg_train::{Optimizer, initialize};
+
+    fn setting() -> (Arc<Executor>, Model, Array) {
+        let model = "mlp hidden=8-8".parse::<Architecture>().unwrap().build(&[4], 3).unwrap();
+        let values: Vec<f64> = (0..16 * 4).map(|i| (i as f64 * 0.9).cos()).collect();
+        (Arc::new(Executor::new(1)), model, Array::from_slice(&[16, 4], &values).unwrap())
+    }
+
+    fn probed(weights: &[Weights], steps: u64) -> Vec<Plasticity> {
+        let (executor, model, inputs) = setting();
+        let ctx = Context::new(&executor, 3);
+        let (loss, kind) = (Loss::MeanSquaredError, TargetKind::Values(3));
+        let adam = Optimizer::adam();
+        let streamed =
+            Streamed::new(executor.clone(), &model, &adam, loss, &inputs, kind, 8).unwrap();
+        let hyper = vec![BTreeMap::from([("lr", 1e-2)]); weights.len()];
+        let config = PlasticityConfig { targets: 3, steps, frequency: 1e5 };
+        plasticity_probe(&ctx, &streamed, weights, &hyper, &config).unwrap()
+    }
+
+    /// Weights whose hidden units are all dead.
+    fn dead(model: &Model) -> Weights {
+        let weights = initialize(model, 5, DType::F64).unwrap();
+        let arrays = weights.parameters.iter().map(|(name, array)| match name {
+            "fc1.bias" | "fc2.bias" => Array::full(array.shape(), -100.0),
+            _ => array.clone(),
+        });
+        let parameters = weights.parameters.with_arrays(arrays.collect()).unwrap();
+        Weights { parameters, ..weights }
+    }
+
+    #[test]
+    fn plasticity_is_not_lost_before_the_first_step() {
+        let (_, model, _) = setting();
+        let start = initialize(&model, 0, DType::F64).unwrap();
+        let found = probed(&[start.clone(), start], 60);
+        assert_eq!(found[0], found[1]);
+        assert_eq!((found[0].losses.len(), found[0].curves[2].len()), (3, 60));
+    }
+
+    #[test]
+    fn a_dead_network_reaches_no_less_than_the_variance() {
+        let (_, model, _) = setting();
+        let alive = initialize(&model, 0, DType::F64).unwrap();
+        let found = probed(&[dead(&model), alive], 600);
+        // All that is left to it is its bias, and the mean is the best that a bias can say.
+        let least = found[0].losses.iter().copied().fold(f64::INFINITY, f64::min);
+        let one = &found[0];
+        assert!(one.plasticity.value <= 1e-12, "{one:?}");
+        assert!(least > 0.0 && (one.plasticity.value.abs()) < 0.05 * one.variance, "{one:?}");
+        assert!(found[1].plasticity.value > 0.2 * found[1].variance, "{:?}", found[1].losses);
+    }
+
+    #[test]
+    fn two_hot_encodes_and_decodes_exactly() {
+        let bins = [-2.0, -1.0, 0.0, 0.5, 4.0];
+        for (value, place) in [(-2.0, 0), (-1.0, 1), (0.5, 3), (4.0, 4)] {
+            let mass = two_hot(value, &bins).unwrap();
+            assert_eq!((mass[place], two_hot_mean(&mass, &bins)), (1.0, value), "{value}");
+        }
+        let between = two_hot(0.25, &bins).unwrap();
+        assert_eq!((between[2], between[3], two_hot_mean(&between, &bins)), (0.5, 0.5, 0.25));
+        for value in [-1.7, 0.1, 1.9] {
+            let mass = two_hot(value, &bins).unwrap();
+            assert!(mass.iter().all(|m| (0.0..=1.0).contains(m)));
+            assert!((mass.iter().sum::<f64>() - 1.0).abs() < 1e-15);
+            assert!((two_hot_mean(&mass, &bins) - value).abs() < 1e-14);
+        }
+        assert_eq!(two_hot_mean(&two_hot(9.0, &bins).unwrap(), &bins), 4.0);
+        assert!(two_hot(0.0, &[1.0]).is_err() && two_hot(0.0, &[1.0, 1.0]).is_err());
+    }
+
+    #[test]
+    fn a_random_walk_has_the_same_step_norms() {
+        let (_, model, _) = setting();
+        let points: Vec<Parameters> =
+            (0..4).map(|seed| initialize(&model, seed, DType::F64).unwrap().parameters).collect();
+        let walk = brownian_control(&points, &Stream::new(0, "walk")).unwrap();
+        assert_eq!((walk.len(), walk[0].flatten()), (4, points[0].flatten()));
+        let length = |pair: &[Parameters]| pair[1].add_scaled(-1.0, &pair[0]).unwrap().norm();
+        for (walk, trajectory) in walk.windows(2).zip(points.windows(2)) {
+            assert!((length(walk) / length(trajectory) - 1.0).abs() < 1e-12);
+            assert_ne!(walk[1].flatten(), trajectory[1].flatten());
+        }
+        assert!(brownian_control(&[], &Stream::new(0, "walk")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn relabelling_and_interventions() {
+        let labels = [0, 1, 2, 1];
+        let stream = Stream::new(1, "labels");
+        let of = |kind, task| relabel_stream(&labels, 3, kind, &stream, task);
+        assert_eq!(of(Relabel::True, 4), labels);
+        let permuted = of(Relabel::Permuted, 4);
+        assert_eq!(permuted[1], permuted[3]);
+        let mut names = permuted[..3].to_vec();
+        names.sort_unstable();
+        assert_eq!(names, [0, 1, 2]);
+        assert_eq!(of(Relabel::Random, 4), of(Relabel::Random, 4));
+        assert!((0..9).any(|task| of(Relabel::Random, task) != of(Relabel::Random, task + 1)));
+        let (_, model, _) = setting();
+        let [old, new] = [0, 1].map(|seed| initialize(&model, seed, DType::F64).unwrap());
+        let reset = reset_last_layer(&model, &old, &new).unwrap();
+        let of = |weights: &Weights, name: &str| weights.parameters.get(name).unwrap().clone();
+        assert_eq!(of(&reset, "fc2.weight"), of(&old, "fc2.weight"));
+        assert_eq!(of(&reset, "fc3.weight"), of(&new, "fc3.weight"));
+        assert_eq!(of(&reset, "fc3.bias"), of(&new, "fc3.bias"));
+        let half = shrink_and_perturb(&old, &new, 0.5, 0.25).unwrap();
+        let expected = 0.5 * of(&old, "fc1.bias").to_f64_vec()[2]
+            + 0.25 * of(&new, "fc1.bias").to_f64_vec()[2];
+        assert!((of(&half, "fc1.bias").to_f64_vec()[2] - expected).abs() < 1e-15);
+    }
+
+    #[test]
+    fn gradients_of_a_dead_network_have_only_a_bias_to_share() {
+        let (executor, model, inputs) = setting();
+        let ctx = Context::new(&executor, 0).with_precision(DType::F64).unwrap();
+        let (loss, kind) = (Loss::MeanSquaredError, TargetKind::Values(3));
+        let sgd = Optimizer::sgd();
+        let streamed =
+            Streamed::new(executor.clone(), &model, &sgd, loss, &inputs, kind, 8).unwrap();
+        let weights = dead(&model);
+        let objective = interference_objective(&ctx, &streamed, &weights, &inputs).unwrap();
+        let found = crate::common::gradient(&ctx, &objective, &weights).unwrap();
+        // Of the weights only the last bias moves, by the mean of the noise.
+        let n = found.gradient.len();
+        assert!(found.gradient[..n - 3].iter().all(|g| *g == 0.0));
+        let stream = ctx.stream("interference");
+        let noise = (0..16).map(|i| stream.normal(3 * i)).sum::<f64>() / 16.0;
+        assert!((found.gradient[n - 3] + noise).abs() < 1e-12);
+    }
+}
