@@ -53,6 +53,7 @@ fn spectrum(top: f64) -> Spectrum {
     Spectrum {
         operator: "hessian".into(),
         scope: "whole".into(),
+        preconditioner: None,
         dimension: 2794,
         top: (0..10)
             .map(|i| Eigenvalue { value: top * 0.72f64.powi(i), residual: 1e-5 * top })

@@ -95,7 +95,8 @@ impl Streamed {
             .map(|row| inputs.row(row / copies.max(1)))
             .collect::<Result<_, _>>()?;
         let float = inputs.dtype();
-        let recipe = Recipe { model: model.clone(), loss, rule: optimizer.rule() };
+        let rule = optimizer.rule();
+        let recipe = Recipe { model: model.clone(), loss, adjustment: None, rule };
         let (graph, axes) = outputs_graph(&recipe, inputs, float)?;
         Ok(Streamed {
             outputs: Population::new(executor.clone(), graph, axes),
