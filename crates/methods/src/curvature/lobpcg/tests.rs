@@ -1,5 +1,5 @@
 use super::*;
-use crate::common::{Damped, DenseOperator, DiagonalOperator, Inverse};
+use crate::common::{Damped, DenseOperator, DiagonalOperator, Inverse, symmetric_eigen};
 use crate::curvature::{LanczosConfig, lanczos};
 use thalweg_exec::Executor;
 

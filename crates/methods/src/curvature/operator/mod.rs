@@ -5,6 +5,7 @@ mod coupling;
 mod diagonal;
 mod kfac;
 mod kronecker;
+mod kronecker_factors;
 mod layers;
 mod likelihood;
 mod products;
