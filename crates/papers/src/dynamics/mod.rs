@@ -5,6 +5,7 @@ use crate::check::Check;
 mod deep_linear_collapse;
 mod lazy_to_rich_grokking;
 mod plasticity_probe;
+mod super_consistency;
 mod weight_conditioning;
 
 /// The checks of this family.
@@ -12,5 +13,6 @@ pub(crate) const CHECKS: &[&dyn Check] = &[
     &deep_linear_collapse::DeepLinearCollapse,
     &lazy_to_rich_grokking::LazyToRichGrokking,
     &plasticity_probe::PlasticityProbe,
+    &super_consistency::SuperConsistency,
     &weight_conditioning::WeightConditioning,
 ];
