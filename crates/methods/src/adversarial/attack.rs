@@ -1,6 +1,6 @@
 //! Attacks by the gradient of the loss with respect to the input.
 
-use crate::common::{ModelObjective, Objective, check_point, movable_input};
+use crate::common::{ModelObjective, Objective, check_point, fit, movable_input};
 use crate::{Context, MethodError, Pass};
 use std::sync::Arc;
 use thalweg_array::{Array, DType};
@@ -157,7 +157,8 @@ pub fn attack(
     let shared = [point.parameters.into_arrays(), point.buffers.into_arrays()].concat();
     let mut programs: Vec<(usize, Arc<Program>)> = Vec::new();
     for (size, batch) in known.sizes() {
-        programs.push((size, ctx.executor().compile(&graph(objective, batch, attack)?)?));
+        let (_, program) = fit(ctx, "one attack", 1, |_| graph(objective, batch, attack))?;
+        programs.push((size, program));
     }
     let stream = ctx.stream("attack");
     let (mut rows, mut losses, mut correct) = (Vec::new(), Vec::new(), Vec::new());

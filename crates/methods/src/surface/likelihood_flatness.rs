@@ -94,7 +94,7 @@ pub fn likelihood_flatness(
         offsets.iter().flat_map(|&b| offsets.iter().map(move |&a| [a, b])).collect();
     let mut programs = Vec::new();
     for (size, batch) in known.sizes() {
-        let slopes = ctx.executor().compile(&slopes(objective, batch, config)?)?;
+        let (_, slopes) = fit(ctx, "one gradient", 1, |_| slopes(objective, batch, config))?;
         let graph = |members| values(objective, batch, config, members);
         let (members, values) = fit(ctx, "likelihoods at one offset", MEMBERS, graph)?;
         programs.push(Programs { size, slopes, members, values });
