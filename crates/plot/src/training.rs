@@ -238,7 +238,8 @@ pub fn training_figure(
         many => notes.push(format!("no finite value: {} members", many.len())),
     }
     // A rate or the like that all share is one line.
-    if series.len() > 1 && series.iter().all(|s| (&s.x, &s.y) == (&series[0].x, &series[0].y)) {
+    let alone = columns.len() == 1 && series.len() > 1;
+    if alone && series.iter().all(|s| (&s.x, &s.y) == (&series[0].x, &series[0].y)) {
         series.truncate(1);
         series[0].name = words(columns.first().unwrap_or(&""));
         notes.push("the same for all".into());
@@ -314,6 +315,8 @@ mod tests {
         for part in ["the largest eigenvalue", "critical sharpness", "2 / learning rate"] {
             assert!(sharpness.contains(part), "{part}: {sharpness}");
         }
+        // Different columns with the same numbers are different lines.
+        assert!(!sharpness.contains("the same for all"), "{sharpness}");
         assert!(figures[4].1.svg().contains("fc1.weight") && figures[4].1.svg().contains("a/b"));
         assert_eq!(file_name("norm_a/b c"), "norm_a-b-c");
     }

@@ -499,4 +499,18 @@ impl Check for PlasticityProbe {
         }
         Ok(findings)
     }
+
+    fn remark(&self) -> Option<&'static str> {
+        Some(
+            "Adam with its defaults loses nearly all plasticity, from 0.135 to 0.0005. By the \
+             statistic that was fixed layer normalisation loses more, because it has more to \
+             lose: it falls from 0.275 to 0.017, and so ends 0.017 ± 0.001 above the defaults, \
+             as it does in online accuracy (0.24 against 0.12 on the last three tasks). Both \
+             are near the floor after 40 tasks, where a difference of losses says little. Dead \
+             units do go with it here: with the defaults the second layer is dead on all digits \
+             in eight of ten seeds. The paper's failure of Adam at a switch does not show at \
+             this size: the defaults learn three of four new labels in 600 steps, with 4 % of \
+             the units dead.",
+        )
+    }
 }
