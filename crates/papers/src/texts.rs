@@ -33,7 +33,7 @@ pub fn made_up(bytes: usize) -> Vec<u8> {
         word = if draws.below(0, 4) > 0 { word * 5 + 3 } else { draws.below(1, 64) } % 64;
         text.extend(SYLLABLES[(word % 8) as usize].bytes());
         text.extend(SYLLABLES[(word / 8) as usize].bytes());
-        text.push(if word % 7 == 0 { b'\n' } else { b' ' });
+        text.push(if word.is_multiple_of(7) { b'\n' } else { b' ' });
     }
     text.truncate(bytes);
     text

@@ -194,6 +194,9 @@ struct Run {
     accuracy: f64,
 }
 
+/// One number of a run.
+type Number = fn(&Run) -> f64;
+
 impl Run {
     fn numbers(self) -> [f64; 9] {
         [
@@ -461,7 +464,7 @@ impl Check for MoePathwayGrokking {
         findings.read_with("correlation of consistency, lower being smoother", &turned);
         let of_frozen = frozen.iter().map(|run| run.by_distance).sum::<f64>() / frozen.len() as f64;
         findings.read("correlation of distance with a frozen router", of_frozen);
-        let others: [(&str, fn(&Run) -> f64); 6] = [
+        let others: [(&str, Number); 6] = [
             ("step of memorising", |run| run.memorised),
             ("step of generalising", |run| run.generalised),
             ("examples followed", |run| run.followed),
