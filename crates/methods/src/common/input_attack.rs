@@ -90,7 +90,7 @@ mod tests {
         let ctx = Context::new(&executor, 0).with_precision(DType::F64).unwrap();
         let model = "linear".parse::<Architecture>().unwrap().build(&[3], 2).unwrap();
         // The second class over the first: -2, 3, 0.
-        let w = Array::from_slice(&[3, 2], &[1.0, -1.0, 0.0, 3.0, 2.0, 2.0]).unwrap();
+        let w = Array::from_slice(&[3, 2], &[1.0, -1.0, 0.0, 3.0, 0.0, 0.0]).unwrap();
         let parameters = model.parameter_tree(vec![w, Array::vector(&[0.0, 0.0])]).unwrap();
         let weights = Weights { parameters, buffers: model.initial_buffers(DType::F64) };
         let inputs = Array::from_slice(&[2, 3], &[0.0, 0.0, 0.5, 0.9, 0.0, 0.5]).unwrap();

@@ -99,7 +99,7 @@ impl Layer for Alone {
 ///
 /// # Errors
 /// As [`ModelObjective::from_arrays`]; a loss that has no finite minimum, as cross-entropy where a class
-/// does not occur; `Interrupted`.
+/// does not occur, or less often than once in a million; `Interrupted`.
 /// # Source    as [`optimal_constant`]
 pub fn numeric_constant(
     ctx: &Context<'_>,
@@ -127,11 +127,15 @@ pub fn numeric_constant(
             Ok((found.at.loss, found.gradient))
         },
     )?;
-    if minimum.gradient_norm > 1e-5 {
+    let mut at = minimum.point;
+    let most = at.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let least = at.iter().copied().fold(f64::INFINITY, f64::min);
+    // Of a class that does not occur the logit falls until its gradient is small enough.
+    let endless = matches!(loss, Loss::CrossEntropy { .. }) && most - least > 15.0;
+    if minimum.gradient_norm > 1e-5 || endless {
         let expected = "one with its minimum at finite outputs";
         return Err(MethodError::config("loss of a constant", expected, loss.name()));
     }
-    let mut at = minimum.point;
     if matches!(loss, Loss::CrossEntropy { .. }) {
         let mean = at.iter().sum::<f64>() / outputs as f64;
         at.iter_mut().for_each(|z| *z -= mean);
