@@ -9,6 +9,8 @@ pub mod bench;
 pub mod check;
 pub mod data;
 pub mod fashion;
+pub mod files;
+pub mod images;
 pub mod list;
 pub mod registry;
 pub mod reproduce;
@@ -16,6 +18,7 @@ pub mod results;
 pub mod spectrum;
 pub mod statistic;
 pub mod tabular;
+pub mod texts;
 pub mod work;
 
 mod curvature;

@@ -46,6 +46,10 @@ impl Evaluator {
     ) -> Result<Evaluator, TrainError> {
         let float = examples.float();
         check_fit(&model, &examples, float)?;
+        if examples.own_targets().is_some() {
+            let expected = "one set of targets";
+            return Err(TrainError::setting("examples to evaluate on", expected, "one a member"));
+        }
         let batch = batch.clamp(1, examples.len());
         let builder = Builder::new(float);
         let (parameters, buffers) = model.declare(&builder);

@@ -17,6 +17,8 @@ pub struct Examples {
     classes: bool,
     float: DType,
     weights: Option<Array>,
+    /// Targets of each member of a population, where each has its own.
+    own_targets: Option<Vec<Array>>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,7 +46,8 @@ impl Examples {
         let weights = subset.example_weights().map(|weights| weights.convert(float));
         let normalization = normalization.cloned();
         let inputs = Inputs::Stored { subset: subset.clone(), normalization };
-        let mut examples = Examples { inputs, targets, classes, float, weights };
+        let own_targets = None;
+        let mut examples = Examples { inputs, targets, classes, float, weights, own_targets };
         if !subset.is_stored() {
             examples.inputs = Inputs::Memory(examples.input_rows(0..subset.len())?);
         }
@@ -77,7 +80,30 @@ impl Examples {
         float: DType,
     ) -> Result<Examples, TrainError> {
         let inputs = Inputs::Memory(inputs);
-        Examples { inputs, targets, classes, float, weights: None }.checked()
+        Examples { inputs, targets, classes, float, weights: None, own_targets: None }.checked()
+    }
+
+    /// The same inputs with targets for each member of a population: `targets[i]` are those that the
+    /// `i`-th member is trained on. Only training takes them: an evaluation, which is of one set of
+    /// examples, refuses them.
+    ///
+    /// # Errors
+    /// No targets, or targets of another type or shape than those that these examples have.
+    pub fn for_members(&self, targets: Vec<Array>) -> Result<Examples, TrainError> {
+        let ty = |array: &Array| TensorType::new(array.dtype(), array.shape());
+        let expected = ty(&self.targets);
+        if let Some(other) = targets.iter().map(ty).find(|ty| *ty != expected) {
+            return Err(TrainError::setting("targets of a member", expected.to_string(), other));
+        }
+        if targets.is_empty() {
+            return Err(TrainError::setting("targets of members", "those of at least one", 0));
+        }
+        Ok(Examples { own_targets: Some(targets), ..self.clone() })
+    }
+
+    /// The targets of each member, where each has its own.
+    pub fn own_targets(&self) -> Option<&[Array]> {
+        self.own_targets.as_deref()
     }
 
     /// The same examples with a factor of each one's loss, `[n]` of the float type.

@@ -25,6 +25,7 @@ mod recipe;
 mod schedule;
 mod segment;
 mod state;
+mod tasks;
 mod text;
 mod trainer;
 
@@ -41,4 +42,5 @@ pub use recalibrate::Recalibrator;
 pub use recipe::{Batch, Clock, Point, Recipe, Sequences, Shared, StepInfo};
 pub use schedule::{Schedule, Shape};
 pub use state::{MemberState, Status, TrainState};
+pub use tasks::{TaskStream, train_on_tasks};
 pub use trainer::{Ended, Trainer};

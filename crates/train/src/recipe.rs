@@ -7,6 +7,10 @@ use thalweg_nn::{BatchNormMode, ClassAdjustment, Loss, Mode, Model};
 use thalweg_transform::{gradient, vmap_of};
 
 /// What a step of training does: model, loss and update rule.
+///
+/// An output of the model after its first that is called `penalty` and has one number an example, as the
+/// balance of a mixture of experts, is added to the loss: its mean over the batch. Evaluations leave it
+/// out.
 #[derive(Clone, Debug)]
 pub struct Recipe {
     /// The model.
@@ -107,6 +111,13 @@ pub struct Shared<'b> {
 }
 
 impl Recipe {
+    /// The place among the model's outputs of one that is added to the loss.
+    fn penalty(&self) -> Option<usize> {
+        let outputs = self.model.outputs();
+        let place = outputs.iter().position(|port| port.name == "penalty")?;
+        (place > 0 && outputs[place].shape.is_empty()).then_some(place)
+    }
+
     /// Types of the optimizer's arrays in a float type.
     pub fn optimizer_types(&self, float: DType) -> Vec<TensorType> {
         let each = self.model.parameter_types(float);
@@ -174,6 +185,10 @@ impl Recipe {
                 None => applied.output,
             };
             let loss = self.loss.of(seen, batch.targets, batch.weights);
+            let loss = match self.penalty() {
+                Some(place) => loss + applied.outputs[place].mean(&[0]),
+                None => loss,
+            };
             Evaluated {
                 loss,
                 gradient: gradient(loss, parameters),

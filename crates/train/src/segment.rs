@@ -52,8 +52,9 @@ pub(crate) fn graph(
     });
     let inputs = types.into_iter().enumerate();
     let inputs = inputs.map(|(i, ty)| input(&format!("data.inputs.{i}"), ty, None)).collect();
-    let targets = examples.targets();
-    let targets = input("data.targets", TensorType::new(targets.dtype(), targets.shape()), None);
+    let (targets, of_members) = (examples.targets(), examples.own_targets().map(|_| 0));
+    let ty = TensorType::new(targets.dtype(), targets.shape());
+    let targets = input("data.targets", ty, of_members);
     let weights = examples.weights();
     let weights = weights.map(|w| input("data.weights", TensorType::new(float, w.shape()), None));
     let (point, info) = recipe.run(
@@ -75,10 +76,11 @@ pub(crate) fn graph(
     Ok((builder.finish(&outputs)?, axes))
 }
 
-/// The arguments of one chunk.
+/// The arguments of one chunk; `filled` says which members of the population its members are.
 pub(crate) fn arguments(
     layout: &Layout,
     examples: &Examples,
+    filled: &[usize],
     members: &[&MemberState],
     fed: Fed,
 ) -> Result<Vec<Argument>, TrainError> {
@@ -101,7 +103,13 @@ pub(crate) fn arguments(
     let shared = shared.get(usize::from(fed.inputs.is_some())..).unwrap_or_default();
     arguments.extend(fed.inputs.map(Argument::Packed));
     arguments.extend(shared.iter().cloned().map(Argument::Shared));
-    arguments.push(Argument::Shared(examples.targets().clone()));
+    arguments.push(match examples.own_targets() {
+        None => Argument::Shared(examples.targets().clone()),
+        Some(own) => {
+            let of = |&i: &usize| own.get(i).unwrap_or(examples.targets()).clone();
+            Argument::Members(filled.iter().map(of).collect())
+        }
+    });
     arguments.extend(examples.weights().map(|weights| Argument::Shared(weights.clone())));
     Ok(arguments)
 }

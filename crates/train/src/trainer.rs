@@ -305,7 +305,7 @@ impl Trainer {
             }
             let members: Vec<&MemberState> = filled.iter().map(|&i| &state.members[i]).collect();
             let fed = self.feed(feed, &members, first, end)?;
-            let arguments = arguments(&self.layout, &self.examples, &members, fed)?;
+            let arguments = arguments(&self.layout, &self.examples, &filled, &members, fed)?;
             let outputs = population.run(chunking.size, arguments)?;
             let (arrays, infos) = outputs.split_at(self.layout.arrays.len());
             for (row, index) in own.enumerate() {
@@ -371,6 +371,10 @@ impl Trainer {
             let got = format!("{} other arrays", state.layout.arrays.len());
             let expected = format!("the {} arrays of this run", self.layout.arrays.len());
             return Err(TrainError::state("arrays", expected, got));
+        }
+        if let Some(own) = self.examples.own_targets().filter(|own| own.len() != state.len()) {
+            let expected = format!("those of each of {} members", state.len());
+            return Err(TrainError::setting("targets of members", expected, own.len()));
         }
         Ok(())
     }

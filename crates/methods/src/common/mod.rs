@@ -1,5 +1,6 @@
 //! What methods share: objectives and their evaluation, vectors, small dense problems.
 
+mod assignment;
 mod derived_model;
 mod dissect;
 mod evaluate;
@@ -8,9 +9,12 @@ mod filters;
 mod gathered;
 mod gauss_newton;
 mod gradient;
+mod input_attack;
 mod input_objective;
+mod layer_products;
 mod lbfgs;
 mod linear_operator;
+mod logistic;
 mod model_objective;
 mod objective;
 mod path;
@@ -24,6 +28,7 @@ mod streamed;
 mod symmetric_eigen;
 pub mod vector;
 
+pub use assignment::assignment;
 pub(crate) use derived_model::labelled_ports;
 pub use derived_model::{Original, derived_model, output_as_loss};
 pub(crate) use dissect::{Activation, Dissection, Features, features, inside};
@@ -35,11 +40,14 @@ pub(crate) use gathered::Gathered;
 pub use gauss_newton::{GaussNewtonConfig, LeastSquares, gauss_newton};
 pub(crate) use gradient::{Declared, declare};
 pub use gradient::{Gradient, Gradients, gradient};
+pub use input_attack::{InputAttackConfig, attack_inputs};
 pub(crate) use input_objective::movable_input;
 pub use input_objective::{InputObjective, Likelihood};
+pub use layer_products::{LayerProducts, LayerReadings, without_products};
 pub use lbfgs::{LbfgsConfig, Minimum, lbfgs};
 pub(crate) use linear_operator::check_lengths;
 pub use linear_operator::{DenseOperator, LinearOperator};
+pub use logistic::{Logistic, logistic};
 pub use model_objective::{ModelObjective, ObjectiveConfig};
 pub use objective::{BatchNorm, Examples, Function, Objective, Sampling};
 pub(crate) use objective::{check_point, frozen_at};

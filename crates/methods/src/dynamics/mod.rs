@@ -5,10 +5,17 @@ mod dead_units;
 mod deep_linear_collapse;
 mod feature_rank;
 mod free_features;
+mod interference;
 mod learning_rate_transfer;
+mod loss_deceleration;
+mod moe_transformer;
+mod nap;
 mod neural_collapse;
+mod ood_score;
+mod optimal_constant;
 mod plasticity_probe;
 mod quadratic_single_index;
+mod routing_pathways;
 mod scaled_residual;
 mod weight_conditioning;
 mod weight_norm;
@@ -20,10 +27,28 @@ pub use deep_linear_collapse::{
 };
 pub use feature_rank::{FeatureRank, FeatureRankConfig, FeatureRanks, feature_rank};
 pub use free_features::free_features;
+pub use interference::{
+    GradientInterference, Interference, PositionLosses, gradient_interference, interference,
+    zero_sum_report,
+};
 pub use learning_rate_transfer::{LearningRateTransfer, learning_rate_transfer};
+pub use loss_deceleration::{
+    Deceleration, DecelerationConfig, LogBlock, OffsetLaw, fit_deceleration, fit_offset_law,
+    information_criterion, leading_digit_steps, log_blocks, smooth_over_log_windows,
+};
+pub use moe_transformer::MoeTransformer;
+pub use nap::{
+    NapAffine, NapConfig, NapScope, NormTrace, StepKind, effective_rates, insert_norm, nap,
+    projected_weights, radial_gradients, replayed_rate, replayed_rates, weight_norms,
+};
 pub use neural_collapse::{
     Collapse, NeuralCollapse, class_scatter, frame_distance, neural_collapse, simplex_frame,
     within_class_variability,
+};
+pub use ood_score::{OodScoreConfig, ood_score, random_convolution_features};
+pub use optimal_constant::{
+    Constant, abstention_rewards, constant_distance, gaussian_constant, mean_reward,
+    numeric_constant, optimal_constant,
 };
 pub use plasticity_probe::{
     Plasticity, PlasticityConfig, Relabel, brownian_control, interference_objective,
@@ -31,6 +56,10 @@ pub use plasticity_probe::{
 };
 pub use quadratic_single_index::{
     LazyNetwork, QuadraticSingleIndex, kernel_alignment, kernel_descent,
+};
+pub use routing_pathways::{
+    Pathway, PathwayDistance, PathwaySymbols, edit_distance, memorised_at, pair_groups, pathway,
+    pathway_consistency, pathway_distance, pathway_text, router_rows, routing_dimension,
 };
 pub use scaled_residual::ScaledResidual;
 pub use weight_conditioning::{

@@ -10,6 +10,8 @@ mod clip;
 mod decay;
 mod learning_rate;
 mod momentum;
+mod project;
+mod pull;
 mod sam;
 
 pub use adam::ScaleByAdam;
@@ -17,6 +19,8 @@ pub use clip::ClipByGlobalNorm;
 pub use decay::{AddDecayedWeights, DecayOn};
 pub use learning_rate::ScaleByLearningRate;
 pub use momentum::Momentum;
+pub use project::ProjectNorm;
+pub use pull::PullAffine;
 pub use sam::{AscentKind, AscentNorm, AscentScale, Sam};
 
 use std::sync::Arc;
@@ -195,6 +199,13 @@ impl UpdateRule {
     /// A rule from its parts, in the order in which gradients go through them.
     pub fn new(gradient: Arc<dyn GradientRule>, chain: Vec<Arc<dyn Transformation>>) -> UpdateRule {
         UpdateRule { gradient, chain }
+    }
+
+    /// The same rule with one more part at the end of the chain.
+    #[must_use]
+    pub fn then(mut self, part: Arc<dyn Transformation>) -> UpdateRule {
+        self.chain.push(part);
+        self
     }
 
     /// Where gradients are taken.
