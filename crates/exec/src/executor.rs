@@ -70,7 +70,7 @@ impl Executor {
     /// use thalweg_graph::{Builder, DType, TensorType};
     /// use thalweg_transform::gradient;
     /// let b = Builder::new(DType::F32);
-    /// let x = b.input("x", TensorType::new(DType::F32, [64, 64]));
+    /// let x = b.input("x", TensorType::new(DType::F32, [512, 64]));
     /// let w = b.input("w", TensorType::new(DType::F32, [64, 64]));
     /// let y = (0..12).fold(x, |y, _| y.matmul(w).tanh());
     /// let graph = b.finish(&[("gradient", gradient(y.sum_all(), &[w])[0])])?;

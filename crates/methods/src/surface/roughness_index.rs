@@ -239,12 +239,11 @@ pub(super) fn summarize(
         let index = Estimate { value: 0.0, standard_error: 0.0, samples: n };
         (index, Interval { low: 0.0, high: 0.0 })
     } else {
+        // The bootstrap leaves one out in turn: a single line has no spread.
+        let spread = |s: &[f64]| if s.len() < 2 { 0.0 } else { relative_spread(s) };
         let seed = ctx.stream("roughness/bootstrap").u64(0);
-        let found = bootstrap(
-            &variations,
-            relative_spread,
-            &BootstrapConfig { seed, ..Default::default() },
-        )?;
+        let config = BootstrapConfig { seed, ..Default::default() };
+        let found = bootstrap(&variations, spread, &config)?;
         let (value, standard_error) = (found.value, found.standard_error);
         (Estimate { value, standard_error, samples: n }, found.interval)
     };
