@@ -123,27 +123,29 @@ pub struct Attacked {
     pub inputs: Array,
     /// The loss of each example there.
     pub losses: Vec<f64>,
-    /// Whether each is still classified rightly; it is not if any try succeeded.
-    pub correct: Vec<bool>,
+    /// Whether each is still classified rightly, which it is not if any try succeeded; nothing where
+    /// targets are values.
+    pub correct: Option<Vec<bool>>,
 }
 
 impl Attacked {
-    /// The share of examples that are still classified rightly.
-    pub fn robust_accuracy(&self) -> f64 {
-        let right = self.correct.iter().filter(|correct| **correct).count();
-        right as f64 / self.correct.len() as f64
+    /// The share of examples that are still classified rightly, if they have classes.
+    pub fn robust_accuracy(&self) -> Option<f64> {
+        let correct = self.correct.as_ref()?;
+        let right = correct.iter().filter(|correct| **correct).count();
+        Some(right as f64 / correct.len() as f64)
     }
 }
 
-/// Attacks every example of a classifier's objective, by the objective's own loss, in units of the
-/// inputs as the network reads them.
+/// Attacks every example of an objective, by the objective's own loss, in units of the inputs as the
+/// network reads them.
 ///
 /// An example's inputs are those of the try that it is classified wrongly after, and among several
 /// the one of the highest loss. Random starts are draws of the stream `attack`.
 ///
 /// # Errors
-/// An attack that is none; weights of another model; a model of several inputs, of tokens, or without
-/// classes; batch statistics; those of the engine; `Interrupted` between batches.
+/// An attack that is none; weights of another model; a model of several inputs or of tokens; batch
+/// statistics; those of the engine; `Interrupted` between batches.
 pub fn attack(
     ctx: &Context<'_>,
     objective: &ModelObjective,
@@ -153,7 +155,7 @@ pub fn attack(
     attack.check()?;
     let known: &dyn Objective = objective;
     let point = check_point(known, "the weights", weights)?;
-    movable_input(objective, true)?;
+    movable_input(objective, false)?;
     let shared = [point.parameters.into_arrays(), point.buffers.into_arrays()].concat();
     let mut programs: Vec<(usize, Arc<Program>)> = Vec::new();
     for (size, batch) in known.sizes() {
@@ -161,7 +163,8 @@ pub fn attack(
         programs.push((size, program));
     }
     let stream = ctx.stream("attack");
-    let (mut rows, mut losses, mut correct) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rows, mut losses) = (Vec::new(), Vec::new());
+    let mut correct = known.labels().map(|_| Vec::new());
     for (batch, &size) in known.batches().iter().enumerate() {
         let Some((_, program)) = programs.iter().find(|(known, _)| *known == size) else {
             return Err(MethodError::mismatch("batch sizes", "those at the start", size));
@@ -179,15 +182,11 @@ pub fn attack(
                 ctx.spend(if step < attack.steps { Pass::Gradient } else { Pass::Loss }, size);
                 let moved = [&shared[..], &[x.clone()], &data].concat();
                 let mut found = program.run(moved)?.into_iter();
-                let (Some(next), Some(losses), Some(correct)) =
-                    (found.next(), found.next(), found.next())
-                else {
-                    break;
-                };
+                let (Some(next), Some(losses)) = (found.next(), found.next()) else { break };
                 if step == attack.steps {
-                    let correct = correct.to_f64_vec().into_iter().map(|c| c == 1.0).collect();
-                    tried =
-                        Some(Attacked { inputs: x.clone(), losses: losses.to_f64_vec(), correct });
+                    let hits = |c: Array| c.to_f64_vec().into_iter().map(|c| c == 1.0).collect();
+                    let (inputs, losses) = (x.clone(), losses.to_f64_vec());
+                    tried = Some(Attacked { inputs, losses, correct: found.next().map(hits) });
                 }
                 x = next;
             }
@@ -201,28 +200,33 @@ pub fn attack(
                 rows.push(best.inputs.row(row)?);
             }
             losses.extend(best.losses);
-            correct.extend(best.correct);
+            if let (Some(correct), Some(best)) = (&mut correct, best.correct) {
+                correct.extend(best);
+            }
         }
     }
     Ok(Attacked { inputs: Array::stack(&rows)?, losses, correct })
 }
 
 /// Of each example the worse of two tries.
-fn worse(first: Attacked, second: Attacked) -> Result<Attacked, MethodError> {
-    let n = first.losses.len();
-    let takes = |i: usize| match (first.correct[i], second.correct[i]) {
-        (true, false) => true,
-        (false, true) => false,
-        _ => second.losses[i] > first.losses[i],
-    };
-    let (mut rows, mut losses, mut correct) = (Vec::new(), Vec::new(), Vec::new());
-    for i in 0..n {
-        let from = if takes(i) { &second } else { &first };
-        rows.push(from.inputs.row(i)?);
-        losses.push(from.losses[i]);
-        correct.push(from.correct[i]);
+fn worse(mut first: Attacked, second: Attacked) -> Result<Attacked, MethodError> {
+    let mut rows = Vec::with_capacity(first.losses.len());
+    for i in 0..first.losses.len() {
+        let correct = [&first, &second].map(|a| a.correct.as_ref().map(|correct| correct[i]));
+        let takes = match correct {
+            [Some(true), Some(false)] => true,
+            [Some(false), Some(true)] => false,
+            _ => second.losses[i] > first.losses[i],
+        };
+        rows.push(if takes { second.inputs.row(i)? } else { first.inputs.row(i)? });
+        if takes {
+            first.losses[i] = second.losses[i];
+            if let (Some(correct), [_, Some(own)]) = (&mut first.correct, correct) {
+                correct[i] = own;
+            }
+        }
     }
-    Ok(Attacked { inputs: Array::stack(&rows)?, losses, correct })
+    Ok(Attacked { inputs: Array::stack(&rows)?, ..first })
 }
 
 /// Where a try begins.
@@ -262,8 +266,9 @@ fn graph(objective: &ModelObjective, batch: usize, attack: &Attack) -> Result<Gr
     let origin = std::mem::replace(&mut data[0], x);
     let traced = known.trace(&builder, &parameters, &buffers, &data, false);
     let next = attack.advanced(traced.losses, x, origin);
-    let correct = traced.correct.unwrap_or(traced.losses);
-    Ok(builder.finish(&[("next", next), ("losses", traced.losses), ("correct", correct)])?)
+    let mut outputs = vec![("next", next), ("losses", traced.losses)];
+    outputs.extend(traced.correct.map(|correct| ("correct", correct)));
+    Ok(builder.finish(&outputs)?)
 }
 
 #[cfg(test)]
@@ -311,9 +316,10 @@ mod tests {
         // The box has one worst corner, which any number of steps reaches from anywhere.
         for way in [Attack::fgsm(eps), Attack::pgd(eps, 7), Attack::pgd(eps, 20).restarts(3)] {
             let found = attack(&ctx, &objective, &weights, &way).unwrap();
-            for (i, (margin, loss)) in expected.iter().enumerate() {
+            let right: Vec<bool> = expected.iter().map(|(margin, _)| *margin > 0.0).collect();
+            assert_eq!(found.correct, Some(right));
+            for (i, (_, loss)) in expected.iter().enumerate() {
                 assert!((found.losses[i] - loss).abs() < 1e-12, "{way:?} {i}");
-                assert_eq!(found.correct[i], *margin > 0.0);
             }
             let moved = found.inputs.to_f64_vec();
             assert!(moved.iter().zip(&inputs).all(|(a, b)| ((a - b).abs() - eps).abs() < 1e-12));
@@ -322,7 +328,7 @@ mod tests {
         assert_eq!(still.inputs.to_f64_vec(), inputs);
         let right =
             worst(&weights, &inputs, 0.0).iter().filter(|(margin, _)| *margin > 0.0).count();
-        assert_eq!(still.robust_accuracy(), right as f64 / 10.0);
+        assert_eq!(still.robust_accuracy(), Some(right as f64 / 10.0));
     }
 
     #[test]
@@ -343,13 +349,14 @@ mod tests {
         let tried = |losses: [f64; 3], correct: [bool; 3], at: f64| Attacked {
             inputs: Array::from_slice(&[3, 1], &[at; 3]).unwrap(),
             losses: losses.to_vec(),
-            correct: correct.to_vec(),
+            correct: Some(correct.to_vec()),
         };
         let first = tried([1.0, 5.0, 0.1], [false, true, true], 0.0);
         let second = tried([2.0, 0.7, 0.2], [true, false, true], 1.0);
         let found = worse(first, second).unwrap();
         assert_eq!(found.inputs.to_f64_vec(), [0.0, 1.0, 1.0]);
-        assert_eq!((found.losses, found.correct), (vec![1.0, 0.7, 0.2], vec![false, false, true]));
+        assert_eq!(found.losses, [1.0, 0.7, 0.2]);
+        assert_eq!(found.correct, Some(vec![false, false, true]));
     }
 
     #[test]
@@ -366,13 +373,28 @@ mod tests {
         ] {
             assert!(attack(&ctx, &objective, &weights, &way).is_err(), "{way:?}");
         }
+    }
+
+    #[test]
+    fn a_regression_is_moved_along_its_error() {
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 0).with_precision(DType::F64).unwrap();
         let model: Model = "linear".parse::<Architecture>().unwrap().build(&[3], 1).unwrap();
-        let [x, y] = [&[2, 3], &[2, 1]].map(|shape| Array::zeros(DType::F64, shape));
+        let w = Array::from_slice(&[3, 1], &[-2.0, 3.0, 0.0]).unwrap();
+        let parameters = model.parameter_tree(vec![w, Array::vector(&[0.0])]).unwrap();
+        let weights = Weights { parameters, buffers: model.initial_buffers(DType::F64) };
+        // Outputs are 0 and -1.8; the first is to be 1, the second -3.
+        let x = Array::from_slice(&[2, 3], &[0.0, 0.0, 0.5, 0.9, 0.0, 0.5]).unwrap();
+        let y = Array::from_slice(&[2, 1], &[1.0, -3.0]).unwrap();
         let config = ObjectiveConfig::default();
         let loss = Loss::MeanSquaredError;
         let values = ModelObjective::from_arrays(&ctx, &model, loss, vec![x], y, false, &config);
-        let weights = initialize(&model, 0, DType::F64).unwrap();
-        let error = attack(&ctx, &values.unwrap(), &weights, &Attack::fgsm(0.1)).unwrap_err();
-        assert!(error.to_string().contains("examples with a class each"), "{error}");
+        let way = Attack { step: 0.1, steps: 4, ..Attack::fgsm(0.25) }.within(-1.0, 1.0);
+        let found = attack(&ctx, &values.unwrap(), &weights, &way).unwrap();
+        let expected = [0.25, -0.25, 0.5, 0.65, 0.25, 0.5];
+        for (found, expected) in found.inputs.to_f64_vec().iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        }
+        assert_eq!((found.correct.clone(), found.robust_accuracy()), (None, None));
     }
 }

@@ -38,7 +38,8 @@ use crate::work;
 use thalweg_array::{Array, DType};
 use thalweg_data::{Corruption, Stream};
 use thalweg_lab::Result;
-use thalweg_methods::common::{InputAttackConfig, LayerProducts, attack_inputs, without_products};
+use thalweg_methods::adversarial::{Attack, attack};
+use thalweg_methods::common::{LayerProducts, ModelObjective, ObjectiveConfig, without_products};
 use thalweg_methods::dynamics::{
     Constant, OodScoreConfig, abstention_rewards, constant_distance, mean_reward, numeric_constant,
     ood_score, optimal_constant, random_convolution_features,
@@ -295,15 +296,20 @@ fn readings(bench: &Bench<'_>, arm: Arm, data: &Data, seeds: &[u64]) -> Result<V
             numbers.extend(read(&input(&cell.pictures)?, &cell.pictures.labels)?.0);
             ctx.check()?;
         }
-        let attack =
-            InputAttackConfig { radius: 0.2, step: 0.05, steps: 10, range: Some([-1.0, 1.0]) };
+        let way = Attack { step: 0.05, steps: 10, ..Attack::fgsm(0.2) }.within(-1.0, 1.0);
         let labels = Array::vector(&some.labels);
         let targets = match arm {
             Arm::Rewards => abstention_rewards(&labels, CLASSES, COST)?.convert(DType::F32),
             _ => labels,
         };
         let inputs = input(&some)?;
-        let moved = attack_inputs(ctx, &model, weights, arm.loss(), &inputs, &targets, &attack)?;
+        let classes = arm != Arm::Rewards;
+        let config = ObjectiveConfig::default();
+        let given = vec![inputs.clone()];
+        let loss = arm.loss();
+        let objective =
+            ModelObjective::from_arrays(ctx, &model, loss, given, targets, classes, &config)?;
+        let moved = attack(ctx, &objective, weights, &way)?.inputs;
         numbers.extend(read(&moved, &some.labels)?.0);
         let bare = without_products(weights, &[output.as_str()])?;
         let bare = products.at(&bare, &inputs)?.outputs;

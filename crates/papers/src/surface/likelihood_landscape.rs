@@ -367,8 +367,8 @@ fn seen(bench: &Bench<'_>, set: Set, networks: &[&Weights]) -> Result<Vec<f64>> 
             ],
             accuracy: [
                 accuracy(&on_test)?,
-                one.robust_accuracy(),
-                many.robust_accuracy(),
+                one.robust_accuracy().unwrap_or(f64::NAN),
+                many.robust_accuracy().unwrap_or(f64::NAN),
                 transferred,
             ],
         };
@@ -393,7 +393,7 @@ fn chosen(bench: &Bench<'_>, set: Set, arm: Arm) -> Result<f64> {
                 let networks = trained(bench, set, arm, setting, &[tuning])?;
                 let way = set.attack(sizes.steps[1]);
                 let found = attack(bench.context(), &objective, &networks[0], &way)?;
-                accuracies.push(found.robust_accuracy());
+                accuracies.push(found.robust_accuracy().unwrap_or(f64::NAN));
             }
             Ok(accuracies)
         })?;
