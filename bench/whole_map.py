@@ -11,8 +11,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 NAME = "map-digits"
 DIGITS = HERE.parent / "crates/data/embedded/digits.bin"
-# Both sides train by the same recipe from other draws; accuracies farther apart are other work.
-APART = 0.05
+# Both sides train by the same recipe from other draws, and without skips the draws tell; accuracies
+# farther apart than this are other work.
+APART = 0.15
 
 
 def timed(command, log):
