@@ -39,7 +39,7 @@ pub use fingerprint::Sha256;
 pub use inputs::{InputSource, Inputs, StoredInputs};
 pub use normalization::Normalization;
 pub use random::{Stream, threefry2x32};
-pub use relabel::Relabelling;
+pub use relabel::Relabel;
 pub use resample::{Imbalance, stratified_counts};
 pub use rows::Rows;
 pub use split::{Selectable, Split, SplitConfig, Test, Train, Validation};

@@ -51,8 +51,8 @@ pub use optimal_constant::{
     numeric_constant, optimal_constant,
 };
 pub use plasticity_probe::{
-    Plasticity, PlasticityConfig, Relabel, brownian_control, interference_objective,
-    plasticity_probe, relabel_stream, reset_last_layer, shrink_and_perturb, two_hot, two_hot_mean,
+    Plasticity, PlasticityConfig, brownian_control, interference_objective, plasticity_probe,
+    reset_last_layer, shrink_and_perturb, two_hot, two_hot_mean,
 };
 pub use quadratic_single_index::{
     LazyNetwork, QuadraticSingleIndex, kernel_alignment, kernel_descent,

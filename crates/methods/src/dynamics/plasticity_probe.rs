@@ -165,40 +165,6 @@ pub fn interference_objective(
     ModelObjective::from_arrays(ctx, model, loss, vec![inputs.clone()], targets, false, &config)
 }
 
-/// What becomes of the labels of a stream of tasks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Relabel {
-    /// Each label is drawn anew.
-    Random,
-    /// Classes change their names.
-    Permuted,
-    /// They stay.
-    True,
-}
-
-/// The labels of a task: the same for the same stream and task.
-///
-/// # Source    Lyle et al. 2023, arXiv 2303.01486, section 3.2
-pub fn relabel_stream(
-    labels: &[usize],
-    classes: usize,
-    kind: Relabel,
-    stream: &Stream,
-    task: u64,
-) -> Vec<usize> {
-    let stream = stream.at(task);
-    match kind {
-        Relabel::True => labels.to_vec(),
-        Relabel::Random => {
-            (0..labels.len() as u64).map(|i| stream.below(i, classes as u64) as usize).collect()
-        }
-        Relabel::Permuted => {
-            let names = stream.permutation(classes);
-            labels.iter().map(|&label| names.get(label).copied().unwrap_or(label)).collect()
-        }
-    }
-}
-
 /// Weights drawn towards fresh ones: `w <- keep w + perturb w_fresh`.
 ///
 /// # Errors
@@ -390,18 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn relabelling_and_interventions() {
-        let labels = [0, 1, 2, 1];
-        let stream = Stream::new(1, "labels");
-        let of = |kind, task| relabel_stream(&labels, 3, kind, &stream, task);
-        assert_eq!(of(Relabel::True, 4), labels);
-        let permuted = of(Relabel::Permuted, 4);
-        assert_eq!(permuted[1], permuted[3]);
-        let mut names = permuted[..3].to_vec();
-        names.sort_unstable();
-        assert_eq!(names, [0, 1, 2]);
-        assert_eq!(of(Relabel::Random, 4), of(Relabel::Random, 4));
-        assert!((0..9).any(|task| of(Relabel::Random, task) != of(Relabel::Random, task + 1)));
+    fn interventions() {
         let (_, model, _) = setting();
         let [old, new] = [0, 1].map(|seed| initialize(&model, seed, DType::F64).unwrap());
         let reset = reset_last_layer(&model, &old, &new).unwrap();

@@ -34,7 +34,7 @@ use crate::statistic::mean;
 use crate::work;
 use std::ops::ControlFlow;
 use thalweg_array::{Array, DType};
-use thalweg_data::Relabelling;
+use thalweg_data::{Relabel, Stream};
 use thalweg_lab::{LabError, Result};
 use thalweg_methods::dynamics::{NapConfig, insert_norm, nap, projected_weights, weight_norms};
 use thalweg_methods::{ModelObjective, ObjectiveConfig};
@@ -157,10 +157,9 @@ fn stream(bench: &Bench<'_>, arm: Arm, seeds: &[u64]) -> Result<Vec<f64>> {
     let examples = Examples::from_arrays(inputs, digits.targets().clone(), true, DType::F32)?;
     let config = config(&sizes, Length::Steps(sizes.steps), sizes.steps);
     let targets = |member: &Member, task: u64| -> Array {
-        match Relabelling::new(member.seed, CLASSES) {
-            Ok(tasks) => tasks.labels(task, n),
-            Err(_) => digits.targets().clone(),
-        }
+        let stream = Stream::new(member.seed, "data/relabel");
+        let drawn = Relabel::Random.labels(&vec![0; n], CLASSES, &stream, task);
+        Array::vector(&drawn.iter().map(|&label| label as i32).collect::<Vec<i32>>())
     };
     let tasks = TaskStream {
         model: &model,

@@ -30,12 +30,12 @@ use crate::statistic::mean;
 use crate::work;
 use std::collections::BTreeMap;
 use thalweg_array::{Array, DType};
-use thalweg_data::Stream;
+use thalweg_data::{Relabel, Stream};
 use thalweg_lab::{LabError, Result};
 use thalweg_methods::common::{MemberTargets, Streamed, StreamedNets, TargetKind};
 use thalweg_methods::dynamics::{
-    DeadUnitsConfig, FeatureRankConfig, LayerUnits, PlasticityConfig, Relabel, dead_units,
-    feature_rank, plasticity_probe, relabel_stream, reset_last_layer, weight_norm,
+    DeadUnitsConfig, FeatureRankConfig, LayerUnits, PlasticityConfig, dead_units, feature_rank,
+    plasticity_probe, reset_last_layer, weight_norm,
 };
 use thalweg_methods::{Context, ModelObjective, ObjectiveConfig};
 use thalweg_nn::{Architecture, Loss, Model, Weights};
@@ -181,7 +181,7 @@ impl Setting {
     fn task(&self, task: u64) -> Vec<Vec<usize>> {
         let of = |&(_, seed): &(Arm, u64)| {
             let stream = Stream::new(seed, "papers/labels");
-            relabel_stream(&self.labels, CLASSES, Relabel::Random, &stream, task)
+            Relabel::Random.labels(&self.labels, CLASSES, &stream, task)
         };
         self.members.iter().map(of).collect()
     }
