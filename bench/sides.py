@@ -12,6 +12,8 @@ PAUSE = 0.25
 ENOUGH = 100.0
 # Work that takes longer is measured fewer times: its first runs count, and three or one are all.
 LONG, VERY_LONG = 8e3, 60e3
+# A method that has taken this many times as long as Thalweg is stopped: the target is 3.
+PATIENCE = 3.1
 
 
 class Side:
@@ -26,17 +28,18 @@ class Side:
         """Whether it came as far as to be ready."""
         return self.process.stdout.readline().strip() == "ready"
 
-    def round(self):
-        """Milliseconds of a run, the median of several if they are short."""
+    def round(self, limit=None):
+        """Milliseconds of a run, the median of several if they are short. Work that can be stopped
+        is, once it has taken as many milliseconds as the limit."""
         time.sleep(PAUSE)
-        times = [self.run()]
+        times = [self.run(limit)]
         while sum(times) < ENOUGH and len(times) < 50:
-            times.append(self.run())
+            times.append(self.run(limit))
         return statistics.median(times)
 
-    def run(self):
+    def run(self, limit=None):
         """Milliseconds of one run."""
-        self.process.stdin.write("\n")
+        self.process.stdin.write("\n" if limit is None else f"{limit}\n")
         self.process.stdin.flush()
         return float(self.process.stdout.readline())
 
@@ -49,7 +52,8 @@ class Side:
 
 
 def in_turn(sides, rounds, warm_up=2):
-    """Milliseconds of each side's rounds, which alternate."""
+    """Milliseconds of each side's rounds, which alternate. Thalweg's is the first, and its time is
+    what the patience with the others is a multiple of."""
     times = {variant: [] for variant in sides}
 
     def enough(taken):
@@ -61,7 +65,9 @@ def in_turn(sides, rounds, warm_up=2):
         for variant, side in sides.items():
             if len(times[variant]) >= enough(times[variant]):
                 continue
-            elapsed = side.round()
+            own = times["thalweg"]
+            patience = PATIENCE * own[-1] if own and variant != "thalweg" else None
+            elapsed = side.round(patience)
             if number >= 0 or elapsed > LONG:
                 times[variant].append(elapsed)
     return times

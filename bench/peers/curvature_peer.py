@@ -4,9 +4,10 @@
 reorthogonalisation and Thalweg's own stopping rule, Hutchinson's estimate of the trace.
 `curvlinops` is its `HessianLinearOperator` under SciPy's `eigsh`, as its documentation shows, and
 XTrace, the best of its estimates, with twice as many products until two agree. `pyhessian` is
-PyHessian as it is. Who needs more than `MOST` products is stopped there and says so.
+PyHessian as it is. Who is not done in the time that it may take is stopped and says so.
 """
 
+import time
 import warnings
 
 import numpy
@@ -19,22 +20,20 @@ TOP, RESIDUAL = 10, 1e-3
 TRACE_ERROR, FEWEST = 0.05, 8
 PROBES, STEPS = 10, 2
 BATCH = 125
-# Of PyTorch, a third of an hour and more on two cores.
-MOST = 100
 
 
 class Enough(Exception):
-    """A method has had as many products as it may."""
+    """A method has had as much time as it may take."""
 
 
 class Spent:
-    """Counts products, and ends a method that takes too many."""
+    """Counts products, and before each ends a method that has taken its seconds."""
 
-    def __init__(self):
-        self.products = 0
+    def __init__(self, seconds):
+        self.products, self.end = 0, time.perf_counter() + seconds
 
     def __call__(self, count=1):
-        if self.products + count > MOST:
+        if time.perf_counter() > self.end:
             raise Enough
         self.products += count
 
@@ -194,8 +193,8 @@ def build(variant, workload, threads, inputs):
     batches = zip(images.split(BATCH), tensor(inputs["y"]).split(BATCH))
     data = [(x.contiguous(memory_format=torch.channels_last), y) for x, y in batches]
 
-    def run():
-        spend = Spent()
+    def run(limit):
+        spend = Spent(limit)
         try:
             found = WAYS[variant](workload.removeprefix("curvature-"), network, data, spend)
             return *found, spend.products, True

@@ -5,6 +5,7 @@ then runs once for each line that comes in and prints the milliseconds, and at t
 its resident memory in MiB.
 """
 
+import math
 import resource
 import sys
 import time
@@ -21,16 +22,18 @@ def parts(arrays, prefix):
 
 def serve_long(build):
     """As `serve`, for work of minutes: ready without a first run, and the results are those of the
-    last one. `build` gives the work and what turns its value into results."""
+    last one. `build` gives the work and what turns its value into results. A line holds the
+    milliseconds after which the work should stop, if any."""
     variant, workload, threads, folder = sys.argv[1:]
     folder = Path(folder)
     with numpy.load(folder / "inputs.npz") as file:
         inputs = {name: file[name] for name in file.files}
     run, results = build(variant, workload, int(threads), inputs)
     print("ready", flush=True)
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        limit = float(line) / 1e3 if line.strip() else math.inf
         start = time.perf_counter()
-        value = run()
+        value = run(limit)
         print(f"{(time.perf_counter() - start) * 1e3:.4f}", flush=True)
         numpy.savez(folder / f"{variant}.npz", **results(value))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, flush=True)

@@ -122,7 +122,8 @@ fn surface_run(name: &str, threads: usize, folder: &Path) -> Result<(), Failure>
 /// last one.
 fn methods(name: &str, threads: usize, folder: &Path) -> Result<(), Failure> {
     let executor = Executor::new(threads);
-    let ctx = Context::new(&executor, 0);
+    // Less than what the command takes by itself on the machine of the results, 24 GiB.
+    let ctx = Context::new(&executor, 0).with_memory(10 << 30);
     let work = Curvature::read(&ctx, &folder.join("inputs.npz"))?;
     println!("ready");
     for line in stdin().lock().lines() {

@@ -6,12 +6,12 @@ use crate::jvp::jvp;
 use thalweg_graph::{Builder, DType, Graph, GraphError, Tensor};
 
 /// The float type that a graph computes in: that of its first value of a float type.
-fn float_of(graph: &Graph) -> DType {
+pub(crate) fn float_of(graph: &Graph) -> DType {
     let types = graph.nodes().iter().flat_map(|node| &node.types);
     types.map(|ty| ty.dtype).find(|dtype| dtype.is_float()).unwrap_or(DType::F32)
 }
 
-fn inputs<'b>(builder: &'b Builder, graph: &Graph) -> Vec<Tensor<'b>> {
+pub(crate) fn inputs<'b>(builder: &'b Builder, graph: &Graph) -> Vec<Tensor<'b>> {
     graph.inputs().map(|port| builder.input(&port.name, port.ty.clone())).collect()
 }
 
@@ -34,7 +34,7 @@ fn chosen<'b>(
 
 /// `NAME.suffix`, or with the first number from 2 on that makes it a name not `taken`: the graph
 /// may be the result of the same transformation. The name is taken from then on.
-fn unused(taken: &mut Vec<String>, name: &str, suffix: &str) -> String {
+pub(crate) fn unused(taken: &mut Vec<String>, name: &str, suffix: &str) -> String {
     let numbers = (2..).map(|number: u64| format!("{name}.{suffix}{number}"));
     let mut candidates = std::iter::once(format!("{name}.{suffix}")).chain(numbers);
     let found = candidates.find(|candidate| !taken.contains(candidate));
@@ -50,15 +50,18 @@ fn names(taken: &mut Vec<String>, graph: &Graph, wrt: &[usize], suffix: &str) ->
     names.map(|name| unused(taken, name, suffix)).collect()
 }
 
-fn input_names(graph: &Graph) -> Vec<String> {
+pub(crate) fn input_names(graph: &Graph) -> Vec<String> {
     graph.inputs().map(|port| port.name.clone()).collect()
 }
 
-fn output_names(graph: &Graph) -> Vec<String> {
+pub(crate) fn output_names(graph: &Graph) -> Vec<String> {
     graph.output_names().map(str::to_owned).collect()
 }
 
-fn finish(builder: &Builder, outputs: &[(String, Tensor<'_>)]) -> Result<Graph, GraphError> {
+pub(crate) fn finish(
+    builder: &Builder,
+    outputs: &[(String, Tensor<'_>)],
+) -> Result<Graph, GraphError> {
     let outputs: Vec<_> = outputs.iter().map(|(name, tensor)| (name.as_str(), *tensor)).collect();
     builder.finish(&outputs)
 }

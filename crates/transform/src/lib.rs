@@ -10,6 +10,7 @@
 //! - [`vmap()`]: one program for many members, of weights or of examples.
 //! - [`simplify()`]: the same function in fewer operations; [`distribute_points`]: in fewer still,
 //!   over affine points of weight space.
+//! - [`stages()`]: a graph in two parts, the first for many runs of the second.
 //! - [`substitute()`]: values put in place of others.
 //!
 //! A variable is a value, whether an input or not, and equal values are one value. Where arguments
@@ -42,6 +43,7 @@ mod reach;
 mod scan;
 mod simplify;
 mod solve;
+mod stage;
 mod substitute;
 mod transpose;
 mod vmap;
@@ -53,5 +55,6 @@ pub use closure::{gradient_of, hvp_of, jvp_of, value_and_grad_of, vmap_of};
 pub use graphs::{gradient_graph, hvp_graph, jvp_graph, vjp_graph};
 pub use jvp::{Jvp, jvp};
 pub use simplify::{distribute_points, simplify};
+pub use stage::{Stages, stages};
 pub use substitute::substitute;
 pub use vmap::{Batched, Replacement, vmap, vmap_graph, vmap_shared};

@@ -4,6 +4,7 @@ mod approximations;
 #[path = "../common/mod.rs"]
 mod common;
 mod explicit;
+mod primal;
 mod slopes;
 
 use common::{exact, labelled, model, on_digits, planted, weights};

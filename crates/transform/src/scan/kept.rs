@@ -7,8 +7,8 @@
 
 use super::steps::{Backward, Forward, State, row_types};
 use crate::inner::{trace, types};
-use std::collections::HashMap;
-use thalweg_graph::{Builder, Graph, Op, Tensor, TensorType, Value};
+use crate::stage::{Keep, computed, worth_keeping};
+use thalweg_graph::{Builder, TensorType, Value};
 
 /// The step forward that also writes what is kept, and the step back that reads it as sequences
 /// that follow its own.
@@ -30,7 +30,7 @@ impl Kept {
     ) -> Option<Kept> {
         let data = [types(&state.carry), row_types(&state.xs), types(&state.constants)];
         let n_data: usize = data.iter().map(Vec::len).sum();
-        let kept = worth_keeping(&back.step, n_data);
+        let kept = worth_keeping(&back.step, |input| input >= n_data, Keep::Dear);
         let kept_types: Vec<TensorType> =
             kept.iter().map(|&value| back.step.type_of(value).clone()).collect();
         let bytes =
@@ -66,92 +66,6 @@ impl Kept {
         let back = Backward { step: step_back, kept: None, ..*back };
         Some(Kept { forward, back, n_ys })
     }
-}
-
-/// Values that need none of the inputs from `n_data` on, that the rest of the graph reads, at
-/// first or second hand, and that are dear to compute: not element by element, not a view.
-fn worth_keeping(graph: &Graph, n_data: usize) -> Vec<Value> {
-    let nodes = graph.nodes();
-    let mut late = vec![false; nodes.len()];
-    for (index, node) in nodes.iter().enumerate() {
-        late[index] = match node.op {
-            Op::Input { index } => index as usize >= n_data,
-            _ => node.inputs.iter().any(|input| late[input.node as usize]),
-        };
-    }
-    let mut kept = Vec::new();
-    let mut seen = vec![false; nodes.len()];
-    let mut reads: Vec<Value> = graph.output_values().collect();
-    let of_late = nodes.iter().zip(&late).filter(|(_, late)| **late);
-    reads.extend(of_late.flat_map(|(node, _)| node.inputs.iter().copied()));
-    while let Some(value) = reads.pop() {
-        let index = value.node as usize;
-        let node = &nodes[index];
-        if late[index] || node.inputs.is_empty() {
-            continue;
-        }
-        if is_cheap(&node.op) {
-            if !std::mem::replace(&mut seen[index], true) {
-                reads.extend(node.inputs.iter().copied());
-            }
-        } else if !kept.contains(&value) {
-            kept.push(value);
-        }
-    }
-    kept.sort_by_key(|value| (value.node, value.output));
-    kept
-}
-
-/// Whether computing a value again costs about what reading it does.
-fn is_cheap(op: &Op) -> bool {
-    let moves = matches!(
-        op,
-        Op::Broadcast { .. }
-            | Op::Reshape { .. }
-            | Op::Transpose { .. }
-            | Op::Slice { .. }
-            | Op::Pad { .. }
-            | Op::Concatenate { .. }
-            | Op::Reverse { .. }
-            | Op::DynamicSlice { .. }
-            | Op::DynamicUpdateSlice
-            | Op::Gather(_)
-    );
-    op.is_elementwise() || moves
-}
-
-/// `wanted` values of a graph, from its inputs and the values that are `given`.
-fn computed<'s>(
-    builder: &'s Builder,
-    graph: &Graph,
-    inputs: &[Tensor<'s>],
-    given: &[(Value, Tensor<'s>)],
-    wanted: &[Value],
-) -> Vec<Tensor<'s>> {
-    let nodes = graph.nodes();
-    let mut known: HashMap<Value, Tensor<'s>> = given.iter().copied().collect();
-    let mut needed = vec![false; nodes.len()];
-    let mut reads = wanted.to_vec();
-    while let Some(value) = reads.pop() {
-        let index = value.node as usize;
-        if !known.contains_key(&value) && !std::mem::replace(&mut needed[index], true) {
-            reads.extend(nodes[index].inputs.iter().copied());
-        }
-    }
-    for (index, node) in nodes.iter().enumerate().filter(|(index, _)| needed[*index]) {
-        let results = match node.op {
-            Op::Input { index } => vec![inputs[index as usize]],
-            _ => {
-                let operands: Vec<_> = node.inputs.iter().map(|input| known[input]).collect();
-                builder.emit_at(node.op.clone(), &operands, node.place)
-            }
-        };
-        for (output, tensor) in results.into_iter().enumerate() {
-            let value = Value { node: index as u32, output: output as u32 };
-            known.entry(value).or_insert(tensor);
-        }
-    }
-    wanted.iter().map(|value| known[value]).collect()
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@
 
 use crate::trace;
 use thalweg_exec::{Executor, reference};
-use thalweg_graph::{Array, Builder, Comparison, DType, GatherAxes, Op, Reduction, Tensor, Unary};
-use thalweg_transform::{gradient, simplify};
+use thalweg_graph::{
+    Array, Builder, Comparison, DType, GatherAxes, Graph, Op, Reduction, Tensor, Unary,
+};
+use thalweg_transform::{gradient, simplify, stages};
 
 /// A small generator of reproducible numbers.
 struct Numbers(u64);
@@ -156,6 +158,31 @@ fn random_graphs() {
             bits(&oracle(&graph)),
             "seed {seed}:\n{graph}\n{simple}"
         );
+        in_two_parts(&executor, &simple, &inputs);
+    }
+}
+
+/// Each choice of one late input, or of none, splits a graph into parts that compute the same, and
+/// other values of the late input need the first part no more.
+fn in_two_parts(executor: &Executor, graph: &Graph, inputs: &[Array]) {
+    let run = |graph: &Graph, inputs: &[Array]| {
+        bits(&executor.compile(graph).unwrap().run(inputs.to_vec()).unwrap())
+    };
+    for late in 0..=inputs.len() {
+        let changing: Vec<usize> = (0..inputs.len()).filter(|&i| i == late).collect();
+        let Some(parts) = stages(graph, &changing).unwrap() else { continue };
+        let early: Vec<Array> =
+            inputs.iter().enumerate().filter(|(i, _)| *i != late).map(|(_, x)| x.clone()).collect();
+        let kept = executor.compile(&parts.early).unwrap().run(early).unwrap();
+        let mut inputs = inputs.to_vec();
+        for scale in [1.0, -0.5] {
+            if let Some(input) = inputs.get_mut(late) {
+                let scaled: Vec<f64> = input.to_f64_vec().iter().map(|x| scale * x).collect();
+                *input = Array::from_slice(input.shape(), &scaled).unwrap().convert(DType::F32);
+            }
+            let found = run(&parts.late, &[&inputs[..], &kept].concat());
+            assert_eq!(found, run(graph, &inputs), "{late} is late in\n{graph}\n{}", parts.late);
+        }
     }
 }
 

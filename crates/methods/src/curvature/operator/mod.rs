@@ -8,6 +8,7 @@ mod kronecker;
 mod kronecker_factors;
 mod layers;
 mod likelihood;
+mod primal;
 mod products;
 mod scope;
 mod score;
@@ -166,7 +167,8 @@ impl FromStr for CurvatureMatrix {
 /// A curvature matrix of an objective at a point, or a block of it on the diagonal.
 ///
 /// Products are streamed over all batches and added up in `f64`; a batch of directions shares what
-/// does not depend on them. No Jacobian and no example's gradient is ever stored: `J v` by forward
+/// does not depend on them, and from the second product on so do all, as far as half of the memory
+/// budget holds it. No Jacobian and no example's gradient is ever stored: `J v` by forward
 /// mode, something made of it at the outputs or losses, then `J^T` by transposition. Under
 /// recalibrated batch normalisation the statistics are those of the point and of all examples,
 /// held; under batch statistics their derivatives count. Exact but for rounding in the objective's
@@ -221,6 +223,11 @@ impl<'a> Curvature<'a> {
     /// Largest number of products taken at once.
     pub fn members(&self) -> usize {
         self.products.members()
+    }
+
+    /// Bytes of what products have in common, as far as it is kept so far.
+    pub fn kept_bytes(&self) -> usize {
+        self.products.kept_bytes()
     }
 
     /// How many examples it is the mean over.

@@ -1,22 +1,22 @@
 //! Products of a block of a curvature matrix with vectors, streamed over data.
 
 use super::likelihood;
+use super::primal::{Primal, ProductProgram};
 use super::source::Source;
 use super::{CurvatureMatrix, ExampleGroup, ParameterBlock};
 use crate::common::{Declared, Objective, declare, even_chunks, fit, frozen_at, gradient, vector};
 use crate::{Context, MethodError, Pass};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::hash_map::Entry;
 use thalweg_array::Array;
 use thalweg_data::Stream;
-use thalweg_exec::Program;
 use thalweg_graph::{Builder, Graph, Tensor, TensorType};
 use thalweg_nn::{Loss, Parameter, Weights};
 use thalweg_transform::{Replacement, gradient as gradient_of, jvp, linearize, vmap};
 
 /// How many products are taken at once where memory allows it. They share the primal pass, which
-/// is about a fourth of a product; from so many on, the caches take what is left to be saved.
+/// is about a third of a product; from so many on, the caches take what is left to be saved.
 const DIRECTIONS: usize = 8;
 
 /// A block of a matrix: rows of some parameters, columns of the same or of others.
@@ -38,7 +38,8 @@ pub(super) struct Products<'a> {
     members: usize,
     /// By examples in a batch and number of vectors; planned when they are first needed, since a
     /// plan takes far less than the products of vectors that only fill a program up.
-    programs: RefCell<HashMap<(usize, usize), Arc<Program>>>,
+    programs: RefCell<HashMap<(usize, usize), ProductProgram>>,
+    primal: RefCell<Primal>,
 }
 
 impl<'a> Products<'a> {
@@ -82,6 +83,7 @@ impl<'a> Products<'a> {
             draws: ctx.stream("curvature/targets"),
             members: 1,
             programs: RefCell::default(),
+            primal: RefCell::default(),
         };
         products.plan()?;
         if matrix == CurvatureMatrix::GradientCovariance {
@@ -104,6 +106,7 @@ impl<'a> Products<'a> {
             let graph = |members| self.graph(batch, members);
             let (fitting, program) = fit(&self.ctx, &what, members, graph)?;
             members = fitting;
+            let program = ProductProgram::new(graph(members)?, self.late_inputs(), program);
             programs.insert((size, members), program);
         }
         self.members = members;
@@ -126,6 +129,10 @@ impl<'a> Products<'a> {
 
     pub(super) fn members(&self) -> usize {
         self.members
+    }
+
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.primal.borrow().bytes()
     }
 
     /// Length of vectors.
@@ -190,14 +197,30 @@ impl<'a> Products<'a> {
         Ok(products)
     }
 
-    fn program(&self, batch: usize, members: usize) -> Result<Arc<Program>, MethodError> {
+    /// Inputs of a product's program that come with the vectors.
+    fn late_inputs(&self) -> usize {
+        self.columns.len() + usize::from(self.matrix == CurvatureMatrix::GradientCovariance)
+    }
+
+    /// Runs the program of so many vectors with a batch.
+    fn run(
+        &self,
+        pass: usize,
+        batch: usize,
+        members: usize,
+        inputs: Vec<Array>,
+    ) -> Result<Vec<Array>, MethodError> {
         let key = (self.objective().batches()[batch], members);
-        if let Some(known) = self.programs.borrow().get(&key) {
-            return Ok(known.clone());
-        }
-        let program = self.ctx.executor().compile(&self.graph(batch, members)?)?;
-        self.programs.borrow_mut().insert(key, program.clone());
-        Ok(program)
+        let mut programs = self.programs.borrow_mut();
+        let program = match programs.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let graph = self.graph(batch, members)?;
+                let whole = self.ctx.executor().compile(&graph)?;
+                place.insert(ProductProgram::new(graph, self.late_inputs(), whole))
+            }
+        };
+        self.primal.borrow_mut().run(&self.ctx, (pass, batch), program, inputs)
     }
 
     /// Products with at most as many vectors as fit at once.
@@ -234,8 +257,8 @@ impl<'a> Products<'a> {
                 if self.matrix.draws_targets() {
                     data.push(self.drawn(pass, batch, first)?);
                 }
-                let program = self.program(batch, vectors.len())?;
-                let results = program.run([inputs.as_slice(), &data].concat())?;
+                let inputs = [inputs.as_slice(), &data].concat();
+                let results = self.run(pass, batch, vectors.len(), inputs)?;
                 let mut offset = 0;
                 for array in results {
                     let values = array.to_f64_vec();
