@@ -1,6 +1,6 @@
 //! Non-linear least squares.
 
-use crate::StatsError;
+use crate::{Damping, Descent, Squares, StatsError, damped_descent};
 
 /// Where [`least_squares`] ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,11 +23,14 @@ impl LeastSquares {
     }
 }
 
-/// Steps after which it stops.
+/// Steps that are tried, at most.
 const STEPS: usize = 500;
+/// Damping beyond which no step changes anything.
+const MOST: f64 = 1e12;
+const DAMPING: Damping = Damping { first: 1e-3, rise: 4.0, least: 1e-15 };
 
 /// The parameters at which `sum r_i^2` is smallest near a start, by the method of Levenberg and
-/// Marquardt.
+/// Marquardt: damping is a share of the diagonal of `J^T J`.
 ///
 /// `of` gives the residuals and their derivatives, `jacobian[i][k] = d r_i / d parameter_k`. A
 /// residual that is not finite counts as a step that went too far.
@@ -54,63 +57,62 @@ pub fn least_squares(
     of: impl Fn(&[f64]) -> (Vec<f64>, Vec<Vec<f64>>),
 ) -> Result<LeastSquares, StatsError> {
     let p = start.len();
-    let (mut residuals, mut jacobian) = of(start);
-    let n = residuals.len();
+    let first = Rows::new(of(start));
+    let n = first.residuals.len();
     if p == 0 || n == 0 {
         return Err(StatsError::TooFew { what: "least squares", expected: 1, got: p.min(n) });
     }
-    if jacobian.len() != n || jacobian.iter().any(|row| row.len() != p) {
-        return Err(StatsError::Unpaired { first: n * p, second: jacobian.concat().len() });
+    if first.jacobian.len() != n || first.jacobian.iter().any(|row| row.len() != p) {
+        return Err(StatsError::Unpaired { first: n * p, second: first.jacobian.concat().len() });
     }
-    crate::error::check_finite(&residuals)?;
-    let squares = |residuals: &[f64]| {
-        crate::pairwise_sum(&residuals.iter().map(|r| r * r).collect::<Vec<_>>())
-    };
-    let mut parameters = start.to_vec();
-    let mut residual = squares(&residuals);
-    let (mut damping, mut converged) = (1e-3, false);
-    for _ in 0..STEPS {
-        let (normal, slope) = normal_equations(&jacobian, &residuals);
-        let mut damped = normal;
-        for (k, row) in damped.iter_mut().enumerate() {
-            // A direction that changes nothing is not gone along.
-            row[k] += damping * row[k].max(f64::MIN_POSITIVE);
-        }
-        let step = solve(&damped, &slope);
-        let moved: Option<Vec<f64>> =
-            step.map(|step| parameters.iter().zip(step).map(|(x, dx)| x - dx).collect());
-        let tried = moved.map(|moved| {
-            let (residuals, jacobian) = of(&moved);
-            (squares(&residuals), moved, residuals, jacobian)
-        });
-        match tried {
-            Some((sum, moved, r, j)) if sum < residual => {
-                let gained = residual - sum;
-                (residual, parameters, residuals, jacobian) = (sum, moved, r, j);
-                damping = (damping * 0.2).max(1e-15);
-                if gained <= 1e-14 * residual {
-                    converged = true;
-                    break;
-                }
-            }
-            _ => {
-                damping *= 4.0;
-                if damping > 1e12 {
-                    converged = true;
-                    break;
-                }
-            }
-        }
-    }
-    let (normal, _) = normal_equations(&jacobian, &residuals);
+    crate::error::check_finite(&first.residuals)?;
+    let flat = |descent: &Descent| descent.gained <= 1e-14 * descent.sum || descent.damping > MOST;
+    let at = |point: &[f64]| Rows::new(of(point));
+    let ends = |descent: &Descent| descent.tried == STEPS || flat(descent);
+    let (parameters, end, descent) = damped_descent(start, first, DAMPING, at, ends);
+    let (normal, _) = normal_equations(&end.jacobian, &end.residuals);
     let scale = match n > p {
-        true => residual / (n - p) as f64,
+        true => descent.sum / (n - p) as f64,
         false => f64::NAN,
     };
     let unit = |k: usize| (0..p).map(|i| f64::from(u8::from(i == k))).collect::<Vec<_>>();
     let column = |k: usize| solve(&normal, &unit(k)).unwrap_or_else(|| vec![f64::NAN; p]);
     let covariance = (0..p).map(|k| column(k).iter().map(|x| x * scale).collect()).collect();
+    let (residual, converged) = (descent.sum, flat(&descent));
     Ok(LeastSquares { parameters, covariance, residual, converged })
+}
+
+/// Residuals and their derivatives at a point.
+struct Rows {
+    residuals: Vec<f64>,
+    jacobian: Vec<Vec<f64>>,
+    sum: f64,
+    /// `J^T J` and `J^T r`, once they were asked for.
+    equations: Option<(Vec<Vec<f64>>, Vec<f64>)>,
+}
+
+impl Rows {
+    fn new((residuals, jacobian): (Vec<f64>, Vec<Vec<f64>>)) -> Rows {
+        let sum = crate::pairwise_sum(&residuals.iter().map(|r| r * r).collect::<Vec<_>>());
+        Rows { residuals, jacobian, sum, equations: None }
+    }
+}
+
+impl Squares for Rows {
+    fn sum(&self) -> f64 {
+        self.sum
+    }
+
+    fn step(&mut self, damping: f64) -> Option<Vec<f64>> {
+        let (normal, slope) =
+            self.equations.get_or_insert_with(|| normal_equations(&self.jacobian, &self.residuals));
+        let mut damped = normal.clone();
+        for (k, row) in damped.iter_mut().enumerate() {
+            // A direction that changes nothing is not gone along.
+            row[k] += damping * row[k].max(f64::MIN_POSITIVE);
+        }
+        solve(&damped, slope)
+    }
 }
 
 /// `J^T J` and `J^T r`.

@@ -6,6 +6,7 @@
 mod accumulate;
 mod association;
 mod bootstrap;
+mod damped_descent;
 mod distribution;
 mod error;
 mod estimate;
@@ -20,6 +21,7 @@ pub use association::{Line, fit_line, kendall_tau, spearman};
 pub use bootstrap::{
     Bootstrap, BootstrapConfig, BootstrapMethod, bootstrap, interval_of_replicates, quantile,
 };
+pub use damped_descent::{Damping, Descent, Squares, damped_descent};
 pub use distribution::{normal_cdf, normal_quantile, student_t_cdf, student_t_quantile};
 pub use error::StatsError;
 pub use estimate::{Estimate, Interval};

@@ -1,6 +1,7 @@
 //! Zeros of systems of tens of equations.
 
 use super::vector::dot;
+use thalweg_stats::{Damping, Descent, Squares, damped_descent};
 
 /// When [`gauss_newton`] stops.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,7 +20,7 @@ impl Default for GaussNewtonConfig {
 
 /// Where [`gauss_newton`] ended.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LeastSquares {
+pub struct GaussNewtonEnd {
     /// The point.
     pub point: Vec<f64>,
     /// The sum of squares there.
@@ -30,55 +31,61 @@ pub struct LeastSquares {
     pub converged: bool,
 }
 
-/// Minimises a sum of squares by damped steps `-(J^T J + d)^-1 J^T r`: the damping falls with every
-/// step that improves the sum and rises until one does. Where none does, it stops, not converged.
+/// Steps that are tried from one point: from the least damping to one that leaves no step.
+const TRIALS: usize = 24;
+const DAMPING: Damping = Damping { first: 1e-2, rise: 5.0, least: 1e-14 };
+
+/// Minimises a sum of squares by steps `-(J^T J + d)^-1 J^T r`, whose damping `d` falls with every step
+/// that improves the sum and rises until one does. Where none does, it stops, not converged.
 ///
-/// `jacobian` gives columns: the derivative of all residuals by each coordinate.
+/// `jacobian` gives columns: the derivative of all residuals by each coordinate. It is asked for at
+/// points that steps were taken to, and not at those that were tried.
 ///
-/// # Source    Levenberg 1944; Marquardt, An algorithm for least-squares estimation of nonlinear
-/// parameters, 1963
+/// # Source    as [`damped_descent`]
 pub fn gauss_newton(
     start: &[f64],
     config: &GaussNewtonConfig,
     residuals: impl Fn(&[f64]) -> Vec<f64>,
     jacobian: impl Fn(&[f64]) -> Vec<Vec<f64>>,
-) -> LeastSquares {
-    /// Trials of a damping in one step: from the least to one that leaves no step.
-    const TRIALS: usize = 24;
-    let squares = |r: &[f64]| dot(r, r);
-    let mut point = start.to_vec();
-    let mut now = residuals(&point);
-    let mut value = squares(&now);
-    let mut damping = 1e-2;
-    let mut steps = 0;
-    while value > config.tolerance && steps < config.max_steps {
-        let columns = jacobian(&point);
-        let gram: Vec<Vec<f64>> =
-            columns.iter().map(|a| columns.iter().map(|b| dot(a, b)).collect()).collect();
-        let slope: Vec<f64> = columns.iter().map(|a| dot(a, &now)).collect();
-        let mut better = false;
-        for _ in 0..TRIALS {
-            let Some(step) = solve_damped(&gram, &slope, damping) else {
-                damping *= 5.0;
-                continue;
-            };
-            let moved: Vec<f64> = point.iter().zip(&step).map(|(w, s)| w - s).collect();
-            let there = residuals(&moved);
-            let sum = squares(&there);
-            if sum < value {
-                (point, now, value) = (moved, there, sum);
-                damping = (damping * 0.2).max(1e-14);
-                better = true;
-                break;
-            }
-            damping *= 5.0;
-        }
-        if !better {
-            break;
-        }
-        steps += 1;
+) -> GaussNewtonEnd {
+    let at = |point: &[f64]| {
+        let residuals = residuals(point);
+        let sum = dot(&residuals, &residuals);
+        Columns { point: point.to_vec(), residuals, sum, jacobian: &jacobian, equations: None }
+    };
+    let ends = |descent: &Descent| {
+        let zero = descent.sum.is_nan() || descent.sum <= config.tolerance;
+        zero || descent.steps == config.max_steps || descent.failed == TRIALS
+    };
+    let (point, _, descent) = damped_descent(start, at(start), DAMPING, at, ends);
+    let Descent { sum: value, steps, .. } = descent;
+    GaussNewtonEnd { point, value, steps, converged: value <= config.tolerance }
+}
+
+/// Residuals at a point, and what their derivatives are.
+struct Columns<'j, J> {
+    point: Vec<f64>,
+    residuals: Vec<f64>,
+    sum: f64,
+    jacobian: &'j J,
+    /// `J^T J` and `J^T r`, once they were asked for.
+    equations: Option<(Vec<Vec<f64>>, Vec<f64>)>,
+}
+
+impl<J: Fn(&[f64]) -> Vec<Vec<f64>>> Squares for Columns<'_, J> {
+    fn sum(&self) -> f64 {
+        self.sum
     }
-    LeastSquares { point, value, steps, converged: value <= config.tolerance }
+
+    fn step(&mut self, damping: f64) -> Option<Vec<f64>> {
+        let (gram, slope) = self.equations.get_or_insert_with(|| {
+            let columns = (self.jacobian)(&self.point);
+            let products = |a: &Vec<f64>| columns.iter().map(|b| dot(a, b)).collect();
+            let slope = columns.iter().map(|a| dot(a, &self.residuals)).collect();
+            (columns.iter().map(products).collect(), slope)
+        });
+        solve_damped(gram, slope, damping)
+    }
 }
 
 /// `(A + d)^-1 b` by Cholesky's factorisation; none where rounding leaves no factor.

@@ -36,7 +36,7 @@ pub use evaluation::{Evaluation, ExampleValues, Status};
 pub(crate) use evaluation::{standard_error, summarize};
 pub(crate) use filters::Filters;
 pub(crate) use gathered::Gathered;
-pub use gauss_newton::{GaussNewtonConfig, LeastSquares, gauss_newton};
+pub use gauss_newton::{GaussNewtonConfig, GaussNewtonEnd, gauss_newton};
 pub(crate) use gradient::{Declared, declare};
 pub use gradient::{Gradient, Gradients, gradient};
 pub(crate) use input_objective::movable_input;

@@ -1,7 +1,7 @@
 //! A landscape with a known number of global minima: intersecting D-branes.
 
 use super::term_descent::Terms;
-use crate::common::{Function, GaussNewtonConfig, LeastSquares, gauss_newton};
+use crate::common::{Function, GaussNewtonConfig, GaussNewtonEnd, gauss_newton};
 use thalweg_data::Stream;
 use thalweg_graph::{Builder, DType, Tensor};
 
@@ -159,7 +159,7 @@ impl DbraneLandscape {
     }
 
     /// The zero of the potential that a damped Gauss-Newton descent from a point reaches, if it does.
-    pub fn polish(&self, point: &[f64], config: &GaussNewtonConfig) -> LeastSquares {
+    pub fn polish(&self, point: &[f64], config: &GaussNewtonConfig) -> GaussNewtonEnd {
         gauss_newton(point, config, |w| self.residuals(w), |w| self.jacobian(w))
     }
 
