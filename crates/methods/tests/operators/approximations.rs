@@ -1,8 +1,11 @@
 //! Diagonals and Kronecker factors against matrices that are written out by another route.
 
 use super::explicit::{Explicit, Matrix};
-use super::{ANALYTIC, block, directions, images, on, same, tokens};
-use crate::common::{exact, labelled, model, on_digits, planted, valued, weights};
+use super::setup::{
+    ANALYTIC, Case, block, close, diagonal_of, directions, is_curved, losses, on_digits_within,
+    same,
+};
+use crate::common::{exact, model, planted, valued, weights};
 use thalweg_array::DType;
 use thalweg_exec::Executor;
 use thalweg_methods::common::{Damped, Inverse, LinearOperator, Solvable, symmetric_eigen, vector};
@@ -10,50 +13,33 @@ use thalweg_methods::curvature::{
     Curvature, CurvatureMatrix, ExampleGroup, KroneckerFactored, LobpcgConfig, ParameterBlock,
     Scope, dense, diagonal, lobpcg,
 };
-use thalweg_methods::{BatchNorm, Context, Function, ModelObjective, ObjectiveConfig};
+use thalweg_methods::{BatchNorm, Function, ModelObjective, ObjectiveConfig};
 use thalweg_nn::{Loss, Model};
-
-fn diagonal_of(matrix: &Matrix) -> Vec<f64> {
-    matrix.iter().enumerate().map(|(i, row)| row[i]).collect()
-}
-
-fn close(found: &[f64], expected: &[f64], what: &str) {
-    assert_eq!(found.len(), expected.len(), "{what}");
-    let size = expected.iter().fold(1.0f64, |m, x| m.max(x.abs()));
-    for (found, expected) in found.iter().zip(expected) {
-        assert!((found - expected).abs() < 1e-9 * size, "{what}: {found} {expected}");
-    }
-}
 
 #[test]
 fn diagonals_are_those_of_the_matrices() {
     let executor = Executor::new(2);
     let ctx = exact(&executor);
     let all: Vec<usize> = (0..6).collect();
-    let losses = Loss::ALL.map(|loss| match loss {
-        Loss::Huber { .. } => Loss::Huber { delta: 0.5 },
-        loss => loss,
-    });
     let cases = [
-        (model("mlp hidden=4 activation=tanh", &[4], 3), labelled(&planted(6, 4).0, 3)),
-        (model("convnet channels=2-3 activation=tanh", &[4, 4, 1], 3), labelled(&images(6, 4), 3)),
-        (model("gpt depth=1 width=2 heads=1", &[2], 3), tokens(6, 2, 3)),
+        Case::labelled("mlp hidden=4 activation=tanh", &[4], 3, 6),
+        Case::labelled("convnet channels=2-3 activation=tanh", &[4, 4, 1], 3, 6),
+        Case::tokens("gpt depth=1 width=2 heads=1", 2, 3, 6),
     ];
-    for (at, (model, data)) in cases.iter().enumerate() {
-        let point = weights(model, DType::F64);
-        for loss in losses {
+    for (at, case) in cases.iter().enumerate() {
+        let point = &case.point;
+        for loss in losses() {
             // Every loss on one model is enough.
             if at > 0 && loss != Loss::default() {
                 continue;
             }
-            let whole = on(&ctx, model, loss, data, 6);
-            let streamed = on(&ctx, model, loss, data, 4);
-            let explicit = Explicit::new(&whole, &point);
+            let whole = case.objective(&ctx, loss, 6);
+            let streamed = case.objective(&ctx, loss, 4);
+            let explicit = Explicit::new(&whole, point);
             for matrix in ANALYTIC {
                 let what = format!("diagonal of the {matrix} of {loss} of model {at}");
-                let found = diagonal(&ctx, &streamed, &point, matrix, &Scope::default());
-                let linear = matches!(loss, Loss::MeanAbsoluteError | Loss::NegativeLogLikelihood);
-                if matrix == CurvatureMatrix::GaussNewton && linear {
+                let found = diagonal(&ctx, &streamed, point, matrix, &Scope::default());
+                if matrix == CurvatureMatrix::GaussNewton && !is_curved(loss) {
                     assert!(found.is_err(), "{what}");
                     continue;
                 }
@@ -62,9 +48,9 @@ fn diagonals_are_those_of_the_matrices() {
             }
             // The same draws as the products have.
             let drawn = CurvatureMatrix::MonteCarloFisher { draws: 2 };
-            let operator = Curvature::new(&ctx, &streamed, &point, drawn, &Scope::default());
+            let operator = Curvature::new(&ctx, &streamed, point, drawn, &Scope::default());
             let matrix = dense(&ctx, &operator.unwrap()).unwrap();
-            let found = diagonal(&ctx, &streamed, &point, drawn, &Scope::default()).unwrap();
+            let found = diagonal(&ctx, &streamed, point, drawn, &Scope::default()).unwrap();
             close(found.values(), &diagonal_of(&matrix.rows().to_vec()), &format!("{drawn}"));
         }
     }
@@ -74,18 +60,16 @@ fn diagonals_are_those_of_the_matrices() {
 fn diagonals_of_parts_are_parts() {
     let executor = Executor::new(2);
     let ctx = exact(&executor);
-    let model = model("mlp hidden=4 activation=tanh", &[3], 3);
-    let data = labelled(&planted(9, 3).0, 3);
-    let point = weights(&model, DType::F64);
-    let objective = on(&ctx, &model, Loss::default(), &data, 4);
+    let case = Case::small(9);
+    let (objective, point) = (case.objective(&ctx, Loss::default(), 4), &case.point);
     let scope = Scope {
         parameters: ParameterBlock::Layer("fc1".into()),
         examples: ExampleGroup::At(vec![7, 2, 3, 0, 8]),
     };
     for matrix in [&ANALYTIC[..], &[CurvatureMatrix::MonteCarloFisher { draws: 1 }]].concat() {
-        let operator = Curvature::new(&ctx, &objective, &point, matrix, &scope).unwrap();
+        let operator = Curvature::new(&ctx, &objective, point, matrix, &scope).unwrap();
         let expected = diagonal_of(&dense(&ctx, &operator).unwrap().rows().to_vec());
-        let found = diagonal(&ctx, &objective, &point, matrix, &scope).unwrap();
+        let found = diagonal(&ctx, &objective, point, matrix, &scope).unwrap();
         close(found.values(), &expected, &format!("{matrix}, {scope}"));
     }
 }
@@ -106,12 +90,10 @@ fn layer_blocks(model: &Model, matrix: &Matrix) -> Matrix {
 fn kfac_of_one_example_is_the_block_of_each_layer() {
     let executor = Executor::new(2);
     let ctx = exact(&executor);
-    for (text, n) in [("mlp hidden=4-3 activation=tanh", 7), ("linear bias=false", 7)] {
-        let model = model(text, &[3], 3);
-        let data = labelled(&planted(n, 3).0, 3);
-        let point = weights(&model, DType::F64);
-        let objective = on(&ctx, &model, Loss::default(), &data, n);
-        let explicit = Explicit::new(&objective, &point);
+    for text in ["mlp hidden=4-3 activation=tanh", "linear bias=false"] {
+        let case = Case::labelled(text, &[3], 3, 7);
+        let (objective, point) = (case.objective(&ctx, Loss::default(), 7), &case.point);
+        let explicit = Explicit::new(&objective, point);
         for example in [0, 5] {
             let examples = ExampleGroup::At(vec![example]);
             let scope = Scope { examples, ..Scope::default() };
@@ -121,8 +103,8 @@ fn kfac_of_one_example_is_the_block_of_each_layer() {
                 CurvatureMatrix::Fisher,
                 CurvatureMatrix::GaussNewton,
             ] {
-                let kfac = KroneckerFactored::new(&ctx, &objective, &point, matrix, &scope);
-                let expected = layer_blocks(&model, &explicit.matrix(matrix, &[example]));
+                let kfac = KroneckerFactored::new(&ctx, &objective, point, matrix, &scope);
+                let expected = layer_blocks(&case.model, &explicit.matrix(matrix, &[example]));
                 same(&kfac.unwrap(), &expected, &format!("{matrix} of {text}"));
             }
         }
@@ -136,18 +118,17 @@ fn kfac_of_a_deep_linear_network_is_exact() {
     let executor = Executor::new(2);
     let ctx = exact(&executor);
     let n = 11;
-    let model = model("mlp hidden=4-3 activation=identity", &[3], 2);
-    let data = labelled(&planted(n, 3).0, 2);
-    let point = weights(&model, DType::F64);
+    let linear = Case::labelled("mlp hidden=4-3 activation=identity", &[3], 2, n);
+    let (model, point) = (&linear.model, &linear.point);
     let all: Vec<usize> = (0..n).collect();
     for loss in [Loss::MeanSquaredError, Loss::HalfSquaredError] {
-        let whole = on(&ctx, &model, loss, &data, n);
-        let streamed = on(&ctx, &model, loss, &data, 4);
-        let explicit = Explicit::new(&whole, &point);
+        let whole = linear.objective(&ctx, loss, n);
+        let streamed = linear.objective(&ctx, loss, 4);
+        let explicit = Explicit::new(&whole, point);
         let matrix = CurvatureMatrix::GaussNewton;
-        let kfac = KroneckerFactored::new(&ctx, &streamed, &point, matrix, &Scope::default());
+        let kfac = KroneckerFactored::new(&ctx, &streamed, point, matrix, &Scope::default());
         let kfac = kfac.unwrap();
-        let expected = layer_blocks(&model, &explicit.matrix(matrix, &all));
+        let expected = layer_blocks(model, &explicit.matrix(matrix, &all));
         same(&kfac, &expected, "a deep linear network");
         // What else is known of it.
         let trace: f64 = diagonal_of(&expected).iter().sum();
@@ -167,10 +148,12 @@ fn kfac_of_a_deep_linear_network_is_exact() {
     }
     // A nonlinear one is none.
     let model = super::model("mlp hidden=4-3 activation=tanh", &[3], 2);
-    let objective = on(&ctx, &model, Loss::MeanSquaredError, &data, n);
+    let bent = Case { model, ..linear };
+    let (objective, point) = (bent.objective(&ctx, Loss::MeanSquaredError, n), &bent.point);
     let matrix = CurvatureMatrix::GaussNewton;
-    let kfac = KroneckerFactored::new(&ctx, &objective, &point, matrix, &Scope::default()).unwrap();
-    let expected = layer_blocks(&model, &Explicit::new(&objective, &point).matrix(matrix, &all));
+    let kfac = KroneckerFactored::new(&ctx, &objective, point, matrix, &Scope::default()).unwrap();
+    let explicit = Explicit::new(&objective, point);
+    let expected = layer_blocks(&bent.model, &explicit.matrix(matrix, &all));
     let v = &directions(kfac.dimension())[0];
     let row: Vec<f64> = expected.iter().map(|row| vector::dot(row, v)).collect();
     let mut difference = kfac.product(v).unwrap();
@@ -184,13 +167,11 @@ fn kfac_of_a_deep_linear_network_is_exact() {
 fn a_matrix_against_its_kfac_is_near_the_identity() {
     let executor = Executor::new(2);
     let ctx = exact(&executor);
-    let model = model("mlp hidden=4 activation=tanh", &[3], 3);
-    let data = labelled(&planted(20, 3).0, 3);
-    let point = weights(&model, DType::F64);
-    let objective = on(&ctx, &model, Loss::default(), &data, 20);
+    let case = Case::small(20);
+    let (objective, point) = (case.objective(&ctx, Loss::default(), 20), &case.point);
     let (matrix, whole) = (CurvatureMatrix::GaussNewton, Scope::default());
-    let newton = Curvature::new(&ctx, &objective, &point, matrix, &whole).unwrap();
-    let kfac = KroneckerFactored::new(&ctx, &objective, &point, matrix, &whole).unwrap();
+    let newton = Curvature::new(&ctx, &objective, point, matrix, &whole).unwrap();
+    let kfac = KroneckerFactored::new(&ctx, &objective, point, matrix, &whole).unwrap();
     let metric = Damped::new(&kfac, 0.01).unwrap();
     let inverse = Inverse::new(&kfac, 0.01).unwrap();
     let config = LobpcgConfig { pairs: 3, tolerance: 1e-9, ..LobpcgConfig::default() };
@@ -224,12 +205,11 @@ fn kfac_of_a_convolution_counts_positions_as_examples() {
     let ctx = exact(&executor);
     let n = 5;
     let text = "convnet channels=2 activation=identity norm=none";
-    let model = model(text, &[4, 4, 1], 2);
-    let data = labelled(&images(n, 4), 2);
-    let point = weights(&model, DType::F64);
-    let objective = on(&ctx, &model, Loss::HalfSquaredError, &data, n);
+    let case = Case::labelled(text, &[4, 4, 1], 2, n);
+    let (model, point) = (&case.model, &case.point);
+    let objective = case.objective(&ctx, Loss::HalfSquaredError, n);
     let matrix = CurvatureMatrix::EmpiricalFisher;
-    let kfac = KroneckerFactored::new(&ctx, &objective, &point, matrix, &Scope::default()).unwrap();
+    let kfac = KroneckerFactored::new(&ctx, &objective, point, matrix, &Scope::default()).unwrap();
     let first = kfac.factors().next().unwrap();
     let parameter = &model.parameters()[0];
     assert_eq!(first.weight, parameter.name);
@@ -273,13 +253,12 @@ fn kfac_of_a_convolution_counts_positions_as_examples() {
 fn what_is_no_layer_keeps_its_diagonal() {
     let executor = Executor::new(2);
     let ctx = exact(&executor);
-    let model = model("vit patch=2 depth=1 width=4 heads=2", &[4, 4, 1], 3);
-    let data = labelled(&images(5, 4), 3);
-    let point = weights(&model, DType::F64);
-    let objective = on(&ctx, &model, Loss::default(), &data, 3);
+    let case = Case::labelled("vit patch=2 depth=1 width=4 heads=2", &[4, 4, 1], 3, 5);
+    let (model, point) = (&case.model, &case.point);
+    let objective = case.objective(&ctx, Loss::default(), 3);
     let matrix = CurvatureMatrix::Fisher;
-    let kfac = KroneckerFactored::new(&ctx, &objective, &point, matrix, &Scope::default()).unwrap();
-    let own = diagonal(&ctx, &objective, &point, matrix, &Scope::default()).unwrap();
+    let kfac = KroneckerFactored::new(&ctx, &objective, point, matrix, &Scope::default()).unwrap();
+    let own = diagonal(&ctx, &objective, point, matrix, &Scope::default()).unwrap();
     let layers: Vec<&str> = kfac.factors().map(|factors| factors.weight).collect();
     let matrix = dense(&ctx, &kfac).unwrap();
     let (mut offset, mut others) = (0, 0);
@@ -306,17 +285,13 @@ fn what_is_no_layer_keeps_its_diagonal() {
 #[test]
 fn budgets_and_threads_change_no_bit_of_approximations() {
     let found = |threads: usize, memory: usize, matrix: CurvatureMatrix| {
-        let executor = Executor::new(threads);
-        let ctx = Context::new(&executor, 0).with_memory(memory);
-        let model = model("convnet channels=4-4", &[8, 8, 1], 10);
-        let config = ObjectiveConfig { batch: 64, ..ObjectiveConfig::default() };
-        let objective = on_digits(&ctx, &model, Some(100), &config);
-        let point = weights(&model, DType::F32);
-        let whole = Scope::default();
-        let kfac = KroneckerFactored::new(&ctx, &objective, &point, matrix, &whole).unwrap();
-        let v = &directions(model.parameter_count())[0];
-        let diagonal = diagonal(&ctx, &objective, &point, matrix, &whole).unwrap();
-        (kfac.product(v).unwrap(), diagonal.product(v).unwrap())
+        on_digits_within(threads, memory, |ctx, objective, point| {
+            let whole = Scope::default();
+            let kfac = KroneckerFactored::new(ctx, objective, point, matrix, &whole).unwrap();
+            let v = &directions(kfac.dimension())[0];
+            let diagonal = diagonal(ctx, objective, point, matrix, &whole).unwrap();
+            (kfac.product(v).unwrap(), diagonal.product(v).unwrap())
+        })
     };
     for matrix in [CurvatureMatrix::Fisher, CurvatureMatrix::MonteCarloFisher { draws: 2 }] {
         assert!(found(1, 1 << 30, matrix) == found(3, 2 << 20, matrix), "{matrix}");

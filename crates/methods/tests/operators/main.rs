@@ -5,10 +5,12 @@ mod approximations;
 mod common;
 mod explicit;
 mod primal;
+mod setup;
 mod slopes;
 
-use common::{exact, labelled, model, on_digits, planted, weights};
+use common::{exact, model, on_digits, planted, weights};
 use explicit::{Explicit, Matrix, oracle_hessian};
+use setup::{ANALYTIC, Case, block, directions, is_curved, losses, on_digits_within, same};
 use std::sync::Arc;
 use thalweg_array::{Array, DType};
 use thalweg_data::{Dataset, Provenance, Stream, Subset};
@@ -18,65 +20,8 @@ use thalweg_methods::curvature::{
     Coupling, Curvature, CurvatureMatrix, ExampleGroup, LanczosConfig, ParameterBlock, Scope,
     dense, lanczos,
 };
-use thalweg_methods::{BatchNorm, Context, Function, ModelObjective, Objective, ObjectiveConfig};
-use thalweg_nn::{Loss, Model, Role};
-
-fn directions(n: usize) -> Vec<Vec<f64>> {
-    let stream = Stream::new(4, "directions");
-    (0..3).map(|i| (0..n as u64).map(|j| stream.at(i).normal(j)).collect()).collect()
-}
-
-/// Products equal those of the block of a matrix.
-fn same(operator: &dyn LinearOperator, matrix: &Matrix, what: &str) {
-    let vectors = directions(operator.dimension());
-    let found = operator.apply(&vectors).unwrap();
-    let size = matrix.iter().flatten().fold(1.0f64, |m, x| m.max(x.abs()));
-    for (v, product) in vectors.iter().zip(found) {
-        assert_eq!(product.len(), matrix.len(), "{what}");
-        for (row, element) in matrix.iter().zip(product) {
-            let error = (vector::dot(row, v) - element).abs();
-            assert!(error < 1e-9 * size, "{what}: {error}");
-        }
-    }
-}
-
-/// Rows and columns at some places.
-fn block(matrix: &Matrix, rows: &[usize], columns: &[usize]) -> Matrix {
-    rows.iter().map(|&i| columns.iter().map(|&j| matrix[i][j]).collect()).collect()
-}
-
-/// Objectives on the same data, in batches of this many examples.
-fn on<'a>(
-    ctx: &Context<'a>,
-    model: &Model,
-    loss: Loss,
-    data: &Subset,
-    batch: usize,
-) -> ModelObjective {
-    let config = ObjectiveConfig { batch, ..ObjectiveConfig::default() };
-    ModelObjective::new(ctx, model, loss, data, None, &config).unwrap()
-}
-
-const ANALYTIC: [CurvatureMatrix; 4] = [
-    CurvatureMatrix::GaussNewton,
-    CurvatureMatrix::Fisher,
-    CurvatureMatrix::EmpiricalFisher,
-    CurvatureMatrix::GradientCovariance,
-];
-
-fn images(n: usize, side: usize) -> Array {
-    let (rows, _) = planted(n, side * side);
-    rows.reshape(&[n, side, side, 1]).unwrap()
-}
-
-fn tokens(n: usize, context: usize, vocabulary: usize) -> Subset {
-    let stream = Stream::new(6, "tokens");
-    let draw = |i: usize| stream.below(i as u64, vocabulary as u64) as i32;
-    let values: Vec<i32> = (0..n * (context + 1)).map(draw).collect();
-    let windows = Array::from_slice(&[n, context + 1], &values).unwrap();
-    let data = Dataset::sequences("planted", &windows, vocabulary, Provenance::default());
-    Subset::all(Arc::new(data.unwrap()))
-}
+use thalweg_methods::{BatchNorm, Context, Function, Objective, ObjectiveConfig};
+use thalweg_nn::{Loss, Role};
 
 #[test]
 fn every_product_is_that_of_the_matrix_written_out() {
@@ -84,25 +29,25 @@ fn every_product_is_that_of_the_matrix_written_out() {
     let ctx = exact(&executor);
     let n = 7;
     let cases = [
-        (model("mlp hidden=6 activation=tanh", &[5], 3), labelled(&planted(n, 5).0, 3)),
-        (model("convnet channels=2-3 activation=tanh", &[4, 4, 1], 3), labelled(&images(n, 4), 3)),
-        (model("vit patch=2 depth=1 width=4 heads=2", &[4, 4, 1], 3), labelled(&images(n, 4), 3)),
-        (model("gpt depth=1 width=4 heads=2", &[3], 4), tokens(n, 3, 4)),
+        Case::labelled("mlp hidden=6 activation=tanh", &[5], 3, n),
+        Case::labelled("convnet channels=2-3 activation=tanh", &[4, 4, 1], 3, n),
+        Case::labelled("vit patch=2 depth=1 width=4 heads=2", &[4, 4, 1], 3, n),
+        Case::tokens("gpt depth=1 width=4 heads=2", 3, 4, n),
     ];
     let all: Vec<usize> = (0..n).collect();
-    for (model, data) in &cases {
-        let point = weights(model, DType::F64);
+    for case in &cases {
+        let (model, point) = (&case.model, &case.point);
         let loss = Loss::CrossEntropy { smoothing: 0.1 };
-        let whole = on(&ctx, model, loss, data, n);
+        let whole = case.objective(&ctx, loss, n);
         // Two full batches and one of a single example.
-        let streamed = on(&ctx, model, loss, data, 3);
+        let streamed = case.objective(&ctx, loss, 3);
         let name = model.architecture().unwrap().to_string();
         assert!(model.parameter_count() <= 2000, "{name}");
-        let hessian = oracle_hessian(&whole, &point);
+        let hessian = oracle_hessian(&whole, point);
         let curvature =
-            |matrix| Curvature::new(&ctx, &streamed, &point, matrix, &Scope::default()).unwrap();
+            |matrix| Curvature::new(&ctx, &streamed, point, matrix, &Scope::default()).unwrap();
         same(&curvature(CurvatureMatrix::Hessian), &hessian, &name);
-        let explicit = Explicit::new(&whole, &point);
+        let explicit = Explicit::new(&whole, point);
         for matrix in ANALYTIC {
             let expected = explicit.matrix(matrix, &all);
             same(&curvature(matrix), &expected, &format!("{matrix} of {name}"));
@@ -115,25 +60,18 @@ fn every_loss_has_the_matrices_of_its_derivatives_at_the_outputs() {
     let executor = Executor::new(2);
     let ctx = exact(&executor);
     let all: Vec<usize> = (0..6).collect();
-    let losses = Loss::ALL.map(|loss| match loss {
-        Loss::Huber { .. } => Loss::Huber { delta: 0.5 },
-        loss => loss,
-    });
     let texts = ["mlp hidden=4 activation=tanh", "gpt depth=1 width=2 heads=1"];
-    let data = [labelled(&planted(6, 4).0, 3), tokens(6, 2, 3)];
-    for (text, data) in texts.iter().zip(&data) {
-        let input = if text.starts_with("gpt") { 2 } else { 4 };
-        let model = model(text, &[input], 3);
-        let point = weights(&model, DType::F64);
-        for loss in losses {
-            let whole = on(&ctx, &model, loss, data, 6);
-            let streamed = on(&ctx, &model, loss, data, 4);
-            let explicit = Explicit::new(&whole, &point);
+    let cases = [Case::labelled(texts[0], &[4], 3, 6), Case::tokens(texts[1], 2, 3, 6)];
+    for (text, case) in texts.iter().zip(&cases) {
+        let point = &case.point;
+        for loss in losses() {
+            let whole = case.objective(&ctx, loss, 6);
+            let streamed = case.objective(&ctx, loss, 4);
+            let explicit = Explicit::new(&whole, point);
             for matrix in ANALYTIC {
                 let what = format!("{matrix} of {loss} of {text}");
-                let found = Curvature::new(&ctx, &streamed, &point, matrix, &Scope::default());
-                let linear = matches!(loss, Loss::MeanAbsoluteError | Loss::NegativeLogLikelihood);
-                if matrix == CurvatureMatrix::GaussNewton && linear {
+                let found = Curvature::new(&ctx, &streamed, point, matrix, &Scope::default());
+                if matrix == CurvatureMatrix::GaussNewton && !is_curved(loss) {
                     let message = found.err().unwrap().to_string();
                     assert!(message.contains("curved in the outputs, got"), "{message}");
                     continue;
@@ -148,13 +86,12 @@ fn every_loss_has_the_matrices_of_its_derivatives_at_the_outputs() {
 fn blocks_classes_groups_and_examples_are_parts_of_the_matrix() {
     let executor = Executor::new(2);
     let ctx = exact(&executor);
-    let (n, text) = (9, "mlp hidden=4 activation=tanh");
-    let model = model(text, &[3], 3);
-    let data = labelled(&planted(n, 3).0, 3);
-    let point = weights(&model, DType::F64);
-    let whole = on(&ctx, &model, Loss::default(), &data, n);
-    let streamed = on(&ctx, &model, Loss::default(), &data, 4);
-    let explicit = Explicit::new(&whole, &point);
+    let n = 9;
+    let case = Case::small(n);
+    let (model, point) = (&case.model, &case.point);
+    let whole = case.objective(&ctx, Loss::default(), n);
+    let streamed = case.objective(&ctx, Loss::default(), 4);
+    let explicit = Explicit::new(&whole, point);
     let labels: Vec<i32> = explicit.labels.iter().map(|l| l[0]).collect();
     let parameters = model.parameters();
     let names: Vec<&str> = parameters.iter().map(|p| p.name.as_str()).collect();
@@ -195,8 +132,8 @@ fn blocks_classes_groups_and_examples_are_parts_of_the_matrix() {
             let provenance = Provenance::default();
             let data =
                 Dataset::classification("some", &inputs, &labels, Some(3), provenance).unwrap();
-            let some = Subset::all(Arc::new(data));
-            oracle_hessian(&on(&ctx, &model, Loss::default(), &some, places.len()), &point)
+            let some = Case { data: Subset::all(Arc::new(data)), ..Case::small(n) };
+            oracle_hessian(&some.objective(&ctx, Loss::default(), places.len()), point)
         };
         for matrix in [&[CurvatureMatrix::Hessian][..], &ANALYTIC].concat() {
             let expected = match matrix {
@@ -205,7 +142,7 @@ fn blocks_classes_groups_and_examples_are_parts_of_the_matrix() {
             };
             for (parameters, elements) in &blocks {
                 let scope = Scope { parameters: parameters.clone(), examples: examples.clone() };
-                let found = Curvature::new(&ctx, &streamed, &point, matrix, &scope).unwrap();
+                let found = Curvature::new(&ctx, &streamed, point, matrix, &scope).unwrap();
                 let what = format!("{matrix}, {scope}");
                 assert_eq!(found.examples(), places.len(), "{what}");
                 same(&found, &block(&expected, elements, elements), &what);
@@ -216,7 +153,7 @@ fn blocks_classes_groups_and_examples_are_parts_of_the_matrix() {
             let ([_, (first, rows), (second, columns), _], on_both) =
                 (&blocks, [&blocks[1].0, &blocks[2].0]);
             let coupling =
-                Coupling::new(&ctx, &streamed, &point, matrix, on_both, examples).unwrap();
+                Coupling::new(&ctx, &streamed, point, matrix, on_both, examples).unwrap();
             let between = block(&expected, rows, columns);
             let vectors = directions(columns.len());
             for (v, product) in vectors.iter().zip(coupling.block(&vectors).unwrap()) {
@@ -232,7 +169,7 @@ fn blocks_classes_groups_and_examples_are_parts_of_the_matrix() {
             };
             let symmetric: Matrix = (0..n).map(|i| (0..n).map(|j| entry(i, j)).collect()).collect();
             same(&coupling, &symmetric, &format!("{matrix} between {first} and {second}"));
-            let twice = Coupling::new(&ctx, &streamed, &point, matrix, [first; 2], examples);
+            let twice = Coupling::new(&ctx, &streamed, point, matrix, [first; 2], examples);
             assert_eq!(
                 twice.map(drop).unwrap_err().to_string(),
                 format!(
@@ -287,17 +224,15 @@ fn classes_add_up_under_recalibrated_batch_normalisation() {
 fn drawn_targets_have_the_fisher_information_as_their_mean() {
     let executor = Executor::new(2);
     let losses = Loss::ALL.into_iter().filter(|loss| *loss != Loss::NegativeLogLikelihood);
-    let mut cases: Vec<(Model, Subset, Loss)> = losses
-        .map(|loss| (model("linear bias=false", &[3], 3), labelled(&planted(5, 3).0, 3), loss))
-        .collect();
-    cases.push((model("gpt depth=1 width=2 heads=1", &[3], 3), tokens(5, 3, 3), Loss::default()));
-    for (model, data, loss) in cases {
-        let point = weights(&model, DType::F64);
-        let v = &directions(model.parameter_count())[0];
+    let mut cases: Vec<(Case, Loss)> =
+        losses.map(|loss| (Case::labelled("linear bias=false", &[3], 3, 5), loss)).collect();
+    cases.push((Case::tokens("gpt depth=1 width=2 heads=1", 3, 3, 5), Loss::default()));
+    for (case, loss) in cases {
+        let v = &directions(case.model.parameter_count())[0];
         let form = |seed: u64, matrix: CurvatureMatrix| {
             let ctx = Context::new(&executor, seed).with_precision(DType::F64).unwrap();
-            let objective = on(&ctx, &model, loss, &data, 3);
-            let found = Curvature::new(&ctx, &objective, &point, matrix, &Scope::default());
+            let objective = case.objective(&ctx, loss, 3);
+            let found = Curvature::new(&ctx, &objective, &case.point, matrix, &Scope::default());
             vector::dot(&found.unwrap().product(v).unwrap(), v)
         };
         let expected = form(0, CurvatureMatrix::Fisher);
@@ -314,13 +249,10 @@ fn drawn_targets_have_the_fisher_information_as_their_mean() {
 fn adams_effective_curvature_is_a_generalised_problem() {
     let executor = Executor::new(2);
     let ctx = exact(&executor);
-    let model = model("mlp hidden=4 activation=tanh", &[3], 3);
-    let data = labelled(&planted(20, 3).0, 3);
-    let point = weights(&model, DType::F64);
-    let objective = on(&ctx, &model, Loss::default(), &data, 20);
-    let hessian =
-        Curvature::new(&ctx, &objective, &point, CurvatureMatrix::Hessian, &Scope::default());
-    let hessian = hessian.unwrap();
+    let case = Case::small(20);
+    let objective = case.objective(&ctx, Loss::default(), 20);
+    let (matrix, scope) = (CurvatureMatrix::Hessian, Scope::default());
+    let hessian = Curvature::new(&ctx, &objective, &case.point, matrix, &scope).unwrap();
     let stream = Stream::new(1, "moments");
     let n = hessian.dimension();
     let preconditioner: Vec<f64> = (0..n as u64).map(|i| 0.1 + stream.uniform(i)).collect();
@@ -344,14 +276,10 @@ fn adams_effective_curvature_is_a_generalised_problem() {
 #[test]
 fn budgets_and_threads_change_no_bit() {
     let products = |threads: usize, memory: usize, matrix: CurvatureMatrix| {
-        let executor = Executor::new(threads);
-        let ctx = Context::new(&executor, 0).with_memory(memory);
-        let model = model("convnet channels=4-4", &[8, 8, 1], 10);
-        let config = ObjectiveConfig { batch: 64, ..ObjectiveConfig::default() };
-        let objective = on_digits(&ctx, &model, Some(100), &config);
-        let point = weights(&model, DType::F32);
-        let found = Curvature::new(&ctx, &objective, &point, matrix, &Scope::default()).unwrap();
-        (found.members(), found.apply(&directions(model.parameter_count())).unwrap())
+        on_digits_within(threads, memory, |ctx, objective, point| {
+            let found = Curvature::new(ctx, objective, point, matrix, &Scope::default()).unwrap();
+            (found.members(), found.apply(&directions(found.dimension())).unwrap())
+        })
     };
     for matrix in CurvatureMatrix::ALL {
         let whole = products(1, 1 << 30, matrix);

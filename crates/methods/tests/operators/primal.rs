@@ -1,35 +1,29 @@
 //! What products share is kept from the second on, and no bit tells.
 
-use crate::common::{labelled, model, on_digits, planted, weights};
-use crate::{directions, images, on, tokens};
+use super::setup::{Case, directions};
+use crate::common::{model, on_digits, weights};
 use thalweg_array::DType;
-use thalweg_data::Subset;
 use thalweg_exec::Executor;
 use thalweg_methods::common::LinearOperator;
 use thalweg_methods::curvature::{Curvature, CurvatureMatrix, Scope};
 use thalweg_methods::{BatchNorm, Context, ObjectiveConfig};
-use thalweg_nn::{Loss, Model};
-
-fn cases() -> Vec<(Model, Subset)> {
-    let pictures = labelled(&images(9, 8), 3);
-    vec![
-        (model("mlp hidden=5 activation=gelu", &[3], 3), labelled(&planted(9, 3).0, 3)),
-        (model("resnet depth=8 width=4", &[8, 8, 1], 3), pictures.clone()),
-        (model("vit patch=4 depth=2 width=8 heads=2", &[8, 8, 1], 3), pictures),
-        (model("gpt depth=2 width=8 heads=2", &[5], 4), tokens(9, 5, 4)),
-    ]
-}
+use thalweg_nn::Loss;
 
 #[test]
 fn products_after_the_first_have_the_same_bits() {
-    for (model, data) in cases() {
-        let point = weights(&model, DType::F32);
-        let n = model.parameter_count();
+    let cases = [
+        Case::labelled("mlp hidden=5 activation=gelu", &[3], 3, 9),
+        Case::labelled("resnet depth=8 width=4", &[8, 8, 1], 3, 9),
+        Case::labelled("vit patch=4 depth=2 width=8 heads=2", &[8, 8, 1], 3, 9),
+        Case::tokens("gpt depth=2 width=8 heads=2", 5, 4, 9),
+    ];
+    for case in cases {
+        let (point, n) = (case.point.convert(DType::F32), case.model.parameter_count());
         for threads in [1, 3] {
             let executor = Executor::new(threads);
             let ctx = Context::new(&executor, 0);
             // Batches of 4, 4 and 1.
-            let objective = on(&ctx, &model, Loss::default(), &data, 4);
+            let objective = case.objective(&ctx, Loss::default(), 4);
             for matrix in CurvatureMatrix::ALL {
                 let new =
                     || Curvature::new(&ctx, &objective, &point, matrix, &Scope::default()).unwrap();

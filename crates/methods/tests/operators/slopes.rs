@@ -1,7 +1,7 @@
 //! Third derivatives against differences of products.
 
-use super::{directions, on, tokens};
-use crate::common::{exact, labelled, model, planted, weights};
+use super::setup::{Case, directions};
+use crate::common::exact;
 use thalweg_array::DType;
 use thalweg_exec::Executor;
 use thalweg_methods::common::{LinearOperator, symmetric_eigen, vector};
@@ -23,13 +23,14 @@ fn slopes_are_differences_of_products() {
     let executor = Executor::new(2);
     let ctx = exact(&executor);
     let cases = [
-        (model("mlp hidden=5 activation=tanh", &[4], 3), labelled(&planted(7, 4).0, 3)),
-        (model("gpt depth=1 width=2 heads=1", &[3], 3), tokens(5, 3, 3)),
+        Case::labelled("mlp hidden=5 activation=tanh", &[4], 3, 7),
+        Case::tokens("gpt depth=1 width=2 heads=1", 3, 3, 5),
     ];
-    for (model, data) in &cases {
-        let point = weights(model, DType::F64);
-        let objective = on(&ctx, model, Loss::CrossEntropy { smoothing: 0.1 }, data, 4);
-        let [direction, v, ..] = &directions(model.parameter_count())[..] else { panic!() };
+    for case in &cases {
+        let (loss, point) = (Loss::CrossEntropy { smoothing: 0.1 }, &case.point);
+        let objective = case.objective(&ctx, loss, 4);
+        let n = case.model.parameter_count();
+        let [direction, v, ..] = &directions(n)[..] else { panic!() };
         for matrix in [
             CurvatureMatrix::Hessian,
             CurvatureMatrix::GaussNewton,
@@ -39,12 +40,11 @@ fn slopes_are_differences_of_products() {
             for parameters in [ParameterBlock::All, ParameterBlock::Role(thalweg_nn::Role::Weight)]
             {
                 let scope = Scope { parameters, ..Scope::default() };
-                let slope =
-                    CurvatureSlope::new(&ctx, &objective, &point, matrix, &scope, direction);
+                let slope = CurvatureSlope::new(&ctx, &objective, point, matrix, &scope, direction);
                 let slope = slope.unwrap();
                 let v = &v[..slope.dimension()];
                 let at = |by: f64| {
-                    let point = moved(&point, by, direction);
+                    let point = moved(point, by, direction);
                     let found = Curvature::new(&ctx, &objective, &point, matrix, &scope).unwrap();
                     found.product(v).unwrap()
                 };
@@ -63,7 +63,7 @@ fn slopes_are_differences_of_products() {
         let of = |direction: &[f64], v: &[f64]| {
             let whole = Scope::default();
             let matrix = CurvatureMatrix::Hessian;
-            let slope = CurvatureSlope::new(&ctx, &objective, &point, matrix, &whole, direction);
+            let slope = CurvatureSlope::new(&ctx, &objective, point, matrix, &whole, direction);
             slope.unwrap().product(v).unwrap()
         };
         let (mut one, other) = (of(direction, v), of(v, direction));
@@ -101,21 +101,19 @@ fn an_analytic_cubic_has_its_coefficients() {
 fn eigenvalues_move_as_their_slopes_say() {
     let executor = Executor::new(2);
     let ctx = exact(&executor);
-    let model = model("mlp hidden=4 activation=tanh", &[3], 3);
-    let data = labelled(&planted(20, 3).0, 3);
-    let point = weights(&model, DType::F64);
-    let objective = on(&ctx, &model, Loss::default(), &data, 20);
+    let case = Case::small(20);
+    let (objective, point) = (case.objective(&ctx, Loss::default(), 20), &case.point);
     let (matrix, whole) = (CurvatureMatrix::Hessian, Scope::default());
-    let direction = &directions(model.parameter_count())[0];
-    let hessian = Curvature::new(&ctx, &objective, &point, matrix, &whole).unwrap();
+    let direction = &directions(case.model.parameter_count())[0];
+    let hessian = Curvature::new(&ctx, &objective, point, matrix, &whole).unwrap();
     let config = LanczosConfig { top: 3, bottom: 1, tolerance: 1e-10, max_products: 300 };
     let found = lanczos(&ctx, &hessian, &config).unwrap();
     let pairs: Vec<Eigenpair> = [found.top, found.bottom].concat();
-    let slope = CurvatureSlope::new(&ctx, &objective, &point, matrix, &whole, direction).unwrap();
+    let slope = CurvatureSlope::new(&ctx, &objective, point, matrix, &whole, direction).unwrap();
     let slopes = eigenvalue_slopes(&pairs, &slope, 0.0).unwrap();
     let e = 1e-4;
     let at = |by: f64| {
-        let point = moved(&point, by, direction);
+        let point = moved(point, by, direction);
         let hessian = Curvature::new(&ctx, &objective, &point, matrix, &whole).unwrap();
         symmetric_eigen(dense(&ctx, &hessian).unwrap().rows()).values
     };
