@@ -50,7 +50,7 @@ pub use model_objective::{ModelObjective, ObjectiveConfig};
 pub use objective::{BatchNorm, Examples, Function, Objective, Sampling};
 pub(crate) use objective::{check_point, frozen_at};
 pub use path::{barrier, linear_path};
-pub(crate) use population::{even_chunks, fit, padded};
+pub(crate) use population::{even_chunks, fit, padded, program_within};
 pub(crate) use probe::{normals, signs};
 pub(crate) use rank::{RankSlopes, gram};
 pub use rank::{Ranks, matrix_ranks};

@@ -29,12 +29,7 @@ pub(crate) fn fit(
     }
     let (alone, single) = compile(1)?;
     if alone > budget {
-        let less = ctx.executor().compile_within(&graph(1)?, budget)?;
-        let needed = less.memory().peak();
-        if needed > budget {
-            return Err(MethodError::Memory { what: what.to_owned(), needed, budget });
-        }
-        return Ok((1, less));
+        return Ok((1, program_within(ctx, what, &graph(1)?)?));
     }
     // Memory grows nearly in proportion to members, so that this is right or nearly so.
     while members > 1 {
@@ -49,6 +44,26 @@ pub(crate) fn fit(
         }
     }
     Ok((members, program))
+}
+
+/// The program of a graph that keeps within the memory budget: where it needs more, it computes again
+/// what it would have kept.
+///
+/// # Errors
+/// `Memory`, naming `what`, where even that is too much; those of the engine.
+pub(crate) fn program_within(
+    ctx: &Context<'_>,
+    what: &str,
+    graph: &Graph,
+) -> Result<Arc<Program>, MethodError> {
+    let budget = ctx.memory();
+    let program = ctx.executor().compile_within(graph, budget)?;
+    match program.memory().peak() {
+        needed if needed > budget => {
+            Err(MethodError::Memory { what: what.to_owned(), needed, budget })
+        }
+        _ => Ok(program),
+    }
 }
 
 /// Chunks of `members`, the last one filled up with its last element so that it needs no program

@@ -3,7 +3,9 @@
 use super::score::Traced;
 use super::source::{Source, separate};
 use super::{CurvatureMatrix, Scope, likelihood};
-use crate::common::{DiagonalOperator, Objective, even_chunks, fit, frozen_at, gradient, vector};
+use crate::common::{
+    DiagonalOperator, Objective, even_chunks, fit, frozen_at, gradient, program_within, vector,
+};
 use crate::{Context, MethodError, Pass};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -189,6 +191,16 @@ impl<'a> Squares<'a> {
         Ok(builder.finish(&outputs)?)
     }
 
+    /// What the smallest program does.
+    fn what(&self) -> String {
+        format!("one example of the {} diagonal", self.matrix.words())
+    }
+
+    /// The program of [`Squares::graph`], within the memory budget.
+    fn program(&self, examples: usize, columns: usize) -> Result<Arc<Program>, MethodError> {
+        program_within(self.ctx, &self.what(), &self.graph(examples, columns)?)
+    }
+
     /// The mean over examples of the squares of their gradients, one parameter after the other.
     pub(super) fn mean(&self) -> Result<Vec<f64>, MethodError> {
         let objective = self.objective();
@@ -200,8 +212,7 @@ impl<'a> Squares<'a> {
         };
         let widest = groups.iter().map(|group| group.len()).max().unwrap_or(0);
         let most = objective.batches().iter().copied().max().unwrap_or(1);
-        let what = format!("one example of the {} diagonal", self.matrix.words());
-        let (most, program) = fit(self.ctx, &what, most, |m| self.graph(m, widest))?;
+        let (most, program) = fit(self.ctx, &self.what(), most, |m| self.graph(m, widest))?;
         let mut programs = HashMap::from([((most, widest), program)]);
         let shared = [self.point.parameters.arrays(), self.point.buffers.arrays()].concat();
         let count = |place: &usize| objective.parameters()[*place].count();
@@ -225,8 +236,7 @@ impl<'a> Squares<'a> {
                     let program = match programs.get(&key) {
                         Some(known) => known.clone(),
                         None => {
-                            let graph = self.graph(examples, group.len())?;
-                            let program: Arc<Program> = self.ctx.executor().compile(&graph)?;
+                            let program = self.program(examples, group.len())?;
                             programs.insert(key, program.clone());
                             program
                         }
@@ -301,4 +311,56 @@ pub(super) fn check(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::curvature::ExampleGroup;
+    use crate::{ModelObjective, ObjectiveConfig};
+    use thalweg_array::DType;
+    use thalweg_exec::Executor;
+    use thalweg_nn::{Architecture, Loss};
+
+    /// Fifteen outputs go as seven and as eight columns, and the program of each keeps to the budget.
+    #[test]
+    fn groups_of_every_size_keep_within_the_budget() {
+        let (n, classes) = (3, 15);
+        let executor = Executor::new(2);
+        let ctx = Context::new(&executor, 0);
+        let text = "convnet channels=8-8 activation=tanh";
+        let model = text.parse::<Architecture>().unwrap().build(&[8, 8, 1], classes).unwrap();
+        let pixels: Vec<f32> = (0..n * 64).map(|i| (i * 37 % 101) as f32 / 101.0).collect();
+        let inputs = vec![Array::from_slice(&[n, 8, 8, 1], &pixels).unwrap()];
+        let labels = Array::vector(&(0..n as i32).collect::<Vec<i32>>());
+        let (loss, config) = (Loss::default(), ObjectiveConfig::default());
+        let objective =
+            ModelObjective::from_arrays(&ctx, &model, loss, inputs, labels, true, &config).unwrap();
+        let point = thalweg_train::initialize(&model, 1, DType::F32).unwrap();
+        let source = Source::new(&objective, &ExampleGroup::All).unwrap();
+        let places: Vec<usize> = (0..model.parameters().len()).collect();
+        let matrix = CurvatureMatrix::GaussNewton;
+        let whole = Squares::new(&ctx, matrix, &source, &point, &places).unwrap();
+        let graphs = [7, 8].map(|columns| whole.graph(1, columns).unwrap());
+        let peak = |budget: usize| {
+            let of =
+                |graph: &Graph| executor.compile_within(graph, budget).unwrap().memory().peak();
+            graphs.each_ref().map(of)
+        };
+        let (plain, least) = (peak(usize::MAX), peak(0));
+        let floor = least[0].max(least[1]);
+        assert!(floor < plain[0], "seven columns take {} kept and {floor} done again", plain[0]);
+        let budget = floor + (plain[0] - floor) / 4;
+        let ctx = ctx.clone().with_memory(budget);
+        let tight = Squares::new(&ctx, matrix, &source, &point, &places).unwrap();
+        for columns in [7, 8] {
+            let program = tight.program(1, columns).unwrap();
+            assert!(program.memory().peak() <= budget && program.recomputed_flops() > 0);
+        }
+        assert!(tight.mean().unwrap() == whole.mean().unwrap());
+        let ctx = ctx.with_memory(floor / 2);
+        let none = Squares::new(&ctx, matrix, &source, &point, &places).unwrap().mean();
+        let message = none.unwrap_err().to_string();
+        assert!(message.starts_with("one example of the Gauss-Newton diagonal needs"), "{message}");
+    }
 }

@@ -5,7 +5,7 @@ use super::layers::{Layer, Reads, layers};
 use super::score::Traced;
 use super::source::Source;
 use super::{CurvatureMatrix, likelihood};
-use crate::common::{Objective, declare, even_chunks, fit, vector};
+use crate::common::{Objective, declare, even_chunks, fit, program_within, vector};
 use crate::{Context, MethodError, Pass};
 use std::collections::HashMap;
 use thalweg_array::Array;
@@ -104,7 +104,7 @@ impl Factors<'_> {
                     Some(known) => known.clone(),
                     None => {
                         let graph = self.gradients(batch, &outputs, members)?;
-                        let program = self.ctx.executor().compile(&graph)?;
+                        let program = program_within(self.ctx, &what, &graph)?;
                         programs.insert((size, members), program.clone());
                         program
                     }

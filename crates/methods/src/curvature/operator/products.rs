@@ -4,7 +4,9 @@ use super::likelihood;
 use super::primal::{Primal, ProductProgram};
 use super::source::Source;
 use super::{CurvatureMatrix, ExampleGroup, ParameterBlock};
-use crate::common::{Declared, Objective, declare, even_chunks, fit, frozen_at, gradient, vector};
+use crate::common::{
+    Declared, Objective, declare, even_chunks, fit, frozen_at, gradient, program_within, vector,
+};
 use crate::{Context, MethodError, Pass};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -102,9 +104,8 @@ impl<'a> Products<'a> {
         for (size, batch) in self.objective().sizes() {
             outputs.insert(size, self.output_shape(batch)?);
             self.outputs.clone_from(&outputs);
-            let what = format!("one {} product", self.matrix.words());
             let graph = |members| self.graph(batch, members);
-            let (fitting, program) = fit(&self.ctx, &what, members, graph)?;
+            let (fitting, program) = fit(&self.ctx, &self.what(), members, graph)?;
             members = fitting;
             let program = ProductProgram::new(graph(members)?, self.late_inputs(), program);
             programs.insert((size, members), program);
@@ -112,6 +113,11 @@ impl<'a> Products<'a> {
         self.members = members;
         self.programs = RefCell::new(programs);
         Ok(())
+    }
+
+    /// What the smallest program does.
+    fn what(&self) -> String {
+        format!("one {} product", self.matrix.words())
     }
 
     fn output_shape(&self, batch: usize) -> Result<Vec<usize>, MethodError> {
@@ -216,7 +222,7 @@ impl<'a> Products<'a> {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
                 let graph = self.graph(batch, members)?;
-                let whole = self.ctx.executor().compile(&graph)?;
+                let whole = program_within(&self.ctx, &self.what(), &graph)?;
                 place.insert(ProductProgram::new(graph, self.late_inputs(), whole))
             }
         };
