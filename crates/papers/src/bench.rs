@@ -7,8 +7,11 @@ use thalweg_array::{Array, DType};
 use thalweg_exec::Executor;
 use thalweg_lab::{LabError, Result, Session};
 use thalweg_methods::{Context, MethodError, NamedArrays, UnitStore};
-use thalweg_nn::{Model, Weights};
-use thalweg_train::{Ended, Member, Resources, Segment, Status, TrainState, Trainer};
+use thalweg_nn::{Loss, Model, Weights};
+use thalweg_train::{
+    Ended, Evaluation, Evaluator, Examples, Member, Resources, Segment, Status, TrainConfig,
+    TrainState, Trainer,
+};
 
 /// What a check works with: where to compute, whom to tell, where finished work is kept.
 ///
@@ -27,6 +30,21 @@ pub struct TrainedNetwork {
     pub weights: Weights,
     /// Whether its loss stayed finite.
     pub finished: bool,
+}
+
+impl TrainedNetwork {
+    /// Every member of a population.
+    ///
+    /// # Errors
+    /// None of a state that a trainer made.
+    pub fn all(state: &TrainState) -> Result<Vec<TrainedNetwork>> {
+        let mut found = Vec::with_capacity(state.members().len());
+        for (i, member) in state.members().iter().enumerate() {
+            let finished = member.status == Status::Running;
+            found.push(TrainedNetwork { weights: state.weights(i)?, finished });
+        }
+        Ok(found)
+    }
 }
 
 impl<'a> Bench<'a> {
@@ -92,6 +110,99 @@ impl<'a> Bench<'a> {
     pub fn numbers(&self, key: &str, work: impl FnOnce() -> Result<Vec<f64>>) -> Result<Vec<f64>> {
         let arrays = self.unit(key, || Ok(vec![("values".into(), Array::vector(&work()?))]))?;
         Ok(arrays.first().map(|(_, array)| array.to_f64_vec()).unwrap_or_default())
+    }
+
+    /// A row of numbers that are computed once.
+    ///
+    /// # Errors
+    /// As [`Bench::numbers`]; a stored row of another length.
+    pub fn row<const N: usize>(
+        &self,
+        key: &str,
+        work: impl FnOnce() -> Result<[f64; N]>,
+    ) -> Result<[f64; N]> {
+        let numbers = self.numbers(key, || Ok(work()?.to_vec()))?;
+        numbers.try_into().map_err(|other: Vec<f64>| {
+            let got = other.len();
+            LabError::Input(format!("stored unit {key:?}: expected {N} numbers, got {got}"))
+        })
+    }
+
+    /// What each of some things gives, one after the other, with progress.
+    ///
+    /// # Errors
+    /// Those of the work; `Interrupted` after any of them.
+    pub fn each<T, R>(
+        &self,
+        what: &str,
+        things: &[T],
+        mut work: impl FnMut(&T) -> Result<R>,
+    ) -> Result<Vec<R>> {
+        let progress = self.ctx.progress();
+        progress.start(what, things.len() as u64);
+        let mut found = Vec::with_capacity(things.len());
+        for thing in things {
+            found.push(work(thing)?);
+            progress.advance(1);
+            self.ctx.check()?;
+        }
+        Ok(found)
+    }
+
+    /// Whether training goes on after a segment: until somebody interrupts.
+    pub fn go_on(&self) -> ControlFlow<()> {
+        match self.ctx.check() {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
+
+    /// A trainer of a model on examples.
+    ///
+    /// # Errors
+    /// Those of the trainer.
+    pub fn trainer(
+        &self,
+        model: &Model,
+        examples: &Examples,
+        config: TrainConfig,
+    ) -> Result<Trainer> {
+        let (executor, resources) = (self.executor(), self.resources());
+        Ok(Trainer::new(executor, model.clone(), examples.clone(), config, resources)?)
+    }
+
+    /// Losses and accuracy of each of some weights over all examples, in one pass.
+    ///
+    /// # Errors
+    /// Examples or weights that do not fit the model.
+    pub fn evaluations(
+        &self,
+        model: &Model,
+        loss: Loss,
+        examples: &Examples,
+        weights: &[Weights],
+    ) -> Result<Vec<Evaluation>> {
+        let (executor, n) = (self.executor(), examples.len());
+        let evaluator = Evaluator::new(executor, model.clone(), loss, examples.clone(), n)?;
+        Ok(evaluator.evaluate(weights, &self.resources())?)
+    }
+
+    /// The share of examples that each network is right on; one that diverged is right on none.
+    ///
+    /// # Errors
+    /// As [`Bench::evaluations`].
+    pub fn accuracies(
+        &self,
+        model: &Model,
+        examples: &Examples,
+        networks: &[TrainedNetwork],
+    ) -> Result<Vec<f64>> {
+        let weights: Vec<Weights> = networks.iter().map(|known| known.weights.clone()).collect();
+        let found = self.evaluations(model, Loss::default(), examples, &weights)?;
+        let judged = found.iter().zip(networks);
+        Ok(judged
+            .map(|(found, known)| if known.finished { found.accuracy.unwrap_or(0.0) } else { 0.0 })
+            .collect())
     }
 
     /// Trains members of a population once, each from the initial weights of its seed.
@@ -225,10 +336,9 @@ impl<'a> Bench<'a> {
 
 /// Adds the networks of a population, and whether the loss of each is finite.
 fn keep(state: &TrainState, arrays: &mut NamedArrays, finished: &mut Vec<f64>) -> Result<()> {
-    for (i, member) in state.members().iter().enumerate() {
-        let place = finished.len();
-        finished.push(f64::from(u8::from(member.status == Status::Running)));
-        let weights = state.weights(i)?;
+    for network in TrainedNetwork::all(state)? {
+        let (place, weights) = (finished.len(), &network.weights);
+        finished.push(f64::from(u8::from(network.finished)));
         let all = weights.parameters.iter().chain(weights.buffers.iter());
         arrays.extend(all.map(|(name, array)| (format!("{place}.{name}"), array.clone())));
     }

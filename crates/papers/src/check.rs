@@ -1,6 +1,7 @@
 //! What a check of a claim is.
 
 use crate::bench::Bench;
+use crate::statistic::{column, mean};
 use std::fmt;
 use thalweg_lab::Result;
 use thalweg_stats::{Bound, Interval, Verdict};
@@ -115,6 +116,23 @@ impl Findings {
     pub fn read_with(&mut self, name: impl Into<String>, measured: &Measured) {
         let interval = Some(measured.interval);
         self.readings.push(Reading { name: name.into(), value: measured.value, interval });
+    }
+
+    /// Adds the mean over seeds of the first columns of rows, one a seed: `called` makes a reading's
+    /// name of a column's.
+    ///
+    /// # Errors
+    /// Fewer than two rows; a number that is not finite.
+    pub fn read_columns<const N: usize>(
+        &mut self,
+        columns: &[&str],
+        rows: &[[f64; N]],
+        called: impl Fn(&str) -> String,
+    ) -> Result<()> {
+        for (place, what) in columns.iter().take(N).enumerate() {
+            self.read_with(called(what), &mean(&column(rows, place))?);
+        }
+        Ok(())
     }
 }
 

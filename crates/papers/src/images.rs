@@ -1,100 +1,56 @@
-//! Pictures from data sets that are known by name and read from files.
+//! Where pictures come from: data sets that are part of the program, or known by name and read from
+//! files.
 
 use crate::files::find;
-use thalweg_array::{Array, DType};
-use thalweg_data::{Stream, Subset, Targets, digits};
+use crate::pictures::Pictures;
+use thalweg_data::{Stream, Subset};
 use thalweg_lab::{DataOptions, LabError, PreparedData, Result};
-use thalweg_train::Examples;
 
-/// Grey pictures with labels.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pictures {
-    /// Pixels of a side.
-    pub side: usize,
-    /// Grey values from 0 to 1, picture after picture, row after row.
-    pub pixels: Vec<f64>,
-    /// The class of each.
-    pub labels: Vec<i32>,
+/// All 1,797 digits of 8 x 8 pixels.
+///
+/// # Errors
+/// None: the data are part of the program.
+pub fn digits() -> Result<Pictures> {
+    Pictures::of(&Subset::all(thalweg_data::digits()), 16.0)
 }
 
-impl Pictures {
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// One picture.
-    pub fn picture(&self, i: usize) -> &[f64] {
-        let size = self.side * self.side;
-        self.pixels.get(i * size..(i + 1) * size).unwrap_or_default()
-    }
-
-    /// Those at places, in their order; places beyond the end are left out.
-    #[must_use]
-    pub fn at(&self, places: &[usize]) -> Pictures {
-        let places = || places.iter().filter(|&&i| i < self.len());
-        Pictures {
-            side: self.side,
-            pixels: places().flat_map(|&i| self.picture(i)).copied().collect(),
-            labels: places().map(|&i| self.labels[i]).collect(),
+/// `train` of the digits to train on and `test` others, by an order that is the same for every seed.
+/// A sample of a check runs on them in place of larger pictures, so that it runs everywhere.
+///
+/// # Errors
+/// `Input` if there are not so many, or none is asked for.
+pub fn digits_instead(train: usize, test: usize) -> Result<[Pictures; 2]> {
+    let all = digits()?;
+    let order = Stream::new(0, "papers/digits").permutation(all.len());
+    match order.get(..train.saturating_add(test)) {
+        Some(order) if train > 0 && test > 0 => {
+            Ok([all.at(&order[..train]), all.at(&order[train..])])
         }
+        _ => Err(LabError::Input(format!(
+            "{train} and {test} digits: expected at least 1 each and {} at most",
+            order.len()
+        ))),
     }
+}
 
-    /// Each picture at another size, pixels taken from four neighbours, corner to corner.
-    #[must_use]
-    pub fn resized(&self, side: usize) -> Pictures {
-        let last = self.side.saturating_sub(1);
-        let scale = last as f64 / side.saturating_sub(1).max(1) as f64;
-        let mut pixels = Vec::with_capacity(self.len() * side * side);
-        for i in 0..self.len() {
-            let picture = self.picture(i);
-            let at =
-                |row: usize, column: usize| picture[row.min(last) * self.side + column.min(last)];
-            for place in 0..side * side {
-                let [y, x] = [place / side, place % side].map(|i| i as f64 * scale);
-                let (row, column) = (y as usize, x as usize);
-                let (v, u) = (y - row as f64, x - column as f64);
-                let upper = (1.0 - u) * at(row, column) + u * at(row, column + 1);
-                let lower = (1.0 - u) * at(row + 1, column) + u * at(row + 1, column + 1);
-                pixels.push((1.0 - v) * upper + v * lower);
-            }
-        }
-        Pictures { side, pixels, labels: self.labels.clone() }
-    }
-
-    /// Pictures cut into two disjoint parts of `counts[class]` examples of each class, drawn from a
-    /// stream; fewer where there are not so many.
-    pub fn drawn(&self, counts: &[usize], stream: &Stream) -> [Pictures; 2] {
-        let order = stream.permutation(self.len());
-        let mut left = [counts.to_vec(), counts.to_vec()];
-        let mut chosen = [Vec::new(), Vec::new()];
-        for i in order {
-            let class = usize::try_from(self.labels[i]).unwrap_or(usize::MAX);
-            let part = left.iter().position(|left| left.get(class).is_some_and(|n| *n > 0));
-            if let Some(part) = part {
-                left[part][class] -= 1;
-                chosen[part].push(i);
-            }
-        }
-        chosen.map(|places| self.at(&places))
-    }
-
-    /// As examples of the shape `[side, side, 1]`, or flat, with pixels from -1 to 1.
-    ///
-    /// # Errors
-    /// No pictures.
-    pub fn examples(&self, flat: bool, float: DType) -> Result<Examples> {
-        let scaled: Vec<f64> = self.pixels.iter().map(|pixel| 2.0 * pixel - 1.0).collect();
-        let (n, side) = (self.len(), self.side);
-        let shape = if flat { vec![n, side * side] } else { vec![n, side, side, 1] };
-        let inputs = Array::from_slice(&shape, &scaled)?.convert(float);
-        Ok(Examples::from_arrays(inputs, Array::vector(&self.labels), true, float)?)
-    }
+/// Pictures of clothes that are part of the program, means of 2 x 2 pixels of Fashion-MNIST in 16
+/// levels: 2,000 to train on, 400 to choose by, 1,000 of its test part to test on.
+///
+/// # Source    Xiao, Rasul, Vollgraf, Fashion-MNIST, 2017, arXiv 1708.07747; MIT
+pub fn small_clothes() -> [Pictures; 3] {
+    const SIDE: usize = 14;
+    const COUNTS: [usize; 3] = [2000, 400, 1000];
+    const ALL: usize = COUNTS[0] + COUNTS[1] + COUNTS[2];
+    // Two pixels a byte; then a byte for each label.
+    static DATA: &[u8; ALL * (SIDE * SIDE / 2 + 1)] =
+        include_bytes!("../embedded/fashion_14x14.bin");
+    let (packed, labels) = DATA.split_at(ALL * SIDE * SIDE / 2);
+    let levels = packed.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let pixels = levels.map(|level| f64::from(level) / 15.0).collect();
+    let labels = labels.iter().map(|&label| i32::from(label)).collect();
+    let all = Pictures { side: SIDE, pixels, labels };
+    let [train, chosen] = [COUNTS[0], COUNTS[0] + COUNTS[1]];
+    [0..train, train..chosen, chosen..ALL].map(|part| all.within(part))
 }
 
 /// `train` pictures of clothes to train on and `test` others from the data set's own test part,
@@ -107,7 +63,7 @@ pub fn clothes(train: usize, test: usize) -> Result<[Pictures; 2]> {
     let (_, data) = PreparedData::choose(&options, &[], 0)?;
     let part = |subset: &Subset, n: usize| {
         let chosen = subset.stratified(n, &Stream::new(0, "papers/clothes"))?;
-        pictures(&chosen, 255.0)
+        Pictures::of(&chosen, 255.0)
     };
     Ok([part(&data.train, train)?, part(&data.test, test)?])
 }
@@ -123,42 +79,7 @@ pub fn mnist(n: usize) -> Result<Pictures> {
     let (_, data) = PreparedData::choose(&options, &[], 0)?;
     let all = Subset::all(data.dataset.clone());
     let some = all.stratified(n, &Stream::new(0, "papers/mnist"))?;
-    pictures(&some, 255.0)
-}
-
-/// As [`clothes`], of the digits that are part of the program: what a sample is run on, so that it
-/// runs everywhere.
-///
-/// # Errors
-/// `Input` if there are not so many.
-pub fn digits_instead(train: usize, test: usize) -> Result<[Pictures; 2]> {
-    let all = pictures(&Subset::all(digits()), 16.0)?;
-    let order = Stream::new(0, "papers/digits").permutation(all.len());
-    match order.get(..train + test) {
-        Some(order) if train > 0 && test > 0 => {
-            Ok([all.at(&order[..train]), all.at(&order[train..])])
-        }
-        _ => Err(LabError::Input(format!(
-            "{train} and {test} digits: expected at least 1 each and {} at most",
-            order.len()
-        ))),
-    }
-}
-
-fn pictures(subset: &Subset, white: f64) -> Result<Pictures> {
-    let inputs = subset.inputs()?;
-    let (Targets::Classes { labels, .. }, [_, side, width, 1]) =
-        (subset.targets()?, inputs.shape())
-    else {
-        let name = subset.dataset().name();
-        let text = format!("{name}: expected grey pictures with classes");
-        return Err(LabError::Input(text));
-    };
-    if side != width {
-        return Err(LabError::Input(format!("pictures: expected squares, got {side} x {width}")));
-    }
-    let pixels = inputs.to_f64_vec().iter().map(|pixel| pixel / white).collect();
-    Ok(Pictures { side: *side, pixels, labels: labels.as_slice::<i32>()?.to_vec() })
+    Pictures::of(&some, 255.0)
 }
 
 #[cfg(test)]
@@ -172,27 +93,19 @@ mod tests {
         // The sum of all pixels, of which white is 16.
         let sum: f64 = train.pixels.iter().chain(&test.pixels).sum();
         assert_eq!(sum * 16.0, 561_718.0);
-        let some = train.at(&[3, 3, 5000]);
-        assert_eq!((some.len(), some.picture(1)), (2, train.picture(3)));
-        assert_eq!(some.labels, [train.labels[3]; 2]);
-        let examples = some.examples(false, DType::F64).unwrap();
-        let input = &examples.inputs().unwrap()[0];
-        assert_eq!(input.shape(), [2, 8, 8, 1]);
-        assert_eq!(input.to_f64_vec()[5], 2.0 * train.picture(3)[5] - 1.0);
-        let (large, same) = (some.resized(15), some.resized(8));
-        assert_eq!((large.side, large.len()), (15, 2));
-        // Every second pixel of twice the size less one is one of the picture's.
-        assert_eq!(large.picture(1)[2 * 15 + 4], some.picture(1)[8 + 2]);
-        let between = (some.picture(1)[8 + 2] + some.picture(1)[8 + 3]) / 2.0;
-        assert!((large.picture(1)[2 * 15 + 5] - between).abs() < 1e-15);
-        assert!(same.pixels.iter().zip(&some.pixels).all(|(a, b)| (a - b).abs() < 1e-15));
-        let stream = Stream::new(0, "drawn");
-        let [first, second] = train.drawn(&[5, 0, 3], &stream);
-        for part in [&first, &second] {
-            let of = |class: i32| part.labels.iter().filter(|&&label| label == class).count();
-            assert_eq!((of(0), of(2), part.len()), (5, 3, 8));
-        }
-        assert!((0..8).all(|i| (0..8).all(|j| first.picture(i) != second.picture(j))));
         assert!(digits_instead(1000, 798).is_err() && digits_instead(0, 5).is_err());
+        assert!(digits_instead(usize::MAX, 2).is_err());
+    }
+
+    #[test]
+    fn small_clothes_are_what_was_drawn() {
+        let parts = small_clothes();
+        assert_eq!(parts.each_ref().map(Pictures::len), [2000, 400, 1000]);
+        let levels = parts.iter().flat_map(|part| &part.pixels).map(|x| (15.0 * x).round());
+        // The sum that the script's file has.
+        assert_eq!(levels.sum::<f64>(), 2_870_252.0);
+        let count = |class: i32| parts[2].labels.iter().filter(|&&label| label == class).count();
+        let counts: Vec<usize> = (0..10).map(count).collect();
+        assert_eq!(counts, [90, 94, 108, 106, 93, 104, 117, 90, 94, 104]);
     }
 }

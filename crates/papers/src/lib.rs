@@ -8,10 +8,11 @@
 pub mod bench;
 pub mod check;
 pub mod data;
-pub mod fashion;
+pub mod digit_tasks;
 pub mod files;
 pub mod images;
 pub mod list;
+pub mod pictures;
 pub mod registry;
 pub mod reproduce;
 pub mod results;
@@ -19,6 +20,7 @@ pub mod spectrum;
 pub mod statistic;
 pub mod tabular;
 pub mod texts;
+pub mod tuning;
 pub mod work;
 
 mod curvature;

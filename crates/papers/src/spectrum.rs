@@ -1,4 +1,4 @@
-//! Eigenvalues of trained networks, as checks ask for them.
+//! Objectives of trained networks and their eigenvalues, as checks ask for them.
 
 use thalweg_lab::Result;
 use thalweg_methods::curvature::{
@@ -18,9 +18,48 @@ pub fn objective(
     loss: Loss,
     examples: &Examples,
 ) -> Result<ModelObjective> {
-    let n = examples.len();
-    let config = ObjectiveConfig { batch: n, ..ObjectiveConfig::default() };
-    let (inputs, targets) = (examples.input_rows(0..n)?, examples.targets().clone());
+    objective_of_first(ctx, model, loss, examples, examples.len())
+}
+
+/// As [`objective`], over the first `n` examples, or all if there are fewer.
+///
+/// # Errors
+/// As [`objective`].
+pub fn objective_of_first(
+    ctx: &Context<'_>,
+    model: &Model,
+    loss: Loss,
+    examples: &Examples,
+    n: usize,
+) -> Result<ModelObjective> {
+    let n = n.min(examples.len());
+    over(ctx, model, loss, examples, n, n)
+}
+
+/// As [`objective`], in batches of so many examples.
+///
+/// # Errors
+/// As [`objective`].
+pub fn objective_in_batches(
+    ctx: &Context<'_>,
+    model: &Model,
+    loss: Loss,
+    examples: &Examples,
+    batch: usize,
+) -> Result<ModelObjective> {
+    over(ctx, model, loss, examples, examples.len(), batch)
+}
+
+fn over(
+    ctx: &Context<'_>,
+    model: &Model,
+    loss: Loss,
+    examples: &Examples,
+    n: usize,
+    batch: usize,
+) -> Result<ModelObjective> {
+    let config = ObjectiveConfig { batch, ..ObjectiveConfig::default() };
+    let (inputs, targets) = (examples.input_rows(0..n)?, examples.targets().rows(0..n)?);
     let classes = examples.classes();
     Ok(ModelObjective::from_arrays(ctx, model, loss, inputs, targets, classes, &config)?)
 }

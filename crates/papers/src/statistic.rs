@@ -2,7 +2,7 @@
 
 use crate::check::Measured;
 use thalweg_lab::Result;
-use thalweg_stats::{Bootstrap, BootstrapConfig, Estimate, Interval, bootstrap};
+use thalweg_stats::{Bootstrap, BootstrapConfig, Estimate, Interval, StatsError, bootstrap};
 
 /// Replicates of every bootstrap.
 const REPLICATES: usize = 10_000;
@@ -17,6 +17,19 @@ const REPLICATES: usize = 10_000;
 /// Fewer than two samples, or one that is not finite.
 pub fn mean(samples: &[f64]) -> Result<Measured> {
     mean_of_best(samples, 1)
+}
+
+/// As [`mean`], of paired samples: the first minus the second.
+///
+/// # Errors
+/// As [`mean`]; samples that cannot be paired.
+pub fn paired(first: &[f64], second: &[f64]) -> Result<Measured> {
+    if first.len() != second.len() {
+        let (first, second) = (first.len(), second.len());
+        return Err(StatsError::Unpaired { first, second }.into());
+    }
+    let apart: Vec<f64> = first.iter().zip(second).map(|(a, b)| a - b).collect();
+    mean(&apart)
 }
 
 /// As [`mean`], for the best of `m` such means: its interval is that of `1 - 0.05 / m`, so that the
@@ -72,9 +85,41 @@ pub fn of_best<T: Clone>(
     Ok(Measured { value, standard_error, samples, interval })
 }
 
+/// A column of rows.
+pub fn column<const N: usize>(rows: &[[f64; N]], place: usize) -> Vec<f64> {
+    rows.iter().map(|row| row[place]).collect()
+}
+
+/// The place of the largest number, the first of equals; the first place if no number is one.
+pub fn first_best(values: &[f64]) -> usize {
+    let better = |best: usize, i: usize| if values[i] > values[best] { i } else { best };
+    (0..values.len()).fold(0, better)
+}
+
 /// The median; NaN of no numbers.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     thalweg_stats::quantile(&sorted, 0.5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_told_apart_by_their_differences() {
+        let rows = [[3.0, 1.0], [5.0, 2.0], [4.0, 3.0]];
+        let found = paired(&column(&rows, 0), &column(&rows, 1)).unwrap();
+        assert_eq!((found.value, found.samples), (2.0, 3));
+        let differences = mean(&[2.0, 3.0, 1.0]).unwrap();
+        assert_eq!(found, differences);
+        assert!(paired(&[1.0, 2.0], &[1.0]).is_err());
+    }
+
+    #[test]
+    fn the_first_of_the_best_is_chosen() {
+        assert_eq!(first_best(&[0.1, 0.4, 0.3, 0.4]), 1);
+        assert_eq!(first_best(&[]), 0);
+    }
 }

@@ -28,6 +28,7 @@
 use crate::bench::Bench;
 use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
 use crate::data::all_digits;
+use crate::spectrum::objective;
 use crate::statistic::mean;
 use crate::work;
 use thalweg_array::{Array, DType};
@@ -44,7 +45,7 @@ use thalweg_nn::architecture::Mlp;
 use thalweg_nn::layer::Activation;
 use thalweg_nn::{Architecture, Loss, Model, Weights};
 use thalweg_stats::{Bound, fit_line};
-use thalweg_train::{Length, Member, Optimizer, Schedule, TrainConfig, Trainer, initialize};
+use thalweg_train::{Length, Member, Optimizer, Schedule, TrainConfig, initialize};
 
 /// The check.
 pub(crate) struct HessianBulkOutliers;
@@ -197,20 +198,14 @@ fn basins(bench: &Bench<'_>, sizes: &Sizes, seeds: &[u64]) -> Result<Vec<f64>> {
             length: Length::Epochs(sizes.epochs[which]),
             ..TrainConfig::default()
         };
-        let (executor, resources) = (bench.executor(), bench.resources());
-        Trainer::new(executor, model.clone(), examples.clone(), config, resources)
+        bench.trainer(&model, &examples, config)
     };
-    let members: Vec<Member> = seeds.iter().map(|&seed| Member::new(seed, 0.1)).collect();
+    let members = Member::product(seeds, &[0.1]);
     let large = bench.train("basins/large", &trainer(0)?, &members)?;
     let ends: Vec<Weights> = large.into_iter().map(|network| network.weights).collect();
     let small = bench.train_from("basins/small", &trainer(1)?, &members, &ends)?;
-    let n = examples.len();
-    let config = ObjectiveConfig { batch: n, ..ObjectiveConfig::default() };
     let ctx = bench.context();
-    let inputs = examples.input_rows(0..n)?;
-    let labels = examples.targets().clone();
-    let objective =
-        ModelObjective::from_arrays(ctx, &model, Loss::default(), inputs, labels, true, &config)?;
+    let objective = objective(ctx, &model, Loss::default(), &examples)?;
     let mut shares = Vec::new();
     for (i, seed) in seeds.iter().enumerate() {
         let start = evaluate(ctx, &objective, &initialize(&model, *seed, DType::F32)?)?.loss;

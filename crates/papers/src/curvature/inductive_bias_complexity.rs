@@ -34,26 +34,25 @@
 
 use crate::bench::Bench;
 use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
-use crate::data::digit_rows;
-use crate::statistic::{mean, of_best};
+use crate::digit_tasks::{DigitTask, digit_tasks};
+use crate::pictures::Pictures;
+use crate::statistic::{column, mean, of_best};
 use crate::work;
 use std::f64::consts::TAU;
-use thalweg_array::{Array, DType};
+use thalweg_array::DType;
 use thalweg_data::Stream;
-use thalweg_lab::{LabError, Result};
+use thalweg_lab::Result;
 use thalweg_methods::difficulty::{
     ComplexityConfig, DimensionConfig, GeneralizationTask, VolumeConfig, inductive_bias_complexity,
     interpolating_volume, intrinsic_dimension,
 };
 use thalweg_nn::{Architecture, Loss, Model};
 use thalweg_stats::{Bound, fit_line, kendall_tau};
-use thalweg_train::{Evaluator, Examples, Length, Member, TrainConfig, Trainer};
+use thalweg_train::{Length, Member, TrainConfig};
 
 /// The check.
 pub(crate) struct InductiveBiasComplexity;
 
-const PAIRS: [[i32; 2]; 10] =
-    [[0, 1], [1, 7], [2, 3], [3, 8], [4, 9], [5, 6], [8, 9], [0, 6], [5, 9], [2, 7]];
 const NOISE_FEATURES: [usize; 4] = [0, 1, 2, 4];
 /// Share of fitting functions that `epsilon` is chosen by, and the least that a cell may have.
 const SHARES: [f64; 2] = [0.01, 0.001];
@@ -98,141 +97,52 @@ fn sizes(scale: Scale) -> Sizes {
     }
 }
 
-/// Rows with labels from 0 on.
-#[derive(Clone)]
-struct Task {
-    name: String,
-    rows: Vec<Vec<f64>>,
-    labels: Vec<i32>,
-    classes: usize,
-    pair: bool,
-}
-
-/// Every task, in the order of the documentation but for the pairs, which come second.
-fn tasks() -> Result<Vec<Task>> {
-    let (rows, labels) = digit_rows()?;
-    let all = Task { name: "ten classes".into(), rows, labels, classes: 10, pair: false };
-    let chosen = |name: String, classes: &[i32]| -> Task {
-        let place = |label: i32| classes.iter().position(|class| *class == label);
-        let (mut rows, mut labels) = (Vec::new(), Vec::new());
-        for (row, &label) in all.rows.iter().zip(&all.labels) {
-            if let Some(place) = place(label) {
-                rows.push(row.clone());
-                labels.push(place as i32);
-            }
-        }
-        Task { name, rows, labels, classes: classes.len(), pair: classes.len() == 2 }
-    };
-    let grouped = |name: &str, group: fn(i32) -> bool| -> Task {
-        let labels = all.labels.iter().map(|&label| i32::from(group(label))).collect();
-        Task { name: name.into(), labels, classes: 2, ..all.clone() }
-    };
-    let changed = |name: &str, change: &dyn Fn(u64, &[f64]) -> Vec<f64>| -> Task {
-        let rows = all.rows.iter().enumerate().map(|(i, row)| change(i as u64, row)).collect();
-        Task { name: name.into(), rows, ..all.clone() }
-    };
-    let (turns, shifts) = (Stream::new(0, "papers/turns"), Stream::new(0, "papers/shifts"));
-    let mut tasks = vec![all.clone()];
-    tasks.extend(PAIRS.iter().map(|[a, b]| chosen(format!("{a} against {b}"), &[*a, *b])));
-    tasks.extend([
-        chosen("classes 0 to 4".into(), &[0, 1, 2, 3, 4]),
-        chosen("classes 5 to 9".into(), &[5, 6, 7, 8, 9]),
-        grouped("even against odd", |label| label % 2 == 1),
-        grouped("below five against above", |label| label >= 5),
-        changed("averaged to 4x4", &|_, row| averaged(row)),
-        changed("turned by quarters", &|i, row| turned(row, turns.below(i, 4))),
-        changed("shifted by up to two pixels", &|i, row| {
-            let by = |axis: u64| shifts.below(2 * i + axis, 5) as isize - 2;
-            shifted(row, by(0), by(1))
-        }),
-    ]);
-    Ok(tasks)
-}
-
-/// The mean of each 2x2 of an image 8x8.
-fn averaged(row: &[f64]) -> Vec<f64> {
-    let at = |y: usize, x: usize| row[8 * y + x];
-    let mean = |y: usize, x: usize| {
-        (at(2 * y, 2 * x) + at(2 * y, 2 * x + 1) + at(2 * y + 1, 2 * x) + at(2 * y + 1, 2 * x + 1))
-            / 4.0
-    };
-    (0..16).map(|i| mean(i / 4, i % 4)).collect()
-}
-
-/// An image 8x8 after so many quarter turns.
-fn turned(row: &[f64], quarters: u64) -> Vec<f64> {
-    let once = |row: &[f64]| (0..64).map(|i| row[8 * (i % 8) + 7 - i / 8]).collect::<Vec<f64>>();
-    (0..quarters).fold(row.to_vec(), |row, _| once(&row))
-}
-
-/// An image 8x8 moved down and to the right, with zeros where nothing was.
-fn shifted(row: &[f64], down: isize, right: isize) -> Vec<f64> {
-    let at = |i: isize| {
-        let (y, x) = (i / 8 - down, i % 8 - right);
-        let inside = (0..8).contains(&y) && (0..8).contains(&x);
-        if inside { row[(8 * y + x) as usize] } else { 0.0 }
-    };
-    (0..64).map(at).collect()
-}
-
-/// A task's rows in a drawn order: those to train on, and the others.
-fn split(task: &Task, train: usize, seed: u64) -> [Task; 2] {
-    let order = Stream::new(seed, "papers/tasks").permutation(task.rows.len());
-    let (train, test) = order.split_at(train.min(order.len() / 2));
-    let of = |places: &[usize]| Task {
-        rows: places.iter().map(|&i| task.rows[i].clone()).collect(),
-        labels: places.iter().map(|&i| task.labels[i]).collect(),
-        ..task.clone()
-    };
-    [of(train), of(&test[..TESTED.min(test.len())])]
+/// What a draw has of a task: examples to train on, and others.
+fn split(task: &DigitTask, sizes: &Sizes, seed: u64) -> [Pictures; 2] {
+    let train = sizes.train[usize::from(task.pair)];
+    task.split(train, TESTED, &Stream::new(seed, "papers/tasks"))
 }
 
 /// `log2` of the bits, and the estimated dimension.
-fn complexity(bench: &Bench<'_>, train: &Task) -> Result<[f64; 2]> {
+fn complexity(bench: &Bench<'_>, rows: &[Vec<f64>], labels: &[i32]) -> Result<[f64; 2]> {
     let config = ComplexityConfig::default();
-    let (task, found) =
-        inductive_bias_complexity(bench.context(), &train.rows, &train.labels, &config)?;
+    let (task, found) = inductive_bias_complexity(bench.context(), rows, labels, &config)?;
     // Less than nothing is asked for where the data say more than the task needs.
     let bits = found.log2_bits.unwrap_or(0.0);
     Ok([bits, task.dimension])
 }
 
 /// The share of wrong answers of the nearest neighbour.
-fn neighbour_error(train: &Task, test: &Task) -> f64 {
+fn neighbour_error(train: &Pictures, test: &Pictures) -> f64 {
     let distance =
         |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum() };
-    let answer = |row: &[f64]| {
+    let answer = |picture: &[f64]| {
         let mut best = (f64::INFINITY, -1);
-        for (other, &label) in train.rows.iter().zip(&train.labels) {
-            let apart = distance(row, other);
+        for (i, &label) in train.labels.iter().enumerate() {
+            let apart = distance(picture, train.picture(i));
             best = if apart < best.0 { (apart, label) } else { best };
         }
         best.1
     };
-    let wrong = test.rows.iter().zip(&test.labels).filter(|(row, label)| answer(row) != **label);
-    wrong.count() as f64 / test.rows.len().max(1) as f64
+    let wrong = (0..test.len()).filter(|&i| answer(test.picture(i)) != test.labels[i]);
+    wrong.count() as f64 / test.len().max(1) as f64
 }
 
-fn model(task: &Task) -> Result<Model> {
-    let width = task.rows.first().map_or(0, Vec::len);
+fn model(task: &DigitTask) -> Result<Model> {
+    let width = task.pictures.side * task.pictures.side;
     Ok("mlp hidden=64".parse::<Architecture>()?.build(&[width], task.classes)?)
 }
 
 /// The mean share of wrong answers of small networks.
 fn network_error(
     bench: &Bench<'_>,
-    key: &str,
-    train: &Task,
-    test: &Task,
+    task: &DigitTask,
+    [train, test]: &[Pictures; 2],
     seed: u64,
 ) -> Result<f64> {
     let sizes = sizes(bench.scale());
-    let examples = |task: &Task| -> Result<Examples> {
-        let shape = [task.rows.len(), task.rows.first().map_or(0, Vec::len)];
-        let inputs = Array::from_slice(&shape, &task.rows.concat())?.convert(DType::F32);
-        Ok(Examples::from_arrays(inputs, Array::vector(&task.labels), true, DType::F32)?)
-    };
-    let model = model(train)?;
+    let examples = |part: &Pictures| part.examples_between([0.0, 1.0], true, DType::F32);
+    let model = model(task)?;
     let config = TrainConfig {
         optimizer: "sgd:momentum=0.9".parse()?,
         schedule: "cosine".parse()?,
@@ -241,33 +151,41 @@ fn network_error(
         segment: 50,
         ..TrainConfig::default()
     };
-    let (executor, resources) = (bench.executor(), bench.resources());
-    let trainer = Trainer::new(executor, model.clone(), examples(train)?, config, resources)?;
+    let trainer = bench.trainer(&model, &examples(train)?, config)?;
     let first = seed.wrapping_mul(sizes.learners);
     let members: Vec<Member> =
         (0..sizes.learners).map(|i| Member::new(first.wrapping_add(i), 0.05)).collect();
-    let networks = bench.train(key, &trainer, &members)?;
+    let key = format!("networks/{}/{seed}", task.name);
+    let networks = bench.train(&key, &trainer, &members)?;
     let weights: Vec<_> = networks.into_iter().map(|network| network.weights).collect();
-    let (test, batch) = (examples(test)?, test.rows.len());
-    let evaluator = Evaluator::new(bench.executor(), model, Loss::default(), test, batch)?;
-    let found = evaluator.evaluate(&weights, &bench.resources())?;
+    let found = bench.evaluations(&model, Loss::default(), &examples(test)?, &weights)?;
     let right: f64 = found.iter().map(|found| found.accuracy.unwrap_or(0.0)).sum();
     Ok(1.0 - right / found.len().max(1) as f64)
 }
 
-/// One task over the draws.
-#[derive(Clone)]
-struct Difficulty {
-    bits: Vec<f64>,
-    errors: [Vec<f64>; 2],
+/// Of one draw of a task: the bits, and the errors of both learners.
+type Difficulty = [f64; 3];
+
+/// Of each draw.
+fn difficulties(bench: &Bench<'_>, task: &DigitTask, seeds: &[u64]) -> Result<Vec<Difficulty>> {
+    let of = |&seed: &u64| {
+        bench.row(&format!("task/{}/{seed}", task.name), || {
+            let parts = split(task, &sizes(bench.scale()), seed);
+            let [train, test] = &parts;
+            let [bits, _] = complexity(bench, &train.to_rows(), &train.labels)?;
+            let networks = network_error(bench, task, &parts, seed)?;
+            Ok([bits, neighbour_error(train, test), networks])
+        })
+    };
+    bench.each(&task.name, seeds, of)
 }
 
 /// The mean over draws of the tau over tasks; a draw in which one side does not vary counts nothing.
-fn tau(tasks: &[Difficulty], learner: usize) -> f64 {
-    let draws = tasks.first().map_or(0, |task| task.bits.len());
+fn tau(tasks: &[Vec<Difficulty>], learner: usize) -> f64 {
+    let draws = tasks.first().map_or(0, Vec::len);
     let of = |draw: usize| {
-        let bits: Vec<f64> = tasks.iter().map(|task| task.bits[draw]).collect();
-        let errors: Vec<f64> = tasks.iter().map(|task| task.errors[learner][draw]).collect();
+        let [bits, errors] =
+            [0, 1 + learner].map(|i| tasks.iter().map(|task| task[draw][i]).collect::<Vec<f64>>());
         kendall_tau(&bits, &errors).ok().filter(|tau| tau.is_finite()).unwrap_or(0.0)
     };
     (0..draws).map(of).sum::<f64>() / draws.max(1) as f64
@@ -299,7 +217,7 @@ fn circle_bound(frequency: usize, n: usize, error: f64) -> Result<f64> {
 
 /// Of one frequency and seed: the smallest surplus of the bound, the slope of the estimate on the
 /// number of points, the largest rise of the bound with a point more, cells kept and dropped.
-fn circle(bench: &Bench<'_>, frequency: usize, seed: u64) -> Result<Vec<f64>> {
+fn circle(bench: &Bench<'_>, frequency: usize, seed: u64) -> Result<[f64; 5]> {
     let sizes = sizes(bench.scale());
     let stream = Stream::new(seed, "papers/circle").at(frequency as u64);
     let functions = 2 * frequency + 1;
@@ -337,29 +255,27 @@ fn circle(bench: &Bench<'_>, frequency: usize, seed: u64) -> Result<Vec<f64>> {
         bits.push(estimate);
     }
     let slope = fit_line(&points, &bits).map_or(f64::NAN, |line| line.slope);
-    Ok(vec![surplus, slope, rise, points.len() as f64, dropped])
+    Ok([surplus, slope, rise, points.len() as f64, dropped])
 }
 
-/// The slope of the logarithm of the complexity on the dimension, over noise features.
-fn noise_slope(bench: &Bench<'_>, all: &Task, seed: u64) -> Result<Vec<f64>> {
-    let [train, _] = split(all, sizes(bench.scale()).train[0], seed);
+/// The slope of the logarithm of the complexity on the dimension, over noise features; and how much
+/// both grow.
+fn noise_slope(bench: &Bench<'_>, all: &DigitTask, seed: u64) -> Result<[f64; 3]> {
+    let [train, _] = split(all, &sizes(bench.scale()), seed);
     let noise = Stream::new(seed, "papers/noise features");
     let (mut dimensions, mut bits) = (Vec::new(), Vec::new());
     for features in NOISE_FEATURES {
-        let mut wider = train.clone();
-        for (i, row) in wider.rows.iter_mut().enumerate() {
+        let mut wider = train.to_rows();
+        for (i, row) in wider.iter_mut().enumerate() {
             row.extend((0..features as u64).map(|j| noise.at(j).uniform(i as u64)));
         }
-        let [log2, dimension] = complexity(bench, &wider)?;
+        let [log2, dimension] = complexity(bench, &wider, &train.labels)?;
         dimensions.push(dimension);
         bits.push(log2);
     }
     let last = dimensions.len() - 1;
-    Ok(vec![
-        fit_line(&dimensions, &bits)?.slope,
-        dimensions[last] - dimensions[0],
-        bits[last] - bits[0],
-    ])
+    let slope = fit_line(&dimensions, &bits)?.slope;
+    Ok([slope, dimensions[last] - dimensions[0], bits[last] - bits[0]])
 }
 
 impl Check for InductiveBiasComplexity {
@@ -370,7 +286,7 @@ impl Check for InductiveBiasComplexity {
     fn protocol(&self, scale: Scale, root: u64) -> Result<Protocol> {
         let sizes = sizes(scale);
         let mut flops = 0;
-        for task in tasks()?.iter().take(sizes.tasks) {
+        for task in digit_tasks()?.iter().take(sizes.tasks) {
             let train = sizes.train[usize::from(task.pair)];
             let runs = (sizes.learners * sizes.draws) as usize;
             let steps = (train / 20) as u64 * sizes.epochs;
@@ -472,41 +388,18 @@ impl Check for InductiveBiasComplexity {
         let sizes = sizes(bench.scale());
         let seeds = self.protocol(bench.scale(), bench.root())?.seeds;
         let mut findings = Findings::default();
-        let all = tasks()?;
-        let chosen = &all[..sizes.tasks];
-        bench.context().progress().start("tasks", (chosen.len() * seeds.len()) as u64);
-        let mut difficulties = Vec::new();
-        for task in chosen {
-            let mut of_task = Difficulty { bits: Vec::new(), errors: [Vec::new(), Vec::new()] };
-            for &seed in &seeds {
-                let key = format!("task/{}/{seed}", task.name);
-                let numbers = bench.numbers(&key, || {
-                    let [train, test] = split(task, sizes.train[usize::from(task.pair)], seed);
-                    let [bits, _] = complexity(bench, &train)?;
-                    let networks = format!("networks/{}/{seed}", task.name);
-                    let errors = [
-                        neighbour_error(&train, &test),
-                        network_error(bench, &networks, &train, &test, seed)?,
-                    ];
-                    Ok([&[bits], &errors[..]].concat())
-                })?;
-                let [bits, neighbour, network] = numbers[..] else {
-                    let text = format!("stored unit {key:?}: expected 3 numbers");
-                    return Err(LabError::Input(text));
-                };
-                of_task.bits.push(bits);
-                of_task.errors[0].push(neighbour);
-                of_task.errors[1].push(network);
-                bench.context().progress().advance(1);
-            }
+        let all = digit_tasks()?;
+        let mut tasks = Vec::new();
+        for task in &all[..sizes.tasks] {
+            let found = difficulties(bench, task, &seeds)?;
             let name = &task.name;
-            findings.read_with(format!("log2 bits of {name}"), &mean(&of_task.bits)?);
-            findings.read_with(format!("network's error on {name}"), &mean(&of_task.errors[1])?);
-            difficulties.push(of_task);
+            findings.read_with(format!("log2 bits of {name}"), &mean(&column(&found, 0))?);
+            findings.read_with(format!("network's error on {name}"), &mean(&column(&found, 2))?);
+            tasks.push(found);
         }
-        let taus = [0, 1].map(|learner| tau(&difficulties, learner));
+        let taus = [0, 1].map(|learner| tau(&tasks, learner));
         let best = usize::from(taus[1] > taus[0]);
-        findings.parts.push(of_best(&difficulties, |tasks| tau(tasks, best), 2)?);
+        findings.parts.push(of_best(&tasks, |tasks| tau(tasks, best), 2)?);
         findings.read("tau with the nearest neighbour's error", taus[0]);
         findings.read("tau with the network's error", taus[1]);
         if bench.scale() == Scale::Whole {
@@ -516,46 +409,33 @@ impl Check for InductiveBiasComplexity {
                 format!("{:.3} and {:.3}", taus[0], taus[1]),
             ));
         }
-        let (mut surplus, mut slopes, mut kept, mut dropped) = (Vec::new(), Vec::new(), 0.0, 0.0);
-        let cells = (sizes.volume_seeds * sizes.frequencies.len()) as u64;
-        bench.context().progress().start("functions on a circle", cells);
-        for &seed in &seeds[..sizes.volume_seeds] {
-            let (mut least, mut sum) = (f64::INFINITY, 0.0);
-            for &frequency in sizes.frequencies {
-                let key = format!("circle of {frequency}/{seed}");
-                let found = bench.numbers(&key, || circle(bench, frequency, seed))?;
-                let [smallest, slope, _, cells, lost] = found[..] else {
-                    let text = format!("stored unit {key:?}: expected 5 numbers");
-                    return Err(LabError::Input(text));
-                };
-                least = least.min(smallest);
-                sum += slope;
-                kept += cells;
-                dropped += lost;
-                bench.context().progress().advance(1);
-            }
-            surplus.push(least);
-            slopes.push(sum / sizes.frequencies.len() as f64);
-        }
-        findings.parts.push(mean(&surplus)?);
-        findings.parts.push(mean(&slopes)?);
-        findings.read("cells of the circle", kept);
-        findings.read("cells left out for a share below a thousandth", dropped);
-        let (mut growth, mut wider, mut more) = (Vec::new(), Vec::new(), Vec::new());
-        for &seed in &seeds {
-            let key = format!("noise features/{seed}");
-            let found = bench.numbers(&key, || noise_slope(bench, &all[0], seed))?;
-            let [slope, dimensions, bits] = found[..] else {
-                let text = format!("stored unit {key:?}: expected 3 numbers");
-                return Err(LabError::Input(text));
-            };
-            growth.push(slope);
-            wider.push(dimensions);
-            more.push(bits);
-        }
-        findings.parts.push(mean(&growth)?);
-        findings.read_with("dimensions gained by four noise features", &mean(&wider)?);
-        findings.read_with("log2 bits gained by four noise features", &mean(&more)?);
+        let circles =
+            bench.each("functions on a circle", &seeds[..sizes.volume_seeds], |seed| {
+                let (mut least, mut sum, mut kept, mut dropped) = (f64::INFINITY, 0.0, 0.0, 0.0);
+                for &frequency in sizes.frequencies {
+                    let key = format!("circle of {frequency}/{seed}");
+                    let [smallest, slope, _, cells, lost] =
+                        bench.row(&key, || circle(bench, frequency, *seed))?;
+                    least = least.min(smallest);
+                    sum += slope;
+                    kept += cells;
+                    dropped += lost;
+                }
+                Ok([least, sum / sizes.frequencies.len() as f64, kept, dropped])
+            })?;
+        findings.parts.push(mean(&column(&circles, 0))?);
+        findings.parts.push(mean(&column(&circles, 1))?);
+        let cells = |place: usize| column(&circles, place).iter().sum::<f64>();
+        findings.read("cells of the circle", cells(2));
+        findings.read("cells left out for a share below a thousandth", cells(3));
+        let growth = bench.each("noise features", &seeds, |seed| {
+            bench.row(&format!("noise features/{seed}"), || noise_slope(bench, &all[0], *seed))
+        })?;
+        findings.parts.push(mean(&column(&growth, 0))?);
+        let wider = mean(&column(&growth, 1))?;
+        findings.read_with("dimensions gained by four noise features", &wider);
+        let more = mean(&column(&growth, 2))?;
+        findings.read_with("log2 bits gained by four noise features", &more);
         Ok(findings)
     }
 }
@@ -565,40 +445,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tasks_are_what_they_say() {
-        let tasks = tasks().unwrap();
-        assert_eq!(tasks.len(), 18);
-        assert_eq!(tasks.iter().filter(|task| task.pair).count(), 10);
-        for task in &tasks {
-            assert_eq!(task.rows.len(), task.labels.len());
-            let expected = if task.name == "averaged to 4x4" { 16 } else { 64 };
-            assert!(task.rows.iter().all(|row| row.len() == expected), "{}", task.name);
-            for class in 0..task.classes as i32 {
-                assert!(task.labels.contains(&class), "{}", task.name);
-            }
-            assert!(task.labels.iter().all(|&label| (label as usize) < task.classes));
-        }
-    }
-
-    #[test]
-    fn images_are_moved_as_said() {
-        let mut row = vec![0.0; 64];
-        row[1] = 1.0;
-        let place = |row: &[f64]| row.iter().position(|x| *x == 1.0);
-        // The second of the first row comes to the first column, seventh row.
-        assert_eq!(place(&turned(&row, 1)), Some(48));
-        assert_eq!(turned(&row, 4), row);
-        assert_eq!(place(&shifted(&row, 2, 1)), Some(18));
-        assert_eq!(place(&shifted(&row, -1, 0)), None);
-        assert_eq!(averaged(&row)[0], 0.25);
-    }
-
-    #[test]
     fn the_tau_of_an_order_is_one() {
-        let task = |bits: f64, error: f64| Difficulty {
-            bits: vec![bits; 2],
-            errors: [vec![error; 2], vec![-error; 2]],
-        };
+        let task = |bits: f64, error: f64| vec![[bits, error, -error]; 2];
         let tasks = [task(1.0, 0.1), task(2.0, 0.2), task(3.0, 0.5)];
         assert_eq!([0, 1].map(|learner| tau(&tasks, learner)), [1.0, -1.0]);
     }

@@ -28,25 +28,23 @@
 //! # Source    Rangwani, Aithal, Mishra, Babu, Escaping saddle points for effective generalization on
 //! class-imbalanced data, 2022, arXiv 2212.13827
 
-use crate::bench::Bench;
+use crate::bench::{Bench, TrainedNetwork};
 use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
-use crate::data::digit_rows;
+use crate::images::digits;
 use crate::spectrum;
-use crate::statistic::mean;
+use crate::statistic::{column, paired};
+use crate::tuning::{Choice, Setting};
 use crate::work;
-use std::collections::BTreeMap;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use thalweg_array::{Array, DType};
 use thalweg_data::Stream;
 use thalweg_lab::{LabError, Result};
 use thalweg_methods::common::gradient;
 use thalweg_methods::curvature::{ClassSpectrumConfig, class_spectrum};
 use thalweg_methods::{Function, Silent};
-use thalweg_nn::{Architecture, ClassAdjustment, Loss, Model, Weights, class_balanced_weights};
+use thalweg_nn::{Architecture, ClassAdjustment, Loss, Model, class_balanced_weights};
 use thalweg_stats::Bound;
-use thalweg_train::{
-    Ended, Evaluator, Examples, Length, Member, Segment, TrainConfig, Trainer, run_deferred,
-};
+use thalweg_train::{Ended, Examples, Length, Member, Segment, TrainConfig, run_deferred};
 
 /// The check.
 pub(crate) struct SaddleLongtailSam;
@@ -140,18 +138,11 @@ impl Arm {
         if self == Arm::Longer { 2 * sizes.epochs } else { sizes.epochs }
     }
 
-    /// Rate, and what else is chosen.
-    fn settings(self) -> Vec<(f64, f64)> {
-        let (rates, others): (&[f64], &[f64]) = match self.ascends() {
-            true => (&[0.05, 0.1], &[0.05, 0.2, 0.5]),
-            false => (&[0.02, 0.05, 0.1], &[2e-4, 2e-3]),
-        };
-        rates.iter().flat_map(|&rate| others.iter().map(move |&other| (rate, other))).collect()
-    }
-
-    fn member(self, seed: u64, (rate, other): (f64, f64)) -> Member {
-        let name = if self.ascends() { "rho" } else { "weight_decay" };
-        Member { seed, lr: rate, hyper: BTreeMap::from([(name.to_owned(), other)]) }
+    fn settings(self) -> Vec<Setting> {
+        match self.ascends() {
+            true => Setting::grid(&[0.05, 0.1], "rho", &[0.05, 0.2, 0.5]),
+            false => Setting::grid(&[0.02, 0.05, 0.1], "weight_decay", &[2e-4, 2e-3]),
+        }
     }
 
     fn config(self, sizes: &Sizes) -> Result<TrainConfig> {
@@ -187,12 +178,12 @@ struct Parts {
 }
 
 fn parts(sizes: &Sizes, seed: u64) -> Result<Parts> {
-    let (rows, labels) = digit_rows()?;
-    let order = Stream::new(seed, "papers/long tail").permutation(rows.len());
+    let digits = digits()?;
+    let order = Stream::new(seed, "papers/long tail").permutation(digits.len());
     let counts = counts(sizes);
     let mut parts: [Vec<usize>; 3] = Default::default();
     for (class, &count) in counts.iter().enumerate() {
-        let mut of_class = order.iter().copied().filter(|&row| labels[row] == class as i32);
+        let mut of_class = order.iter().copied().filter(|&i| digits.labels[i] == class as i32);
         for (part, n) in parts.iter_mut().zip([sizes.test, sizes.validation, count]) {
             let before = part.len();
             part.extend(of_class.by_ref().take(n));
@@ -202,15 +193,10 @@ fn parts(sizes: &Sizes, seed: u64) -> Result<Parts> {
             }
         }
     }
-    let examples = |part: &[usize]| -> Result<Examples> {
-        let pixels: Vec<f64> =
-            part.iter().flat_map(|&row| rows[row].iter().map(|x| 2.0 * x - 1.0)).collect();
-        let inputs = Array::from_slice(&[part.len(), 8, 8, 1], &pixels)?.convert(DType::F32);
-        let labels: Vec<i32> = part.iter().map(|&row| labels[row]).collect();
-        Ok(Examples::from_arrays(inputs, Array::vector(&labels), true, DType::F32)?)
-    };
+    let examples = |part: &[usize]| digits.at(part).examples(false, DType::F32);
     let weights = class_balanced_weights(&counts, BETA)?;
-    let each: Vec<f64> = parts[2].iter().map(|&row| weights[labels[row] as usize]).collect();
+    let of = |&i: &usize| weights[digits.labels[i] as usize];
+    let each: Vec<f64> = parts[2].iter().map(of).collect();
     let train = examples(&parts[2])?;
     Ok(Parts {
         weighted: train.clone().with_weights(Array::vector(&each).convert(DType::F32))?,
@@ -226,85 +212,55 @@ fn trained(
     arm: Arm,
     parts: &Parts,
     members: &[Member],
-) -> Result<Vec<(Weights, bool)>> {
+) -> Result<Vec<TrainedNetwork>> {
     let sizes = sizes(bench.scale());
-    let trainer = |data: &Examples| -> Result<Trainer> {
-        let (executor, resources) = (bench.executor(), bench.resources());
-        Ok(Trainer::new(executor, model(&sizes)?, data.clone(), arm.config(&sizes)?, resources)?)
-    };
+    let trainer = |data: &Examples| bench.trainer(&model(&sizes)?, data, arm.config(&sizes)?);
     let plain = trainer(&parts.train)?;
     let weighted = trainer(if SCALED.contains(&arm) { &parts.train } else { &parts.weighted })?;
     let mut state = plain.start(members)?;
     let at = plain.epoch_steps() * (arm.epochs(&sizes) * DEFERRED[0] / DEFERRED[1]);
-    let mut look = |_: &Segment<'_>| match bench.context().check() {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(_) => ControlFlow::Break(()),
-    };
-    if run_deferred(&plain, &weighted, &mut state, at, &mut look)? == Ended::Stopped {
-        return Err(LabError::Interrupted);
+    let mut look = |_: &Segment<'_>| bench.go_on();
+    match run_deferred(&plain, &weighted, &mut state, at, &mut look)? {
+        Ended::Finished => TrainedNetwork::all(&state),
+        Ended::Stopped => Err(LabError::Interrupted),
     }
-    let running = thalweg_train::Status::Running;
-    let mut ends = Vec::new();
-    for (i, member) in state.members().iter().enumerate() {
-        ends.push((state.weights(i)?, member.status == running));
-    }
-    Ok(ends)
 }
 
-/// Of each network the share that is right of some classes.
-fn accuracies(
+/// The share of examples of some classes that a network is right on.
+fn accuracy(
     bench: &Bench<'_>,
     data: &Examples,
     classes: Range<usize>,
-    weights: &[Weights],
-) -> Result<Vec<f64>> {
+    network: &TrainedNetwork,
+) -> Result<f64> {
     let labels = data.targets().as_slice::<i32>()?.to_vec();
     // Examples are in the order of their classes.
     let place = |class: usize| labels.partition_point(|label| (*label as usize) < class);
     let rows = place(classes.start)..place(classes.end);
-    let n = rows.len();
     let inputs = data.input_rows(rows.clone())?;
     let part = Examples::from_all_arrays(inputs, data.targets().rows(rows)?, true, DType::F32)?;
+    let weights = std::slice::from_ref(&network.weights);
     let model = model(&sizes(bench.scale()))?;
-    let evaluator = Evaluator::new(bench.executor(), model, Loss::default(), part, n)?;
-    let found = evaluator.evaluate(weights, &bench.resources())?;
-    Ok(found.into_iter().map(|found| found.accuracy.unwrap_or(0.0)).collect())
+    let found = bench.evaluations(&model, Loss::default(), &part, weights)?;
+    Ok(found[0].accuracy.unwrap_or(0.0))
 }
 
-/// The accuracy on the validation part of each setting, its mean over the tuning seeds.
-fn tuned(bench: &Bench<'_>, arm: Arm, seeds: &[u64]) -> Result<Vec<f64>> {
+/// The accuracy of members of a tuning seed on the validation part.
+fn validated(bench: &Bench<'_>, arm: Arm, seed: u64, members: &[Member]) -> Result<Vec<f64>> {
     let sizes = sizes(bench.scale());
-    let settings = arm.settings();
-    let mut sums = vec![0.0; settings.len()];
-    for &seed in seeds {
-        let parts = parts(&sizes, seed)?;
-        let members: Vec<Member> =
-            settings.iter().map(|&setting| arm.member(seed, setting)).collect();
-        let ends = trained(bench, arm, &parts, &members)?;
-        let weights: Vec<Weights> = ends.iter().map(|(weights, _)| weights.clone()).collect();
-        let found = accuracies(bench, &parts.validation, 0..CLASSES, &weights)?;
-        for (sum, (found, (_, finished))) in sums.iter_mut().zip(found.into_iter().zip(ends)) {
-            // One that diverged is right nowhere.
-            *sum += if finished { found } else { 0.0 };
-        }
-    }
-    Ok(sums.into_iter().map(|sum| sum / seeds.len() as f64).collect())
+    let parts = parts(&sizes, seed)?;
+    let ends = trained(bench, arm, &parts, members)?;
+    bench.accuracies(&model(&sizes)?, &parts.validation, &ends)
 }
 
 /// Accuracy on rare, frequent and all classes, and the mean over rare classes of
 /// `ln |smallest / largest|` and of both eigenvalues.
-fn run(bench: &Bench<'_>, arm: Arm, setting: (f64, f64), seed: u64) -> Result<[f64; 6]> {
-    let key = format!("run/{}/{seed}", arm.name());
-    let numbers = bench.numbers(&key, || {
+fn run(bench: &Bench<'_>, arm: Arm, setting: Setting, seed: u64) -> Result<[f64; 6]> {
+    bench.row(&format!("run/{}/{seed}", arm.name()), || {
         let sizes = sizes(bench.scale());
         let parts = parts(&sizes, seed)?;
-        let ends = trained(bench, arm, &parts, &[arm.member(seed, setting)])?;
-        let Some((weights, _)) = ends.first() else { return Ok(Vec::new()) };
-        let right = |classes: Range<usize>| -> Result<f64> {
-            let weights = std::slice::from_ref(weights);
-            let found = accuracies(bench, &parts.test, classes, weights)?;
-            Ok(found.first().copied().unwrap_or(0.0))
-        };
+        let end = trained(bench, arm, &parts, &[setting.member(seed)])?.remove(0);
+        let right = |classes: Range<usize>| accuracy(bench, &parts.test, classes, &end);
         let ctx = bench.context().clone().with_units(&Silent);
         let objective = spectrum::objective(&ctx, &model(&sizes)?, Loss::default(), &parts.train)?;
         let config = ClassSpectrumConfig {
@@ -314,28 +270,14 @@ fn run(bench: &Bench<'_>, arm: Arm, setting: (f64, f64), seed: u64) -> Result<[f
         };
         let (mut ratio, mut smallest, mut largest) = (0.0, 0.0, 0.0);
         for class in CLASSES - END..CLASSES {
-            let found = class_spectrum(&ctx, &objective, weights, class as i32, &config)?;
+            let found = class_spectrum(&ctx, &objective, &end.weights, class as i32, &config)?;
             ratio += found.saddle().ln() / END as f64;
             smallest += found.smallest / END as f64;
             largest += found.largest / END as f64;
         }
-        Ok(vec![
-            right(CLASSES - END..CLASSES)?,
-            right(0..END)?,
-            right(0..CLASSES)?,
-            ratio,
-            smallest,
-            largest,
-        ])
-    })?;
-    let text = format!("stored unit {key:?}: expected 6 numbers, got {}", numbers.len());
-    numbers.try_into().map_err(|_| LabError::Input(text))
-}
-
-/// The first place of the largest number.
-fn best(values: &[f64]) -> usize {
-    let better = |best: usize, i: usize| if values[i] > values[best] { i } else { best };
-    (0..values.len()).fold(0, better)
+        let rare = right(CLASSES - END..CLASSES)?;
+        Ok([rare, right(0..END)?, right(0..CLASSES)?, ratio, smallest, largest])
+    })
 }
 
 impl Check for SaddleLongtailSam {
@@ -416,23 +358,20 @@ impl Check for SaddleLongtailSam {
             (sum - CLASSES as f64).abs() < 1e-9,
             format!("{sum:.12} of {CLASSES}"),
         );
-        let same = bench.numbers("gate/no radius", || {
+        let [none, some, all] = bench.row("gate/no radius", || {
             let parts = parts(&sizes, bench.root())?;
-            let flat = |arm: Arm, other: f64| -> Result<Vec<f64>> {
-                let member = arm.member(bench.root(), (0.05, other));
+            let flat = |arm: Arm, name: &'static str, value: f64| -> Result<Vec<f64>> {
+                let member = Setting { rate: 0.05, name, value }.member(bench.root());
                 let ends = trained(bench, arm, &parts, &[member])?;
-                Ok(ends.first().map(|(w, _)| w.parameters.flatten()).unwrap_or_default())
+                Ok(ends[0].weights.parameters.flatten())
             };
-            let (sgd, none, some) =
-                (flat(Arm::Sgd, DECAY)?, flat(Arm::Sam, 0.0)?, flat(Arm::Sam, 0.5)?);
+            let sgd = flat(Arm::Sgd, "weight_decay", DECAY)?;
+            let [none, some] = [flat(Arm::Sam, "rho", 0.0)?, flat(Arm::Sam, "rho", 0.5)?];
             let bits = |a: &[f64], b: &[f64]| {
                 a.iter().zip(b).filter(|(a, b)| a.to_bits() != b.to_bits()).count() as f64
             };
-            Ok(vec![bits(&sgd, &none), bits(&sgd, &some), sgd.len() as f64])
+            Ok([bits(&sgd, &none), bits(&sgd, &some), sgd.len() as f64])
         })?;
-        let [none, some, all] = same[..] else {
-            return Err(LabError::Input("stored unit of a gate: expected 3 numbers".into()));
-        };
         let base = Gate::new(
             "without a radius SAM is gradient descent, bit for bit",
             none == 0.0 && some > 0.0,
@@ -459,57 +398,39 @@ impl Check for SaddleLongtailSam {
         let mut findings = Findings::default();
         let mut chosen = Vec::new();
         for arm in ARMS {
-            let key = format!("tuning/{}", arm.name());
-            let found = bench.numbers(&key, || tuned(bench, arm, &tuning))?;
-            let setting = best(&found);
-            let (rate, other) = arm.settings()[setting];
-            chosen.push((rate, other));
-            let what = if arm.ascends() { "rho" } else { "weight decay" };
-            findings.read(format!("rate chosen for {}", arm.name()), rate);
-            findings.read(format!("{what} chosen for {}", arm.name()), other);
+            let validated = |seed: u64, members: &[Member]| validated(bench, arm, seed, members);
+            let choice = Choice::of(bench, arm.name(), &arm.settings(), &tuning, validated)?;
+            choice.read(&mut findings, arm.name());
+            chosen.push(choice.setting);
         }
         // The scaled arms have the settings of theirs.
         chosen.extend([chosen[0], chosen[1]]);
         let mut runs: Vec<Vec<[f64; 6]>> = Vec::new();
         for (arm, setting) in ARMS.into_iter().chain(SCALED).zip(chosen) {
-            bench.context().progress().start(arm.name(), seeds.len() as u64);
-            let mut of_arm = Vec::new();
-            for &seed in &seeds {
-                of_arm.push(run(bench, arm, setting, seed)?);
-                bench.context().progress().advance(1);
-            }
-            runs.push(of_arm);
+            let run = |&seed: &u64| run(bench, arm, setting, seed);
+            runs.push(bench.each(arm.name(), &seeds, run)?);
         }
-        let differences = |one: usize, other: usize, number: usize| -> Vec<f64> {
-            runs[one].iter().zip(&runs[other]).map(|(a, b)| a[number] - b[number]).collect()
+        let apart = |one: usize, other: usize, number: usize| {
+            paired(&column(&runs[one], number), &column(&runs[other], number))
         };
-        for samples in [differences(1, 0, 0), differences(1, 2, 0), differences(0, 1, 3)] {
-            findings.parts.push(mean(&samples)?);
-        }
+        findings.parts = vec![apart(1, 0, 0)?, apart(1, 2, 0)?, apart(0, 1, 3)?];
+        let columns = [
+            "accuracy on rare classes",
+            "accuracy on frequent classes",
+            "accuracy on all classes",
+            "log |smallest / largest| eigenvalue of rare classes",
+            "smallest eigenvalue of rare classes",
+            "largest eigenvalue of rare classes",
+        ];
         for (arm, runs) in ARMS.into_iter().chain(SCALED).zip(&runs) {
-            let name = arm.name();
-            for (i, what) in [
-                "accuracy on rare classes",
-                "accuracy on frequent classes",
-                "accuracy on all classes",
-                "log |smallest / largest| eigenvalue of rare classes",
-                "smallest eigenvalue of rare classes",
-                "largest eigenvalue of rare classes",
-            ]
-            .into_iter()
-            .enumerate()
-            {
-                let samples: Vec<f64> = runs.iter().map(|run| run[i]).collect();
-                findings.read_with(format!("{what}, {name}"), &mean(&samples)?);
-            }
+            findings.read_columns(&columns, runs, |what| format!("{what}, {}", arm.name()))?;
         }
         let scaled =
             "accuracy on rare classes, SAM minus gradient descent, both with vector scaling";
-        findings.read_with(scaled, &mean(&differences(4, 3, 0))?);
-        let all = "accuracy on all classes, SAM minus gradient descent";
-        findings.read_with(all, &mean(&differences(1, 0, 2))?);
+        findings.read_with(scaled, &apart(4, 3, 0)?);
+        findings.read_with("accuracy on all classes, SAM minus gradient descent", &apart(1, 0, 2)?);
         let frequent = "accuracy on frequent classes, SAM minus gradient descent";
-        findings.read_with(frequent, &mean(&differences(1, 0, 1))?);
+        findings.read_with(frequent, &apart(1, 0, 1)?);
         Ok(findings)
     }
 }

@@ -22,22 +22,21 @@
 //! # Source    Gilmer et al., A loss curvature perspective on training instability in deep learning,
 //! 2022, arXiv 2110.04369
 
-use crate::bench::{Bench, TrainedNetwork};
+use crate::bench::Bench;
 use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
 use crate::data::all_digits;
+use crate::spectrum::{objective, objective_of_first};
 use crate::statistic::{mean, mean_if_any};
 use crate::work;
 use thalweg_array::{Array, DType};
 use thalweg_lab::{LabError, Result};
 use thalweg_methods::curvature::{Hessian, LanczosConfig, lanczos};
-use thalweg_methods::{MethodError, ModelObjective, ObjectiveConfig, Silent};
+use thalweg_methods::{MethodError, Silent};
 use thalweg_nn::architecture::{Mlp, Scheme};
 use thalweg_nn::layer::Normalization;
 use thalweg_nn::{Architecture, Loss, Model, Multipliers, Role, Weights};
 use thalweg_stats::Bound;
-use thalweg_train::{
-    Evaluator, Examples, Length, Member, Schedule, TrainConfig, Trainer, initialize,
-};
+use thalweg_train::{Examples, Length, Member, Schedule, TrainConfig, Trainer, initialize};
 
 /// The check.
 pub(crate) struct WarmupCurvature;
@@ -128,9 +127,7 @@ fn members(sizes: &Sizes, seeds: &[u64]) -> Vec<Member> {
 }
 
 fn trainer(bench: &Bench<'_>, arm: Arm, sizes: &Sizes) -> Result<Trainer> {
-    let (executor, resources) = (bench.executor(), bench.resources());
-    let data = all_digits(DType::F32)?;
-    Ok(Trainer::new(executor, arm.model(sizes)?, data, arm.config(sizes)?, resources)?)
+    bench.trainer(&arm.model(sizes)?, &all_digits(DType::F32)?, arm.config(sizes)?)
 }
 
 /// The final loss of each member on all data; infinite if it diverged.
@@ -139,29 +136,21 @@ fn final_losses(bench: &Bench<'_>, arm: Arm, seeds: &[u64]) -> Result<Vec<f64>> 
     let trainer = trainer(bench, arm, &sizes)?;
     let members = members(&sizes, seeds);
     let networks = bench.train(&format!("networks/{}", arm.name()), &trainer, &members)?;
-    let data = all_digits(DType::F32)?;
-    let batch = data.len();
-    let model = trainer.recipe().model.clone();
-    let evaluator = Evaluator::new(bench.executor(), model, Loss::default(), data, batch)?;
-    let mut losses = Vec::new();
-    for TrainedNetwork { weights, finished } in networks {
-        let found = evaluator.evaluate(&[weights], &bench.resources())?;
-        let loss = found.first().map_or(f64::NAN, |found| found.loss);
-        losses.push(if finished && loss.is_finite() { loss } else { f64::INFINITY });
-    }
-    Ok(losses)
+    let (data, model) = (all_digits(DType::F32)?, &trainer.recipe().model);
+    let weights: Vec<Weights> = networks.iter().map(|network| network.weights.clone()).collect();
+    let found = bench.evaluations(model, Loss::default(), &data, &weights)?;
+    let judged = found.iter().zip(&networks).map(|(found, network)| {
+        let trained = network.finished && found.loss.is_finite();
+        if trained { found.loss } else { f64::INFINITY }
+    });
+    Ok(judged.collect())
 }
 
 /// The largest eigenvalue of the Hessian on some of the data.
 fn sharpness(bench: &Bench<'_>, model: &Model, weights: &Weights) -> Result<f64> {
     let ctx = bench.context().clone().with_units(&Silent);
-    let data = all_digits(DType::F32)?;
-    let n = SAMPLES.min(data.len());
-    let inputs = data.input_rows(0..n)?;
-    let labels = data.targets().rows(0..n)?;
-    let config = ObjectiveConfig { batch: n, ..ObjectiveConfig::default() };
-    let loss = Loss::default();
-    let objective = ModelObjective::from_arrays(&ctx, model, loss, inputs, labels, true, &config)?;
+    let (data, loss) = (all_digits(DType::F32)?, Loss::default());
+    let objective = objective_of_first(&ctx, model, loss, &data, SAMPLES)?;
     let hessian = Hessian::new(&ctx, &objective, weights)?;
     let config = LanczosConfig { top: 1, max_products: 40, ..LanczosConfig::default() };
     Ok(lanczos(&ctx, &hessian, &config)?.top[0].value)
@@ -175,21 +164,14 @@ fn after_warm_up(bench: &Bench<'_>, seeds: &[u64]) -> Result<Vec<f64>> {
     let half = sizes.steps / 2;
     let networks = bench.train_until("networks/end of warm-up", &trainer, &members, half)?;
     let model = trainer.recipe().model.clone();
-    bench.context().progress().start("curvature after warm-up", networks.len() as u64);
-    let mut numbers = Vec::new();
-    for network in &networks {
-        let value = match network.finished {
-            true => match sharpness(bench, &model, &network.weights) {
-                // Weights so large that a product overflows.
-                Err(LabError::Method(MethodError::NotFinite { .. })) => f64::NAN,
-                found => found?,
-            },
-            false => f64::NAN,
-        };
-        numbers.push(value);
-        bench.context().progress().advance(1);
-    }
-    Ok(numbers)
+    bench.each("curvature after warm-up", &networks, |network| match network.finished {
+        true => match sharpness(bench, &model, &network.weights) {
+            // Weights so large that a product overflows.
+            Err(LabError::Method(MethodError::NotFinite { .. })) => Ok(f64::NAN),
+            found => found,
+        },
+        false => Ok(f64::NAN),
+    })
 }
 
 impl Check for WarmupCurvature {
@@ -246,7 +228,7 @@ impl Check for WarmupCurvature {
         let model = "linear bias=false".parse::<Architecture>()?.build(&[1], 1)?;
         let input = Array::from_slice(&[1, 1], &[10f64.sqrt()])?;
         let target = Array::zeros(DType::F64, &[1, 1]);
-        let data = Examples::from_arrays(input.clone(), target.clone(), false, DType::F64)?;
+        let data = Examples::from_arrays(input, target, false, DType::F64)?;
         let config = TrainConfig {
             optimizer: "sgd:momentum=0.9".parse()?,
             schedule: Schedule::default(),
@@ -257,8 +239,7 @@ impl Check for WarmupCurvature {
             segment: 500,
             ..TrainConfig::default()
         };
-        let (executor, resources) = (bench.executor(), bench.resources());
-        let trainer = Trainer::new(executor, model.clone(), data, config, resources)?;
+        let trainer = bench.trainer(&model, &data, config)?;
         let members = [0.37, 0.39].map(|lr| Member::new(bench.root(), lr));
         let ends = bench.train("gate/parabola", &trainer, &members)?;
         let sizes: Vec<f64> = ends.iter().map(|end| end.weights.parameters.norm()).collect();
@@ -268,9 +249,7 @@ impl Check for WarmupCurvature {
             format!("the weight ends at {:.1e} and {:.1e}", sizes[0], sizes[1]),
         );
         let ctx = bench.exact()?.with_units(&Silent);
-        let (loss, config) = (Loss::HalfSquaredError, ObjectiveConfig::default());
-        let objective =
-            ModelObjective::from_arrays(&ctx, &model, loss, vec![input], target, false, &config)?;
+        let objective = objective(&ctx, &model, Loss::HalfSquaredError, &data)?;
         let hessian = Hessian::new(&ctx, &objective, &initialize(&model, 0, DType::F64)?)?;
         let config = LanczosConfig { top: 1, ..LanczosConfig::default() };
         let value = lanczos(&ctx, &hessian, &config)?.top[0].value;

@@ -21,6 +21,7 @@
 
 use crate::bench::Bench;
 use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
+use crate::spectrum::objective;
 use crate::statistic::mean;
 use crate::work;
 use thalweg_array::{Array, DType};
@@ -30,10 +31,9 @@ use thalweg_methods::dynamics::{
     ClassCollapse, CollapseConfig, deep_linear_collapse, frame_distance, free_features,
     simplex_frame, within_class_variability,
 };
-use thalweg_methods::{ModelObjective, ObjectiveConfig};
 use thalweg_nn::{Loss, Model, Parameters, Weights};
 use thalweg_stats::Bound;
-use thalweg_train::{Examples, Length, Member, Schedule, TrainConfig, Trainer};
+use thalweg_train::{Examples, Length, Member, Schedule, TrainConfig};
 
 /// The check.
 pub(crate) struct DeepLinearCollapse;
@@ -144,17 +144,7 @@ fn penalised(
     weights: &Weights,
 ) -> Result<(f64, Vec<f64>)> {
     let ctx = bench.exact()?;
-    let data = examples(counts)?;
-    let config = ObjectiveConfig { batch: data.len(), ..ObjectiveConfig::default() };
-    let objective = ModelObjective::from_arrays(
-        &ctx,
-        model,
-        Loss::HalfSquaredError,
-        data.input_rows(0..data.len())?,
-        data.targets().clone(),
-        true,
-        &config,
-    )?;
+    let objective = objective(&ctx, model, Loss::HalfSquaredError, &examples(counts)?)?;
     let at = Gradients::new(&ctx, &objective)?.at(weights)?;
     let flat = weights.parameters.flatten();
     let mut gradient = at.gradient;
@@ -205,9 +195,8 @@ fn descend(
         segment: 500,
         ..TrainConfig::default()
     };
-    let (executor, resources) = (bench.executor(), bench.resources());
-    let trainer = Trainer::new(executor, model.clone(), data, config, resources)?;
-    let members: Vec<Member> = seeds.iter().map(|&seed| Member::new(seed, 0.1)).collect();
+    let trainer = bench.trainer(model, &data, config)?;
+    let members = Member::product(seeds, &[0.1]);
     let networks = bench.train(key, &trainer, &members)?;
     Ok(networks.into_iter().map(|network| network.weights).collect())
 }

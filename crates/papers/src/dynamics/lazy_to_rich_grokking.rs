@@ -39,7 +39,7 @@ use thalweg_methods::{ModelObjective, ObjectiveConfig};
 use thalweg_nn::Loss;
 use thalweg_stats::{Bound, Estimate, fit_line};
 use thalweg_train::{
-    Ended, Examples, Length, Member, Optimizer, Schedule, Segment, TrainConfig, Trainer, initialize,
+    Ended, Examples, Length, Member, Optimizer, Schedule, Segment, TrainConfig, initialize,
 };
 
 /// The check.
@@ -143,8 +143,7 @@ fn run(bench: &Bench<'_>, alpha: f64, n: usize, seed: u64) -> Result<Vec<f64>> {
         segment: EVERY,
         ..TrainConfig::default()
     };
-    let (executor, resources) = (bench.executor(), bench.resources());
-    let trainer = Trainer::new(executor, model, examples, config, resources)?;
+    let trainer = bench.trainer(&model, &examples, config)?;
     let rate = sizes.units as f64 / (alpha * alpha);
     let mut state = trainer.start(&[Member::new(seed, rate)])?;
     let start = state.weights(0)?.parameters.flatten();
@@ -173,10 +172,7 @@ fn run(bench: &Bench<'_>, alpha: f64, n: usize, seed: u64) -> Result<Vec<f64>> {
         if converged.is_none() && losses.iter().any(|loss| *loss < low[0]) {
             converged = Some(weights);
         }
-        match bench.context().check() {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
+        bench.go_on()
     };
     let ended = trainer.run(&mut state, &mut look)?;
     if let Some(error) = failure {

@@ -27,12 +27,11 @@
 //! arXiv 2407.01800
 
 use crate::bench::Bench;
-use crate::check::{Check, Findings, Gate, Measured, Part, Protocol, Scale};
+use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
 use crate::data::split_digits;
 use crate::images::{clothes, digits_instead};
-use crate::statistic::mean;
+use crate::statistic::{mean, paired};
 use crate::work;
-use std::ops::ControlFlow;
 use thalweg_array::{Array, DType};
 use thalweg_data::{Relabel, Stream};
 use thalweg_lab::{LabError, Result};
@@ -43,8 +42,8 @@ use thalweg_nn::{Architecture, Loss, Model};
 use thalweg_stats::Bound;
 use thalweg_train::part::UpdateRule;
 use thalweg_train::{
-    Ended, Evaluator, Examples, Length, Member, Optimizer, Schedule, Segment, TaskStream,
-    TrainConfig, Trainer, initialize, train_on_tasks,
+    Ended, Examples, Length, Member, Optimizer, Schedule, Segment, TaskStream, TrainConfig,
+    Trainer, initialize, train_on_tasks,
 };
 
 /// The check.
@@ -170,17 +169,14 @@ fn stream(bench: &Bench<'_>, arm: Arm, seeds: &[u64]) -> Result<Vec<f64>> {
         steps: sizes.steps,
         targets: &targets,
     };
-    let members: Vec<Member> = seeds.iter().map(|&seed| Member::new(seed, RATE)).collect();
+    let members = Member::product(seeds, &[RATE]);
     let mut accuracies: Vec<Vec<f64>> = vec![Vec::new(); seeds.len()];
     let mut look = |segment: &Segment<'_>| {
         for (of, steps) in accuracies.iter_mut().zip(&segment.metrics.accuracy) {
             of.push(steps.iter().sum::<f64>() / steps.len() as f64);
         }
         bench.context().progress().advance(segment.end - segment.first);
-        match bench.context().check() {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
+        bench.go_on()
     };
     let (executor, resources) = (bench.executor(), bench.resources());
     let (state, ended) = train_on_tasks(&executor, resources, &tasks, &members, &mut look)?;
@@ -212,12 +208,10 @@ fn stationary(bench: &Bench<'_>, arm: Arm, seeds: &[u64]) -> Result<Vec<f64>> {
     let config = config(&sizes, Length::Epochs(sizes.epochs), 100);
     let (executor, resources) = (bench.executor(), bench.resources());
     let trainer = Trainer::with_rule(executor, model.clone(), rule, train, config, resources)?;
-    let members: Vec<Member> = seeds.iter().map(|&seed| Member::new(seed, RATE)).collect();
+    let members = Member::product(seeds, &[RATE]);
     let networks = bench.train(&format!("stationary/{}", arm.name()), &trainer, &members)?;
-    let (n, loss) = (test.len(), Loss::default());
-    let evaluator = Evaluator::new(bench.executor(), model, loss, test, n)?;
     let weights: Vec<_> = networks.into_iter().map(|network| network.weights).collect();
-    let found = evaluator.evaluate(&weights, &bench.resources())?;
+    let found = bench.evaluations(&model, Loss::default(), &test, &weights)?;
     Ok(found.iter().map(|of| 100.0 * of.accuracy.unwrap_or(f64::NAN)).collect())
 }
 
@@ -251,11 +245,6 @@ impl Found {
         };
         self.tasks.iter().map(of).collect()
     }
-}
-
-fn paired(first: &[f64], second: &[f64]) -> Result<Measured> {
-    let apart: Vec<f64> = first.iter().zip(second).map(|(a, b)| a - b).collect();
-    mean(&apart)
 }
 
 impl Check for Nap {

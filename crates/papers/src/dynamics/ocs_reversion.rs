@@ -30,23 +30,25 @@
 //! # Source    Kang, Setlur, Tomlin, Levine, Deep neural networks tend to extrapolate predictably, 2024,
 //! arXiv 2310.00873
 
-use crate::bench::Bench;
+use crate::bench::{Bench, TrainedNetwork};
 use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
-use crate::images::{Pictures, clothes, digits_instead, mnist};
-use crate::statistic::{mean, mean_if_any};
+use crate::images::{clothes, digits_instead, mnist};
+use crate::pictures::Pictures;
+use crate::spectrum::objective_in_batches;
+use crate::statistic::{first_best, mean, mean_if_any, paired};
 use crate::work;
 use thalweg_array::{Array, DType};
 use thalweg_data::{Corruption, Stream};
 use thalweg_lab::Result;
 use thalweg_methods::adversarial::{Attack, attack};
-use thalweg_methods::common::{LayerProducts, ModelObjective, ObjectiveConfig, without_products};
+use thalweg_methods::common::{LayerProducts, without_products};
 use thalweg_methods::dynamics::{
     Constant, OodScoreConfig, abstention_rewards, constant_distance, mean_reward, numeric_constant,
     ood_score, optimal_constant, random_convolution_features,
 };
 use thalweg_nn::{Architecture, Loss, Model};
 use thalweg_stats::{Bound, spearman};
-use thalweg_train::{Examples, Length, Member, Optimizer, Schedule, TrainConfig, Trainer};
+use thalweg_train::{Examples, Length, Member, Optimizer, Schedule, TrainConfig};
 
 /// The check.
 pub(crate) struct OcsReversion;
@@ -153,32 +155,25 @@ fn data(bench: &Bench<'_>) -> Result<Data> {
     for corruption in Corruption::ALL {
         for severity in 1..=sizes.severities {
             let draws = stream.child(corruption.name()).at(severity as u64);
-            let shape = [test.side, test.side, 1];
-            let strength = corruption.strength(severity);
-            let mut pixels = Vec::with_capacity(test.pixels.len());
-            for i in 0..test.len() {
-                let picture = test.picture(i);
-                pixels.extend(corruption.apply(picture, shape, strength, &draws.at(i as u64))?);
-            }
-            let pictures = Pictures { pixels, ..test.clone() };
+            let pictures = test.corrupted(corruption, severity, &draws)?;
             let name = format!("{} {severity}", corruption.name());
-            cells.push((name, Some(corruption), pictures));
+            cells.push(Cell { name, corruption: Some(corruption), pictures, score: f64::NAN });
         }
     }
-    let some: Vec<usize> = (0..sizes.test).collect();
+    let mut other = |name: &str, pictures: Pictures| {
+        cells.push(Cell { name: name.into(), corruption: None, pictures, score: f64::NAN });
+    };
     match whole {
         true => {
-            let [digits, _] = digits_instead(sizes.test, 1)?;
-            cells.push(("digits".into(), None, digits.resized(sizes.side)));
-            cells.push(("MNIST".into(), None, mnist(sizes.test)?));
+            other("digits", digits_instead(sizes.test, 1)?[0].resized(sizes.side)?);
+            other("MNIST", mnist(sizes.test)?);
         }
         false => {
-            let other = test_pool.at(&some);
-            let pixels = other.pixels.iter().map(|pixel| 1.0 - pixel).collect();
-            cells.push(("negatives".into(), None, Pictures { pixels, ..other }));
+            let some = test_pool.within(0..sizes.test);
+            let pixels = some.pixels.iter().map(|pixel| 1.0 - pixel).collect();
+            other("negatives", Pictures { pixels, ..some });
         }
     }
-    let names: Vec<String> = cells.iter().map(|(name, ..)| name.clone()).collect();
     let scores = bench.numbers("scores", || {
         let filters = Stream::new(0, "papers/filters");
         let features = |pictures: &Pictures| {
@@ -187,25 +182,12 @@ fn data(bench: &Bench<'_>) -> Result<Data> {
         };
         let config = OodScoreConfig { fits: sizes.fits, ..OodScoreConfig::default() };
         let inside = features(&validation)?;
-        let mut scores = Vec::new();
-        bench.context().progress().start("scores of shifted sets", cells.len() as u64);
-        for (name, _, pictures) in &cells {
-            let draws = Stream::new(0, "papers/scores").child(name);
-            scores.push(ood_score(&inside, &features(pictures)?, &config, &draws)?);
-            bench.context().progress().advance(1);
-            bench.context().check()?;
-        }
-        Ok(scores)
-    })?;
-    let cells = cells.into_iter().zip(scores).zip(names);
-    let cells = cells
-        .map(|(((_, corruption, pictures), score), name)| Cell {
-            name,
-            corruption,
-            pictures,
-            score,
+        bench.each("scores of shifted sets", &cells, |cell| {
+            let draws = Stream::new(0, "papers/scores").child(&cell.name);
+            Ok(ood_score(&inside, &features(&cell.pictures)?, &config, &draws)?)
         })
-        .collect();
+    })?;
+    cells.iter_mut().zip(scores).for_each(|(cell, score)| cell.score = score);
     Ok(Data { train, test, cells })
 }
 
@@ -225,10 +207,13 @@ impl Arm {
         }
     }
 
+    fn outputs(self) -> usize {
+        CLASSES + usize::from(self == Arm::Rewards)
+    }
+
     fn model(self, sizes: &Sizes) -> Result<Model> {
         let text = format!("convnet channels={} head=flatten", sizes.channels);
-        let outputs = CLASSES + usize::from(self == Arm::Rewards);
-        Ok(text.parse::<Architecture>()?.build(&[sizes.side, sizes.side, 1], outputs)?)
+        Ok(text.parse::<Architecture>()?.build(&[sizes.side, sizes.side, 1], self.outputs())?)
     }
 
     fn examples(self, train: &Pictures) -> Result<Examples> {
@@ -261,12 +246,10 @@ fn readings(bench: &Bench<'_>, arm: Arm, data: &Data, seeds: &[u64]) -> Result<V
         segment: 50,
         ..TrainConfig::default()
     };
-    let constant = constant(arm, &data.train)?;
+    let constant = optimal_constant(arm.loss(), examples.targets(), arm.outputs())?;
     let permuted = permuted(&constant, sizes.constants);
-    let (executor, resources) = (bench.executor(), bench.resources());
-    let trainer = Trainer::new(executor, model.clone(), examples, config, resources)?;
-    let members: Vec<Member> = seeds.iter().map(|&seed| Member::new(seed, RATE)).collect();
-    let networks = bench.train(arm.name(), &trainer, &members)?;
+    let trainer = bench.trainer(&model, &examples, config)?;
+    let networks = bench.train(arm.name(), &trainer, &Member::product(seeds, &[RATE]))?;
     let ctx = bench.context();
     let products = LayerProducts::new(ctx, &model, sizes.attacked)?;
     let last_hidden = products.names().len().saturating_sub(2);
@@ -274,10 +257,10 @@ fn readings(bench: &Bench<'_>, arm: Arm, data: &Data, seeds: &[u64]) -> Result<V
     let input = |pictures: &Pictures| -> Result<Array> {
         Ok(pictures.examples(false, DType::F32)?.input_rows(0..pictures.len())?.remove(0))
     };
-    let some = data.test.at(&(0..sizes.attacked).collect::<Vec<_>>());
-    let mut numbers = Vec::new();
-    ctx.progress().start(&format!("readings: {}", arm.name()), networks.len() as u64);
-    for network in &networks {
+    let some = data.test.within(0..sizes.attacked);
+    let attacked = objective_in_batches(ctx, &model, arm.loss(), &arm.examples(&some)?, 128)?;
+    let way = Attack { step: 0.05, steps: 10, ..Attack::fgsm(0.2) }.within(-1.0, 1.0);
+    let of_network = |network: &TrainedNetwork| -> Result<Vec<f64>> {
         let weights = &network.weights;
         let read = |inputs: &Array, labels: &[i32]| -> Result<(Reading, Vec<Vec<f64>>)> {
             let found = products.at(weights, inputs)?;
@@ -291,48 +274,23 @@ fn readings(bench: &Bench<'_>, arm: Arm, data: &Data, seeds: &[u64]) -> Result<V
             Ok(([distance, others - distance, norm, reward], found.outputs))
         };
         let (own, outputs) = read(&input(&data.test)?, &data.test.labels)?;
-        numbers.extend(own);
+        let mut numbers = own.to_vec();
         for cell in &data.cells {
             numbers.extend(read(&input(&cell.pictures)?, &cell.pictures.labels)?.0);
             ctx.check()?;
         }
-        let way = Attack { step: 0.05, steps: 10, ..Attack::fgsm(0.2) }.within(-1.0, 1.0);
-        let labels = Array::vector(&some.labels);
-        let targets = match arm {
-            Arm::Rewards => abstention_rewards(&labels, CLASSES, COST)?.convert(DType::F32),
-            _ => labels,
-        };
-        let inputs = input(&some)?;
-        let classes = arm != Arm::Rewards;
-        let config = ObjectiveConfig::default();
-        let given = vec![inputs.clone()];
-        let loss = arm.loss();
-        let objective =
-            ModelObjective::from_arrays(ctx, &model, loss, given, targets, classes, &config)?;
-        let moved = attack(ctx, &objective, weights, &way)?.inputs;
+        let moved = attack(ctx, &attacked, weights, &way)?.inputs;
         numbers.extend(read(&moved, &some.labels)?.0);
         let bare = without_products(weights, &[output.as_str()])?;
-        let bare = products.at(&bare, &inputs)?.outputs;
+        let bare = products.at(&bare, &input(&some)?)?.outputs;
         numbers.push(constant_distance(&bare[..1], &constant)?);
-        let right = outputs.iter().zip(&data.test.labels).filter(|(z, label)| {
-            let best = (0..z.len()).max_by(|&i, &j| z[i].total_cmp(&z[j]));
-            best.and_then(|best| i32::try_from(best).ok()) == Some(**label)
-        });
+        let answers = outputs.iter().zip(&data.test.labels);
+        let right = answers.filter(|(z, label)| first_best(z) as i32 == **label);
         numbers.push(right.count() as f64 / outputs.len() as f64);
-        ctx.progress().advance(1);
-    }
-    Ok(numbers)
-}
-
-fn constant(arm: Arm, train: &Pictures) -> Result<Constant> {
-    let labels = Array::vector(&train.labels);
-    Ok(match arm {
-        Arm::Rewards => {
-            let rewards = abstention_rewards(&labels, CLASSES, COST)?;
-            optimal_constant(arm.loss(), &rewards, CLASSES + 1)?
-        }
-        _ => optimal_constant(arm.loss(), &labels, CLASSES)?,
-    })
+        Ok(numbers)
+    };
+    let all = bench.each(&format!("readings: {}", arm.name()), &networks, of_network)?;
+    Ok(all.concat())
 }
 
 /// The same numbers in other orders.
@@ -359,20 +317,18 @@ struct Network {
     accuracy: f64,
 }
 
+type Number = fn(&Network) -> f64;
+
 impl Network {
     fn from_numbers(numbers: &[f64], cells: usize) -> Vec<Network> {
-        let each = 4 * (cells + 2) + 2;
         let one = |row: &[f64]| {
-            let reading = |i: usize| [0, 1, 2, 3].map(|k| row[4 * i + k]);
-            Network {
-                own: reading(0),
-                cells: (1..=cells).map(reading).collect(),
-                attacked: reading(cells + 1),
-                bare: row[each - 2],
-                accuracy: row[each - 1],
-            }
+            let ([own, cells @ .., attacked], [bare, accuracy]) = row.as_chunks() else {
+                return None;
+            };
+            let ([own, attacked], [bare, accuracy]) = ([*own, *attacked], [*bare, *accuracy]);
+            Some(Network { own, cells: cells.to_vec(), attacked, bare, accuracy })
         };
-        numbers.chunks_exact(each).map(one).collect()
+        numbers.chunks_exact(4 * (cells + 2) + 2).filter_map(one).collect()
     }
 }
 
@@ -492,19 +448,18 @@ impl Check for OcsReversion {
             cells.iter().map(|&i| of(i)).sum::<f64>() / cells.len() as f64
         };
         let correlations = |networks: &[Network]| -> Result<Vec<f64>> {
-            let mut found = Vec::new();
-            for network in networks {
+            let of = |network: &Network| -> Result<f64> {
                 let distances: Vec<f64> = network.cells.iter().map(|cell| cell[0]).collect();
-                found.push(spearman(&scores, &distances)?);
-            }
-            Ok(found)
+                Ok(spearman(&scores, &distances)?)
+            };
+            networks.iter().map(of).collect()
         };
         let each = |of: &dyn Fn(&Network) -> f64| entropy.iter().map(of).collect::<Vec<f64>>();
         let gaps = each(&|network| over(&far, &|i| network.cells[i][1]));
         let ratios = each(&|network| over(&far, &|i| network.cells[i][2] / network.own[2]));
         let reward = |network: &Network| over(&corrupted, &|i| network.cells[i][3]);
-        let gained: Vec<f64> =
-            rewards.iter().zip(entropy).map(|(a, b)| reward(a) - reward(b)).collect();
+        let [answers, always] =
+            [rewards, entropy].map(|of| of.iter().map(&reward).collect::<Vec<f64>>());
         // Where lost contrast alone is far there is nothing to hold against the bounds.
         let told = |samples: &[f64]| match far.is_empty() {
             true => mean_if_any(&[]),
@@ -516,7 +471,7 @@ impl Check for OcsReversion {
                 mean(&correlations(squares)?)?,
                 told(&gaps)?,
                 told(&ratios)?,
-                mean(&gained)?,
+                paired(&answers, &always)?,
             ],
             ..Findings::default()
         };
@@ -530,13 +485,15 @@ impl Check for OcsReversion {
             ));
         }
         findings.read_with("test accuracy under cross-entropy", &accuracy);
-        let as_they_are = each(&|network| network.own[0]);
-        findings.read_with("divergence on pictures as they are", &mean(&as_they_are)?);
-        findings.read_with("divergence of the bare biases", &mean(&each(&|network| network.bare))?);
-        let reverts = each(&|network| network.attacked[0] - network.own[0]);
-        findings.read_with("divergence, attacked pictures minus as they are", &mean(&reverts)?);
-        let grown = each(&|network| network.attacked[2] / network.own[2]);
-        findings.read_with("norm of features, attacked over as they are", &mean(&grown)?);
+        let beside: [(&str, Number); 4] = [
+            ("divergence on pictures as they are", |of| of.own[0]),
+            ("divergence of the bare biases", |of| of.bare),
+            ("divergence, attacked pictures minus as they are", |of| of.attacked[0] - of.own[0]),
+            ("norm of features, attacked over as they are", |of| of.attacked[2] / of.own[2]),
+        ];
+        for (what, of) in beside {
+            findings.read_with(what, &mean(&each(&of))?);
+        }
         let own = rewards.iter().map(|network| network.own[3]).collect::<Vec<f64>>();
         findings.read_with("reward of eleven answers on pictures as they are", &mean(&own)?);
         for i in order {

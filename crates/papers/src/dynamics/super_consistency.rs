@@ -40,9 +40,7 @@ use thalweg_methods::curvature::curvature_split;
 use thalweg_methods::dynamics::{ScaledResidual, learning_rate_transfer};
 use thalweg_nn::{Loss, Model, Weights};
 use thalweg_stats::{Bound, fit_line};
-use thalweg_train::{
-    Evaluator, Examples, Length, Member, Optimizer, Schedule, TrainConfig, Trainer, initialize,
-};
+use thalweg_train::{Examples, Length, Member, Optimizer, Schedule, TrainConfig, initialize};
 
 /// The check.
 pub(crate) struct SuperConsistency;
@@ -127,9 +125,7 @@ fn data(sizes: &Sizes) -> Result<Examples> {
 
 fn losses(bench: &Bench<'_>, model: &Model, weights: &[Weights]) -> Result<Vec<f64>> {
     let data = data(&sizes(bench.scale()))?;
-    let (n, loss) = (data.len(), Loss::HalfSquaredError);
-    let evaluator = Evaluator::new(bench.executor(), model.clone(), loss, data, n)?;
-    let found = evaluator.evaluate(weights, &bench.resources())?;
+    let found = bench.evaluations(model, Loss::HalfSquaredError, &data, weights)?;
     Ok(found.into_iter().map(|found| found.loss).collect())
 }
 
@@ -225,8 +221,7 @@ fn trained(
         segment: 25,
         ..TrainConfig::default()
     };
-    let (executor, resources) = (bench.executor(), bench.resources());
-    let trainer = Trainer::new(executor, model.clone(), data, config, resources)?;
+    let trainer = bench.trainer(model, &data, config)?;
     let scaled: Vec<f64> = rates(&sizes).iter().map(|rate| rate * scaled * scaled).collect();
     let key = format!("networks/{name}/{gamma}/{width}");
     let networks = bench.train(&key, &trainer, &Member::product(seeds, &scaled))?;

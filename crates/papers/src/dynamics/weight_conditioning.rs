@@ -40,9 +40,7 @@ use thalweg_methods::{ModelObjective, ObjectiveConfig};
 use thalweg_nn::layer::{Activation, GlobalAveragePool, MaxPool};
 use thalweg_nn::{Initializer, Layer, Loss, Model, ModelPort, Scope, Weights};
 use thalweg_stats::Bound;
-use thalweg_train::{
-    Evaluator, Examples, Length, Member, Schedule, TrainConfig, Trainer, initialize,
-};
+use thalweg_train::{Examples, Length, Member, Schedule, TrainConfig, initialize};
 
 /// The check.
 pub(crate) struct WeightConditioning;
@@ -246,22 +244,17 @@ fn ends(
     let sizes = sizes(bench.scale());
     let model = task.model(scaling, &sizes)?;
     let data = task.examples(&sizes)?;
-    let (executor, resources) = (bench.executor(), bench.resources());
-    let config = task.config(&sizes)?;
-    let trainer = Trainer::new(executor, model.clone(), data.clone(), config, resources)?;
+    let trainer = bench.trainer(&model, &data, task.config(&sizes)?)?;
     let mut starts = Vec::new();
     for member in members {
         starts.push(with_gains(&model, &initialize(&model, member.seed, DType::F32)?)?);
     }
     let key = format!("{}/{scaling:?}/{key}", task.name());
     let networks = bench.train_from(&key, &trainer, members, &starts)?;
-    let batch = data.len();
-    let evaluator = Evaluator::new(bench.executor(), model.clone(), task.loss(), data, batch)?;
+    let weights: Vec<Weights> = networks.iter().map(|network| network.weights.clone()).collect();
+    let losses = bench.evaluations(&model, task.loss(), &data, &weights)?;
     let mut found = Vec::new();
-    for network in &networks {
-        let weights = std::slice::from_ref(&network.weights);
-        let evaluation = evaluator.evaluate(weights, &bench.resources())?;
-        let loss = evaluation.first().map_or(f64::NAN, |found| found.loss);
+    for (network, loss) in networks.iter().zip(losses.iter().map(|found| found.loss)) {
         let usable = network.finished && loss.is_finite();
         let condition = log_condition(&model, &network.weights, scaling)?;
         found.push([if usable { loss } else { f64::INFINITY }, condition]);

@@ -44,7 +44,7 @@ use thalweg_methods::dynamics::{
 use thalweg_nn::{Architecture, Model};
 use thalweg_stats::{Bound, Interval, spearman, student_t_quantile};
 use thalweg_train::{
-    Ended, Examples, Length, Member, Optimizer, Schedule, Segment, Shape, TrainConfig, Trainer,
+    Ended, Examples, Length, Member, Optimizer, Schedule, Segment, Shape, TrainConfig,
 };
 
 /// The check.
@@ -163,9 +163,8 @@ fn runs(bench: &Bench<'_>, of: [usize; 3], seeds: &[u64]) -> Result<Vec<f64>> {
         segment: 1,
         ..TrainConfig::default()
     };
-    let (executor, resources) = (bench.executor(), bench.resources());
-    let trainer = Trainer::new(executor, model, train, config, resources)?;
-    let members: Vec<Member> = seeds.iter().map(|&seed| Member::new(seed, RATE)).collect();
+    let trainer = bench.trainer(&model, &train, config)?;
+    let members = Member::product(seeds, &[RATE]);
     let mut state = trainer.start(&members)?;
     let mut before = Vec::new();
     for member in 0..members.len() {

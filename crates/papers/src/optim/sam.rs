@@ -27,9 +27,9 @@
 use crate::bench::Bench;
 use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
 use crate::spectrum;
-use crate::statistic::{mean, mean_if_any};
+use crate::statistic::{column, mean_if_any, paired};
+use crate::tuning::{Choice, Setting};
 use crate::work;
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use thalweg_array::{Array, DType};
@@ -40,10 +40,7 @@ use thalweg_lab::{LabError, Result};
 use thalweg_methods::curvature::{CurvatureMatrix, LanczosConfig, Scope};
 use thalweg_nn::{Architecture, Loss, Model, Weights};
 use thalweg_stats::Bound;
-use thalweg_train::{
-    Ended, Evaluation, Evaluator, Examples, Length, Member, Segment, TrainConfig, Trainer,
-    initialize,
-};
+use thalweg_train::{Ended, Examples, Length, Member, Segment, TrainConfig, Trainer, initialize};
 
 /// The check.
 pub(crate) struct Sam;
@@ -109,15 +106,11 @@ impl Arm {
         if self == Arm::Sam { 2 } else { 1 }
     }
 
-    /// Rate, and what else is chosen.
-    fn settings(self) -> Vec<(f64, f64)> {
-        let others = if self == Arm::Sam { RADII } else { DECAYS };
-        RATES.iter().flat_map(|&rate| others.map(|other| (rate, other))).collect()
-    }
-
-    fn member(self, seed: u64, (rate, other): (f64, f64)) -> Member {
-        let name = if self == Arm::Sam { "rho" } else { "weight_decay" };
-        Member { seed, lr: rate, hyper: BTreeMap::from([(name.to_owned(), other)]) }
+    fn settings(self) -> Vec<Setting> {
+        match self {
+            Arm::Sam => Setting::grid(&RATES, "rho", &RADII),
+            _ => Setting::grid(&RATES, "weight_decay", &DECAYS),
+        }
     }
 
     fn config(self, sizes: &Sizes) -> Result<TrainConfig> {
@@ -185,50 +178,18 @@ fn parts(sizes: &Sizes, seed: u64) -> Result<Parts> {
     })
 }
 
-fn evaluations(
-    bench: &Bench<'_>,
-    model: &Model,
-    data: &Examples,
-    weights: &[Weights],
-) -> Result<Vec<Evaluation>> {
-    let (executor, batch) = (bench.executor(), data.len());
-    let evaluator = Evaluator::new(executor, model.clone(), Loss::default(), data.clone(), batch)?;
-    Ok(evaluator.evaluate(weights, &bench.resources())?)
-}
-
 fn trainer(bench: &Bench<'_>, arm: Arm, sizes: &Sizes, parts: &Parts) -> Result<Trainer> {
-    let (executor, resources) = (bench.executor(), bench.resources());
-    let data = parts.noisy.clone();
-    Ok(Trainer::new(executor, model(sizes)?, data, arm.config(sizes)?, resources)?)
+    bench.trainer(&model(sizes)?, &parts.noisy, arm.config(sizes)?)
 }
 
-/// The accuracy on the validation part of each setting, its mean over the tuning seeds.
-fn tuned(bench: &Bench<'_>, arm: Arm, seeds: &[u64]) -> Result<Vec<f64>> {
+/// The accuracy of members of a tuning seed on the validation part.
+fn validated(bench: &Bench<'_>, arm: Arm, seed: u64, members: &[Member]) -> Result<Vec<f64>> {
     let sizes = sizes(bench.scale());
-    let settings = arm.settings();
-    let mut sums = vec![0.0; settings.len()];
-    for &seed in seeds {
-        let parts = parts(&sizes, seed)?;
-        let trainer = trainer(bench, arm, &sizes, &parts)?;
-        let members: Vec<Member> =
-            settings.iter().map(|&setting| arm.member(seed, setting)).collect();
-        let key = format!("networks/tuning/{}/{seed}", arm.name());
-        let networks = bench.train(&key, &trainer, &members)?;
-        let finished: Vec<bool> = networks.iter().map(|network| network.finished).collect();
-        let weights: Vec<Weights> = networks.into_iter().map(|network| network.weights).collect();
-        let found = evaluations(bench, &model(&sizes)?, &parts.validation, &weights)?;
-        for (sum, (found, finished)) in sums.iter_mut().zip(found.iter().zip(finished)) {
-            // One that diverged is right nowhere.
-            *sum += if finished { found.accuracy.unwrap_or(0.0) } else { 0.0 };
-        }
-    }
-    Ok(sums.into_iter().map(|sum| sum / seeds.len() as f64).collect())
-}
-
-/// The first place of the largest number.
-fn best(values: &[f64]) -> usize {
-    let better = |best: usize, i: usize| if values[i] > values[best] { i } else { best };
-    (0..values.len()).fold(0, better)
+    let parts = parts(&sizes, seed)?;
+    let trainer = trainer(bench, arm, &sizes, &parts)?;
+    let key = format!("networks/tuning/{}/{seed}", arm.name());
+    let networks = bench.train(&key, &trainer, members)?;
+    bench.accuracies(&model(&sizes)?, &parts.validation, &networks)
 }
 
 /// The largest Hessian eigenvalue on some examples.
@@ -238,15 +199,8 @@ fn largest(
     examples: &Examples,
     weights: &Weights,
 ) -> Result<f64> {
-    let ctx = bench.context();
-    let n = sizes.curvature.min(examples.len());
-    let few = Examples::from_all_arrays(
-        examples.input_rows(0..n)?,
-        examples.targets().rows(0..n)?,
-        true,
-        DType::F32,
-    )?;
-    let objective = spectrum::objective(ctx, &model(sizes)?, Loss::default(), &few)?;
+    let (ctx, model, loss) = (bench.context(), model(sizes)?, Loss::default());
+    let objective = spectrum::objective_of_first(ctx, &model, loss, examples, sizes.curvature)?;
     let config = LanczosConfig { top: 1, max_products: PRODUCTS, ..LanczosConfig::default() };
     let what = (CurvatureMatrix::Hessian, &Scope::default());
     Ok(spectrum::extremes(ctx, &objective, weights, what, &config)?.top[0].value)
@@ -254,28 +208,25 @@ fn largest(
 
 /// What is read off the end of a run: test accuracy, loss on the wrong labels, its largest
 /// eigenvalue, and that on the right labels; and the mean loss of the last epoch.
-fn run(bench: &Bench<'_>, arm: Arm, setting: (f64, f64), seed: u64) -> Result<[f64; 5]> {
-    let key = format!("run/{}/{seed}", arm.name());
-    let numbers = bench.numbers(&key, || {
+fn run(bench: &Bench<'_>, arm: Arm, setting: Setting, seed: u64) -> Result<[f64; 5]> {
+    bench.row(&format!("run/{}/{seed}", arm.name()), || {
         let sizes = sizes(bench.scale());
         let parts = parts(&sizes, seed)?;
         let ended = epochs(bench, arm, setting, seed, &parts, None)?;
         let Some(Epoch { weights, loss }) = ended else {
             return Err(LabError::Input("a run without a last epoch".into()));
         };
-        let of = |data: &Examples| -> Result<(f64, f64)> {
-            let found = evaluations(bench, &model(&sizes)?, data, std::slice::from_ref(&weights))?;
-            let found = found.first().map(|found| (found.accuracy.unwrap_or(0.0), found.loss));
-            Ok(found.unwrap_or((0.0, f64::NAN)))
-        };
-        let (accuracy, _) = of(&parts.test)?;
-        let (_, noisy_loss) = of(&parts.noisy)?;
-        let noisy = largest(bench, &sizes, &parts.noisy, &weights)?;
-        let clean = largest(bench, &sizes, &parts.clean, &weights)?;
-        Ok(vec![accuracy, noisy_loss, noisy, clean, loss])
-    })?;
-    let text = format!("stored unit {key:?}: expected 5 numbers, got {}", numbers.len());
-    numbers.try_into().map_err(|_| LabError::Input(text))
+        let (model, end) = (model(&sizes)?, std::slice::from_ref(&weights));
+        let tested = bench.evaluations(&model, Loss::default(), &parts.test, end)?;
+        let trained = bench.evaluations(&model, Loss::default(), &parts.noisy, end)?;
+        Ok([
+            tested[0].accuracy.unwrap_or(0.0),
+            trained[0].loss,
+            largest(bench, &sizes, &parts.noisy, &weights)?,
+            largest(bench, &sizes, &parts.clean, &weights)?,
+            loss,
+        ])
+    })
 }
 
 /// The end of an epoch.
@@ -289,14 +240,14 @@ struct Epoch {
 fn epochs(
     bench: &Bench<'_>,
     arm: Arm,
-    setting: (f64, f64),
+    setting: Setting,
     seed: u64,
     parts: &Parts,
     level: Option<f64>,
 ) -> Result<Option<Epoch>> {
     let sizes = sizes(bench.scale());
     let trainer = trainer(bench, arm, &sizes, parts)?;
-    let mut state = trainer.start(&[arm.member(seed, setting)])?;
+    let mut state = trainer.start(&[setting.member(seed)])?;
     let (mut loss, mut reached, mut stopped) = (f64::NAN, false, false);
     let mut look = |segment: &Segment<'_>| {
         let losses = segment.metrics.loss.first().map(Vec::as_slice).unwrap_or_default();
@@ -390,9 +341,7 @@ impl Check for Sam {
         let mut start = initialize(&model, bench.root(), DType::F64)?;
         start.parameters = start.parameters.unflatten(&w)?;
         let after = |text: &str| -> Result<Vec<f64>> {
-            let (executor, resources) = (bench.executor(), bench.resources());
-            let trainer =
-                Trainer::new(executor, model.clone(), data.clone(), config(text)?, resources)?;
+            let trainer = bench.trainer(&model, &data, config(text)?)?;
             let member = [Member::new(bench.root(), lr)];
             let ends = bench.train_from(
                 &format!("gate/{text}"),
@@ -440,41 +389,29 @@ impl Check for Sam {
         let first = bench.root() + sizes.seeds;
         let tuning: Vec<u64> = (first..first + sizes.tuning_seeds).collect();
         let mut findings = Findings::default();
-        let (mut chosen, mut validated) = (Vec::new(), Vec::new());
+        let mut chosen = Vec::new();
         for arm in ARMS {
-            let key = format!("tuning/{}", arm.name());
-            let found = bench.numbers(&key, || tuned(bench, arm, &tuning))?;
-            let setting = best(&found);
-            chosen.push(arm.settings()[setting]);
-            validated.push(found[setting]);
+            let validated = |seed: u64, members: &[Member]| validated(bench, arm, seed, members);
+            chosen.push(Choice::of(bench, arm.name(), &arm.settings(), &tuning, validated)?);
         }
-        let baseline = if validated[1] >= validated[2] { 1 } else { 2 };
+        let baseline = if chosen[1].accuracy >= chosen[2].accuracy { 1 } else { 2 };
         let mut runs: Vec<Vec<[f64; 5]>> = Vec::new();
-        for (&arm, &setting) in ARMS.iter().zip(&chosen) {
-            bench.context().progress().start(arm.name(), seeds.len() as u64);
-            let mut of_arm = Vec::new();
-            for &seed in &seeds {
-                of_arm.push(run(bench, arm, setting, seed)?);
-                bench.context().progress().advance(1);
-            }
-            runs.push(of_arm);
+        for (arm, choice) in ARMS.into_iter().zip(&chosen) {
+            let run = |&seed: &u64| run(bench, arm, choice.setting, seed);
+            runs.push(bench.each(arm.name(), &seeds, run)?);
         }
-        let each =
-            |number: &dyn Fn(usize) -> f64| -> Vec<f64> { (0..seeds.len()).map(number).collect() };
-        let log_ratio = |arm: usize, i: usize| {
-            let [ours, theirs] = [0, arm].map(|arm| each(&|seed| runs[arm][seed][i].ln()));
-            ours.iter().zip(theirs).map(|(ours, theirs)| ours - theirs).collect::<Vec<f64>>()
+        let gain = |arm: usize| paired(&column(&runs[0], 0), &column(&runs[arm], 0));
+        let log_ratio = |i: usize| {
+            let logs = |arm: usize| -> Vec<f64> { runs[arm].iter().map(|of| of[i].ln()).collect() };
+            paired(&logs(0), &logs(baseline))
         };
-        let gain = |arm: usize| each(&|seed| runs[0][seed][0] - runs[arm][seed][0]);
-        for samples in [gain(baseline), log_ratio(baseline, 2), log_ratio(baseline, 3)] {
-            findings.parts.push(mean(&samples)?);
-        }
+        findings.parts = vec![gain(baseline)?, log_ratio(2)?, log_ratio(3)?];
         // The baseline where its loss is first that of SAM's end.
         let matched = bench.numbers("matched", || {
             let mut found = Vec::new();
             for (&seed, run) in seeds.iter().zip(&runs[0]) {
                 let parts = parts(&sizes, seed)?;
-                let (arm, setting) = (ARMS[baseline], chosen[baseline]);
+                let (arm, setting) = (ARMS[baseline], chosen[baseline].setting);
                 let epoch = epochs(bench, arm, setting, seed, &parts, Some(run[4]))?;
                 found.push(match epoch {
                     Some(epoch) => {
@@ -489,21 +426,21 @@ impl Check for Sam {
         findings.read("seeds whose baseline reaches SAM's training loss", matched.len() as f64);
         let ratio = mean_if_any(&matched)?;
         findings.read_with("curvature with wrong labels at equal training loss", &ratio);
-        for (i, arm) in ARMS.iter().enumerate() {
-            let (name, (rate, other)) = (arm.name(), chosen[i]);
-            findings.read(format!("rate chosen for {name}"), rate);
-            let what = if *arm == Arm::Sam { "rho" } else { "weight decay" };
-            findings.read(format!("{what} chosen for {name}"), other);
-            findings.read(format!("validation accuracy of {name}"), validated[i]);
-            let of = |number: usize| mean(&each(&|seed| runs[i][seed][number]));
-            findings.read_with(format!("test accuracy of {name}"), &of(0)?);
-            findings.read_with(format!("loss on the training labels of {name}"), &of(1)?);
-            findings.read_with(format!("largest eigenvalue with wrong labels of {name}"), &of(2)?);
-            findings.read_with(format!("largest eigenvalue with right labels of {name}"), &of(3)?);
+        for ((arm, choice), runs) in ARMS.into_iter().zip(&chosen).zip(&runs) {
+            let name = arm.name();
+            choice.read(&mut findings, name);
+            findings.read(format!("validation accuracy of {name}"), choice.accuracy);
+            let columns = [
+                "test accuracy",
+                "loss on the training labels",
+                "largest eigenvalue with wrong labels",
+                "largest eigenvalue with right labels",
+            ];
+            findings.read_columns(&columns, runs, |what| format!("{what} of {name}"))?;
         }
         let other = 3 - baseline;
         let name = format!("test accuracy, SAM minus {}", ARMS[other].name());
-        findings.read_with(name, &mean(&gain(other))?);
+        findings.read_with(name, &gain(other)?);
         Ok(findings)
     }
 }
@@ -520,10 +457,5 @@ mod tests {
         let labels = |examples: &Examples| examples.targets().to_f64_vec();
         let pairs = labels(&parts.noisy).into_iter().zip(labels(&parts.clean));
         assert_eq!(pairs.filter(|(noisy, clean)| noisy != clean).count(), 240);
-    }
-
-    #[test]
-    fn the_first_of_the_best_is_chosen() {
-        assert_eq!(best(&[0.1, 0.4, 0.3, 0.4]), 1);
     }
 }

@@ -29,7 +29,8 @@
 use crate::bench::Bench;
 use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
 use crate::data::split_digits;
-use crate::statistic::{mean, median};
+use crate::spectrum::objective_of_first;
+use crate::statistic::{mean, median, paired};
 use crate::work;
 use thalweg_array::{Array, DType};
 use thalweg_data::Stream;
@@ -37,10 +38,10 @@ use thalweg_lab::Result;
 use thalweg_methods::common::Evaluator;
 use thalweg_methods::curvature::{Hessian, LanczosConfig, lanczos};
 use thalweg_methods::surface::{DirectionConfig, Ignore, Normalize, random_direction};
-use thalweg_methods::{Context, ModelObjective, ObjectiveConfig, evaluate};
+use thalweg_methods::{Context, ModelObjective, evaluate};
 use thalweg_nn::{Architecture, Loss, Model, Parameters, Role, Weights};
 use thalweg_stats::{Bound, kendall_tau};
-use thalweg_train::{Examples, Length, Member, Schedule, TrainConfig, Trainer, initialize};
+use thalweg_train::{Examples, Length, Member, Schedule, TrainConfig, initialize};
 
 /// The check.
 pub(crate) struct FilterNormalization;
@@ -116,11 +117,7 @@ fn objective(
     examples: &Examples,
     samples: usize,
 ) -> Result<ModelObjective> {
-    let n = samples.min(examples.len());
-    let config = ObjectiveConfig { batch: n, ..ObjectiveConfig::default() };
-    let inputs = examples.input_rows(0..n)?;
-    let labels = examples.targets().rows(0..n)?;
-    Ok(ModelObjective::from_arrays(ctx, model, Loss::default(), inputs, labels, true, &config)?)
+    objective_of_first(ctx, model, Loss::default(), examples, samples)
 }
 
 /// The networks of one setting, one a seed.
@@ -140,9 +137,8 @@ fn trained(
         length: Length::Epochs(epochs),
         ..TrainConfig::default()
     };
-    let (executor, resources) = (bench.executor(), bench.resources());
-    let trainer = Trainer::new(executor, model.clone(), train, config, resources)?;
-    let members: Vec<Member> = seeds.iter().map(|&seed| Member::new(seed, 0.1)).collect();
+    let trainer = bench.trainer(model, &train, config)?;
+    let members = Member::product(seeds, &[0.1]);
     let networks = bench.train(key, &trainer, &members)?;
     Ok(networks.into_iter().map(|network| network.weights).collect())
 }
@@ -395,8 +391,7 @@ impl Check for FilterNormalization {
             findings.read(format!("median concavity {name}"), median(&means));
             found.push(means);
         }
-        let apart: Vec<f64> = found[1].iter().zip(&found[0]).map(|(a, b)| a - b).collect();
-        findings.parts.push(mean(&apart)?);
+        findings.parts.push(paired(&found[1], &found[0])?);
         let mut setting = 0;
         for batch in sizes.batches {
             for decay in DECAYS {

@@ -39,9 +39,7 @@ use thalweg_methods::{Context, ModelObjective, ObjectiveConfig};
 use thalweg_nn::layer::Activation;
 use thalweg_nn::{Loss, Weights};
 use thalweg_stats::{Bound, Interval, Moments, interval_of_replicates, spearman};
-use thalweg_train::{
-    Examples, Length, Member, Optimizer, Schedule, TrainConfig, Trainer, initialize,
-};
+use thalweg_train::{Examples, Length, Member, Optimizer, Schedule, TrainConfig, initialize};
 
 /// The check.
 pub(crate) struct GradientSensitivity;
@@ -110,8 +108,8 @@ fn restarts(
         segment: steps,
         ..TrainConfig::default()
     };
-    let trainer = Trainer::new(bench.executor(), model, data, config, bench.resources())?;
-    let members: Vec<Member> = seeds.iter().map(|&seed| Member::new(seed, 1e-2)).collect();
+    let trainer = bench.trainer(&model, &data, config)?;
+    let members = Member::product(seeds, &[1e-2]);
     let key = format!("restarts/{}/{activation}", table.name);
     let times = bench.checkpoints(&key, &trainer, &members, steps)?;
     let of = |i: usize| times[1..].iter().map(|networks| networks[i].weights.clone()).collect();

@@ -29,7 +29,7 @@ use thalweg_methods::surface::loss_increments;
 use thalweg_nn::architecture::Mlp;
 use thalweg_nn::{Architecture, Loss, Model, Parameters};
 use thalweg_stats::{Bound, fit_line, spearman};
-use thalweg_train::{Evaluator, Length, Member, Optimizer, Schedule, TrainConfig, Trainer};
+use thalweg_train::{Evaluator, Length, Member, Optimizer, Schedule, TrainConfig};
 
 /// The check.
 pub(crate) struct LandscapeSampleConvergence;
@@ -161,7 +161,7 @@ impl Check for LandscapeSampleConvergence {
 
     fn measure(&self, bench: &Bench<'_>) -> Result<Findings> {
         let seeds = self.protocol(bench.scale(), bench.root())?.seeds;
-        let members: Vec<Member> = seeds.iter().map(|&seed| Member::new(seed, 1e-3)).collect();
+        let members = Member::product(&seeds, &[1e-3]);
         let mut findings = Findings::default();
         let (mut slopes, mut fits) = (Vec::new(), Vec::new());
         let names = ["width", "depth"];
@@ -228,8 +228,7 @@ fn heights_of(
         length: Length::Epochs(epochs(bench.scale())),
         ..TrainConfig::default()
     };
-    let (executor, resources) = (bench.executor(), bench.resources());
-    let trainer = Trainer::new(executor, model.clone(), examples.clone(), config, resources)?;
+    let trainer = bench.trainer(&model, &examples, config)?;
     let networks = bench.train(&format!("networks/{key}"), &trainer, members)?;
     let numbers = bench.numbers(&format!("heights/{key}"), || {
         let evaluator =

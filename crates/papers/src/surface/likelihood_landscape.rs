@@ -28,24 +28,23 @@
 
 use crate::bench::Bench;
 use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
-use crate::data::split_digits;
-use crate::fashion::fashion;
-use crate::statistic::mean;
+use crate::images::{digits_instead, small_clothes};
+use crate::pictures::Pictures;
+use crate::spectrum::objective_in_batches;
+use crate::statistic::{column, first_best, mean, paired};
 use crate::work;
 use std::sync::Arc;
-use thalweg_array::{Array, DType};
+use thalweg_array::DType;
 use thalweg_graph::Tensor;
-use thalweg_lab::{LabError, Result};
+use thalweg_lab::Result;
 use thalweg_methods::adversarial::{Attack, adversarial_training, attack, gradient_penalty};
 use thalweg_methods::common::output_as_loss;
 use thalweg_methods::surface::{FlatnessConfig, likelihood_flatness};
-use thalweg_methods::{Context, Likelihood, ModelObjective, ObjectiveConfig, evaluate};
+use thalweg_methods::{Context, Likelihood, ModelObjective, evaluate};
 use thalweg_nn::layer::{Activation, AveragePool, Convolution, Dense};
 use thalweg_nn::{Architecture, Layer, Loss, Model, ModelPort, Scope, Weights};
 use thalweg_stats::{Bound, spearman};
-use thalweg_train::{
-    Examples, Length, Member, Optimizer, Schedule, TrainConfig, Trainer, initialize,
-};
+use thalweg_train::{Examples, Length, Member, Optimizer, Schedule, TrainConfig, initialize};
 
 /// The check.
 pub(crate) struct LikelihoodLandscape;
@@ -116,88 +115,58 @@ impl Layer for Network {
     }
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Set {
-    Digits,
-    Fashion,
+/// A data set.
+#[derive(Clone, Copy)]
+struct Set {
+    name: &'static str,
+    /// How far an attack may move a pixel.
+    eps: f64,
+    side: usize,
+    /// How many pictures there are to train on, to choose by, to test on.
+    counts: [usize; 3],
+    pictures: fn() -> Result<[Pictures; 3]>,
 }
 
-const SETS: [Set; 2] = [Set::Digits, Set::Fashion];
+const SETS: [Set; 2] = [
+    Set { name: "digits", eps: 0.15, side: 8, counts: [900, 300, 597], pictures: digits },
+    Set {
+        name: "clothes",
+        eps: 0.1,
+        side: 14,
+        counts: [2000, 400, 1000],
+        pictures: || Ok(small_clothes()),
+    },
+];
+
+fn digits() -> Result<[Pictures; 3]> {
+    let [known, test] = digits_instead(1200, 597)?;
+    Ok([known.within(0..900), known.within(900..1200), test])
+}
 
 impl Set {
-    fn name(self) -> &'static str {
-        match self {
-            Set::Digits => "digits",
-            Set::Fashion => "clothes",
-        }
-    }
-
-    fn eps(self) -> f64 {
-        match self {
-            Set::Digits => 0.15,
-            Set::Fashion => 0.1,
-        }
-    }
-
-    fn side(self) -> usize {
-        match self {
-            Set::Digits => 8,
-            Set::Fashion => 14,
-        }
-    }
-
-    /// How many examples there are to train on, to choose by, to test on.
     fn counts(self, sizes: &Sizes) -> [usize; 3] {
-        let all = match self {
-            Set::Digits => [900, 300, 597],
-            Set::Fashion => [2000, 400, 1000],
-        };
-        std::array::from_fn(|part| all[part].min(sizes.most[part]))
+        std::array::from_fn(|part| self.counts[part].min(sizes.most[part]))
     }
 
     fn model(self, sizes: &Sizes) -> Result<Model> {
         let network = Arc::new(Network { channels: sizes.channels, hidden: sizes.hidden });
-        let port = ModelPort::float("input", &[self.side(), self.side(), 1]);
+        let port = ModelPort::float("input", &[self.side, self.side, 1]);
         Ok(Model::new(network, vec![port], &["output"])?)
     }
 
-    /// Inputs and labels to train on, to choose by, to test on.
-    fn parts(self, sizes: &Sizes) -> Result<[[Array; 2]; 3]> {
-        let whole = match self {
-            Set::Fashion => fashion(DType::F32)?.each_ref().map(|part| rows(part, 0, usize::MAX)),
-            Set::Digits => {
-                let [known, test] = split_digits(1200, DType::F32)?;
-                [rows(&known, 0, 900), rows(&known, 900, 300), rows(&test, 0, usize::MAX)]
-            }
+    /// Examples to train on, to choose by, to test on, with pixels from 0 to 1.
+    fn parts(self, sizes: &Sizes) -> Result<[Examples; 3]> {
+        let whole = (self.pictures)()?;
+        let counts = self.counts(sizes);
+        let part = |i: usize| {
+            whole[i].within(0..counts[i]).examples_between([0.0, 1.0], false, DType::F32)
         };
-        let mut found = Vec::new();
-        for (part, n) in whole.into_iter().zip(self.counts(sizes)) {
-            let [x, y] = part?;
-            let x = x.rows(0..n)?;
-            // Digits come between -1 and 1.
-            let x = match self {
-                Set::Fashion => x,
-                Set::Digits => {
-                    let scaled: Vec<f64> =
-                        x.to_f64_vec().into_iter().map(|x| (x + 1.0) / 2.0).collect();
-                    Array::from_slice(x.shape(), &scaled)?.convert(DType::F32)
-                }
-            };
-            found.push([x, y.rows(0..n)?]);
-        }
-        let wrong = |_| LabError::Input(format!("{}: expected three parts", self.name()));
-        <[[Array; 2]; 3]>::try_from(found).map_err(wrong)
+        Ok([part(0)?, part(1)?, part(2)?])
     }
 
     fn attack(self, steps: usize) -> Attack {
-        Attack::pgd(self.eps(), steps).within(0.0, 1.0)
+        Attack::pgd(self.eps, steps).within(0.0, 1.0)
     }
-}
-
-/// Inputs and labels of some examples.
-fn rows(examples: &Examples, start: usize, most: usize) -> Result<[Array; 2]> {
-    let end = start.saturating_add(most).min(examples.len());
-    Ok([examples.input_rows(start..end)?.remove(0), examples.targets().rows(start..end)?])
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -249,28 +218,25 @@ fn trained(
 ) -> Result<Vec<Weights>> {
     let sizes = sizes(bench.scale());
     let plain = set.model(&sizes)?;
-    let [[x, y], ..] = set.parts(&sizes)?;
-    let n = y.len();
-    let (cross_entropy, mut optimizer) = (Loss::default(), Optimizer::adam());
-    let labelled = |y: &Array| {
-        Examples::from_all_arrays(vec![x.clone(), y.clone()], y.clone(), true, DType::F32)
-    };
+    let [examples, ..] = set.parts(&sizes)?;
+    let (n, labels, cross_entropy) = (examples.len(), examples.targets(), Loss::default());
+    // What a model with derivatives by the input reads: the labels too.
+    let with_labels = [examples.input_rows(0..n)?, vec![labels.clone()]].concat();
     let (model, loss, data) = match arm {
-        Arm::Plain | Arm::Decay => {
-            let data = Examples::from_arrays(x.clone(), y.clone(), true, DType::F32)?;
-            (plain, cross_entropy, data)
-        }
+        Arm::Plain | Arm::Decay => (plain, cross_entropy, examples),
         Arm::Attacked => {
             let model = adversarial_training(&plain, cross_entropy, &set.attack(sizes.steps[0]))?;
-            (model, cross_entropy, labelled(&y)?)
+            let labels = labels.clone();
+            let data = Examples::from_all_arrays(with_labels, labels, true, DType::F32)?;
+            (model, cross_entropy, data)
         }
         Arm::Penalty(of) => {
             let (loss, targets) = output_as_loss(n, DType::F32);
-            let inputs = vec![x.clone(), y.clone()];
-            let data = Examples::from_all_arrays(inputs, targets, false, DType::F32)?;
+            let data = Examples::from_all_arrays(with_labels, targets, false, DType::F32)?;
             (gradient_penalty(&plain, cross_entropy, of, setting)?, loss, data)
         }
     };
+    let mut optimizer = Optimizer::adam();
     if arm == Arm::Decay {
         optimizer = optimizer.with_weight_decay(setting);
     }
@@ -282,97 +248,79 @@ fn trained(
         length: Length::Epochs(sizes.epochs),
         ..TrainConfig::default()
     };
-    let trainer = Trainer::new(bench.executor(), model, data, config, bench.resources())?;
-    let members: Vec<Member> = seeds.iter().map(|&seed| Member::new(seed, RATE)).collect();
-    let key = format!("{}/{}/{setting}/{}", set.name(), arm.name(), seeds.len());
-    let networks = bench.train(&key, &trainer, &members)?;
+    let trainer = bench.trainer(&model, &data, config)?;
+    let key = format!("{}/{}/{setting}/{}", set.name, arm.name(), seeds.len());
+    let networks = bench.train(&key, &trainer, &Member::product(seeds, &[RATE]))?;
     Ok(networks.into_iter().map(|network| network.weights).collect())
 }
 
-fn objective(ctx: &Context<'_>, model: &Model, [x, y]: [Array; 2]) -> Result<ModelObjective> {
-    let config = ObjectiveConfig { batch: 200, ..ObjectiveConfig::default() };
-    let (loss, inputs) = (Loss::default(), vec![x]);
-    Ok(ModelObjective::from_arrays(ctx, model, loss, inputs, y, true, &config)?)
+fn objective(ctx: &Context<'_>, model: &Model, examples: &Examples) -> Result<ModelObjective> {
+    objective_in_batches(ctx, model, Loss::default(), examples, 200)
 }
 
-/// What is read off one network.
-#[derive(Clone, Copy)]
-struct Seen {
-    /// Along the loss's gradient, over the spread of the outputs; then as it is.
-    flatness: [f64; 2],
-    /// Along random directions, over the plane, of `log p(x)`, and the slope, over the spread.
-    others: [f64; 4],
-    /// Without an attack, under one step, under PGD, moved against the plain network.
-    accuracy: [f64; 4],
-}
+/// What is read off one network, in the order of [`READINGS`].
+type Seen = [f64; 10];
 
-/// One of its numbers.
-type Number = fn(&Seen) -> f64;
-
-impl Seen {
-    const COUNT: usize = 10;
-
-    fn numbers(self) -> Vec<f64> {
-        [&self.flatness[..], &self.others, &self.accuracy].concat()
-    }
-
-    fn from_numbers(n: &[f64]) -> Seen {
-        Seen {
-            flatness: [n[0], n[1]],
-            others: [n[2], n[3], n[4], n[5]],
-            accuracy: [n[6], n[7], n[8], n[9]],
-        }
-    }
-}
+/// Of flatness, all but the second and the slope are over the spread of the outputs.
+const READINGS: [&str; 10] = [
+    "flatness along the gradient",
+    "flatness along the gradient as it is",
+    "flatness along random directions",
+    "flatness over planes",
+    "flatness of log p(x)",
+    "slope of log p(x, y)",
+    "accuracy",
+    "accuracy under one step",
+    "accuracy under PGD",
+    "accuracy on inputs moved against the plain network",
+];
+const FLATNESS: usize = 0;
+const ACCURACY: usize = 6;
+const ROBUST: usize = 8;
 
 /// What is read off the networks of all arms of one seed, the plain one first.
 fn seen(bench: &Bench<'_>, set: Set, networks: &[&Weights]) -> Result<Vec<f64>> {
     let sizes = sizes(bench.scale());
     let ctx = bench.context();
     let model = set.model(&sizes)?;
-    let [_, _, [x, y]] = set.parts(&sizes)?;
-    let on_test = objective(ctx, &model, [x, y.clone()])?;
+    let [.., test] = set.parts(&sizes)?;
+    let on_test = objective(ctx, &model, &test)?;
     let pgd = set.attack(sizes.steps[2]).restarts(2);
     let mut moved: Option<ModelObjective> = None;
     let mut numbers = Vec::new();
     for weights in networks {
-        let config = FlatnessConfig {
-            likelihood: Likelihood::Joint,
-            eps: set.eps(),
-            points: sizes.points,
-            directions: 1,
+        let flat = |likelihood| {
+            let config =
+                FlatnessConfig { likelihood, eps: set.eps, points: sizes.points, directions: 1 };
+            likelihood_flatness(ctx, &on_test, weights, &config)
         };
-        let joint = likelihood_flatness(ctx, &on_test, weights, &config)?;
-        let marginal = FlatnessConfig { likelihood: Likelihood::Marginal, ..config };
-        let marginal = likelihood_flatness(ctx, &on_test, weights, &marginal)?;
+        let (joint, marginal) = (flat(Likelihood::Joint)?, flat(Likelihood::Marginal)?);
         let accuracy = |objective: &ModelObjective| -> Result<f64> {
             Ok(evaluate(ctx, objective, weights)?.accuracy.unwrap_or(f64::NAN))
         };
-        let one = attack(ctx, &on_test, weights, &Attack::fgsm(set.eps()).within(0.0, 1.0))?;
+        let one = attack(ctx, &on_test, weights, &Attack::fgsm(set.eps).within(0.0, 1.0))?;
         let many = attack(ctx, &on_test, weights, &pgd)?;
-        if moved.is_none() {
-            moved = Some(objective(ctx, &model, [many.inputs.clone(), y.clone()])?);
-        }
-        let transferred = match &moved {
-            Some(moved) => accuracy(moved)?,
-            None => f64::NAN,
+        let moved = match &mut moved {
+            Some(known) => known,
+            none => {
+                let (inputs, labels) = (many.inputs.clone(), test.targets().clone());
+                let other = Examples::from_arrays(inputs, labels, true, DType::F32)?;
+                none.insert(objective(ctx, &model, &other)?)
+            }
         };
-        let found = Seen {
-            flatness: [joint.standardised(joint.along_gradient), joint.along_gradient.value],
-            others: [
-                joint.standardised(joint.along_random),
-                joint.standardised(joint.over_plane),
-                marginal.standardised(marginal.along_gradient),
-                joint.standardised(joint.slope),
-            ],
-            accuracy: [
-                accuracy(&on_test)?,
-                one.robust_accuracy().unwrap_or(f64::NAN),
-                many.robust_accuracy().unwrap_or(f64::NAN),
-                transferred,
-            ],
-        };
-        numbers.extend(found.numbers());
+        let found: Seen = [
+            joint.standardised(joint.along_gradient),
+            joint.along_gradient.value,
+            joint.standardised(joint.along_random),
+            joint.standardised(joint.over_plane),
+            marginal.standardised(marginal.along_gradient),
+            joint.standardised(joint.slope),
+            accuracy(&on_test)?,
+            one.robust_accuracy().unwrap_or(f64::NAN),
+            many.robust_accuracy().unwrap_or(f64::NAN),
+            accuracy(moved)?,
+        ];
+        numbers.extend(found);
     }
     Ok(numbers)
 }
@@ -381,27 +329,23 @@ fn seen(bench: &Bench<'_>, set: Set, networks: &[&Weights]) -> Result<Vec<f64>> 
 fn chosen(bench: &Bench<'_>, set: Set, arm: Arm) -> Result<f64> {
     let sizes = sizes(bench.scale());
     let settings = arm.settings(&sizes);
-    let [only] = settings else {
-        let tuning = bench.root() + 1_000_000;
-        let key = format!("choice/{}/{}", set.name(), arm.name());
-        let numbers = bench.numbers(&key, || {
-            let model = set.model(&sizes)?;
-            let [_, part, _] = set.parts(&sizes)?;
-            let objective = objective(bench.context(), &model, part)?;
-            let mut accuracies = Vec::new();
-            for &setting in settings {
-                let networks = trained(bench, set, arm, setting, &[tuning])?;
-                let way = set.attack(sizes.steps[1]);
-                let found = attack(bench.context(), &objective, &networks[0], &way)?;
-                accuracies.push(found.robust_accuracy().unwrap_or(f64::NAN));
-            }
-            Ok(accuracies)
-        })?;
-        let most = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let place = numbers.iter().position(|accuracy| *accuracy == most).unwrap_or(0);
-        return Ok(settings[place.min(settings.len() - 1)]);
-    };
-    Ok(*only)
+    if let [only] = settings {
+        return Ok(*only);
+    }
+    let key = format!("choice/{}/{}", set.name, arm.name());
+    let accuracies = bench.numbers(&key, || {
+        let model = set.model(&sizes)?;
+        let [_, part, _] = set.parts(&sizes)?;
+        let objective = objective(bench.context(), &model, &part)?;
+        let robust = |&setting: &f64| -> Result<f64> {
+            let networks = trained(bench, set, arm, setting, &[bench.root() + 1_000_000])?;
+            let way = set.attack(sizes.steps[1]);
+            let found = attack(bench.context(), &objective, &networks[0], &way)?;
+            Ok(found.robust_accuracy().unwrap_or(f64::NAN))
+        };
+        settings.iter().map(robust).collect()
+    })?;
+    Ok(settings[first_best(&accuracies).min(settings.len() - 1)])
 }
 
 impl Check for LikelihoodLandscape {
@@ -463,17 +407,18 @@ impl Check for LikelihoodLandscape {
         let ctx = bench.exact()?;
         let model = "linear".parse::<Architecture>()?.build(&[64], 2)?;
         let weights = initialize(&model, bench.root(), DType::F64)?;
-        let [digits, _] = split_digits(100, DType::F64)?;
-        let x = digits.input_rows(0..100)?.remove(0).reshape(&[100, 64])?;
+        let [digits, _] = digits_instead(100, 1)?;
         let labels: Vec<i32> = (0..100).map(|i| i % 2).collect();
-        let on_lines = objective(&ctx, &model, [x.clone(), Array::vector(&labels)])?;
+        let digits = Pictures { labels, ..digits }.examples(true, DType::F64)?;
+        let on_lines = objective(&ctx, &model, &digits)?;
         let (eps, flat) = (0.05, weights.parameters.flatten());
         let slope: Vec<f64> = (0..64).map(|i| flat[2 * i] - flat[2 * i + 1]).collect();
         let length: f64 = slope.iter().map(|s| s.abs()).sum();
         let mut apart: f64 = 0.0;
         let found = attack(&ctx, &on_lines, &weights, &Attack::pgd(eps, 20).restarts(2))?;
         let mut flatness = 0.0;
-        for (i, x) in x.to_f64_vec().chunks(64).enumerate() {
+        let x = digits.input_rows(0..100)?.remove(0).to_f64_vec();
+        for (i, x) in x.chunks(64).enumerate() {
             let lead =
                 x.iter().zip(&slope).map(|(x, s)| x * s).sum::<f64>() + flat[128] - flat[129];
             let margin = if i % 2 == 0 { lead } else { -lead } - eps * length;
@@ -522,77 +467,51 @@ impl Check for LikelihoodLandscape {
             for arm in ARMS {
                 let setting = chosen(bench, set, arm)?;
                 if arm.settings(&sizes(bench.scale())).len() > 1 {
-                    let name = format!("factor of {} on {}", arm.name(), set.name());
+                    let name = format!("factor of {} on {}", arm.name(), set.name);
                     findings.read(name, setting);
                 }
                 arms.push(trained(bench, set, arm, setting, &seeds)?);
             }
             // Of each arm, each seed's.
-            let mut all: Vec<Vec<Seen>> = ARMS.iter().map(|_| Vec::new()).collect();
-            bench.context().progress().start("attacks and surfaces", seeds.len() as u64);
-            for (i, seed) in seeds.iter().enumerate() {
+            let places: Vec<usize> = (0..seeds.len()).collect();
+            let of_seeds = bench.each("attacks and surfaces", &places, |&i| {
                 let networks: Vec<&Weights> = arms.iter().map(|arm| &arm[i]).collect();
-                let key = format!("seen/{}/{seed}", set.name());
-                let numbers = bench.numbers(&key, || seen(bench, set, &networks))?;
-                for (of, numbers) in all.iter_mut().zip(numbers.chunks_exact(Seen::COUNT)) {
-                    of.push(Seen::from_numbers(numbers));
-                }
-                bench.context().progress().advance(1);
+                let key = format!("seen/{}/{}", set.name, seeds[i]);
+                bench.numbers(&key, || seen(bench, set, &networks))
+            })?;
+            let mut all: Vec<Vec<Seen>> = vec![Vec::new(); ARMS.len()];
+            for numbers in of_seeds {
+                let rows = numbers.as_chunks().0;
+                all.iter_mut().zip(rows).for_each(|(of, row)| of.push(*row));
             }
-            report(&mut findings, set, &all)?;
+            for (arm, seen) in ARMS.iter().zip(&all) {
+                let called = |what: &str| format!("{what}, {}, {}", arm.name(), set.name);
+                findings.read_columns(&READINGS, seen, called)?;
+            }
+            let of_all = |number: usize| column(&all.concat(), number);
+            let correlation = spearman(&of_all(FLATNESS), &of_all(ROBUST))?;
+            if correlation.is_finite() {
+                let what = "rank correlation of flatness and accuracy under PGD";
+                findings.read(format!("{what}, {}", set.name), correlation);
+            }
             let [plain, attacked, loss, joint, _, decay] = &all[..] else { continue };
-            let minus = |a: &[Seen], b: &[Seen], of: Number| -> Vec<f64> {
-                a.iter().zip(b).map(|(a, b)| of(a) - of(b)).collect()
+            let apart = |one: &[Seen], other: &[Seen], number: usize| {
+                paired(&column(one, number), &column(other, number))
             };
-            let [flatness, robust]: [Number; 2] =
-                [|seen| seen.flatness[0], |seen| seen.accuracy[2]];
             findings.parts.extend([
-                mean(&minus(plain, attacked, flatness))?,
-                mean(&minus(plain, loss, flatness))?,
-                mean(&minus(joint, plain, robust))?,
-                mean(&minus(joint, decay, robust))?,
+                apart(plain, attacked, FLATNESS)?,
+                apart(plain, loss, FLATNESS)?,
+                apart(joint, plain, ROBUST)?,
+                apart(joint, decay, ROBUST)?,
             ]);
-            let clean: Vec<f64> = plain.iter().map(|seen| seen.accuracy[0]).collect();
-            let clean = mean(&clean)?.value;
+            let clean = mean(&column(plain, ACCURACY))?.value;
             let least = bench.whole_or(0.7, 0.0);
             findings.gates.push(Gate::new(
-                &format!("plain networks have learned the {}", set.name()),
+                &format!("plain networks have learned the {}", set.name),
                 clean >= least,
                 format!("mean accuracy {clean:.3}, at least {least}"),
             ));
         }
         Ok(findings)
     }
-}
-
-/// Everything that decides nothing.
-fn report(findings: &mut Findings, set: Set, all: &[Vec<Seen>]) -> Result<()> {
-    let readings: [(&str, Number); 10] = [
-        ("flatness along the gradient", |seen| seen.flatness[0]),
-        ("flatness along the gradient as it is", |seen| seen.flatness[1]),
-        ("flatness along random directions", |seen| seen.others[0]),
-        ("flatness over planes", |seen| seen.others[1]),
-        ("flatness of log p(x)", |seen| seen.others[2]),
-        ("slope of log p(x, y)", |seen| seen.others[3]),
-        ("accuracy", |seen| seen.accuracy[0]),
-        ("accuracy under one step", |seen| seen.accuracy[1]),
-        ("accuracy under PGD", |seen| seen.accuracy[2]),
-        ("accuracy on inputs moved against the plain network", |seen| seen.accuracy[3]),
-    ];
-    for (arm, seen) in ARMS.iter().zip(all) {
-        for (what, of) in readings {
-            let values: Vec<f64> = seen.iter().map(of).collect();
-            let name = format!("{what}, {}, {}", arm.name(), set.name());
-            findings.read_with(name, &mean(&values)?);
-        }
-    }
-    let pairs: Vec<(f64, f64)> =
-        all.iter().flatten().map(|seen| (seen.flatness[0], seen.accuracy[2])).collect();
-    let (flatness, robust): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
-    let name = format!("rank correlation of flatness and accuracy under PGD, {}", set.name());
-    let correlation = spearman(&flatness, &robust)?;
-    if correlation.is_finite() {
-        findings.read(name, correlation);
-    }
-    Ok(())
 }

@@ -42,7 +42,7 @@ use thalweg_methods::{Context, Function, ModelObjective, ObjectiveConfig, evalua
 use thalweg_nn::layer::{Activation, Dense};
 use thalweg_nn::{Initializer, Layer, Model, ModelPort, Scope, Weights};
 use thalweg_stats::Bound;
-use thalweg_train::{Examples, Length, Member, Optimizer, Schedule, TrainConfig, Trainer};
+use thalweg_train::{Examples, Length, Member, Optimizer, Schedule, TrainConfig};
 
 /// The check.
 pub(crate) struct RoughnessIndex;
@@ -171,8 +171,8 @@ fn trained(
         segment: every.min(100),
         ..TrainConfig::default()
     };
-    let trainer = Trainer::new(bench.executor(), model, data, config, bench.resources())?;
-    let members: Vec<Member> = seeds.iter().map(|&seed| Member::new(seed, 1e-3)).collect();
+    let trainer = bench.trainer(&model, &data, config)?;
+    let members = Member::product(seeds, &[1e-3]);
     let key = format!("{loss} in {dimensions} dimensions");
     let times = bench.checkpoints(&key, &trainer, &members, every)?;
     let of = |i: usize| times.iter().map(|networks| networks[i].weights.clone()).collect();
