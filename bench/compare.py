@@ -179,6 +179,7 @@ def main():
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(KNOWN))
     parser.add_argument("--quick", action="store_true", help="a few workloads, few rounds")
     parser.add_argument("--doublings", action="store_true", help="only how cost grows with size")
+    parser.add_argument("--recomputation", action="store_true", help="only what memory budgets take")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--worker", required=True, help=argparse.SUPPRESS)
     setting = parser.parse_args()
@@ -192,12 +193,14 @@ def main():
     out = HERE / "out"
     out.mkdir(exist_ok=True)
     threads = os.cpu_count()
-    if setting.doublings:
-        program = Path(setting.worker).with_name("doublings")
-        table = subprocess.run([program, str(threads)], check=True, stdout=subprocess.PIPE, text=True)
-        (out / "doublings.md").write_text(table.stdout)
-        print(table.stdout, end="")
-        return
+    for asked, name in [(setting.doublings, "doublings"), (setting.recomputation, "recompute")]:
+        if asked:
+            program = Path(setting.worker).with_name(name)
+            command = [program, str(threads)]
+            table = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            (out / f"{name}.md").write_text(table.stdout)
+            print(table.stdout, end="")
+            return
     measured = subprocess.run(
         [setting.worker, "peak", str(threads)], check=True, capture_output=True, text=True
     )
