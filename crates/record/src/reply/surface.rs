@@ -1,0 +1,75 @@
+//! The reply of `thalweg surface`.
+
+use crate::{
+    AdaptiveSummary, BasinSummary, ConvexitySummary, GridPoint, MinimumReply, PlaneShare, Quantity,
+    number,
+};
+use serde::Serialize;
+
+/// The keys of `surface`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SurfaceBody {
+    /// The loss at the centre.
+    #[serde(with = "number")]
+    pub loss: f64,
+    /// The lowest point; `null` if no loss is finite.
+    pub minimum: Option<GridPoint>,
+    /// The highest point; `null` if no loss is finite.
+    pub maximum: Option<GridPoint>,
+    /// The points evaluated.
+    pub points: u64,
+    /// Those of them whose loss is not finite.
+    pub not_finite: u64,
+    /// How directions were scaled: `filter`, `layer` or `none`.
+    pub normalize: String,
+    /// Roles of parameters held at the centre.
+    pub ignore: Vec<String>,
+    /// `frozen`, `batch` or `recalibrated`.
+    pub batch_norm: String,
+    /// Where the directions came from.
+    pub directions: String,
+    /// Examples that the surface is of.
+    pub samples: u64,
+    /// How it came about, if it is to a tolerance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<AdaptiveSummary>,
+    /// `weights` or `inputs`.
+    pub space: String,
+    /// How much of the trajectory or of the curvature the plane holds; absent of other planes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plane_share: Option<PlaneShare>,
+    /// The extreme eigenvalues over the plane, if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub convexity: Option<ConvexitySummary>,
+    /// The basin around the centre, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basin: Option<BasinSummary>,
+    /// The lowest point of each class, if surfaces of classes were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<ClassReply>>,
+    /// The derivative along each direction of the first pair at the centre.
+    pub slope: Vec<Quantity>,
+    /// The second derivative along each.
+    pub curvature: Vec<Quantity>,
+    /// The minima that are deep enough, the deepest first; at most a hundred.
+    pub minima: Vec<MinimumReply>,
+    /// How many are deep enough.
+    pub minima_count: u64,
+    /// The depth from which on they are, as a share of the level at which their basin ends.
+    pub minima_threshold: f64,
+    /// The integral of the slope over the line or plane, for each pair of directions.
+    pub total_variation: Vec<f64>,
+}
+
+/// A class in the reply of `surface`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassReply {
+    /// The class.
+    pub class: i32,
+    /// Its examples.
+    pub examples: u64,
+    /// Its lowest point; `null` if no loss is finite.
+    pub minimum: Option<GridPoint>,
+    /// Its highest.
+    pub maximum: Option<GridPoint>,
+}
