@@ -34,7 +34,8 @@ pub fn text(body: &CompareBody) -> String {
         let verdict = match d.real {
             Some(true) => "real",
             Some(false) => "may be chance",
-            None => "exact",
+            None if d.difference.value().is_finite() => "no error bar",
+            None => "not finite",
         };
         vec![
             label(&d.instrument, &d.name),

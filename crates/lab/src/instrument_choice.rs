@@ -157,7 +157,10 @@ mod tests {
             fault("trace:probe=4"),
             "trace: options: expected some of probes, tolerance, got probe"
         );
-        assert_eq!(fault("trace:probes=x"), "trace: probes: expected a whole number, got \"x\"");
+        assert_eq!(
+            fault("trace:probes=x"),
+            "trace: probes: expected a whole number up to 1000000, got \"x\""
+        );
         assert_eq!(fault("loss:top=1"), "loss: options: expected no options, got top");
     }
 }

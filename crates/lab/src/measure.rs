@@ -219,6 +219,11 @@ pub struct SpectrumConfig {
     pub density: usize,
 }
 
+/// Products after which eigenvalues are what they are.
+pub fn most_products(eigenvalues: usize) -> usize {
+    eigenvalues.saturating_mul(4).max(300)
+}
+
 /// How a density of eigenvalues is found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DensityMethod {
@@ -338,7 +343,7 @@ pub fn spectrum_of(
             top: config.top,
             bottom: config.bottom,
             tolerance: config.tolerance,
-            max_products: (4 * (config.top + config.bottom)).max(300),
+            max_products: most_products(config.top + config.bottom),
         };
         let found = lanczos(ctx, matrix, &wanted)?;
         if !found.converged {

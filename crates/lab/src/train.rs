@@ -187,7 +187,7 @@ pub fn train(session: &Session, run: &RunDirectory, training: &Training<'_>) -> 
         failure: None,
     };
     let mut state = watcher.begin(&members)?;
-    watcher.watch(&state)?;
+    watcher.watch(&members, &state)?;
     session.console.start("training", trainer.total_steps());
     session.console.advance(state.step());
     let ended = trainer.run(&mut state, &mut watcher);
@@ -313,9 +313,19 @@ impl Watcher<'_> {
     }
 
     /// Readies what is to be read along the way, and reads it before the first step.
-    fn watch(&mut self, state: &TrainState) -> Result<()> {
-        let Training { data, model, settings, .. } = *self.training;
-        self.watch = Watch::new(self.session, data, model, settings, &state.weights(0)?)?;
+    fn watch(&mut self, members: &[Member], state: &TrainState) -> Result<()> {
+        let Training { data, model, settings, start, .. } = *self.training;
+        if settings.watch.is_none() {
+            return Ok(());
+        }
+        // Columns are those at the weights that the first member began with: where it is now, it may
+        // have diverged.
+        let weights = match (start, members.first()) {
+            (Some(weights), _) => weights.clone(),
+            (None, Some(first)) => self.trainer.start(std::slice::from_ref(first))?.weights(0)?,
+            (None, None) => return Ok(()),
+        };
+        self.watch = Watch::new(self.session, data, model, settings, &weights)?;
         let Some(watch) = &self.watch else { return Ok(()) };
         let schedule = self.trainer.config().schedule.clone();
         self.measured = Measurements::new(schedule, watch.columns());

@@ -244,8 +244,13 @@ impl<'a> Watch<'a> {
         let weights = state.weights(index)?;
         match watched.instrument.measure(&self.ctx, &self.objective, &weights) {
             Ok(quantities) => Ok(values(&quantities)),
-            // On its way out.
-            Err(MethodError::NotFinite { .. }) => Ok(nothing()),
+            // On its way out; or where its weights are no reading is to be had, as of a sum over
+            // eigenvalues that one below its limit has no part in. It was to be had at the start.
+            Err(
+                MethodError::NotFinite { .. }
+                | MethodError::Config { .. }
+                | MethodError::Mismatch { .. },
+            ) => Ok(nothing()),
             Err(error) => Err(error.into()),
         }
     }

@@ -7,9 +7,10 @@ use thalweg_data::Stream;
 use thalweg_exec::Executor;
 use thalweg_methods::common::{DenseOperator, LinearOperator, symmetric_eigen, vector};
 use thalweg_methods::curvature::{
-    DensityConfig, Eigenpair, HutchPlusPlusConfig, HutchinsonConfig, LanczosConfig, SpectralSum,
-    SpectralSumConfig, XDiagConfig, XTraceConfig, density, effective_dimension, frobenius_norm,
-    hutch_plus_plus, hutchinson, lanczos, log_determinant, xdiag, xtrace,
+    Density, DensityConfig, Eigenpair, HutchPlusPlusConfig, HutchinsonConfig,
+    KernelPolynomialConfig, LanczosConfig, SpectralSum, SpectralSumConfig, XDiagConfig,
+    XTraceConfig, density, effective_dimension, frobenius_norm, hutch_plus_plus, hutchinson,
+    kernel_polynomial, lanczos, log_determinant, xdiag, xtrace,
 };
 use thalweg_methods::{Context, MethodError};
 use thalweg_stats::Estimate;
@@ -128,6 +129,97 @@ fn bars_of_diagonals_cover() {
         // Of all elements together.
         let share = count as f64 / (SEEDS as f64 * values.len() as f64);
         assert!((0.9..=0.99).contains(&share), "{name}: {share}");
+    }
+}
+
+/// A diagonal that is everywhere the same, whose largest element by its estimate alone is one of the
+/// noise: the bar of a value that was chosen for its size is no bar.
+#[test]
+fn the_extremes_of_a_flat_diagonal_are_not_those_of_the_noise() {
+    let n = 200;
+    let stream = Stream::new(21, "flat");
+    let entry = |i: usize, j: usize| match i == j {
+        true => 1.0,
+        false => 0.05 * stream.normal((i.max(j) * n + i.min(j)) as u64),
+    };
+    let rows = (0..n).map(|i| (0..n).map(|j| entry(i, j)).collect()).collect();
+    let matrix = DenseOperator::new(rows).unwrap();
+    let executor = Executor::new(1);
+    let (mut covered, mut naive) = (0, 0);
+    for seed in 0..SEEDS {
+        let ctx = Context::new(&executor, seed);
+        let found = xdiag(&ctx, &matrix, &XDiagConfig { products: 32 }).unwrap();
+        for extreme in found.extremes {
+            covered += usize::from(extreme.interval(0.95).unwrap().contains(1.0));
+        }
+        let places = 0..n;
+        let largest = places.max_by(|&a, &b| found.values[a].total_cmp(&found.values[b])).unwrap();
+        let off = (found.values[largest] - 1.0).abs();
+        naive += usize::from(off < 2.13 * found.standard_errors[largest]);
+    }
+    assert!((360..=396).contains(&covered), "{covered} of {}", 2 * SEEDS);
+    assert!(naive < SEEDS as usize / 2, "{naive}: the noise is too small to tell");
+}
+
+/// Jackson's factor of moment `k` of so many, by his kernel's autocorrelation: the sum of the products
+/// of `sin((j + 1) pi / (count + 1))` and what stands `k` places further, over that of `k = 0`.
+fn jackson(k: usize, count: usize) -> f64 {
+    let a = |j: usize| (std::f64::consts::PI * (j + 1) as f64 / (count + 1) as f64).sin();
+    let sum = |k: usize| (0..count - k).map(|j| a(j) * a(j + k)).sum::<f64>();
+    sum(k) / sum(0)
+}
+
+#[test]
+fn bars_of_densities_cover() {
+    const POINTS: usize = 15;
+    const MOMENTS: usize = 20;
+    let executor = Executor::new(1);
+    for (name, values) in [spectra()[0].clone(), spectra()[2].clone()] {
+        let matrix = planted(&values);
+        let n = values.len() as f64;
+        let (mut held, mut looked) = ([0; 2], [0; 2]);
+        let mut look = |which: usize, found: &Density, exact: &dyn Fn(f64) -> f64| {
+            let truth: Vec<f64> = found.centres.iter().map(|&x| exact(x)).collect();
+            let largest = truth.iter().copied().fold(0.0, f64::max);
+            for (i, truth) in truth.into_iter().enumerate().filter(|(_, t)| *t > 1e-3 * largest) {
+                let (value, standard_error) = (found.values[i], found.standard_errors[i]);
+                let estimate = Estimate { value, standard_error, samples: 10 };
+                held[which] += usize::from(estimate.interval(0.95).unwrap().contains(truth));
+                looked[which] += 1;
+            }
+        };
+        for seed in 0..SEEDS {
+            let ctx = Context::new(&executor, seed);
+            let config = DensityConfig { probes: 10, steps: 50, points: POINTS, width: 0.05 };
+            let found = density(&ctx, &matrix, &config).unwrap();
+            let scale = found.width * std::f64::consts::TAU.sqrt();
+            look(0, &found, &|x| {
+                let bell = |v: &f64| (-0.5 * ((x - v) / found.width).powi(2)).exp();
+                values.iter().map(bell).sum::<f64>() / (n * scale)
+            });
+            let config = KernelPolynomialConfig { probes: 10, moments: MOMENTS, points: POINTS };
+            let found = kernel_polynomial(&ctx, &matrix, &config).unwrap();
+            let (middle, spacing) = (found.centres[7], found.centres[1] - found.centres[0]);
+            let half = spacing * POINTS as f64 / 2.0;
+            assert!((found.width * MOMENTS as f64 / half - std::f64::consts::PI).abs() < 1e-9);
+            look(1, &found, &|x| {
+                let angle = ((x - middle) / half).acos();
+                let bell = |v: &f64| {
+                    let of = ((v - middle) / half).acos();
+                    let term = |k: usize| {
+                        let cosines = (k as f64 * angle).cos() * (k as f64 * of).cos();
+                        if k == 0 { 1.0 } else { 2.0 * jackson(k, MOMENTS) * cosines }
+                    };
+                    (0..MOMENTS).map(term).sum::<f64>()
+                        / (std::f64::consts::PI * half * angle.sin())
+                };
+                values.iter().map(bell).sum::<f64>() / n
+            });
+        }
+        for (held, looked) in held.into_iter().zip(looked) {
+            let share = held as f64 / looked as f64;
+            assert!((0.9..=0.99).contains(&share), "{name}: {share} of {looked}");
+        }
     }
 }
 

@@ -86,7 +86,7 @@ fn pytorch_agrees() {
             }
             "mean_cosine" => {
                 let found = gradient_confusion(&ctx, &objective, &point, &one).unwrap();
-                (found.mean_cosine, 1e-11)
+                (found.mean_cosine.value, 1e-11)
             }
             other => panic!("{other}"),
         };

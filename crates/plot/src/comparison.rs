@@ -51,7 +51,7 @@ pub fn comparison_figure(report: &Report, style: &Style) -> Option<Figure> {
     let mut notes = format!(
         "bar: 95 % interval of the difference from {}, same examples and draws, around each model's \
          value; of {0} that of the value itself · filled: the difference is real (all at once, level \
-         {}) · diamond: exact",
+         {}) · diamond: without an error bar",
         names.first().unwrap_or(&"the first"),
         comparison.level
     );
@@ -172,12 +172,12 @@ fn panel(canvas: &mut Canvas, at: Rect, quantity: &ComparedQuantity, points: &[P
                 canvas.line([px - 4.0, y], [px + 4.0, y], stroke);
             }
         }
-        let exact = index > 0 && point.real.is_none();
+        let bare = index > 0 && point.real.is_none();
         let hollow = point.real == Some(false);
         let ground = theme.background.unwrap_or("var(--raised)");
         let fill = if hollow { ground } else { colour.as_str() };
         let stroke = Some(Stroke::new(&colour, 1.8));
-        match exact {
+        match bare {
             true => {
                 let corners = [[px, py - 5.5], [px + 5.5, py], [px, py + 5.5], [px - 5.5, py]];
                 canvas.path(&crate::markup::path(&corners, true), fill, stroke, 1.0);

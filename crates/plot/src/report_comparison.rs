@@ -44,7 +44,8 @@ fn differences(comparison: &Comparison) -> String {
         let verdict = match d.real {
             Some(true) => "<strong>real</strong>",
             Some(false) => "may be chance",
-            None => "exact",
+            None if d.difference.value().is_finite() => "no error bar",
+            None => "not finite",
         };
         let p = d.p_adjusted.map_or_else(|| "–".to_owned(), |p| significant(p, 2));
         format!(

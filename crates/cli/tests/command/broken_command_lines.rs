@@ -3,7 +3,7 @@
 use crate::harness::Bench;
 
 /// Lines, and what the sentence must say.
-const FAULTS: [(&str, &[&str]); 60] = [
+const FAULTS: [(&str, &[&str]); 66] = [
     ("surface m --x -1:1:0", &["--x", "0 points", "at least 1"]),
     ("surface m --x -1:1:10000000000000000000000", &["--x", "more than the 100000000"]),
     ("surface m --x -1:1:20000", &["400000000 points", "at most 100000000"]),
@@ -33,6 +33,18 @@ const FAULTS: [(&str, &[&str]); 60] = [
     ("map --tolerance 1", &["--tolerance 1", "above 0 and below 1"]),
     ("map --tolerance 0.01 --exact", &["--tolerance", "--exact"]),
     ("spectrum m --trace 1", &["--trace", "at least 2"]),
+    ("spectrum m --trace 1000000000000000000", &["--trace 1000", "at most 1000000"]),
+    ("spectrum m --density 1000000000000", &["--density 1000", "at most 1000000"]),
+    ("surface m --basin 1000000000000", &["--basin 1000", "at most 1000000"]),
+    ("map --roughness-directions 1000000000000000000", &["directions 1000", "at most 1000000"]),
+    (
+        "compare m m --instruments average_sharpness:draws=1000000000000000000",
+        &["draws", "up to 1000000"],
+    ),
+    (
+        "compare m m --instruments spectral_density:points=1000000000000",
+        &["points", "up to 1000000"],
+    ),
     ("spectrum m --of hesian", &["--of", "hesian", "gauss-newton"]),
     ("spectrum m --estimator guess", &["--estimator guess", "hutch++"]),
     ("spectrum m --estimator xtrace --trace 5%", &["--estimator xtrace", "hutchinson"]),

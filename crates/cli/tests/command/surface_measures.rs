@@ -210,6 +210,12 @@ fn inputs_are_moved_as_asked() {
         let found = bench.json(&format!("{asked} --out {out}"));
         assert_ne!(found["loss"], whole);
     }
+    // The weights are data here, and not those of examples: of all the examples in another order too.
+    let many = "surface m --in-input-space --samples 64 --batch 16 --x -1:1:5";
+    let exact = bench.json(&format!("{many} --out e"));
+    let near = bench.json(&format!("{many} --tolerance 0.05 --out t"));
+    let off = number(&exact["maximum"]["loss"]) - number(&near["maximum"]["loss"]);
+    assert!(off.abs() < 0.2 * number(&exact["maximum"]["loss"]), "{off}");
     for wrong in ["--directions eigenvectors", "--likelihood x", "--normalize filter"] {
         let done = bench.run(&format!("{line} {wrong} --out n"));
         assert!(done.code == Some(2) && !bench.exists("n"), "{wrong}: {done:?}");

@@ -59,6 +59,16 @@ fn a_diverged_member_is_read_no_more_and_wrong_names_are_told() {
     bench.ok("export a --csv --out a-csv");
     let at_the_end: Vec<_> = column(&bench, "a", "sharpness").into_iter().rev().take(2).collect();
     assert!(at_the_end[0].1.is_none() && at_the_end[1].1.is_some(), "{at_the_end:?}");
+    // Where an eigenvalue falls below what a sum is held against, there is no reading of it, and the
+    // training goes on.
+    let line = TRAIN.replace("--steps 20", "--steps 40");
+    bench.ok(&format!("{line} --lr 1 --watch effective_dimension:1:lambda=0.7 --out sum"));
+    bench.ok("export sum --csv --out sum-csv");
+    let sums = column(&bench, "sum", "effective_dimension");
+    assert!(sums[0].1.is_some() && sums.iter().any(|(_, sum)| sum.is_none()), "{sums:?}");
+    // Gone on with from weights that are no numbers.
+    bench.ok(&format!("{TRAIN} --lr 1e30,0.1 --watch sharpness:4 --out first"));
+    bench.ok(&format!("{TRAIN} --lr 1e30,0.1 --watch sharpness:4 --out first --resume"));
     for (watch, words) in [
         ("--watch sharp", "sharpness"),
         ("--watch trace:0", "number of steps"),

@@ -353,8 +353,9 @@ fn explanations(
              same draws, so that the standard error is that of the mean of the differences, example \
              by example or draw by draw: over examples, as if they were drawn from all that they \
              stand for, with any perturbation held; over draws, for these examples. Where an \
-             estimate is no mean of terms, both errors are added in squares. A number without \
-             sampling has no error, and its difference is what it is. Differences are called real \
+             estimate is no mean of terms, both errors are added in squares. A number that is read \
+             off these examples without draws, as an eigenvalue, has no error bar: its difference is \
+             that of these examples, to the tolerance of its iteration. Differences are called real \
              where the probability of such a one without any, by Student's t and for all \
              differences at once by Holm's method, is below {}.",
             comparison.level

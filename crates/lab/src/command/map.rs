@@ -224,6 +224,7 @@ fn check(request: &MapRequest) -> Result<()> {
         if value < 2 {
             return fault(format!("{option} {value}: expected at least 2, for a standard error"));
         }
+        super::check_draws(option, value)?;
     }
     if !(settings.rho > 0.0 && settings.rho.is_finite()) {
         return fault(format!("--rho {}: expected a positive number", settings.rho));

@@ -20,7 +20,7 @@ pub use surface::{InputSpace, SurfaceMeasures, SurfaceRequest, SurfaceSettings, 
 pub use thalweg_formats::onnx::export::ImageLayout;
 pub use train::{TrainRequest, train};
 
-use crate::error::{Result, usage};
+use crate::error::{LabError, Result, usage};
 use crate::run_directory::RunDirectory;
 use crate::session::{Session, device};
 use crate::subject::ObjectiveChoice;
@@ -88,6 +88,17 @@ pub(crate) fn loss_name(text: &str) -> String {
         Ok(Loss::HalfSquaredError) => "half squared error".to_owned(),
         Ok(Loss::BinaryCrossEntropy) => "binary cross-entropy (nats)".to_owned(),
         Err(_) => text.to_owned(),
+    }
+}
+
+/// Random probes, targets, lines or rays that an option may ask for.
+const MOST_DRAWS: usize = 1_000_000;
+
+/// Refuses more draws than anyone can mean.
+fn check_draws(option: &str, draws: usize) -> Result<()> {
+    match draws > MOST_DRAWS {
+        true => Err(LabError::Usage(format!("{option} {draws}: expected at most {MOST_DRAWS}"))),
+        false => Ok(()),
     }
 }
 
@@ -187,8 +198,9 @@ fn explain_eigenvalues(matrix: &str, top: usize, bottom: usize, tolerance: f64) 
         format!(
             "The {sides} of the {matrix} of this loss, by Lanczos iteration with full \
              reorthogonalisation until every residual |Hv - λv| of the unit vectors found is below \
-             {tolerance} of the largest, or for 300 products; an eigenvalue lies within its \
-             residual of the value given."
+             {tolerance} of the largest, or for {} products; an eigenvalue lies within its \
+             residual of the value given.",
+            crate::measure::most_products(top + bottom)
         ),
     )
 }
@@ -209,5 +221,6 @@ fn explain_trace(known: usize, probes: usize, tolerance: f64) -> Explanation {
              without its part along the eigenvectors found"
         ),
     };
-    explain("Trace", format!("Hutchinson's estimate: {how}. The standard error is over them."))
+    let error = "The standard error is over them, for the examples taken.";
+    explain("Trace", format!("Hutchinson's estimate: {how}. {error}"))
 }

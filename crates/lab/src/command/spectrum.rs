@@ -190,6 +190,13 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
     if !(settings.tolerance > 0.0 && settings.tolerance < 1.0) {
         return refused("--tolerance: expected a share between 0 and 1");
     }
+    for (option, draws) in [
+        ("--trace", settings.trace_probes),
+        ("--density", settings.density_probes),
+        ("--draws", settings.draws.unwrap_or(1)),
+    ] {
+        super::check_draws(option, draws)?;
+    }
     if settings.density_probes == 1 {
         return refused("--density 1: expected at least 2 probes, for standard errors");
     }
@@ -380,7 +387,7 @@ fn sketched(estimator: TraceEstimator, settings: &SpectrumSettings) -> String {
         TraceEstimator::XTrace => format!(
             "XTrace from {n} products, the mean over {} normal vectors of the trace on what all the \
              others' products span and of one form outside of it. The standard error is over the \
-             vectors, as the paper has it.",
+             vectors, and knows that they share their products.",
             n / 2
         ),
         _ => format!(

@@ -7,67 +7,65 @@ use thalweg_data::Stream;
 use thalweg_graph::{Builder, Tensor};
 use thalweg_nn::{Buffer, Loss, Parameter};
 
-/// An objective over some of another's examples, in a given order and in blocks of a given size.
-/// Holds a copy of their data, and takes the running statistics of the point as they are.
+/// An objective over some of another's examples, in a given order and in blocks of a given size. A
+/// block's data are gathered when they are asked for, so that it holds none of them; it takes the
+/// running statistics of the point as they are.
 ///
 /// Only where the loss of an example does not depend on the batch that it is in.
 pub(crate) struct Gathered<'a> {
     objective: &'a dyn Objective,
     order: Vec<usize>,
     batches: Vec<usize>,
-    blocks: Vec<Vec<Array>>,
+    block: usize,
     sampling: Sampling,
 }
 
 impl<'a> Gathered<'a> {
     /// All examples in a drawn order, so that the first blocks are a random sample without
     /// replacement.
-    ///
-    /// # Errors
-    /// Those of the objective's data.
     pub(crate) fn shuffled(
         objective: &'a dyn Objective,
         stream: &Stream,
         block: usize,
-    ) -> Result<Gathered<'a>, MethodError> {
+    ) -> Gathered<'a> {
         let order = stream.permutation(objective.examples());
-        let gathered = Gathered::selected(objective, order, block)?;
-        Ok(Gathered { sampling: objective.sampling().clone(), ..gathered })
+        let mut places = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(now, &before)| places[before] = now);
+        let moved = |(of, size): &(Vec<usize>, usize)| {
+            (of.iter().filter_map(|&before| places.get(before).copied()).collect(), *size)
+        };
+        let sampling = match objective.sampling() {
+            Sampling::All => Sampling::All,
+            Sampling::Strata(strata) => Sampling::Strata(strata.iter().map(moved).collect()),
+        };
+        Gathered::of(objective, order, block, sampling)
     }
 
     /// The examples at some places of the objective's order.
     ///
     /// # Errors
-    /// A place that is none; those of the objective's data.
+    /// A place that is none.
     pub(crate) fn selected(
         objective: &'a dyn Objective,
         order: Vec<usize>,
         block: usize,
     ) -> Result<Gathered<'a>, MethodError> {
         let n = objective.examples();
-        if let Some(place) = order.iter().find(|&&place| place >= n) {
-            return Err(MethodError::mismatch("an example", format!("one of {n}"), place));
+        match order.iter().find(|&&place| place >= n) {
+            Some(place) => Err(MethodError::mismatch("an example", format!("one of {n}"), place)),
+            None => Ok(Gathered::of(objective, order, block, Sampling::All)),
         }
-        // For each of the data's arrays its rows.
-        let mut rows: Vec<Vec<Array>> = Vec::new();
-        for (batch, &size) in objective.batches().iter().enumerate() {
-            let data = objective.data(batch)?;
-            rows.resize_with(data.len(), Vec::new);
-            for (rows, array) in rows.iter_mut().zip(&data) {
-                for row in 0..size {
-                    rows.push(array.row(row)?);
-                }
-            }
-        }
-        let gather = |places: &[usize], rows: &Vec<Array>| {
-            Array::stack(&places.iter().map(|&place| rows[place].clone()).collect::<Vec<_>>())
-        };
-        let blocks = order
-            .chunks(block.max(1))
-            .map(|places| rows.iter().map(|rows| gather(places, rows)).collect())
-            .collect::<Result<Vec<_>, _>>()?;
-        let batches = order.chunks(block.max(1)).map(<[usize]>::len).collect();
-        Ok(Gathered { objective, order, batches, blocks, sampling: Sampling::All })
+    }
+
+    fn of(
+        objective: &'a dyn Objective,
+        order: Vec<usize>,
+        block: usize,
+        sampling: Sampling,
+    ) -> Gathered<'a> {
+        let block = block.max(1);
+        let batches = order.chunks(block).map(<[usize]>::len).collect();
+        Gathered { objective, order, batches, block, sampling }
     }
 
     /// Where each example stands in the objective's own order.
@@ -101,11 +99,20 @@ impl Objective for Gathered<'_> {
     }
 
     fn data(&self, batch: usize) -> Result<Vec<Array>, MethodError> {
-        let block = self.blocks.get(batch).cloned();
-        block.ok_or_else(|| {
-            let expected = format!("one of {}", self.blocks.len());
-            MethodError::mismatch("batch", expected, batch)
-        })
+        let Some(places) = self.order.chunks(self.block).nth(batch) else {
+            let expected = format!("one of {}", self.batches.len());
+            return Err(MethodError::mismatch("batch", expected, batch));
+        };
+        self.objective.data_at(places)
+    }
+
+    fn data_at(&self, places: &[usize]) -> Result<Vec<Array>, MethodError> {
+        let n = self.order.len();
+        let own = |&place: &usize| {
+            let known = self.order.get(place).copied();
+            known.ok_or_else(|| MethodError::mismatch("an example", format!("one of {n}"), place))
+        };
+        self.objective.data_at(&places.iter().map(own).collect::<Result<Vec<_>, _>>()?)
     }
 
     fn sampling(&self) -> &Sampling {

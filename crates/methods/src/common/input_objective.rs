@@ -1,6 +1,6 @@
 //! A loss as a function of the input.
 
-use super::model_objective::ModelObjective;
+use super::model_objective::{ModelObjective, gather};
 use super::objective::{BatchNorm, Examples, Objective, Sampling, check_point};
 use crate::MethodError;
 use thalweg_array::{Array, DType};
@@ -158,6 +158,19 @@ impl Objective for InputObjective<'_> {
             None => self.inner.data(batch)?,
         };
         Ok([examples.as_slice(), &self.weights].concat())
+    }
+
+    fn data_at(&self, places: &[usize]) -> Result<Vec<Array>, MethodError> {
+        let examples = match &self.example {
+            Some(example) => {
+                if let Some(place) = places.iter().find(|&&place| place != 0) {
+                    return Err(MethodError::config("example", "the only one, 0", place));
+                }
+                example.iter().map(|array| gather(array, places)).collect::<Result<_, _>>()?
+            }
+            None => self.inner.data_at(places)?,
+        };
+        Ok([examples, self.weights.clone()].concat())
     }
 
     fn sampling(&self) -> &Sampling {

@@ -317,7 +317,8 @@ fn sample(
     Ok((chosen.rows().to_vec(), sampling))
 }
 
-fn gather(array: &Array, rows: &[usize]) -> Result<Array, MethodError> {
+/// Some rows of an array, in the order given.
+pub(super) fn gather(array: &Array, rows: &[usize]) -> Result<Array, MethodError> {
     let each: Vec<Array> = rows.iter().map(|&row| array.row(row)).collect::<Result<_, _>>()?;
     Ok(Array::stack(&each)?)
 }
@@ -392,6 +393,27 @@ impl Objective for ModelObjective {
         };
         for array in [Some(&self.targets), self.weights.as_ref()].into_iter().flatten() {
             data.push(array.rows(start..end)?);
+        }
+        Ok(data)
+    }
+
+    fn data_at(&self, places: &[usize]) -> Result<Vec<Array>, MethodError> {
+        let n = self.examples();
+        if let Some(place) = places.iter().find(|&&place| place >= n) {
+            return Err(MethodError::config("an example", format!("one below {n}"), place));
+        }
+        let mut data = match &self.inputs {
+            ObjectiveInputs::Arrays(arrays) => {
+                arrays.iter().map(|array| gather(array, places)).collect::<Result<Vec<_>, _>>()?
+            }
+            ObjectiveInputs::Stored(subset, normalization) => {
+                let rows: Vec<usize> = places.iter().map(|&place| subset.rows()[place]).collect();
+                let raw = subset.dataset().inputs().gather(&rows)?;
+                vec![as_float(normalized(raw, normalization.as_ref())?, self.float)]
+            }
+        };
+        for array in [Some(&self.targets), self.weights.as_ref()].into_iter().flatten() {
+            data.push(gather(array, places)?);
         }
         Ok(data)
     }

@@ -107,6 +107,13 @@ pub trait Objective: Sync {
     /// A batch that is none.
     fn data(&self, batch: usize) -> Result<Vec<Array>, MethodError>;
 
+    /// The data of the examples at some places of the objective's order, as those of one batch.
+    /// What is in a file is read for these examples alone.
+    ///
+    /// # Errors
+    /// A place that is none; what cannot be read.
+    fn data_at(&self, places: &[usize]) -> Result<Vec<Array>, MethodError>;
+
     /// Which examples these are.
     fn sampling(&self) -> &Sampling;
 
@@ -283,6 +290,10 @@ impl Objective for Function {
     }
 
     fn data(&self, _: usize) -> Result<Vec<Array>, MethodError> {
+        Ok(Vec::new())
+    }
+
+    fn data_at(&self, _: &[usize]) -> Result<Vec<Array>, MethodError> {
         Ok(Vec::new())
     }
 

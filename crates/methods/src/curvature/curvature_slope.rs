@@ -85,6 +85,7 @@ impl Instrument for CurvatureSlopes {
         vector::scale(&mut downhill, if length > 0.0 { -1.0 / length } else { 0.0 });
         let hessian = Hessian::new(ctx, objective, point)?;
         let found = lanczos(ctx, &hessian, &config.lanczos())?;
+        found.tell(ctx);
         let Some(pair) = found.top.first() else {
             return Err(MethodError::mismatch("eigenpairs", "one", "none"));
         };

@@ -12,7 +12,8 @@ use thalweg_stats::Estimate;
 pub struct DensityConfig {
     /// Number of random vectors; at least two, for standard errors.
     pub probes: usize,
-    /// Lanczos steps for each: nodes of the quadrature.
+    /// Lanczos steps for each: nodes of the quadrature. At least two, without which it does not know
+    /// the mean square.
     pub steps: usize,
     /// Number of places at which the density is given.
     pub points: usize,
@@ -56,7 +57,7 @@ pub struct Density {
 /// memory holds bases of, and these are a unit of work.
 ///
 /// # Errors
-/// Fewer than two probes, no steps or points, a width that is not positive; a product that is not
+/// Fewer than two probes or steps, no points, a width that is not positive; a product that is not
 /// finite.
 /// # Source    Ghorbani, Krishnan, Xiao, An investigation into neural net optimization via Hessian
 /// eigenvalue density, 2019, arXiv 1901.10159, algorithms 1 and 2
@@ -81,9 +82,11 @@ fn check(config: &DensityConfig) -> Result<(), MethodError> {
     if config.probes < 2 {
         return Err(MethodError::config("number of probes", "at least 2", config.probes));
     }
-    for (what, count) in [("number of steps", config.steps), ("number of points", config.points)] {
-        if count == 0 {
-            return Err(MethodError::config(what, "at least 1", count));
+    for (what, least, count) in
+        [("number of steps", 2, config.steps), ("number of points", 1, config.points)]
+    {
+        if count < least {
+            return Err(MethodError::config(what, format!("at least {least}"), count));
         }
     }
     match config.width > 0.0 && config.width.is_finite() {
@@ -163,7 +166,7 @@ impl Instrument for SpectralDensity {
         let usual = DensityConfig::default();
         vec![
             DensityConfig { probes: 1, ..usual },
-            DensityConfig { steps: 0, ..usual },
+            DensityConfig { steps: 1, ..usual },
             DensityConfig { points: 0, ..usual },
             DensityConfig { width: 0.0, ..usual },
             DensityConfig { width: f64::INFINITY, ..usual },

@@ -66,7 +66,7 @@ pub struct Eigenpairs {
 ///
 /// # Errors
 /// No eigenvalue asked for, or more than there are; a tolerance that is not positive; too few
-/// products; a product that is not finite.
+/// products; a basis that the memory does not hold; a product that is not finite.
 /// # Source    Lanczos 1950; restart: Wu and Simon, Thick-restart Lanczos method for large
 /// symmetric eigenvalue problems, SIAM J. Matrix Anal. Appl. 22, 2000
 ///
@@ -111,6 +111,13 @@ pub fn lanczos_from(
     let wanted = config.top + config.bottom;
     if wanted > n {
         return Err(MethodError::config("number of eigenvalues", format!("at most {n}"), wanted));
+    }
+    // How many there are at once is not a matter of memory, which would change bits.
+    let vectors = Subspace::capacity(n, wanted).min(config.max_products);
+    let needed = vectors.saturating_mul(n).saturating_mul(size_of::<f64>());
+    if needed > ctx.memory() {
+        let what = format!("a basis of {vectors} vectors of {n} elements");
+        return Err(MethodError::Memory { what, needed, budget: ctx.memory() });
     }
     ctx.progress().start("eigenvalues", config.max_products as u64);
     let mut space = Subspace::new(n, wanted, ctx.stream("lanczos"));
@@ -221,10 +228,15 @@ struct Subspace {
 }
 
 impl Subspace {
-    fn new(n: usize, wanted: usize, draws: Stream) -> Subspace {
+    /// Vectors that there may be.
+    fn capacity(n: usize, wanted: usize) -> usize {
         const BYTES: usize = 1 << 29;
         let roomy = BYTES / size_of::<f64>() / n.max(1);
-        let capacity = roomy.min(LARGEST_BASIS).max(3 * wanted).max(24).min(n).max(1);
+        roomy.min(LARGEST_BASIS).max(3 * wanted).max(24).min(n).max(1)
+    }
+
+    fn new(n: usize, wanted: usize, draws: Stream) -> Subspace {
+        let capacity = Subspace::capacity(n, wanted);
         let mut space = Subspace {
             basis: Vec::new(),
             columns: Vec::new(),
@@ -384,7 +396,9 @@ impl Instrument for Lanczos {
         config: &LanczosConfig,
     ) -> Result<Eigenpairs, MethodError> {
         check(config)?;
-        lanczos(ctx, &super::Hessian::new(ctx, objective, point)?, config)
+        let found = lanczos(ctx, &super::Hessian::new(ctx, objective, point)?, config)?;
+        found.tell(ctx);
+        Ok(found)
     }
 
     fn cost(config: &LanczosConfig, _: &Size) -> Cost {
@@ -425,6 +439,21 @@ impl Instrument for Lanczos {
 /// [`lanczos`] on the Hessian of an objective, as an instrument.
 #[derive(Clone, Copy, Debug)]
 pub struct Lanczos;
+
+impl Eigenpairs {
+    /// Says where it is so that the products ended before the residuals were within the tolerance.
+    pub(super) fn tell(&self, ctx: &Context<'_>) {
+        if !self.converged {
+            let pairs = self.top.iter().chain(&self.bottom);
+            let worst = pairs.fold(0.0f64, |worst, pair| worst.max(pair.residual));
+            ctx.progress().message(&format!(
+                "The eigenvalues have not converged after {} products: the largest residual is \
+                 {worst:.2e}.",
+                self.products
+            ));
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -481,6 +510,18 @@ mod tests {
         for (pair, value) in found.top.iter().zip(values.iter().rev()) {
             assert!((pair.value - value).abs() < 1e-12, "{} {value}", pair.value);
         }
+    }
+
+    #[test]
+    fn a_basis_beyond_the_memory_is_told_before_it_is_made() {
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 0).with_memory(24 * 8 * 100 - 1);
+        let values: Vec<f64> = (0..100).map(f64::from).collect();
+        let config = LanczosConfig { top: 1, max_products: 24, ..LanczosConfig::default() };
+        let message = lanczos(&ctx, &planted(&values), &config).unwrap_err().to_string();
+        assert!(message.starts_with("a basis of 24 vectors of 100 elements needs"), "{message}");
+        let fewer = LanczosConfig { max_products: 23, ..config };
+        assert!(lanczos(&ctx, &planted(&values), &fewer).is_ok());
     }
 
     #[test]

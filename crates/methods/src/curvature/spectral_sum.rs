@@ -58,8 +58,8 @@ impl SpectralSumConfig {
 pub struct SpectralSum {
     /// The sum; its standard error is that over the probes.
     pub sum: Estimate,
-    /// By how much the last fourth of the steps changed it: what is left of the quadrature's own
-    /// error is smaller where this is small.
+    /// By how much the last half of the steps changed it: what is left of the quadrature's own error is
+    /// of this order where it falls like one over the steps, and smaller where it falls faster.
     pub last_change: f64,
     /// Products that it took.
     pub products: usize,
@@ -68,8 +68,11 @@ pub struct SpectralSum {
 }
 
 impl SpectralSum {
+    /// The sum, whose error has what the last steps changed beside that over the probes.
     pub(super) fn quantity(&self, name: &str) -> Quantity {
-        Quantity::estimated(name, self.sum).with_terms(Over::Draws, &self.terms)
+        let standard_error = self.sum.standard_error.hypot(self.last_change);
+        let sum = Estimate { standard_error, ..self.sum };
+        Quantity::estimated(name, sum).with_terms(Over::Draws, &self.terms)
     }
 }
 
@@ -90,7 +93,7 @@ pub(super) fn spectral_sum(
     config.check()?;
     let n = operator.dimension() as f64;
     let steps = config.steps.min(operator.dimension()).max(1);
-    let shorter = Some((steps - steps / 4).max(1));
+    let shorter = Some(steps.div_ceil(2));
     let (probes, steps) = (config.probes, config.steps);
     let asked = Asked { what, key, probes, steps, shorter };
     let Quadratures { whole, shorter, products } = quadratures(ctx, operator, &asked)?;

@@ -27,29 +27,55 @@ pub struct Diagonal {
     pub values: Vec<f64>,
     /// Standard error of each element over the probes.
     pub standard_errors: Vec<f64>,
+    /// The largest and the smallest element. The extreme ones of many with errors are too extreme: each
+    /// half of the probes says where it is, and the other half how large.
+    pub extremes: [Estimate; 2],
     /// How many probes.
     pub samples: usize,
     /// Products that it took.
     pub products: usize,
 }
 
-impl Diagonal {
-    /// The largest and the smallest element. Of many with errors the extreme ones are likely to be
-    /// too extreme.
-    fn extremes(&self) -> Vec<Quantity> {
-        let of = |name: &str, found: Option<usize>| {
-            let at =
-                |values: &[f64]| found.and_then(|i| values.get(i)).copied().unwrap_or(f64::NAN);
-            let (value, standard_error) = (at(&self.values), at(&self.standard_errors));
-            Quantity::estimated(name, Estimate { value, standard_error, samples: self.samples })
-        };
-        let by_value = |a: &usize, b: &usize| self.values[*a].total_cmp(&self.values[*b]);
-        let places = || 0..self.values.len();
-        vec![
-            of("largest diagonal element", places().max_by(by_value)),
-            of("smallest diagonal element", places().min_by(by_value)),
-        ]
-    }
+/// Where a diagonal is largest, and where it is smallest.
+fn extreme_places(values: &[f64]) -> [usize; 2] {
+    let by_value = |a: &usize, b: &usize| values[*a].total_cmp(&values[*b]);
+    let places = || 0..values.len();
+    [places().max_by(by_value), places().min_by(by_value)].map(Option::unwrap_or_default)
+}
+
+/// The extremes of a diagonal that is known exactly.
+fn exact_extremes(values: &[f64], samples: usize) -> [Estimate; 2] {
+    extreme_places(values).map(|place| Estimate {
+        value: values.get(place).copied().unwrap_or(f64::NAN),
+        standard_error: 0.0,
+        samples,
+    })
+}
+
+/// The extremes of a diagonal from what each probe makes of it, `inside + each`, and the covariances
+/// of two probes.
+///
+/// On average not more extreme than the diagonal itself: the place is drawn apart from the value, but
+/// for what probes share.
+fn extremes(inside: &[f64], each: &[Vec<f64>], covariances: &[f64]) -> [Estimate; 2] {
+    let k = each.len();
+    let (first, second) = each.split_at(k / 2);
+    let of_half = |half: &[Vec<f64>]| -> Vec<f64> {
+        let mut sum = vec![0.0; inside.len()];
+        half.iter().for_each(|of| vector::add_scaled(&mut sum, 1.0 / half.len() as f64, of));
+        sum.iter().zip(inside).map(|(sum, inside)| sum + inside).collect()
+    };
+    let places = [second, first].map(|half| extreme_places(&of_half(half)));
+    [0, 1].map(|end| {
+        let place = |i: usize| places[usize::from(i >= k / 2)][end];
+        let terms: Vec<f64> = (0..k).map(|i| inside[place(i)] + each[i][place(i)]).collect();
+        let covariance = 0.5 * (covariances[places[0][end]] + covariances[places[1][end]]);
+        Estimate {
+            value: pairwise_sum(&terms) / k as f64,
+            standard_error: exchangeable_variance(&terms, covariance).sqrt(),
+            samples: k,
+        }
+    })
 }
 
 /// The diagonal of a symmetric operator from probes that all do both: span a sketch, and see what
@@ -85,8 +111,9 @@ pub fn xdiag(
         inside.iter_mut().zip(q.iter().zip(image)).for_each(|(sum, (q, z))| *sum += q * z);
     }
     if sketch.exhausted || sketch.basis.len() == n || k < 2 {
+        let extremes = exact_extremes(&inside, k);
         let standard_errors = vec![0.0; n];
-        return Ok(Diagonal { values: inside, standard_errors, samples: k, products });
+        return Ok(Diagonal { values: inside, standard_errors, extremes, samples: k, products });
     }
     let left_out = sketch.left_out();
     let of = |vectors: &[Vec<f64>]| -> Vec<Vec<f64>> {
@@ -121,13 +148,15 @@ pub fn xdiag(
         }
     }
     let pairs = (k * (k - 1)) as f64 / 2.0;
+    vector::scale(&mut covariances, 1.0 / pairs);
+    let extremes = extremes(&inside, &each, &covariances);
     let (mut values, mut standard_errors) = (Vec::with_capacity(n), Vec::with_capacity(n));
     for (e, inside) in inside.into_iter().enumerate() {
         let terms: Vec<f64> = each.iter().map(|of| of[e]).collect();
         values.push(inside + pairwise_sum(&terms) / k as f64);
-        standard_errors.push(exchangeable_variance(&terms, covariances[e] / pairs).sqrt());
+        standard_errors.push(exchangeable_variance(&terms, covariances[e]).sqrt());
     }
-    Ok(Diagonal { values, standard_errors, samples: k, products })
+    Ok(Diagonal { values, standard_errors, extremes, samples: k, products })
 }
 
 fn check(config: &XDiagConfig) -> Result<(), MethodError> {
@@ -164,7 +193,11 @@ impl Instrument for XDiag {
     }
 
     fn quantities(reading: &Diagonal) -> Vec<Quantity> {
-        reading.extremes()
+        let [largest, smallest] = reading.extremes;
+        vec![
+            Quantity::estimated("largest diagonal element", largest),
+            Quantity::estimated("smallest diagonal element", smallest),
+        ]
     }
 
     fn refused() -> Vec<XDiagConfig> {

@@ -1,10 +1,11 @@
 //! How far the gradients of batches point apart.
 
-use super::gram::{BatchGradients, BatchGradientsConfig, batch_gradients};
+use super::gram::{BatchGradients, BatchGradientsConfig, batch_gradients, jackknife};
 use crate::common::Objective;
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_nn::Weights;
+use thalweg_stats::Estimate;
 
 /// What [`gradient_confusion`] found, over all pairs of the batches drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,8 +15,9 @@ pub struct Confusion {
     pub bound: f64,
     /// The smallest cosine of two batches' gradients.
     pub smallest_cosine: f64,
-    /// The mean cosine: their alignment.
-    pub mean_cosine: f64,
+    /// The mean cosine: their alignment. Its standard error is that of the jackknife over batches, NaN
+    /// of two of them.
+    pub mean_cosine: Estimate,
 }
 
 /// How far the gradients of batches point apart.
@@ -23,6 +25,9 @@ pub struct Confusion {
 /// `<g_a, g_b> >= -eta` for all pairs of batches: definition 2.1 for batches. Where `eta` is large a
 /// step for one batch undoes another's. Cosines say the same without the gradients' lengths; their
 /// mean is the alignment (stiffness). A gradient of zero has the cosine 0 with every other.
+///
+/// The two extremes are those of the batches drawn: of more of them they lie further out. The mean is
+/// an estimate of that of all pairs of batches.
 ///
 /// # Errors
 /// As [`batch_gradients()`].
@@ -46,11 +51,22 @@ fn confusion(found: &BatchGradients) -> Confusion {
         if lengths > 0.0 { gram[a][b] / lengths } else { 0.0 }
     };
     let smallest = pairs().map(|(a, b)| gram[a][b]).fold(f64::INFINITY, f64::min);
-    let sum: f64 = pairs().map(cosine).sum();
+    let k = gram.len();
+    // The sum over all pairs, and over those that each batch is one of.
+    let (mut sum, mut own) = (0.0, vec![0.0; k]);
+    for (a, b) in pairs() {
+        let cosine = cosine((a, b));
+        sum += cosine;
+        own[a] += cosine;
+        own[b] += cosine;
+    }
+    let mean = |sum: f64, batches: usize| sum / (batches * batches.saturating_sub(1) / 2) as f64;
+    let without: Vec<f64> = own.iter().map(|own| mean(sum - own, k.saturating_sub(1))).collect();
+    let (value, standard_error) = (mean(sum, k), jackknife(&without));
     Confusion {
         bound: (-smallest).max(0.0),
         smallest_cosine: pairs().map(cosine).fold(f64::INFINITY, f64::min),
-        mean_cosine: sum / pairs().count() as f64,
+        mean_cosine: Estimate { value, standard_error, samples: k },
     }
 }
 
@@ -83,7 +99,7 @@ impl Instrument for GradientConfusion {
         vec![
             Quantity::exact("gradient confusion", reading.bound),
             Quantity::exact("smallest cosine", reading.smallest_cosine),
-            Quantity::exact("mean cosine", reading.mean_cosine),
+            Quantity::estimated("mean cosine", reading.mean_cosine),
         ]
     }
 
@@ -98,6 +114,7 @@ impl Instrument for GradientConfusion {
 
 #[cfg(test)]
 mod tests {
+    use super::super::gram::gaussian_gram;
     use super::*;
 
     #[test]
@@ -106,9 +123,27 @@ mod tests {
         let gram = vec![vec![1.0, 0.0, -3.0], vec![0.0, 4.0, 0.0], vec![-3.0, 0.0, 9.0]];
         let found = confusion(&BatchGradients { m: 1, gram });
         assert_eq!((found.bound, found.smallest_cosine), (3.0, -1.0));
-        assert!((found.mean_cosine + 1.0 / 3.0).abs() < 1e-15);
+        assert!((found.mean_cosine.value + 1.0 / 3.0).abs() < 1e-15);
+        // Without one of them the cosine of the others: 0, -1 and 0, around -1/3.
+        assert!((found.mean_cosine.standard_error - 2.0 / 3.0).abs() < 1e-15, "{found:?}");
         let alike = vec![vec![1.0, 2.0], vec![2.0, 4.0]];
         let found = confusion(&BatchGradients { m: 1, gram: alike });
-        assert_eq!((found.bound, found.smallest_cosine, found.mean_cosine), (0.0, 1.0, 1.0));
+        assert_eq!((found.bound, found.smallest_cosine), (0.0, 1.0));
+        assert_eq!(found.mean_cosine.value, 1.0);
+        assert!(found.mean_cosine.standard_error.is_nan());
+    }
+
+    #[test]
+    fn the_bar_covers_the_mean_cosine_of_gaussian_gradients() {
+        // Gradients m + z in so many dimensions that all are nearly as long: the mean cosine of two
+        // is |m|^2 / (|m|^2 + n), up to 1 / n.
+        let (n, size) = (400u32, 10.0);
+        let expected = size * size / (size * size + f64::from(n));
+        let mut covered = 0;
+        for seed in 0..200 {
+            let found = confusion(&BatchGradients { m: 1, gram: gaussian_gram(seed, 12, n, size) });
+            covered += usize::from(found.mean_cosine.interval(0.95).unwrap().contains(expected));
+        }
+        assert!((180..=198).contains(&covered), "{covered}");
     }
 }

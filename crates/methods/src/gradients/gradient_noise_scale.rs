@@ -1,6 +1,6 @@
 //! The scale of a gradient's noise.
 
-use super::gram::{BatchGradients, BatchGradientsConfig, batch_gradients};
+use super::gram::{BatchGradients, BatchGradientsConfig, batch_gradients, jackknife};
 use crate::common::Objective;
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
@@ -58,11 +58,8 @@ fn noise_scale(found: &BatchGradients) -> NoiseScale {
         false => Vec::new(),
     };
     let [scale, covariance, square] = [0, 1, 2].map(|i| {
-        let n = left.len() as f64;
-        let mean = left.iter().map(|values| values[i]).sum::<f64>() / n;
-        let spread: f64 = left.iter().map(|values| (values[i] - mean).powi(2)).sum();
-        let standard_error = (spread * (n - 1.0) / n).sqrt();
-        Estimate { value: whole[i], standard_error, samples: k }
+        let without: Vec<f64> = left.iter().map(|values| values[i]).collect();
+        Estimate { value: whole[i], standard_error: jackknife(&without), samples: k }
     });
     NoiseScale { scale, covariance, square }
 }
@@ -121,6 +118,7 @@ impl Instrument for GradientNoiseScale {
 
 #[cfg(test)]
 mod tests {
+    use super::super::gram::gaussian_gram;
     use super::*;
 
     #[test]
@@ -138,5 +136,24 @@ mod tests {
         // Without one: tr S = 2 |a - b|^2 / 2 of the others, which is 10, 10 and 4.
         let expected = (2.0 / 3.0 * (2.0 * 2.0f64.powi(2) + 4.0f64.powi(2))).sqrt();
         assert!((found.covariance.standard_error - expected).abs() < 1e-12);
+    }
+
+    #[test]
+    fn bars_cover_the_scale_of_gaussian_gradients() {
+        // A covariance of trace n for the gradient of a batch of 2 is one of 2 n for an example.
+        let (n, size) = (400u32, 6.0);
+        let truth = [2.0 * f64::from(n) / (size * size), 2.0 * f64::from(n), size * size];
+        let mut covered = [0; 3];
+        for seed in 0..200 {
+            let found =
+                noise_scale(&BatchGradients { m: 2, gram: gaussian_gram(seed, 24, n, size) });
+            let NoiseScale { scale, covariance, square } = found;
+            for (count, (of, truth)) in
+                covered.iter_mut().zip([scale, covariance, square].into_iter().zip(truth))
+            {
+                *count += usize::from(of.interval(0.95).unwrap().contains(truth));
+            }
+        }
+        assert!(covered.iter().all(|count| (180..=198).contains(count)), "{covered:?}");
     }
 }

@@ -63,6 +63,16 @@ pub struct BatchGradients {
     pub gram: Vec<Vec<f64>>,
 }
 
+/// The standard error of a statistic, from its values without one of the batches each.
+///
+/// # Source    Efron, The jackknife, the bootstrap and other resampling plans, 1982, chapter 3
+pub(super) fn jackknife(without: &[f64]) -> f64 {
+    let n = without.len() as f64;
+    let mean = without.iter().sum::<f64>() / n;
+    let spread: f64 = without.iter().map(|value| (value - mean).powi(2)).sum();
+    (spread * (n - 1.0) / n).sqrt()
+}
+
 /// The inner products of the gradients of batches, which are whole ones of a random order of the
 /// examples from the stream `batch gradients`. Each gradient is a unit of work.
 ///
@@ -88,7 +98,7 @@ pub fn batch_gradients(
         let what = format!("{batches} gradients of {dimension} elements");
         return Err(MethodError::Memory { what, needed, budget: ctx.memory() });
     }
-    let shuffled = Gathered::shuffled(objective, &ctx.stream("batch gradients"), m)?;
+    let shuffled = Gathered::shuffled(objective, &ctx.stream("batch gradients"), m);
     let pass = Gradients::new(ctx, &shuffled)?;
     ctx.progress().start("gradients of batches", batches as u64);
     let (mut gradients, mut gram) = (Vec::<Vec<f64>>::new(), Vec::new());
@@ -110,4 +120,17 @@ pub fn batch_gradients(
         gram.push(gradients.iter().map(|other| vector::dot(one, other)).collect());
     }
     Ok(BatchGradients { m, gram })
+}
+
+/// Inner products of gradients `m + z` with `|m| = size` and normal `z` of `n` elements.
+#[cfg(test)]
+pub(super) fn gaussian_gram(seed: u64, batches: u64, n: u32, size: f64) -> Vec<Vec<f64>> {
+    let stream = thalweg_data::Stream::new(seed, "gradients");
+    let gradient = |batch: u64| -> Vec<f64> {
+        let mut noise: Vec<f64> = (0..u64::from(n)).map(|i| stream.at(batch).normal(i)).collect();
+        noise[0] += size;
+        noise
+    };
+    let all: Vec<Vec<f64>> = (0..batches).map(gradient).collect();
+    all.iter().map(|a| all.iter().map(|b| vector::dot(a, b)).collect()).collect()
 }

@@ -16,11 +16,15 @@ pub(crate) trait OptionValue: Sized {
     fn from_text(text: &str) -> Option<Self>;
 }
 
+/// Draws, points and products beyond which no option goes: what is made for each of them fits into
+/// memory, and what they are multiplied with into a number.
+const LARGEST: usize = 1_000_000;
+
 impl OptionValue for usize {
-    const EXPECTED: &'static str = "a whole number";
+    const EXPECTED: &'static str = "a whole number up to 1000000";
 
     fn from_text(text: &str) -> Option<usize> {
-        text.parse().ok()
+        text.parse().ok().filter(|&number| number <= LARGEST)
     }
 }
 
@@ -146,6 +150,18 @@ mod tests {
                 "{error}"
             );
             assert!((entry.configured)(true, &[]).is_ok());
+        }
+    }
+
+    #[test]
+    fn numbers_that_nobody_can_mean_are_refused() {
+        for entry in INSTRUMENTS {
+            for option in entry.options {
+                let with = |text: &str| (entry.configured)(false, &one(option, text));
+                // Real numbers and names have no such limit.
+                let whole = with("7").is_ok() && with("7.5").is_err();
+                assert!(!whole || with("1000000000000000000").is_err(), "{}: {option}", entry.id);
+            }
         }
     }
 

@@ -86,7 +86,7 @@ pub fn m_sharpness(
     config.check()?;
     let (batches, m) = config.taken(objective.examples());
     let point = frozen_at(ctx, objective, point)?;
-    let shuffled = Gathered::shuffled(objective, &ctx.stream("m-sharpness"), m)?;
+    let shuffled = Gathered::shuffled(objective, &ctx.stream("m-sharpness"), m);
     let ball = Ball::new(&shuffled, &point, Norm::L2, Scaling::None, config.rho)?;
     let gradients = Gradients::new(ctx, &shuffled)?;
     let mut rises = Rises::new(ctx, &shuffled, &point);

@@ -7,6 +7,7 @@ use crate::common::Objective;
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_nn::Weights;
+use thalweg_stats::Estimate;
 
 /// Which random surface.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -93,8 +94,15 @@ impl Instrument for RandomSurface {
 
     fn quantities(reading: &Surface) -> Vec<Quantity> {
         let finite = || reading.loss.iter().copied().filter(|loss| loss.is_finite());
+        let (name, centre) = ("loss at the centre", &reading.centre);
         vec![
-            Quantity::exact("loss at the centre", reading.centre.loss),
+            match centre.standard_error {
+                None => Quantity::exact(name, centre.loss),
+                Some(standard_error) => {
+                    let (value, samples) = (centre.loss, centre.examples);
+                    Quantity::estimated(name, Estimate { value, standard_error, samples })
+                }
+            },
             Quantity::exact("lowest loss", finite().fold(f64::INFINITY, f64::min)),
             Quantity::exact("highest loss", finite().fold(f64::NEG_INFINITY, f64::max)),
         ]

@@ -282,10 +282,12 @@ impl Instrument for RoughnessIndex {
     }
 
     fn quantities(reading: &Roughness) -> Vec<Quantity> {
+        let mean = Quantity::estimated("mean normalised variation", reading.mean);
+        // Where lines are left out, those of two points are no longer the same ones.
+        let whole = reading.flat + reading.not_finite == 0;
         vec![
             Quantity::estimated("roughness index", reading.index),
-            Quantity::estimated("mean normalised variation", reading.mean)
-                .with_terms(Over::Draws, &reading.variations),
+            if whole { mean.with_terms(Over::Draws, &reading.variations) } else { mean },
         ]
     }
 
@@ -380,5 +382,16 @@ mod tests {
         assert!(flat.index.value.is_nan());
         let broken = of(&gaussian(), &[0.0; 4], |w| w.sqrt().sum_all());
         assert_eq!(broken.not_finite, 50);
+    }
+
+    #[test]
+    fn lines_of_two_points_are_paired_only_where_none_is_left_out() {
+        let terms = |reading: &Roughness| -> Vec<bool> {
+            RoughnessIndex::quantities(reading).iter().map(|q| q.terms.is_some()).collect()
+        };
+        let whole = of(&gaussian(), &[0.5; 4], |w| w.square().sum_all());
+        assert_eq!(terms(&whole), [false, true]);
+        assert_eq!(terms(&Roughness { flat: 1, ..whole.clone() }), [false, false]);
+        assert_eq!(terms(&Roughness { not_finite: 1, ..whole }), [false, false]);
     }
 }

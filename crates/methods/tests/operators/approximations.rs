@@ -5,7 +5,7 @@ use super::setup::{
     ANALYTIC, Case, block, close, diagonal_of, directions, is_curved, losses, on_digits_within,
     same,
 };
-use crate::common::{exact, model, planted, valued, weights};
+use crate::common::{exact, model, on_digits, planted, valued, weights};
 use thalweg_array::DType;
 use thalweg_exec::Executor;
 use thalweg_methods::common::{Damped, Inverse, LinearOperator, Solvable, symmetric_eigen, vector};
@@ -13,7 +13,7 @@ use thalweg_methods::curvature::{
     Curvature, CurvatureMatrix, ExampleGroup, KroneckerFactored, LobpcgConfig, ParameterBlock,
     Scope, dense, diagonal, lobpcg,
 };
-use thalweg_methods::{BatchNorm, Function, ModelObjective, ObjectiveConfig};
+use thalweg_methods::{BatchNorm, Function, MethodError, ModelObjective, ObjectiveConfig};
 use thalweg_nn::{Loss, Model};
 
 #[test]
@@ -296,6 +296,36 @@ fn budgets_and_threads_change_no_bit_of_approximations() {
     for matrix in [CurvatureMatrix::Fisher, CurvatureMatrix::MonteCarloFisher { draws: 2 }] {
         assert!(found(1, 1 << 30, matrix) == found(3, 2 << 20, matrix), "{matrix}");
     }
+}
+
+/// How many columns go at once is a matter of memory; in which order they are added up is not.
+#[test]
+fn no_budget_changes_a_bit_of_kfac() {
+    let executor = Executor::new(2);
+    let model = model("convnet channels=4-4", &[8, 8, 1], 10);
+    let point = weights(&model, DType::F64);
+    let v = &directions(model.parameter_count())[0];
+    let product = |memory: usize| {
+        // In single precision the sums of so few terms are exact in any order.
+        let ctx = exact(&executor).with_memory(memory);
+        let config = ObjectiveConfig { batch: 64, ..ObjectiveConfig::default() };
+        let objective = on_digits(&ctx, &model, Some(100), &config);
+        let (matrix, whole) = (CurvatureMatrix::Fisher, Scope::default());
+        KroneckerFactored::new(&ctx, &objective, &point, matrix, &whole)?.product(v)
+    };
+    let whole = product(1 << 30).unwrap();
+    let mut tried = 0;
+    let mut memory = 1 << 24;
+    loop {
+        match product(memory) {
+            Ok(found) => assert!(found == whole, "{memory} bytes"),
+            Err(MethodError::Memory { .. }) => break,
+            Err(error) => panic!("{memory} bytes: {error}"),
+        }
+        tried += 1;
+        memory -= memory / 4;
+    }
+    assert!(tried > 5, "{tried} budgets");
 }
 
 #[test]

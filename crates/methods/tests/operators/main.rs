@@ -17,8 +17,8 @@ use thalweg_data::{Dataset, Provenance, Stream, Subset};
 use thalweg_exec::Executor;
 use thalweg_methods::common::{LinearOperator, Scaled, symmetric_eigen, vector};
 use thalweg_methods::curvature::{
-    Coupling, Curvature, CurvatureMatrix, ExampleGroup, LanczosConfig, ParameterBlock, Scope,
-    dense, lanczos,
+    Coupling, Curvature, CurvatureMatrix, ExampleGroup, KroneckerFactored, LanczosConfig,
+    ParameterBlock, Scope, dense, diagonal, lanczos,
 };
 use thalweg_methods::{BatchNorm, Context, Function, Objective, ObjectiveConfig};
 use thalweg_nn::{Loss, Role};
@@ -217,6 +217,68 @@ fn classes_add_up_under_recalibrated_batch_normalisation() {
     let refused = Curvature::new(&ctx, &objective, &point, CurvatureMatrix::Hessian, &scope);
     let message = refused.err().unwrap().to_string();
     assert!(message.contains("frozen or recalibrated"), "{message}");
+}
+
+/// An example counts as often as its weight says: the Fisher information is the Gauss-Newton matrix
+/// still, and one of weight zero is not there.
+#[test]
+fn weights_of_examples_are_factors_of_their_information() {
+    let executor = Executor::new(2);
+    let ctx = exact(&executor);
+    let factors = [0.5, 2.0, 0.0, 1.0, 3.0, 0.25];
+    let n = factors.len();
+    let plain = Case::small(n);
+    let (model, point) = (plain.model.clone(), plain.point.clone());
+    let (inputs, _) = planted(n, 3);
+    let labels: Vec<i32> = (0..n as i32).map(|i| i * i % 3).collect();
+    let (labels, terms) = (Array::vector(&labels), Provenance::default());
+    let data = Dataset::classification("weighted", &inputs, &labels, Some(3), terms).unwrap();
+    let data = data.with_example_weights(&Array::vector(&factors)).unwrap();
+    let data = Subset::all(Arc::new(data));
+    let weighted = Case { model: model.clone(), data, point: point.clone() };
+    let size = model.parameter_count();
+    let v = &directions(size)[0];
+    for loss in
+        [Loss::default(), Loss::MeanSquaredError, Loss::HalfSquaredError, Loss::BinaryCrossEntropy]
+    {
+        let objective = weighted.objective(&ctx, loss, 4);
+        let explicit = Explicit::new(&plain.objective(&ctx, loss, n), &point);
+        let mut expected = vec![vec![0.0; size]; size];
+        for (example, factor) in factors.iter().enumerate() {
+            let one = explicit.matrix(CurvatureMatrix::Fisher, &[example]);
+            for (row, other) in expected.iter_mut().zip(&one) {
+                vector::add_scaled(row, factor / n as f64, other);
+            }
+        }
+        let whole = Scope::default();
+        let mut kfac = Vec::new();
+        for matrix in [CurvatureMatrix::GaussNewton, CurvatureMatrix::Fisher] {
+            let what = format!("{matrix} of {loss}");
+            let found = Curvature::new(&ctx, &objective, &point, matrix, &whole).unwrap();
+            same(&found, &expected, &what);
+            let own = diagonal(&ctx, &objective, &point, matrix, &whole).unwrap();
+            for (i, value) in own.values().iter().enumerate() {
+                assert!((value - expected[i][i]).abs() < 1e-9, "diagonal of the {what}");
+            }
+            let factored = KroneckerFactored::new(&ctx, &objective, &point, matrix, &whole);
+            kfac.push(factored.unwrap().product(v).unwrap());
+        }
+        for (one, other) in kfac[0].iter().zip(&kfac[1]) {
+            assert!((one - other).abs() < 1e-9, "K-FAC of {loss}: {one} {other}");
+        }
+        let drawn = |seed: u64| {
+            let ctx = Context::new(&executor, seed).with_precision(DType::F64).unwrap();
+            let matrix = CurvatureMatrix::MonteCarloFisher { draws: 4 };
+            let found = Curvature::new(&ctx, &objective, &point, matrix, &whole).unwrap();
+            vector::dot(&found.product(v).unwrap(), v)
+        };
+        let mean: Vec<f64> = (0..60).map(drawn).collect();
+        let mean = thalweg_stats::Estimate::mean(&mean).unwrap();
+        let row = |row: &Vec<f64>| vector::dot(row, v);
+        let form: f64 = expected.iter().map(row).zip(v).map(|(row, v)| row * v).sum();
+        let off = (mean.value - form).abs() / mean.standard_error;
+        assert!(off < 4.0, "drawn, {loss}: {mean:?} {form}");
+    }
 }
 
 /// `v^T F v` over seeds against the mean in closed form, of every loss and of several positions.

@@ -263,6 +263,7 @@ fn check_measures(measures: &SurfaceMeasures) -> Result<()> {
         let most = MOST_POINTS.isqrt();
         return fault(format!("--convexity {}: expected at most {most}", measures.convexity));
     }
+    crate::command::check_draws("--basin", measures.basin)?;
     if measures.basin == 1 {
         return fault("--basin 1: expected at least 2 rays, for a standard error".into());
     }

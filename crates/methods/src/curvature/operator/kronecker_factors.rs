@@ -70,7 +70,11 @@ impl Factors<'_> {
         }
         let columns: Vec<usize> = (0..outputs.iter().product()).collect();
         let with_columns = self.matrix.has_columns();
-        let mut members = if with_columns { COLUMNS.min(columns.len()) } else { 1 };
+        let groups: Vec<&[usize]> = match with_columns {
+            true => even_chunks(&columns, COLUMNS).collect(),
+            false => vec![&[]; self.matrix.passes()],
+        };
+        let mut members = groups.iter().map(|group| group.len()).max().unwrap_or(0).max(1);
         let mut programs = HashMap::new();
         let what = format!("one column of the {} K-FAC", self.matrix.words());
         for (size, batch) in objective.sizes() {
@@ -79,38 +83,43 @@ impl Factors<'_> {
             members = fitting;
             programs.insert((size, members), program);
         }
-        let groups: Vec<&[usize]> = match with_columns {
-            true => even_chunks(&columns, members).collect(),
-            false => vec![&[]; self.matrix.passes()],
-        };
         let draws = self.ctx.stream("curvature/targets");
         for (pass, group) in groups.into_iter().enumerate() {
             let mut first = 0;
-            let members = group.len().max(1);
             for (batch, &size) in objective.batches().iter().enumerate() {
-                self.ctx.check()?;
-                self.ctx.spend(Pass::Gradient, size * members);
-                let mut given = [shared.as_slice(), &objective.data(batch)?].concat();
                 let float = objective.float();
-                if with_columns {
-                    given.push(unit_columns(group, &outputs)?.convert(float));
-                } else if self.matrix.draws_targets() {
+                let mut given = [shared.as_slice(), &objective.data(batch)?].concat();
+                if self.matrix.draws_targets() {
                     let streams = self.source.streams(&draws.at(pass as u64), first, size);
                     let loss = objective.loss().unwrap_or_default();
                     let shape = [&[size], &outputs[1..]].concat();
                     given.push(likelihood::noise_array(loss, &streams, &shape, float)?);
                 }
-                let program = match programs.get(&(size, members)) {
-                    Some(known) => known.clone(),
-                    None => {
-                        let graph = self.gradients(batch, &outputs, members)?;
-                        let program = program_within(self.ctx, &what, &graph)?;
-                        programs.insert((size, members), program.clone());
-                        program
-                    }
+                // Memory decides how many columns go at once, and not in which order they are added.
+                let parts: Vec<&[usize]> = match with_columns {
+                    true => even_chunks(group, members).collect(),
+                    false => vec![group],
                 };
-                for (layer, array) in found.iter_mut().zip(program.run(given)?) {
-                    add(&mut layer.output, &array);
+                for part in parts {
+                    self.ctx.check()?;
+                    let members = part.len().max(1);
+                    self.ctx.spend(Pass::Gradient, size * members);
+                    let mut given = given.clone();
+                    if with_columns {
+                        given.push(unit_columns(part, &outputs)?.convert(float));
+                    }
+                    let program = match programs.get(&(size, members)) {
+                        Some(known) => known.clone(),
+                        None => {
+                            let graph = self.gradients(batch, &outputs, members)?;
+                            let program = program_within(self.ctx, &what, &graph)?;
+                            programs.insert((size, members), program.clone());
+                            program
+                        }
+                    };
+                    for (layer, array) in found.iter_mut().zip(program.run(given)?) {
+                        add(&mut layer.output, &array);
+                    }
                 }
                 first += size;
             }

@@ -59,8 +59,14 @@ pub(super) fn output_hessian<'b>(
     hvp(losses.sum_all(), &[outputs], &[vector])[0]
 }
 
-/// The Fisher information of the outputs, times a vector there: in closed form.
-pub(super) fn output_fisher<'b>(loss: Loss, outputs: Tensor<'b>, vector: Tensor<'b>) -> Tensor<'b> {
+/// The Fisher information of the outputs, times a vector there: in closed form. That of an example
+/// with a weight counts so often.
+pub(super) fn output_fisher<'b>(
+    loss: Loss,
+    weights: Option<Tensor<'b>>,
+    outputs: Tensor<'b>,
+    vector: Tensor<'b>,
+) -> Tensor<'b> {
     let shape = outputs.shape();
     let axis = shape.len().saturating_sub(1);
     let share = 1.0 / terms(loss, &shape).max(1) as f64;
@@ -79,11 +85,24 @@ pub(super) fn output_fisher<'b>(loss: Loss, outputs: Tensor<'b>, vector: Tensor<
         Loss::HalfSquaredError | Loss::MeanAbsoluteError => vector,
         Loss::Huber { delta } => vector * huber_centre(delta),
     };
-    of_term * share
+    weighted(of_term * share, weights)
+}
+
+/// What there is of each example, `[n, ..]`, times a factor for each.
+fn weighted<'b>(each: Tensor<'b>, factors: Option<Tensor<'b>>) -> Tensor<'b> {
+    match factors {
+        Some(factors) => each * factors.broadcast_in(&each.shape(), &[0]),
+        None => each,
+    }
 }
 
 /// A square root `S S^T` of the Fisher information of the outputs, `S` times a vector there.
-pub(super) fn fisher_root<'b>(loss: Loss, outputs: Tensor<'b>, vector: Tensor<'b>) -> Tensor<'b> {
+pub(super) fn fisher_root<'b>(
+    loss: Loss,
+    weights: Option<Tensor<'b>>,
+    outputs: Tensor<'b>,
+    vector: Tensor<'b>,
+) -> Tensor<'b> {
     let shape = outputs.shape();
     let axis = shape.len().saturating_sub(1);
     let share = 1.0 / terms(loss, &shape).max(1) as f64;
@@ -103,7 +122,7 @@ pub(super) fn fisher_root<'b>(loss: Loss, outputs: Tensor<'b>, vector: Tensor<'b
         Loss::HalfSquaredError | Loss::MeanAbsoluteError => vector,
         Loss::Huber { delta } => vector * huber_centre(delta).sqrt(),
     };
-    of_term * share.sqrt()
+    weighted(of_term * share.sqrt(), weights.map(Tensor::sqrt))
 }
 
 /// A square root of the second derivative of the losses at the outputs, times a vector there.
@@ -118,11 +137,7 @@ pub(super) fn hessian_root<'b>(
         let ones = outputs.builder().full(&outputs.ty(), 1.0);
         return output_hessian(losses, outputs, ones).sqrt() * vector;
     };
-    let root = fisher_root(loss, outputs, vector);
-    match weights {
-        Some(weights) => root * weights.sqrt().broadcast_in(&root.shape(), &[0]),
-        None => root,
-    }
+    fisher_root(loss, weights, outputs, vector)
 }
 
 /// The share of the density `exp(-h)` that lies where `h` is a parabola: also the mean of `h'^2`.
@@ -172,12 +187,17 @@ pub(super) fn noise_array(
 }
 
 /// The loss of each example against a target drawn from the model's own distribution, which does
-/// not move with the outputs; times the root of the number of terms, so that the mean of the outer
-/// product of its gradient is the Fisher information.
+/// not move with the outputs; times the root of the number of terms and of the example's weight, so
+/// that the mean of the outer product of its gradient is the Fisher information.
 ///
 /// Draws of terms are independent and their gradients have mean zero, so that products of two
 /// terms' gradients fall out of the mean.
-pub(super) fn drawn_losses<'b>(loss: Loss, outputs: Tensor<'b>, noise: Tensor<'b>) -> Tensor<'b> {
+pub(super) fn drawn_losses<'b>(
+    loss: Loss,
+    weights: Option<Tensor<'b>>,
+    outputs: Tensor<'b>,
+    noise: Tensor<'b>,
+) -> Tensor<'b> {
     let axis = outputs.rank().saturating_sub(1);
     let held = outputs.stop_gradient();
     let (loss, target) = match loss {
@@ -190,7 +210,7 @@ pub(super) fn drawn_losses<'b>(loss: Loss, outputs: Tensor<'b>, noise: Tensor<'b
         | Loss::Huber { .. } => (loss, held + noise),
     };
     let root = (terms(loss, &outputs.shape()) as f64).sqrt();
-    loss.per_example(outputs, target) * root
+    weighted(loss.per_example(outputs, target) * root, weights.map(Tensor::sqrt))
 }
 
 #[cfg(test)]

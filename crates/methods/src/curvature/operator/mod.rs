@@ -48,7 +48,7 @@ pub enum CurvatureMatrix {
     /// the mean in closed form. Equal to the Gauss-Newton matrix where outputs are natural
     /// parameters (cross-entropy, mse, half-squared-error, bce). Defined for every loss as that of
     /// the density `exp(-l)`: an example's loss is a mean over positions or elements, and so is its
-    /// information.
+    /// information; the weight of an example is a factor of it.
     ///
     /// # Source    Amari, Natural gradient works efficiently in learning, 1998; Martens, New
     /// insights and perspectives on the natural gradient method, 2020, arXiv 1412.1193
@@ -60,7 +60,8 @@ pub enum CurvatureMatrix {
         draws: usize,
     },
     /// `1/n sum of g_i g_i^T`, at the targets that there are. No approximation of the Fisher
-    /// information away from a good fit.
+    /// information away from a good fit. Of a weighted example `g_i` is the gradient of its loss times
+    /// its weight.
     ///
     /// # Source    Kunstner, Balles, Hennig, Limitations of the empirical Fisher approximation for
     /// natural gradient descent, 2019, arXiv 1905.12558

@@ -357,7 +357,7 @@ impl<'a> Products<'a> {
             places.iter().map(|&place| declared.parameters[place]).collect()
         };
         let (rows, columns) = (of(&self.rows), of(&self.columns));
-        let losses = declared.losses;
+        let (losses, weights) = (declared.losses, declared.weights);
         // `J v` along the columns, something made of it, then `J^T` along the rows.
         let around = |values: Tensor<'b>, made: &dyn Fn(Tensor<'b>) -> Tensor<'b>| {
             let forward = linearize(&[values], &columns);
@@ -382,11 +382,11 @@ impl<'a> Products<'a> {
                 around(outputs, &|moved| likelihood::output_hessian(losses, outputs, moved))
             }
             CurvatureMatrix::Fisher => {
-                around(outputs, &|moved| likelihood::output_fisher(loss, outputs, moved))
+                around(outputs, &|moved| likelihood::output_fisher(loss, weights, outputs, moved))
             }
             CurvatureMatrix::MonteCarloFisher { .. } => {
                 let drawn = match noise {
-                    Some(noise) => likelihood::drawn_losses(loss, outputs, noise),
+                    Some(noise) => likelihood::drawn_losses(loss, weights, outputs, noise),
                     None => losses,
                 };
                 around(drawn, &|moved| moved)

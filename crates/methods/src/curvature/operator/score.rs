@@ -37,10 +37,10 @@ impl CurvatureMatrix {
                 along(likelihood::hessian_root(loss, (losses, weights), outputs, column))
             }
             (CurvatureMatrix::Fisher, Some(column), _) => {
-                along(likelihood::fisher_root(loss, outputs, column))
+                along(likelihood::fisher_root(loss, weights, outputs, column))
             }
             (CurvatureMatrix::MonteCarloFisher { .. }, _, Some(noise)) => {
-                likelihood::drawn_losses(loss, outputs, noise).sum_all()
+                likelihood::drawn_losses(loss, weights, outputs, noise).sum_all()
             }
             _ => losses.sum_all(),
         }

@@ -277,6 +277,10 @@ impl Objective for Seen {
         self.objective.data(batch)
     }
 
+    fn data_at(&self, places: &[usize]) -> Result<Vec<Array>, MethodError> {
+        self.objective.data_at(places)
+    }
+
     fn sampling(&self) -> &Sampling {
         self.objective.sampling()
     }

@@ -120,7 +120,7 @@ pub struct AdaptiveSurface {
 /// on its batch (batch norm that is not frozen), every evaluated point takes all examples.
 ///
 /// The same seed gives the same bits whatever the threads, the memory budget, and interruptions.
-/// Besides a copy of the data it holds about 24 bytes for each loss evaluated.
+/// It holds about 24 bytes for each loss evaluated.
 ///
 /// # Errors
 /// As [`super::surface()`]; coordinates that do not all rise or all fall; a loss at the centre
@@ -152,7 +152,7 @@ pub fn adaptive_surface(
         let what = "the loss at the centre of a surface to a tolerance".to_owned();
         return Err(MethodError::NotFinite { what, value: at_centre.loss.to_string() });
     }
-    let drawn = Drawn::new(ctx, objective)?;
+    let drawn = Drawn::new(ctx, objective);
     let mut found = AdaptiveSurface::empty(x, y, planes.len(), at_centre);
     for (pair, plane) in planes.iter().enumerate() {
         let directions: Vec<Parameters> =

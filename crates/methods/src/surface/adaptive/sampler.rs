@@ -27,17 +27,14 @@ pub(super) enum Drawn<'a> {
 }
 
 impl<'a> Drawn<'a> {
-    pub(super) fn new(
-        ctx: &Context<'_>,
-        objective: &'a dyn Objective,
-    ) -> Result<Drawn<'a>, MethodError> {
+    pub(super) fn new(ctx: &Context<'_>, objective: &'a dyn Objective) -> Drawn<'a> {
         let frozen = objective.batch_norm() == BatchNorm::Frozen || objective.buffers().is_empty();
         match frozen && objective.examples() > BLOCK {
             true => {
                 let stream = ctx.stream("surface/examples");
-                Ok(Drawn::Shuffled(Gathered::shuffled(objective, &stream, BLOCK)?))
+                Drawn::Shuffled(Gathered::shuffled(objective, &stream, BLOCK))
             }
-            false => Ok(Drawn::Whole(objective)),
+            false => Drawn::Whole(objective),
         }
     }
 
