@@ -132,6 +132,42 @@ fn bars_of_diagonals_cover() {
     }
 }
 
+/// What a 95 % bar does not tell from one a tenth off: that estimates are unbiased, and that the mean of
+/// their squared standard errors is their variance.
+#[test]
+fn exchanged_probes_are_unbiased_and_so_are_their_variances() {
+    const MANY: u64 = 600;
+    let executor = Executor::new(1);
+    for (name, values) in spectra() {
+        let matrix = planted(&values);
+        let trace: f64 = values.iter().sum();
+        let (mut found, mut squares) = (Vec::new(), 0.0);
+        for seed in 0..MANY {
+            let config = XTraceConfig { products: 30 };
+            let one = xtrace(&Context::new(&executor, seed), &matrix, &[], &config).unwrap().trace;
+            found.push(one.value);
+            squares += one.standard_error.powi(2) / MANY as f64;
+        }
+        let mean = Estimate::mean(&found).unwrap();
+        let off = (mean.value - trace) / mean.standard_error;
+        assert!(off.abs() < 4.0, "XTrace, {name}: {off}");
+        let ratio = squares / (mean.standard_error.powi(2) * MANY as f64);
+        assert!((0.85..1.18).contains(&ratio), "XTrace, {name}: {ratio}");
+        // Of a diagonal the sums over all elements.
+        let n = values.len();
+        let (mut all, mut squares) = (vec![Vec::new(); n], 0.0);
+        for seed in 0..200 {
+            let config = XDiagConfig { products: 30 };
+            let one = xdiag(&Context::new(&executor, seed), &matrix, &config).unwrap();
+            all.iter_mut().zip(&one.values).for_each(|(of, value)| of.push(*value));
+            squares += one.standard_errors.iter().map(|e| e * e).sum::<f64>() / 200.0;
+        }
+        let spread = |of: &Vec<f64>| Estimate::mean(of).unwrap().standard_error.powi(2) * 200.0;
+        let ratio = squares / all.iter().map(spread).sum::<f64>();
+        assert!((0.93..1.07).contains(&ratio), "XDiag, {name}: {ratio}");
+    }
+}
+
 /// A diagonal that is everywhere the same, whose largest element by its estimate alone is one of the
 /// noise: the bar of a value that was chosen for its size is no bar.
 #[test]
@@ -218,7 +254,8 @@ fn bars_of_densities_cover() {
         }
         for (held, looked) in held.into_iter().zip(looked) {
             let share = held as f64 / looked as f64;
-            assert!((0.9..=0.99).contains(&share), "{name}: {share} of {looked}");
+            // So many points that a bar of twice the length is told from one.
+            assert!((0.9..=0.965).contains(&share), "{name}: {share} of {looked}");
         }
     }
 }

@@ -238,3 +238,25 @@ fn a_rise_on_a_sample_has_an_error_that_covers_the_rise_on_all() {
     }
     assert!((85..=100).contains(&covered), "{covered}");
 }
+
+#[test]
+fn the_fisher_rao_norm_of_a_sample_has_an_error_that_covers_that_of_all() {
+    let model = model("linear", &[8, 8, 1], 10);
+    let executor = Executor::new(1);
+    let point = weights(&model, DType::F64);
+    let ctx = exact(&executor);
+    let of = |ctx: &Context<'_>, samples: Option<usize>| {
+        let objective = on_digits(ctx, &model, samples, &ObjectiveConfig::default());
+        fisher_rao_norm(ctx, &objective, &point, &FisherRaoConfig::Data).unwrap()
+    };
+    let whole = of(&ctx, None);
+    assert!(whole.standard_error.is_none());
+    let mut covered = 0;
+    for seed in 0..200 {
+        let ctx = Context::new(&executor, seed).with_precision(DType::F64).unwrap();
+        let found = of(&ctx, Some(300));
+        let error = found.standard_error.unwrap();
+        covered += usize::from((found.norm - whole.norm).abs() < 1.97 * error);
+    }
+    assert!((180..=198).contains(&covered), "{covered}");
+}

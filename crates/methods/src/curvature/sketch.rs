@@ -172,6 +172,13 @@ mod tests {
     use thalweg_exec::Executor;
 
     #[test]
+    fn the_variance_of_a_mean_is_that_of_its_terms_and_what_they_share() {
+        // (1 + 0 + 1) / (3 2), and no less where what they share seems negative.
+        assert!((exchangeable_variance(&[1.0, 2.0, 3.0], 0.25) - 1.0 / 3.0 - 0.25).abs() < 1e-15);
+        assert!((exchangeable_variance(&[1.0, 2.0, 3.0], -0.25) - 1.0 / 3.0).abs() < 1e-15);
+    }
+
+    #[test]
     fn leaving_one_out_is_a_projection_on_the_others() {
         let (n, k) = (9, 4);
         let stream = Stream::new(2, "matrix");
