@@ -15,6 +15,7 @@ mod npy;
 pub mod npz;
 pub mod onnx;
 mod quiet;
+pub mod routers;
 pub mod safetensors;
 pub mod sharded;
 pub mod torch;

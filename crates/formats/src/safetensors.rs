@@ -10,7 +10,7 @@ use thalweg_array::{Array, DType};
 
 const FORMAT: &str = "safetensors";
 /// The limit of the reference implementation.
-const MAX_HEADER: usize = 100_000_000;
+pub(crate) const MAX_HEADER: usize = 100_000_000;
 
 fn invalid(reason: impl Into<String>) -> FormatError {
     FormatError::Invalid { format: FORMAT, reason: reason.into() }
@@ -46,7 +46,8 @@ pub struct Weights {
 /// # Ok::<(), thalweg_formats::FormatError>(())
 /// ```
 pub fn read(bytes: &[u8]) -> Result<Weights, FormatError> {
-    let header_error = |error| header_error(error, bytes);
+    let claimed = bytes.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
+    let header_error = |error| header_error(error, claimed, bytes.len() as u64);
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(header_error)?;
     let file = SafeTensors::deserialize(bytes).map_err(header_error)?;
     let mut weights = Weights::default();
@@ -66,9 +67,8 @@ pub fn read(bytes: &[u8]) -> Result<Weights, FormatError> {
     Ok(weights)
 }
 
-fn header_error(error: SafeTensorError, bytes: &[u8]) -> FormatError {
-    let claimed = bytes.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
-    let got = bytes.len();
+/// What is wrong with the header of a file of `got` bytes, which claims that it has `claimed`.
+pub(crate) fn header_error(error: SafeTensorError, claimed: u64, got: u64) -> FormatError {
     invalid(match error {
         SafeTensorError::HeaderTooSmall => {
             format!("it has {got} bytes, expected 8 for the size of the header")
@@ -94,7 +94,8 @@ fn header_error(error: SafeTensorError, bytes: &[u8]) -> FormatError {
     })
 }
 
-fn element_kind(dtype: Dtype) -> Option<ElementKind> {
+/// The kind of a type; none of those that are not read.
+pub(crate) fn element_kind(dtype: Dtype) -> Option<ElementKind> {
     Some(match dtype {
         Dtype::F64 => ElementKind::F64,
         Dtype::F32 => ElementKind::F32,

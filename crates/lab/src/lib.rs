@@ -27,6 +27,7 @@ mod measurements;
 mod model_source;
 mod optimizer_state;
 mod range;
+mod routers;
 mod run_directory;
 #[cfg(test)]
 mod scratch;
@@ -54,6 +55,7 @@ pub use interrupt::interrupt_flag;
 pub use lock::Lock;
 pub use model_source::{WeightsFile, WeightsInfo, open_model, open_models, weights_bytes};
 pub use range::{Axis, MOST_POINTS, parse_rates, parse_seeds};
+pub use routers::read_routers;
 pub use run_directory::{Output, RunDirectory, STUDY, read_study};
 pub use session::{Precision, Session, device};
 pub use store::DirectoryStore;

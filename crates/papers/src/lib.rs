@@ -7,6 +7,7 @@
 
 pub mod bench;
 pub mod check;
+pub mod cloze;
 pub mod data;
 pub mod digit_tasks;
 pub mod files;

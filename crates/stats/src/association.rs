@@ -1,4 +1,4 @@
-//! How two quantities go together: rank correlations and the straight line.
+//! How two quantities go together: correlations and the straight line.
 
 use crate::error::check_finite;
 use crate::{Moments, StatsError, pairwise_sum};
@@ -17,7 +17,24 @@ use crate::{Moments, StatsError, pairwise_sum};
 /// ```
 pub fn spearman(x: &[f64], y: &[f64]) -> Result<f64, StatsError> {
     check_pairs("a rank correlation", x, y)?;
-    Ok(pearson(&ranks(x), &ranks(y)))
+    Ok(product_moment(&ranks(x), &ranks(y)))
+}
+
+/// Pearson's correlation. NaN where one side does not vary.
+///
+/// # Errors
+/// As [`spearman`].
+///
+/// # Example
+/// ```
+/// // Sums of products 9, 10 and 10.
+/// let r = thalweg_stats::pearson(&[1.0, 2.0, 3.0, 4.0, 5.0], &[1.0, 2.0, 3.0, 5.0, 4.0])?;
+/// assert!((r - 0.9).abs() < 1e-15);
+/// # Ok::<(), thalweg_stats::StatsError>(())
+/// ```
+pub fn pearson(x: &[f64], y: &[f64]) -> Result<f64, StatsError> {
+    check_pairs("a correlation", x, y)?;
+    Ok(product_moment(x, y))
 }
 
 /// Kendall's tau-b: the surplus of pairs in the same order over pairs in opposite order, as a share
@@ -70,7 +87,7 @@ pub fn fit_line(x: &[f64], y: &[f64]) -> Result<Line, StatsError> {
     check_pairs("a line", x, y)?;
     let (mean_x, mean_y) = (mean(x), mean(y));
     let slope = products(x, y) / products(x, x);
-    let r = pearson(x, y);
+    let r = product_moment(x, y);
     Ok(Line { slope, intercept: mean_y - slope * mean_x, r_squared: r * r })
 }
 
@@ -97,7 +114,7 @@ fn products(x: &[f64], y: &[f64]) -> f64 {
     pairwise_sum(&terms)
 }
 
-fn pearson(x: &[f64], y: &[f64]) -> f64 {
+fn product_moment(x: &[f64], y: &[f64]) -> f64 {
     products(x, y) / (products(x, x).sqrt() * products(y, y).sqrt())
 }
 
@@ -136,12 +153,17 @@ mod tests {
         assert!((rho - 0.5).abs() < 1e-15);
         assert!(kendall_tau(&[1.0, 1.0], &[1.0, 2.0]).unwrap().is_nan());
         assert!(spearman(&[1.0, 1.0], &[1.0, 2.0]).unwrap().is_nan());
+        assert!(pearson(&[1.0, 1.0], &[1.0, 2.0]).unwrap().is_nan());
+        // The ranks are on a line and the values are not: sums of products 13, 2 and 314 / 3.
+        let r = pearson(&[1.0, 2.0, 3.0], &[1.0, 2.0, 14.0]).unwrap();
+        assert!((r - 13.0 / (2.0f64 * 314.0 / 3.0).sqrt()).abs() < 1e-15);
         assert!(fit_line(&[1.0, 1.0], &[1.0, 2.0]).unwrap().slope.is_nan());
     }
 
     #[test]
     fn pairs_are_checked() {
         assert!(spearman(&[1.0], &[1.0]).is_err());
+        assert!(pearson(&[1.0, 2.0], &[1.0]).is_err());
         assert!(kendall_tau(&[1.0, 2.0], &[1.0]).is_err());
         assert!(fit_line(&[1.0, f64::NAN], &[1.0, 2.0]).is_err());
     }

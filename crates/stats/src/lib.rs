@@ -17,7 +17,7 @@ mod power;
 mod verdict;
 
 pub use accumulate::{CompensatedSum, Moments, pairwise_sum};
-pub use association::{Line, fit_line, kendall_tau, spearman};
+pub use association::{Line, fit_line, kendall_tau, pearson, spearman};
 pub use bootstrap::{
     Bootstrap, BootstrapConfig, BootstrapMethod, bootstrap, interval_of_replicates, quantile,
 };

@@ -3,11 +3,11 @@
 //! The crate in `fuzz` includes this file, so that the corpus is read here as it was found there.
 
 use crate::memory::within;
-use std::io::Write;
+use std::io::{Cursor, Write};
 use thalweg_data::Provenance;
 use thalweg_formats::dataset::{self, DataConfig};
 use thalweg_formats::onnx::{Inspection, OnnxModel};
-use thalweg_formats::{FormatError, idx, npz, safetensors, sharded, torch};
+use thalweg_formats::{FormatError, idx, npz, routers, safetensors, sharded, torch};
 
 /// A target's name, which is that of its folder in the corpus, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
@@ -32,9 +32,10 @@ fn bounded(bytes: &[u8], times: usize, read: impl FnOnce(&[u8])) {
     within(bytes.len() * times + (1 << 20), bytes, read);
 }
 
-/// Safetensors.
+/// Safetensors, as weights and as routers of a mixture of experts.
 pub fn safetensors(bytes: &[u8]) {
     bounded(bytes, 80, |bytes| drop(safetensors::read(bytes)));
+    bounded(bytes, 80, |bytes| drop(routers::read(Cursor::new(bytes)).and_then(routers::join)));
 }
 
 /// NumPy's archives, as arrays and as data.
@@ -107,7 +108,7 @@ pub fn read_onnx(
 
 /// An archive of members that are not compressed.
 pub fn zipped(members: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let options =
         zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     for (name, bytes) in members {

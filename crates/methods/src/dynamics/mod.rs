@@ -5,9 +5,11 @@ mod dead_units;
 mod deep_linear_collapse;
 mod feature_rank;
 mod free_features;
+mod generalization_monitor;
 mod interference;
 mod learning_rate_transfer;
 mod loss_deceleration;
+mod memorised_groups;
 mod moe_transformer;
 mod nap;
 mod neural_collapse;
@@ -15,6 +17,7 @@ mod ood_score;
 mod optimal_constant;
 mod plasticity_probe;
 mod quadratic_single_index;
+mod routing_observer;
 mod routing_pathways;
 mod scaled_residual;
 mod weight_conditioning;
@@ -27,6 +30,9 @@ pub use deep_linear_collapse::{
 };
 pub use feature_rank::{FeatureRank, FeatureRankConfig, FeatureRanks, feature_rank};
 pub use free_features::free_features;
+pub use generalization_monitor::{
+    MetricCorrelation, moving_average, monitor_report, sustained_gain,
+};
 pub use interference::{
     GradientInterference, Interference, PositionLosses, gradient_interference, interference,
     zero_sum_report,
@@ -35,6 +41,9 @@ pub use learning_rate_transfer::{LearningRateTransfer, learning_rate_transfer};
 pub use loss_deceleration::{
     Deceleration, DecelerationConfig, LogBlock, OffsetLaw, fit_deceleration, fit_offset_law,
     information_criterion, leading_digit_steps, log_blocks, smooth_over_log_windows,
+};
+pub use memorised_groups::{
+    GroupDelay, SampleGroup, group_by_checkpoint, grokking_delays, memorised_at, pair_groups,
 };
 pub use moe_transformer::MoeTransformer;
 pub use nap::{
@@ -57,9 +66,10 @@ pub use plasticity_probe::{
 pub use quadratic_single_index::{
     LazyNetwork, QuadraticSingleIndex, kernel_alignment, kernel_descent,
 };
+pub use routing_observer::{RoutingObservation, RoutingObserver};
 pub use routing_pathways::{
-    Pathway, PathwayDistance, PathwaySymbols, edit_distance, memorised_at, pair_groups, pathway,
-    pathway_consistency, pathway_distance, pathway_text, router_rows, routing_dimension,
+    Pathway, PathwayDistance, PathwaySymbols, edit_distance, pathway, pathway_consistency,
+    pathway_distance, pathway_text, pathways, router_rows, routing_dimension,
 };
 pub use scaled_residual::ScaledResidual;
 pub use weight_conditioning::{

@@ -10,10 +10,12 @@ use thalweg_nn::{Initializer, Layer, Model, ModelPort, Network, PortType, Scope}
 ///
 /// Its outputs are the logits; `penalty`, which training adds to the loss: the mean over the layers of the
 /// mixtures' balances, times `balance`; and `routing`, the routers' probabilities of each layer, averaged
-/// over the positions of an example.
+/// over the positions of an example; and `features`, what the logits are made of, averaged over the
+/// positions that are read.
 ///
 /// # Shapes    `i32 [batch, context]` -> logits `[batch, context, outputs]`, or with `last` those of the last
-/// position alone, `[batch, outputs]`; penalty `[batch]`; routing `[batch, depth, experts]`
+/// position alone, `[batch, outputs]`; penalty `[batch]`; routing `[batch, depth, experts]`; features
+/// `[batch, width]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct MoeTransformer {
     /// Positions of an example.
@@ -62,7 +64,7 @@ impl MoeTransformer {
         let tokens =
             ModelPort { name: "tokens".into(), shape: vec![self.context], ty: PortType::Index };
         let network = Arc::new(self.clone());
-        Ok(Model::new(network, vec![tokens], &["output", "penalty", "routing"])?)
+        Ok(Model::new(network, vec![tokens], &["output", "penalty", "routing", "features"])?)
     }
 
     /// The names of the routers' weights, block after block.
@@ -116,16 +118,23 @@ impl Network for MoeTransformer {
                 initializer: Initializer::Uniform { bound: 1.0 / (width as f64).sqrt() },
                 router_initializer: Initializer::Normal { standard_deviation: SPREAD },
             };
-            let mixed = mixture.mix(&block.enter("moe"), norm("norm2", x));
-            x = x + mixed.output;
-            penalty = penalty + mixed.balance;
-            routings.push(mixed.routing.mean(&[1]));
+            let (inner, normalized) = (block.enter("moe"), norm("norm2", x));
+            let routed = mixture.route(&inner, normalized);
+            // Where one position is read, the last experts work for that one alone.
+            let read = |x: Tensor<'b>| match self.last && i + 1 == self.depth {
+                true => x.index(1, self.context - 1),
+                false => x,
+            };
+            x = read(x) + mixture.combine(&inner, read(normalized), read(routed.gates));
+            penalty = penalty + routed.balance;
+            routings.push(routed.routing.mean(&[1]));
         }
         let x = LayerNorm::default().forward(&scope.enter("norm"), x);
-        let x = if self.last { x.index(1, self.context - 1) } else { x };
         let logits = dense(self.outputs, even).forward(&scope.enter("head"), x);
+        let features = if self.last { x } else { x.mean(&[1]) };
         let penalty = penalty * (self.balance / self.depth.max(1) as f64);
-        vec![logits, penalty, scope.builder().stack(&routings).move_axis(0, 1)]
+        let routing = scope.builder().stack(&routings).move_axis(0, 1);
+        vec![logits, penalty, routing, features]
     }
 }
 
@@ -222,6 +231,41 @@ mod tests {
         assert_ne!(outputs(&one, &weights)[0], outputs(&of, &weights)[0]);
         let sums = few[2].to_f64_vec();
         assert!(sums.chunks(4).all(|p| (p.iter().sum::<f64>() - 1.0).abs() < 1e-12));
+    }
+
+    /// `y = x w + b`.
+    fn head(weights: &Weights, x: &Array) -> Vec<f64> {
+        let of = |name: &str| weights.parameters.get(name).unwrap().to_f64_vec();
+        let (w, b) = (of("head.weight"), of("head.bias"));
+        let row = |x: &[f64]| -> Vec<f64> {
+            let unit =
+                |j: usize| b[j] + x.iter().enumerate().map(|(i, x)| x * w[i * 5 + j]).sum::<f64>();
+            (0..5).map(unit).collect()
+        };
+        x.to_f64_vec().chunks(8).flat_map(row).collect()
+    }
+
+    #[test]
+    fn one_position_that_is_read_is_the_last_of_all() {
+        let one = MoeTransformer { depth: 1, ..small() };
+        let all = MoeTransformer { last: false, ..one.clone() };
+        let weights = initialize(&one.model().unwrap(), 4, DType::F64).unwrap();
+        let (one, all) = (outputs(&one, &weights), outputs(&all, &weights));
+        assert_eq!((one[0].shape(), all[0].shape()), (&[4, 5][..], &[4, 3, 5][..]));
+        assert_eq!((one[3].shape(), all[3].shape()), (&[4, 8][..], &[4, 8][..]));
+        let near = |a: &[f64], b: &[f64]| {
+            assert!(a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12));
+        };
+        let (alone, among) = (one[0].to_f64_vec(), all[0].to_f64_vec());
+        let (mut last, mut mean) = (Vec::new(), Vec::new());
+        for example in among.chunks(15) {
+            last.extend(&example[10..]);
+            mean.extend((0..5).map(|j| (example[j] + example[5 + j] + example[10 + j]) / 3.0));
+        }
+        near(&alone, &last);
+        // Logits are made of the features, and so are their means.
+        near(&head(&weights, &one[3]), &alone);
+        near(&head(&weights, &all[3]), &mean);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The ways of examples through a mixture of experts.
 
 use crate::MethodError;
-use crate::common::{assignment, symmetric_eigen, vector};
+use crate::common::{gram, symmetric_eigen, vector};
 use thalweg_data::Stream;
 use thalweg_nn::Parameters;
 
@@ -35,6 +35,12 @@ pub fn pathway(routing: &[Vec<f64>], threshold: f64) -> Pathway {
         order
     };
     routing.iter().map(of_layer).collect()
+}
+
+/// The pathway of each example, as [`pathway`]; `routings` are
+/// [`RoutingObservation`](super::RoutingObservation)'s.
+pub fn pathways(routings: &[Vec<Vec<f64>>], threshold: f64) -> Vec<Pathway> {
+    routings.iter().map(|routing| pathway(routing, threshold)).collect()
 }
 
 /// A pathway as text: experts joined by commas, layers by hyphens.
@@ -204,39 +210,6 @@ pub fn router_rows(
     names.iter().map(rows).collect()
 }
 
-/// The first checkpoint from which on a sample's loss stays within `tolerance` of its last value: where it is
-/// memorised. None for no losses.
-///
-/// # Source    as [`pathway`], section 3.1, where it is the checkpoint after which the loss stays low
-pub fn memorised_at(losses: &[f64], tolerance: f64) -> Option<usize> {
-    let last = losses.last()?;
-    let away = losses.iter().rposition(|loss| (loss - last).abs() > tolerance);
-    Some(away.map_or(0, |away| away + 1))
-}
-
-/// Pairs groups of training samples with groups of test samples by the cosines of their mean embeddings, so
-/// that the sum of cosines is largest: `found[i]` is the test group of training group `i`.
-///
-/// # Errors
-/// As [`assignment`]; embeddings of different lengths, or of zero.
-/// # Source    as [`pathway`], section 3.2
-pub fn pair_groups(train: &[Vec<f64>], test: &[Vec<f64>]) -> Result<Vec<usize>, MethodError> {
-    let mut costs = Vec::new();
-    for a in train {
-        let mut row = Vec::new();
-        for b in test {
-            let lengths = vector::norm(a) * vector::norm(b);
-            if a.len() != b.len() || lengths <= 0.0 {
-                let expected = format!("{} numbers that are not all zero", a.len());
-                return Err(MethodError::mismatch("a mean embedding", expected, b.len()));
-            }
-            row.push(-vector::dot(a, b) / lengths);
-        }
-        costs.push(row);
-    }
-    assignment(&costs)
-}
-
 /// The effective dimension `tr(K (K + lambda I)^-1)` of the kernel of routings, `K_ij = sum over layers of
 /// g_l(i) . g_l(j)`: how many ways through the experts there are, softly counted.
 ///
@@ -253,9 +226,8 @@ pub fn routing_dimension(routings: &[Vec<Vec<f64>>], lambda: f64) -> Result<f64,
         let expected = "at least one, all of one shape";
         return Err(MethodError::mismatch("routings", expected, routings.len()));
     }
-    let kernel: Vec<Vec<f64>> =
-        flat.iter().map(|a| flat.iter().map(|b| vector::dot(a, b)).collect()).collect();
-    let values = symmetric_eigen(&kernel).values;
+    // The kernel's eigenvalues, but for zeros, which add nothing.
+    let values = symmetric_eigen(&gram(&flat)).values;
     Ok(values.iter().map(|value| value.max(0.0) / (value.max(0.0) + lambda)).sum())
 }
 
@@ -278,6 +250,10 @@ mod tests {
         let found = pathway(&routing, 0.7);
         assert_eq!(found, [vec![0, 1, 2], vec![3, 2, 1]]);
         assert_eq!(pathway_text(&found), "0,1,2-3,2,1");
+        assert_eq!(
+            pathways(&[routing.to_vec(), routing.to_vec()], 0.7),
+            [found.clone(), found.clone()]
+        );
         // Nothing sums to more than one.
         assert_eq!(pathway(&routing, 1.0)[1], [3, 2, 1, 0]);
         let stream = Stream::new(0, "pairs");
@@ -318,21 +294,6 @@ mod tests {
     }
 
     #[test]
-    fn samples_are_memorised_where_their_loss_stays() {
-        assert_eq!(memorised_at(&[3.0, 0.1, 2.0, 0.15, 0.1], 0.1), Some(3));
-        assert_eq!(memorised_at(&[0.1, 0.1], 0.1), Some(0));
-        assert_eq!(memorised_at(&[], 0.1), None);
-    }
-
-    #[test]
-    fn groups_are_paired_by_their_directions() {
-        let train = [vec![1.0, 0.0], vec![0.0, 1.0], vec![-1.0, 0.1]];
-        let test = [vec![-3.0, 0.0], vec![5.0, 0.5], vec![0.1, 2.0]];
-        assert_eq!(pair_groups(&train, &test).unwrap(), [1, 2, 0]);
-        assert!(pair_groups(&train, &[vec![0.0, 0.0]]).is_err());
-    }
-
-    #[test]
     fn the_dimension_counts_ways() {
         let way =
             |k: usize| vec![(0..3).map(|i| f64::from(u8::from(i == k))).collect::<Vec<f64>>()];
@@ -340,6 +301,10 @@ mod tests {
         // Eigenvalues 15 and 15.
         let found = routing_dimension(&few, 1e-3).unwrap();
         assert!((found - 2.0 * 15.0 / 15.001).abs() < 1e-9, "{found}");
+        // Fewer examples than experts, each going through two: eigenvalues 4 and 2.
+        let long = |k: usize| vec![(0..5).map(|i| f64::from(u8::from(i == k))).collect(); 2];
+        let found = routing_dimension(&[long(4), long(1), long(4)], 0.5).unwrap();
+        assert!((found - (4.0 / 4.5 + 2.0 / 2.5)).abs() < 1e-12, "{found}");
         assert!(routing_dimension(&few, 0.0).is_err() && routing_dimension(&[], 1.0).is_err());
     }
 }

@@ -44,8 +44,20 @@ pub struct MixtureOfExperts {
 pub struct Mixed<'b> {
     /// The output, of the input's shape.
     pub output: Tensor<'b>,
+    /// As [`Routed::routing`].
+    pub routing: Tensor<'b>,
+    /// As [`Routed::balance`].
+    pub balance: Tensor<'b>,
+}
+
+/// Where a mixture sends positions.
+#[derive(Clone, Copy, Debug)]
+pub struct Routed<'b> {
     /// The router's probabilities, before the choice, `[batch, .., experts]`.
     pub routing: Tensor<'b>,
+    /// What an expert's output is weighted by, `[batch, .., experts]`: one in sum, and zero for those
+    /// that were not chosen.
+    pub gates: Tensor<'b>,
     /// The balance of each example, `[batch]`; their mean is `experts sum over k of f_k p_k`, with the
     /// shares `f_k` of the choices in the batch that fall on an expert, which have no derivative, and the
     /// mean probabilities `p_k`: one where both are even, more where the router prefers those that it
@@ -58,43 +70,32 @@ pub struct Mixed<'b> {
 impl MixtureOfExperts {
     /// Traces the mixture.
     pub fn mix<'b>(&self, scope: &Scope<'_, 'b>, x: Tensor<'b>) -> Mixed<'b> {
+        let Routed { routing, gates, balance } = self.route(scope, x);
+        Mixed { output: self.combine(scope, x, gates), routing, balance }
+    }
+
+    /// Where positions are sent: the first half of [`MixtureOfExperts::mix`].
+    pub fn route<'b>(&self, scope: &Scope<'_, 'b>, x: Tensor<'b>) -> Routed<'b> {
         let units = last_extent("mixture_of_experts", x);
-        let (k, hidden) = (self.experts, self.hidden);
+        let k = self.experts;
         let axes = [Axis::Input, Axis::Output];
         let router =
             Parameter::new("weight", &[units, k], Role::Weight, &axes, self.router_initializer);
         let router = scope.enter("router").parameter(router);
-        let inner = scope.enter("experts");
-        let weight = |name: &str, shape: &[usize]| {
-            let axes = [Axis::Other, Axis::Input, Axis::Output];
-            inner.parameter(Parameter::new(name, shape, Role::Weight, &axes, self.initializer))
-        };
-        let widen = weight("weight_in", &[k, units, hidden]);
-        let narrow = weight("weight_out", &[k, hidden, units]);
         let last = x.rank().saturating_sub(1);
         let logits = x.matmul(router);
         let routing = logits.softmax(last);
         let batch = x.shape().first().copied().unwrap_or(1);
-        if self.chosen == 0 || self.chosen > k || x.rank() < 2 {
+        if !self.fits(x) {
             let expected = format!("1 to {k} experts chosen for each of [batch, .., units]");
             let got = format!("{} for {}", self.chosen, x.ty());
             scope.builder().reject("mixture_of_experts", expected, got);
             let balance = scope.builder().scalar(1.0).broadcast_in(&[batch], &[]);
-            return Mixed { output: x, routing, balance };
+            return Routed { routing, gates: routing, balance };
         }
         let chosen = largest(logits, self.chosen);
         let gates = chosen.select(routing, routing.zeros_like());
         let gates = gates / gates.sum(&[last]).keep(&[last]);
-        // [.., units] by [experts, units, hidden] -> [.., experts, hidden].
-        let axes =
-            DotAxes { lhs_contract: vec![last], rhs_contract: vec![1], ..DotAxes::default() };
-        let inside = self.activation.of(x.dot(widen, axes)) * gates.expand(last + 1);
-        let axes = DotAxes {
-            lhs_contract: vec![last, last + 1],
-            rhs_contract: vec![0, 1],
-            ..DotAxes::default()
-        };
-        let output = inside.dot(narrow, axes);
         let float = routing.dtype();
         let all: Vec<usize> = (0..last).collect();
         let within: Vec<usize> = (1..last).collect();
@@ -104,7 +105,44 @@ impl MixtureOfExperts {
             false => routing.mean(&within),
         };
         let balance = (own * share.stop_gradient()).sum(&[1]) * k as f64;
-        Mixed { output, routing, balance }
+        Routed { routing, gates, balance }
+    }
+
+    /// What the experts make of positions, weighted by the gates of [`MixtureOfExperts::route`]: the
+    /// second half of [`MixtureOfExperts::mix`]. Of positions that nobody reads it can be left out.
+    pub fn combine<'b>(
+        &self,
+        scope: &Scope<'_, 'b>,
+        x: Tensor<'b>,
+        gates: Tensor<'b>,
+    ) -> Tensor<'b> {
+        let units = last_extent("mixture_of_experts", x);
+        let (k, hidden) = (self.experts, self.hidden);
+        let inner = scope.enter("experts");
+        let weight = |name: &str, shape: &[usize]| {
+            let axes = [Axis::Other, Axis::Input, Axis::Output];
+            inner.parameter(Parameter::new(name, shape, Role::Weight, &axes, self.initializer))
+        };
+        let widen = weight("weight_in", &[k, units, hidden]);
+        let narrow = weight("weight_out", &[k, hidden, units]);
+        if !self.fits(x) {
+            return x;
+        }
+        let last = x.rank() - 1;
+        // [.., units] by [experts, units, hidden] -> [.., experts, hidden].
+        let axes =
+            DotAxes { lhs_contract: vec![last], rhs_contract: vec![1], ..DotAxes::default() };
+        let inside = self.activation.of(x.dot(widen, axes)) * gates.expand(last + 1);
+        let axes = DotAxes {
+            lhs_contract: vec![last, last + 1],
+            rhs_contract: vec![0, 1],
+            ..DotAxes::default()
+        };
+        inside.dot(narrow, axes)
+    }
+
+    fn fits(&self, x: Tensor<'_>) -> bool {
+        (1..=self.experts).contains(&self.chosen) && x.rank() >= 2
     }
 }
 

@@ -26,7 +26,7 @@ pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use group_norm::GroupNorm;
 pub use layer_norm::LayerNorm;
-pub use mixture::{Mixed, MixtureOfExperts};
+pub use mixture::{Mixed, MixtureOfExperts, Routed};
 pub use normalization::Normalization;
 pub use pool::{AveragePool, GlobalAveragePool, MaxPool};
 pub use rms_norm::RmsNorm;
