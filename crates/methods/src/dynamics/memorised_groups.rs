@@ -185,11 +185,11 @@ mod tests {
 
     #[test]
     fn a_planted_delay_is_found() {
-        // Samples of kind k point along axis k; training memorises them at 3 - k, tests follow k + 1 later.
+        // Samples of kind k point along axis k; they are memorised at 3 - k and generalised to at 4 + k.
         let axis = |k: usize| (0..3).map(|i| if i == k { 1.0 } else { 0.05 }).collect::<Vec<f64>>();
         let embeddings: Vec<Vec<f64>> = (0..12).map(|i| axis(i % 3)).collect();
         let memorised: Vec<_> = (0..12).map(|i| Some(3 - i % 3)).collect();
-        let stable: Vec<_> = (0..12).map(|i| Some(3 - i % 3 + i % 3 + 1 + i % 3)).collect();
+        let stable: Vec<_> = (0..12).map(|i| Some(4 + i % 3)).collect();
         let (train, test) = (group_by_checkpoint(&memorised, 1), group_by_checkpoint(&stable, 1));
         let found = grokking_delays(&train, &embeddings, &test, &embeddings).unwrap();
         let of: Vec<(usize, usize, f64)> =

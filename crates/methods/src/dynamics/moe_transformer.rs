@@ -257,7 +257,7 @@ mod tests {
             assert!(a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12));
         };
         let (alone, among) = (one[0].to_f64_vec(), all[0].to_f64_vec());
-        let (mut last, mut mean) = (Vec::new(), Vec::new());
+        let (mut last, mut mean): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
         for example in among.chunks(15) {
             last.extend(&example[10..]);
             mean.extend((0..5).map(|j| (example[j] + example[5 + j] + example[10 + j]) / 3.0));

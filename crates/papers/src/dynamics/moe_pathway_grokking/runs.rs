@@ -70,6 +70,8 @@ pub(super) struct Task {
 
 /// Examples that go through an observer at a time.
 const AT_ONCE: usize = 64;
+/// Seeds that are trained together, between which a run that was stopped goes on.
+const TOGETHER: usize = 2;
 
 fn observer(bench: &Bench<'_>, model: &Model, examples: &Examples) -> Result<RoutingObserver> {
     let inputs = examples.input_rows(0..examples.len())?;
@@ -85,16 +87,21 @@ impl Task {
     /// # Errors
     /// Those of the engine; `Interrupted`.
     pub fn runs(&self, bench: &Bench<'_>, frozen: bool, seeds: &[u64]) -> Result<Vec<Run>> {
-        let key = format!("{}/{}", self.key, if frozen { "frozen" } else { "routed" });
-        let numbers = bench.numbers(&key, || self.numbers(bench, &key, frozen, seeds))?;
+        let arm = if frozen { "frozen" } else { "routed" };
         let each = Run::numbers_of(self.sizes.looks());
-        if numbers.len() != each * seeds.len() {
-            let expected = each * seeds.len();
-            let text =
-                format!("stored unit {key:?}: expected {expected} numbers, got {}", numbers.len());
-            return Err(LabError::Input(text));
+        let mut runs = Vec::new();
+        for seeds in seeds.chunks(TOGETHER) {
+            let first = seeds.first().copied().unwrap_or_default();
+            let key = format!("{}/{arm}/{first}", self.key);
+            let numbers = bench.numbers(&key, || self.numbers(bench, &key, frozen, seeds))?;
+            let (expected, got) = (each * seeds.len(), numbers.len());
+            if got != expected {
+                let text = format!("stored unit {key:?}: expected {expected} numbers, got {got}");
+                return Err(LabError::Input(text));
+            }
+            runs.extend(numbers.chunks_exact(each).map(Run::from_numbers));
         }
-        Ok(numbers.chunks_exact(each).map(Run::from_numbers).collect())
+        Ok(runs)
     }
 
     /// Trains, looks, and works out the numbers of [`Task::runs`], run after run.
