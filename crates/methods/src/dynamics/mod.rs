@@ -31,7 +31,7 @@ pub use deep_linear_collapse::{
 pub use feature_rank::{FeatureRank, FeatureRankConfig, FeatureRanks, feature_rank};
 pub use free_features::free_features;
 pub use generalization_monitor::{
-    MetricCorrelation, moving_average, monitor_report, sustained_gain,
+    MetricCorrelation, monitor_report, moving_average, sustained_gain,
 };
 pub use interference::{
     GradientInterference, Interference, PositionLosses, gradient_interference, interference,
@@ -43,7 +43,7 @@ pub use loss_deceleration::{
     information_criterion, leading_digit_steps, log_blocks, smooth_over_log_windows,
 };
 pub use memorised_groups::{
-    GroupDelay, SampleGroup, group_by_checkpoint, grokking_delays, memorised_at, pair_groups,
+    GroupDelay, SampleGroup, grokking_delays, group_by_checkpoint, memorised_at, pair_groups,
 };
 pub use moe_transformer::MoeTransformer;
 pub use nap::{

@@ -4,16 +4,16 @@
 //! # Protocol
 //! Addition modulo 41: tokens `a`, `b`, `=`, half of the 1,681 pairs for training, the same ones for every
 //! seed. A transformer of two blocks of width 32 with 4 heads, whose perceptrons are 4 experts of 64 hidden
-//! units, 2 of them chosen; balance 0.01; AdamW at 1e-3 with weight decay 1.0, 4,000 steps on all training
-//! pairs; six seeds; 61 checkpoints, evenly spaced, the first before training.
+//! units, 2 of them chosen; balance 0.01; AdamW at 1e-3 with weight decay 1.0 and a beta2 of 0.98, 5,000
+//! steps on all training pairs; six seeds; 61 checkpoints, evenly spaced, the first before training.
 //!
-//! Training is memorised at the first checkpoint with 99 % training accuracy. Followed from there on are the
-//! training examples whose loss is from that checkpoint on within 0.5 nats of its last value. Their
-//! pathways take experts up to a probability of 0.7; the distance is the mean number of edits, in
-//! characters, over 2,000 pairs of examples. Deciding, over seeds: Spearman's correlation over the
-//! checkpoints behind memorisation of that distance with test accuracy; its absolute value minus that of
-//! training loss with test accuracy. At least five of the six seeds are to memorise more than 300 steps
-//! before they reach 90 % test accuracy, else nothing is said.
+//! Training is memorised at the first checkpoint with 99 % training accuracy; later ones that have less do
+//! not count. Followed from there on are the training examples whose loss is from that checkpoint on
+//! within 0.5 nats of its last value. Their pathways take experts up to a probability of 0.7; the distance
+//! is the mean number of edits, in characters, over 2,000 pairs of examples. Deciding, over seeds:
+//! Spearman's correlation over the checkpoints behind memorisation of that distance with test accuracy; its
+//! absolute value minus that of training loss with test accuracy. At least five of the six seeds are to
+//! memorise more than 300 steps before they reach 90 % test accuracy, else nothing is said.
 //!
 //! Read beside them, deciding nothing. Two seeds with a frozen router. The report of the monitor: Pearson's
 //! and Spearman's correlations with test accuracy of the distance, the consistency `C`, `1 - C` (the paper
@@ -31,11 +31,19 @@
 //! with three others of the same length to choose among.
 //!
 //! # Departures
-//! 4,000 steps in place of 5,000, one pass of 960 steps in place of 1,500, and two seeds for the frozen router:
-//! every expert is computed and those not chosen are masked, which makes a step of the addition half as
-//! much work again as the chosen ones alone would be. The last block's experts are computed for the
-//! position that is read, which changes nothing. Intervals are Student's, as in every check here. Seeds
-//! that do not memorise count with correlations of zero. The onset's and groups' thresholds are not given.
+//! One pass of 960 steps over the text in place of 1,500, and two seeds for the frozen router: every expert
+//! is computed and those not chosen are masked, which makes a step of the addition half as much work again
+//! as the chosen ones alone would be. The last block's experts are computed for the position that is read,
+//! which changes nothing.
+//!
+//! Neither the moments of AdamW nor what becomes of checkpoints at which training is no longer memorised is
+//! given. In a pilot of two other seeds in PyTorch, with the usual beta2 of 0.999, training was memorised
+//! by step 200 and test accuracy 81 and 96 % at step 2,000, but networks were thrown off now and then, down
+//! to 3 % of training accuracy: hence the 0.98 that is usual for this task, and that such checkpoints, of
+//! which the claim says nothing, do not count. The thresholds of the onset and of groups are not given.
+//!
+//! Intervals are Student's, as in every check here. Seeds that do not memorise count with correlations of
+//! zero.
 //!
 //! # Source    Li, Fan, Zhou, Where to find grokking in LLM pretraining? Monitor memorization-to-generalization
 //! without test, 2025, arXiv 2506.21551

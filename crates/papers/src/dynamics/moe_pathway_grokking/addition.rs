@@ -7,7 +7,7 @@ use thalweg_array::{Array, DType};
 use thalweg_data::Stream;
 use thalweg_lab::Result;
 use thalweg_methods::dynamics::MoeTransformer;
-use thalweg_train::{Examples, Optimizer, Schedule};
+use thalweg_train::{Base, Examples, Optimizer, Schedule};
 
 /// The task at a scale.
 pub(super) struct Addition {
@@ -53,7 +53,7 @@ impl Addition {
         match scale {
             Scale::Whole => Addition {
                 modulus: 41,
-                sizes: sizes(41, network(41, 32, 64), 4000, 67, 2000, 5),
+                sizes: sizes(41, network(41, 32, 64), 5000, 84, 2000, 5),
                 seeds: 6,
                 frozen: 2,
                 delay: 300.0,
@@ -61,7 +61,7 @@ impl Addition {
             },
             Scale::Sample => Addition {
                 modulus: 5,
-                sizes: sizes(5, network(5, 8, 8), 30, 5, 50, 1),
+                sizes: sizes(5, network(5, 8, 8), 200, 20, 50, 1),
                 seeds: 2,
                 frozen: 1,
                 delay: 0.0,
@@ -76,10 +76,11 @@ impl Addition {
     /// None that a user could cause.
     pub fn task(&self) -> Result<Task> {
         let [train, held_out] = data(self.modulus)?;
+        let base = Base::Adam { beta1: 0.9, beta2: 0.98, eps: 1e-8, decoupled: true };
         Ok(Task {
             key: "addition",
             sizes: self.sizes.clone(),
-            optimizer: Optimizer::adamw().with_weight_decay(1.0),
+            optimizer: Optimizer { base, ..Optimizer::adamw().with_weight_decay(1.0) },
             schedule: Schedule::default(),
             rate: 1e-3,
             watched: train.clone(),

@@ -41,10 +41,12 @@ pub(super) struct Look {
     pub distance: f64,
     pub consistency: f64,
     pub dimension: f64,
+    /// One where it counts: training is memorised, or following has not begun.
+    pub counts: f64,
 }
 
 impl Look {
-    const NUMBERS: usize = 9;
+    const NUMBERS: usize = 10;
 
     fn numbers(&self) -> [f64; Look::NUMBERS] {
         [
@@ -57,6 +59,7 @@ impl Look {
             self.distance,
             self.consistency,
             self.dimension,
+            self.counts,
         ]
     }
 
@@ -71,6 +74,7 @@ impl Look {
             distance,
             consistency,
             dimension,
+            counts,
         ] = numbers;
         Look {
             step,
@@ -82,6 +86,7 @@ impl Look {
             distance,
             consistency,
             dimension,
+            counts,
         }
     }
 }
@@ -137,13 +142,27 @@ impl Run {
     /// # Errors
     /// Those of the methods.
     pub fn of(seen: &[Seen], sizes: &Sizes, stream: &Stream) -> Result<Run> {
-        let of_all = |of: &dyn Fn(&Seen) -> Vec<f64>| seen.iter().map(of).collect::<Vec<_>>();
-        let losses = of_all(&|seen| seen.train.example_losses());
-        let accuracies = of_all(&|seen| seen.held_out.accuracies.clone());
+        let level = match sizes.start {
+            Start::Accuracy(level) => level,
+            Start::Memorised(_) => 0.0,
+        };
+        let is_right: Vec<bool> = seen.iter().map(|seen| seen.train.accuracy() >= level).collect();
+        let right = is_right.iter().position(|right| *right).unwrap_or(seen.len());
+        let counts: Vec<bool> =
+            is_right.iter().enumerate().map(|(i, is_right)| i < right || *is_right).collect();
+        // Where each example got there, over the checkpoints that count.
+        let places: Vec<usize> = (0..seen.len()).filter(|&i| counts[i]).collect();
+        let reached = |of: &dyn Fn(&Seen) -> Vec<f64>, tolerance: f64| {
+            let values: Vec<Vec<f64>> = places.iter().map(|&i| of(&seen[i])).collect();
+            let n = values.first().map_or(0, Vec::len);
+            let curve = |i: usize| values.iter().map(|of| of[i]).collect::<Vec<f64>>();
+            let at = |i: usize| memorised_at(&curve(i), tolerance).map(|at| places[at]);
+            (0..n).map(at).collect::<Vec<Option<usize>>>()
+        };
         let [of_loss, of_accuracy] = sizes.tolerances;
-        let memorised = reached(&losses, of_loss);
+        let memorised = reached(&|seen| seen.train.example_losses(), of_loss);
         let start = match sizes.start {
-            Start::Accuracy(level) => seen.iter().position(|seen| seen.train.accuracy() >= level),
+            Start::Accuracy(_) => Some(right).filter(|right| *right < seen.len()),
             Start::Memorised(share) => {
                 let mut all: Vec<usize> = memorised.iter().copied().flatten().collect();
                 all.sort_unstable();
@@ -154,21 +173,22 @@ impl Run {
         let is_followed =
             |i: &usize| memorised[*i].zip(start).is_some_and(|(at, start)| at <= start);
         let followed: Vec<usize> = (0..memorised.len()).filter(is_followed).collect();
-        let looks = seen.iter().map(|seen| look(seen, &followed, sizes.pairs, stream));
+        let looks = seen.iter().zip(&counts).map(|(seen, counts)| -> Result<Look> {
+            let counts = f64::from(u8::from(*counts));
+            Ok(Look { counts, ..look(seen, &followed, sizes.pairs, stream)? })
+        });
         let looks: Vec<Look> = looks.collect::<Result<_>>()?;
         // Test examples that are wrong at the end were not generalised to.
-        let mut stable = reached(&accuracies, of_accuracy);
-        if let Some(last) = accuracies.last() {
-            stable
-                .iter_mut()
-                .zip(last)
-                .filter(|(_, last)| **last <= 0.0)
-                .for_each(|(at, _)| *at = None);
-        }
+        let last = places.last().map(|&last| &seen[last]);
+        let accuracies = last.map_or(&[][..], |last| last.held_out.accuracies.as_slice());
+        let stable = reached(&|seen| seen.held_out.accuracies.clone(), of_accuracy);
+        let stable =
+            stable.into_iter().zip(accuracies).map(|(at, last)| at.filter(|_| *last > 0.0));
+        let stable: Vec<Option<usize>> = stable.collect();
         let [train, test] =
             [&memorised, &stable].map(|reached| group_by_checkpoint(reached, sizes.least));
         // Features that are zero or not finite, as of a network that diverged, pair nothing.
-        let delays = seen.last().and_then(|last| {
+        let delays = last.and_then(|last| {
             grokking_delays(&train, &last.train.features, &test, &last.held_out.features).ok()
         });
         let delays = delays.unwrap_or_default();
@@ -188,46 +208,41 @@ impl Run {
         if self.start.is_finite() { self.looks.get(self.start as usize) } else { None }
     }
 
-    /// The checkpoints behind it.
-    pub fn after(&self) -> &[Look] {
+    /// The checkpoints behind it that count.
+    pub fn after(&self) -> Vec<Look> {
         let first = if self.start.is_finite() { self.start as usize + 1 } else { self.looks.len() };
-        self.looks.get(first..).unwrap_or_default()
+        let after = self.looks.iter().skip(first);
+        after.filter(|look| look.counts > 0.0).copied().collect()
     }
 
     /// Spearman's correlation of two numbers over the checkpoints behind the start; zero where there are
     /// none, or where one of the two does not vary.
     pub fn correlation(&self, of: Number, with: Number) -> f64 {
-        let column = |of: Number| self.after().iter().map(of).collect::<Vec<f64>>();
+        let looks = self.after();
+        let column = |of: Number| looks.iter().map(of).collect::<Vec<f64>>();
         spearman(&column(of), &column(with)).ok().filter(|rho| rho.is_finite()).unwrap_or(0.0)
     }
 
     /// The correlations of each metric and baseline with held-out accuracy, behind the start and from the
     /// onset of a sustained gain on. None where there is no gain.
     pub fn monitored(&self) -> Option<Vec<MetricCorrelation>> {
-        let column = |of: Number| self.looks.iter().map(of).collect::<Vec<f64>>();
-        let first = self.looks.len() - self.after().len();
-        let accuracies: Vec<f64> = column(|look| look.accuracy).split_off(first);
+        let looks = self.after();
+        let column = |of: Number| looks.iter().map(of).collect::<Vec<f64>>();
+        let accuracies = column(|look| look.accuracy);
         let training = column(|look| look.train_loss);
+        let average = moving_average(&training, WINDOW);
         let metrics = [
             ("pathway distance", column(|look| look.distance)),
             ("consistency C", column(|look| look.consistency)),
             ("1 - C", column(|look| 1.0 - look.consistency)),
             ("effective dimension", column(|look| look.dimension)),
-            ("training loss", training.clone()),
-            ("its moving average", moving_average(&training, WINDOW)),
+            ("training loss", training),
+            ("its moving average", average),
             ("validation loss", column(|look| look.held_out_loss)),
         ];
-        let metrics = metrics.map(|(name, mut values)| (name, values.split_off(first)));
         let onset = sustained_gain(&accuracies, GAIN)?;
         monitor_report(&accuracies, &metrics, onset).ok()
     }
-}
-
-/// Where each example got there, of the values of all at each checkpoint.
-fn reached(values: &[Vec<f64>], tolerance: f64) -> Vec<Option<usize>> {
-    let n = values.first().map_or(0, Vec::len);
-    let curve = |i: usize| values.iter().map(|of| of[i]).collect::<Vec<f64>>();
-    (0..n).map(|i| memorised_at(&curve(i), tolerance)).collect()
 }
 
 fn look(seen: &Seen, followed: &[usize], pairs: usize, stream: &Stream) -> Result<Look> {
@@ -241,6 +256,7 @@ fn look(seen: &Seen, followed: &[usize], pairs: usize, stream: &Stream) -> Resul
         distance: f64::NAN,
         consistency: f64::NAN,
         dimension: f64::NAN,
+        counts: 1.0,
     };
     let routing: Vec<Vec<Vec<f64>>> =
         followed.iter().map(|&i| seen.train.routing[i].clone()).collect();

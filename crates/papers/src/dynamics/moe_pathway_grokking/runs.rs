@@ -13,7 +13,8 @@ use thalweg_train::{Examples, Length, Member, Optimizer, Schedule, TrainConfig, 
 /// Where following begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Start {
-    /// The first checkpoint with this accuracy on the training examples that are watched.
+    /// The first checkpoint with this accuracy on the training examples that are watched. Later ones that
+    /// have less do not count.
     Accuracy(f64),
     /// The first checkpoint by which this share of them is memorised.
     Memorised(f64),

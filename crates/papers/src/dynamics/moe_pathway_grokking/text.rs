@@ -33,7 +33,7 @@ impl Text {
             balance: 0.01,
             last: false,
         };
-        let sizes = |network, batch, steps, every, watched, pairs, least| Sizes {
+        let sizes = |network, batch, steps, every, watched, pairs, tolerance, least| Sizes {
             network,
             batch,
             steps,
@@ -41,7 +41,7 @@ impl Text {
             watched,
             pairs,
             start: Start::Memorised(0.5),
-            tolerances: [0.2, 0.1],
+            tolerances: [tolerance, 0.1],
             least,
         };
         match scale {
@@ -54,6 +54,7 @@ impl Text {
                     32,
                     [192, 128, 48 * CHOICES],
                     2000,
+                    0.2,
                     5,
                 ),
                 seeds: 3,
@@ -61,7 +62,7 @@ impl Text {
             },
             Scale::Sample => Text {
                 scale,
-                sizes: sizes(network(12, 2, 8, 4, 8), 4, 24, 4, [12, 8, 4 * CHOICES], 50, 1),
+                sizes: sizes(network(12, 2, 8, 4, 8), 4, 60, 6, [12, 8, 4 * CHOICES], 50, 0.5, 1),
                 seeds: 2,
                 warm_up: 4,
             },
