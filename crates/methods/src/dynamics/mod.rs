@@ -1,12 +1,16 @@
 //! Where training leads: networks whose end can be worked out, how far one is from it, and what has
 //! become of units, features and weights on the way.
 
+mod brownian_control;
 mod dead_units;
 mod deep_linear_collapse;
+mod deep_q_learning;
 mod feature_rank;
 mod free_features;
 mod interference;
+mod interventions;
 mod learning_rate_transfer;
+mod loss_curve;
 mod loss_deceleration;
 mod moe_transformer;
 mod nap;
@@ -17,13 +21,18 @@ mod plasticity_probe;
 mod quadratic_single_index;
 mod routing_pathways;
 mod scaled_residual;
+mod spectral_norm;
 mod weight_conditioning;
 mod weight_norm;
 mod weight_rank;
 
+pub use brownian_control::brownian_control;
 pub use dead_units::{DeadUnits, DeadUnitsConfig, LayerUnits, dead_units};
 pub use deep_linear_collapse::{
     ClassCollapse, CollapseConfig, collapse_threshold, deep_linear_collapse,
+};
+pub use deep_q_learning::{
+    ActionValues, DeepQConfig, DeepQLearning, DeepQMember, DeepQMetrics, DeepQNets,
 };
 pub use feature_rank::{FeatureRank, FeatureRankConfig, FeatureRanks, feature_rank};
 pub use free_features::free_features;
@@ -31,10 +40,12 @@ pub use interference::{
     GradientInterference, Interference, PositionLosses, gradient_interference, interference,
     zero_sum_report,
 };
+pub use interventions::{reset_last_layer, robust_adam, shrink_and_perturb};
 pub use learning_rate_transfer::{LearningRateTransfer, learning_rate_transfer};
+pub use loss_curve::{LogBlock, leading_digit_steps, log_blocks, smooth_over_log_windows};
 pub use loss_deceleration::{
-    Deceleration, DecelerationConfig, LogBlock, OffsetLaw, fit_deceleration, fit_offset_law,
-    information_criterion, leading_digit_steps, log_blocks, smooth_over_log_windows,
+    Deceleration, DecelerationConfig, OffsetLaw, fit_deceleration, fit_offset_law,
+    information_criterion,
 };
 pub use moe_transformer::MoeTransformer;
 pub use nap::{
@@ -50,10 +61,7 @@ pub use optimal_constant::{
     Constant, abstention_rewards, constant_distance, gaussian_constant, mean_reward,
     numeric_constant, optimal_constant,
 };
-pub use plasticity_probe::{
-    Plasticity, PlasticityConfig, brownian_control, interference_objective, plasticity_probe,
-    reset_last_layer, shrink_and_perturb, two_hot, two_hot_mean,
-};
+pub use plasticity_probe::{Plasticity, PlasticityConfig, interference_objective, plasticity_probe};
 pub use quadratic_single_index::{
     LazyNetwork, QuadraticSingleIndex, kernel_alignment, kernel_descent,
 };
@@ -62,6 +70,7 @@ pub use routing_pathways::{
     pathway_consistency, pathway_distance, pathway_text, router_rows, routing_dimension,
 };
 pub use scaled_residual::ScaledResidual;
+pub use spectral_norm::{SpectralNormConfig, largest_singular_value, spectral_norm};
 pub use weight_conditioning::{
     RowScaling, ScaledConvolution, ScaledDense, condition_number, fold, with_gains,
 };
