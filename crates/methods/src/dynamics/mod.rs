@@ -61,7 +61,9 @@ pub use optimal_constant::{
     Constant, abstention_rewards, constant_distance, gaussian_constant, mean_reward,
     numeric_constant, optimal_constant,
 };
-pub use plasticity_probe::{Plasticity, PlasticityConfig, interference_objective, plasticity_probe};
+pub use plasticity_probe::{
+    Plasticity, PlasticityConfig, interference_objective, plasticity_probe,
+};
 pub use quadratic_single_index::{
     LazyNetwork, QuadraticSingleIndex, kernel_alignment, kernel_descent,
 };
