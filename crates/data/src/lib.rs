@@ -9,6 +9,7 @@
 
 mod augment;
 mod batch;
+mod block_mdp;
 mod catalogue;
 mod checks;
 mod corrupt;
@@ -29,6 +30,7 @@ mod subset;
 
 pub use augment::Augmentation;
 pub use batch::{Batches, LastBatch};
+pub use block_mdp::{BlockMdp, BlockReward};
 pub use catalogue::{CatalogueEntry, CatalogueFile, catalogue, find};
 pub use checks::{check_classes, check_indices};
 pub use corrupt::Corruption;

@@ -1,15 +1,17 @@
 //! Training steps of a population whose members see targets of their own.
 
+mod program;
+
+use super::optimizer_inputs::{fresh_slots, hyper_values};
 use crate::{Context, MethodError};
+use program::outputs_graph;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use thalweg_array::{Array, DType};
 use thalweg_data::Stream;
 use thalweg_exec::Executor;
-use thalweg_graph::{Builder, Graph, GraphError, TensorType};
-use thalweg_nn::{Loss, Mode, Model, Weights};
-use thalweg_train::part::HyperValues;
-use thalweg_train::{Argument, Optimizer, Point, Population, Recipe, Resources, Sequences, Shared};
+use thalweg_nn::{Loss, Model, Weights};
+use thalweg_train::{Argument, Optimizer, Population, Recipe, Resources};
 
 /// Steps in one program.
 const SEGMENT: u64 = 100;
@@ -57,6 +59,8 @@ pub struct Streamed {
 pub struct StreamedNets {
     members: Vec<Vec<Array>>,
     steps: u64,
+    /// The step before which each member's optimizer began.
+    begun: Vec<u64>,
 }
 
 /// What was seen of a member along some steps.
@@ -132,20 +136,11 @@ impl Streamed {
             let model = self.model();
             let parameters = model.parameter_tree(weights.parameters.arrays().to_vec())?;
             let buffers = model.buffer_tree(weights.buffers.arrays().to_vec())?;
-            Ok([parameters.into_arrays(), buffers.into_arrays(), self.fresh_optimizer()].concat())
+            let optimizer = fresh_slots(model, &self.recipe.rule, self.float);
+            Ok([parameters.into_arrays(), buffers.into_arrays(), optimizer].concat())
         };
         let members = weights.iter().map(state).collect::<Result<_, _>>()?;
-        Ok(StreamedNets { members, steps: 0 })
-    }
-
-    fn fresh_optimizer(&self) -> Vec<Array> {
-        let types = self.model().parameter_types(self.float);
-        let slots = self.recipe.rule.slots();
-        let of = |slot: &thalweg_train::part::Slot| {
-            let fill = |ty: &TensorType| Array::full(&ty.shape, slot.initial).convert(ty.dtype);
-            types.iter().map(fill).collect::<Vec<_>>()
-        };
-        slots.iter().flat_map(of).collect()
+        Ok(StreamedNets { members, steps: 0, begun: vec![0; weights.len()] })
     }
 
     /// The weights of a member.
@@ -186,6 +181,31 @@ impl Streamed {
         Ok(())
     }
 
+    /// Lets a member's optimizer begin anew, its count of steps too; weights and data order go on.
+    ///
+    /// # Errors
+    /// A member that is none.
+    /// # Source    as an intervention: Lyle et al., Understanding plasticity in neural networks, 2023,
+    /// arXiv 2303.01486
+    pub fn reset_optimizer(
+        &self,
+        nets: &mut StreamedNets,
+        member: usize,
+    ) -> Result<(), MethodError> {
+        let count = nets.members.len();
+        let (Some(arrays), Some(begun)) =
+            (nets.members.get_mut(member), nets.begun.get_mut(member))
+        else {
+            let expected = format!("below {count}");
+            return Err(MethodError::mismatch("a member", expected, member));
+        };
+        let n = self.model().parameters().len() + self.model().buffers().len();
+        arrays.truncate(n);
+        arrays.extend(fresh_slots(self.model(), &self.recipe.rule, self.float));
+        *begun = nets.steps;
+        Ok(())
+    }
+
     /// Takes steps. Each member has hyper-parameters by name (`lr` among them), targets, and a
     /// stream of orders: an epoch shuffles the examples anew, and what fills no batch is left out.
     ///
@@ -211,7 +231,7 @@ impl Streamed {
             let got = format!("{}, {given}, {}", hyper.len(), orders.len());
             return Err(MethodError::mismatch("members", expected, got));
         }
-        let hyper = self.hyper(hyper)?;
+        let hyper = hyper_values(&self.recipe.rule, hyper)?;
         let mut metrics = vec![StreamedMetrics::default(); n];
         let mut left = steps;
         while left > 0 {
@@ -238,158 +258,6 @@ impl Streamed {
             left -= length;
         }
         Ok(metrics)
-    }
-
-    /// Values of the rule's hyper-parameters, in its order, for each member.
-    fn hyper(&self, given: &[BTreeMap<&str, f64>]) -> Result<Vec<Vec<f64>>, MethodError> {
-        let known = self.recipe.rule.hyper_parameters();
-        let of = |own: &BTreeMap<&str, f64>| {
-            if let Some(name) = own.keys().find(|name| !known.iter().any(|h| h.name == **name)) {
-                let names: Vec<_> = known.iter().map(|hyper| hyper.name).collect();
-                let expected = format!("one of {}", names.join(", "));
-                return Err(MethodError::config("hyper-parameter", expected, name));
-            }
-            Ok(known.iter().map(|h| own.get(h.name).copied().unwrap_or(h.default)).collect())
-        };
-        given.iter().map(of).collect()
-    }
-
-    fn arguments(
-        &self,
-        nets: &StreamedNets,
-        members: &[usize],
-        hyper: &[Vec<f64>],
-        targets: MemberTargets<'_>,
-        orders: &[Stream],
-        length: u64,
-    ) -> Result<Vec<Argument>, MethodError> {
-        let count = nets.members.first().map_or(0, Vec::len);
-        let arrays = (0..count).map(|i| {
-            Argument::Members(members.iter().map(|&m| nets.members[m][i].clone()).collect())
-        });
-        let mut arguments: Vec<Argument> = arrays.collect();
-        for i in 0..hyper.first().map_or(0, Vec::len) {
-            let values: Vec<f64> = members.iter().map(|&m| hyper[m][i]).collect();
-            arguments.push(Argument::Packed(Array::vector(&values).convert(self.float)));
-        }
-        let (epoch, batch) = (self.epoch_steps(), self.batch);
-        let mut indices: Vec<i32> = Vec::with_capacity(length as usize * members.len() * batch);
-        let mut known: HashMap<usize, (u64, Vec<usize>)> = HashMap::new();
-        for step in nets.steps..nets.steps + length {
-            let (number, place) = (step / epoch, (step % epoch) as usize);
-            for &member in members {
-                let order = known.entry(member).or_insert((u64::MAX, Vec::new()));
-                if order.0 != number {
-                    *order = (number, orders[member].at(number).permutation(self.examples));
-                }
-                for &example in &order.1[place * batch..(place + 1) * batch] {
-                    indices.push(self.row(targets, member, example)? as i32);
-                }
-            }
-        }
-        let shape = [length as usize, members.len(), batch];
-        arguments.push(Argument::Packed(Array::from_slice(&shape, &indices)?));
-        let counts: Vec<f64> =
-            (nets.steps..nets.steps + length).map(|step| (step + 1) as f64).collect();
-        arguments.push(Argument::Shared(Array::full(&[length as usize], 1.0).convert(self.float)));
-        arguments.push(Argument::Shared(Array::vector(&counts).convert(self.float)));
-        arguments.push(Argument::Shared(self.inputs.clone()));
-        arguments.push(match (targets, self.targets) {
-            (MemberTargets::Classes(_), TargetKind::Classes(classes)) => {
-                let rows = 0..self.examples * classes;
-                let labels: Vec<i32> = rows.map(|row| (row % classes) as i32).collect();
-                Argument::Shared(Array::vector(&labels))
-            }
-            (MemberTargets::Values(values), TargetKind::Values(_)) => {
-                let of = |&m: &usize| values[m].convert(self.float);
-                Argument::Members(members.iter().map(of).collect())
-            }
-            _ => {
-                let expected = "those that the steps were made for";
-                return Err(MethodError::mismatch("targets", expected, "others"));
-            }
-        });
-        Ok(arguments)
-    }
-
-    /// The row of an example with the label that a member gives it.
-    fn row(
-        &self,
-        targets: MemberTargets<'_>,
-        member: usize,
-        example: usize,
-    ) -> Result<usize, MethodError> {
-        let (MemberTargets::Classes(labels), TargetKind::Classes(classes)) =
-            (targets, self.targets)
-        else {
-            return Ok(example);
-        };
-        match labels[member].get(example) {
-            Some(&label) if label < classes => Ok(example * classes + label),
-            other => {
-                let expected = format!("one below {classes}");
-                Err(MethodError::mismatch("a label", expected, format!("{other:?}")))
-            }
-        }
-    }
-
-    fn segment(&self, length: u64) -> Result<Arc<Population>, MethodError> {
-        let mut segments = self.segments.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = segments.get(&length) {
-            return Ok(known.clone());
-        }
-        let (graph, axes) = self.graph(length as usize)?;
-        let population = Arc::new(Population::new(self.executor.clone(), graph, axes));
-        segments.insert(length, population.clone());
-        Ok(population)
-    }
-
-    fn graph(&self, length: usize) -> Result<(Graph, Vec<Option<usize>>), GraphError> {
-        let (recipe, float) = (&self.recipe, self.float);
-        let builder = Builder::new(float);
-        let mut axes: Vec<Option<usize>> = Vec::new();
-        let mut input = |name: &str, ty: TensorType, axis: Option<usize>| {
-            axes.push(axis);
-            builder.input(name, ty)
-        };
-        let mut of = |kind: &str, types: Vec<TensorType>| -> Vec<_> {
-            let each = types.into_iter().enumerate();
-            each.map(|(i, ty)| input(&format!("{kind}.{i}"), ty, Some(0))).collect()
-        };
-        let point = Point {
-            parameters: of("parameter", recipe.model.parameter_types(float)),
-            buffers: of("buffer", recipe.model.buffer_types(float)),
-            optimizer: of("optimizer", recipe.optimizer_types(float)),
-        };
-        let scalar = TensorType::new(float, []);
-        let hyper = recipe.rule.hyper_parameters().into_iter().map(|h| {
-            let value = input(&format!("hyper.{}", h.name), scalar.clone(), Some(0));
-            (h.name.to_owned(), value)
-        });
-        let hyper = HyperValues::new(hyper.collect());
-        let indices = TensorType::new(DType::I32, [length, self.batch]);
-        let indices = input("indices", indices, Some(1));
-        let sequence = TensorType::new(float, [length]);
-        let factors = input("factors", sequence.clone(), None);
-        let counts = input("counts", sequence, None);
-        let inputs = input("inputs", TensorType::new(float, self.inputs.shape()), None);
-        let targets = match self.targets {
-            TargetKind::Classes(_) => {
-                let rows = self.inputs.shape()[0];
-                input("targets", TensorType::new(DType::I32, [rows]), None)
-            }
-            TargetKind::Values(width) => {
-                input("targets", TensorType::new(float, [self.examples, width]), Some(0))
-            }
-        };
-        let sequences = Sequences { indices, factors, counts, dropout_keys: None, inputs: None };
-        let shared = Shared { inputs: vec![inputs], targets, weights: None };
-        let (point, info) = recipe.run(&point, &hyper, sequences, shared, None, 0);
-        let infos = [Some(info.loss), Some(info.gradient_norm), info.accuracy];
-        let found = [point.tensors(), infos.into_iter().flatten().collect()].concat();
-        let names: Vec<String> = (0..found.len()).map(|i| format!("value{i}")).collect();
-        let named: Vec<_> = names.iter().map(String::as_str).zip(found).collect();
-        Ok((builder.finish(&named)?, axes))
     }
 
     /// What each member says of every example, `[n, k]`.
@@ -419,20 +287,6 @@ impl Streamed {
         }
         Ok(found)
     }
-}
-
-/// A member's outputs for all examples, with frozen statistics.
-fn outputs_graph(
-    recipe: &Recipe,
-    inputs: &Array,
-    float: DType,
-) -> Result<(Graph, Vec<Option<usize>>), GraphError> {
-    let builder = Builder::new(float);
-    let (parameters, buffers) = recipe.model.declare(&builder);
-    let x = builder.input("inputs of all", TensorType::new(float, inputs.shape()));
-    let applied = recipe.model.apply(&builder, &parameters, &buffers, x, &Mode::EVALUATE);
-    let members = vec![Some(0); parameters.len() + buffers.len()];
-    Ok((builder.finish(&[("outputs", applied.output)])?, [members, vec![None]].concat()))
 }
 
 #[cfg(test)]
@@ -506,5 +360,36 @@ mod tests {
         streamed.replace(&mut nets, 1, &weights[0]).unwrap();
         assert_eq!(streamed.weights(&nets, 1).unwrap(), weights[0]);
         assert!(streamed.replace(&mut nets, 3, &weights[0]).is_err());
+    }
+
+    #[test]
+    fn an_optimizer_that_begins_anew_is_one_that_has_taken_no_step() {
+        let (streamed, weights) = setting(TargetKind::Values(2), Loss::MeanSquaredError);
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 0);
+        let values: Vec<Array> = (0..3).map(|m| Array::full(&[8, 2], f64::from(m))).collect();
+        let targets = MemberTargets::Values(&values);
+        let hyper = vec![BTreeMap::from([("lr", 0.02)]); 3];
+
+        let orders: Vec<Stream> = (0..3).map(|m| Stream::new(m, "order")).collect();
+        let mut nets = streamed.start(&weights).unwrap();
+        streamed.steps(&ctx, &mut nets, &hyper, targets, &orders, 7).unwrap();
+        let here = streamed.weights(&nets, 1).unwrap();
+        let mut other = nets.clone();
+        streamed.reset_optimizer(&mut nets, 1).unwrap();
+        assert_eq!(streamed.weights(&nets, 1).unwrap(), here);
+        streamed.steps(&ctx, &mut nets, &hyper, targets, &orders, 1).unwrap();
+        streamed.steps(&ctx, &mut other, &hyper, targets, &orders, 1).unwrap();
+        // Adam's first step moves every weight that has a gradient by the rate, whatever its size.
+        let after = streamed.weights(&nets, 1).unwrap().parameters.flatten();
+        let moved: Vec<f64> =
+            after.iter().zip(here.parameters.flatten()).map(|(a, b)| (a - b).abs()).collect();
+        let large = moved.iter().filter(|step| **step > 1e-9);
+        assert!(large.clone().count() > 10, "{moved:?}");
+        assert!(large.clone().all(|step| (step - 0.02).abs() < 1e-5), "{moved:?}");
+        // Its neighbours go on as they were, and so would it have.
+        assert_eq!(nets.members[0], other.members[0]);
+        assert_ne!(nets.members[1], other.members[1]);
+        assert!(streamed.reset_optimizer(&mut nets, 3).is_err());
     }
 }

@@ -1,13 +1,17 @@
 //! Where training leads: networks whose end can be worked out, how far one is from it, and what has
 //! become of units, features and weights on the way.
 
+mod brownian_control;
 mod dead_units;
 mod deep_linear_collapse;
+mod deep_q_learning;
 mod feature_rank;
 mod free_features;
 mod generalization_monitor;
 mod interference;
+mod interventions;
 mod learning_rate_transfer;
+mod loss_curve;
 mod loss_deceleration;
 mod memorised_groups;
 mod moe_transformer;
@@ -20,13 +24,18 @@ mod quadratic_single_index;
 mod routing_observer;
 mod routing_pathways;
 mod scaled_residual;
+mod spectral_norm;
 mod weight_conditioning;
 mod weight_norm;
 mod weight_rank;
 
+pub use brownian_control::brownian_control;
 pub use dead_units::{DeadUnits, DeadUnitsConfig, LayerUnits, dead_units};
 pub use deep_linear_collapse::{
     ClassCollapse, CollapseConfig, collapse_threshold, deep_linear_collapse,
+};
+pub use deep_q_learning::{
+    ActionValues, DeepQConfig, DeepQLearning, DeepQMember, DeepQMetrics, DeepQNets,
 };
 pub use feature_rank::{FeatureRank, FeatureRankConfig, FeatureRanks, feature_rank};
 pub use free_features::free_features;
@@ -37,10 +46,12 @@ pub use interference::{
     GradientInterference, Interference, PositionLosses, gradient_interference, interference,
     zero_sum_report,
 };
+pub use interventions::{reset_last_layer, robust_adam, shrink_and_perturb};
 pub use learning_rate_transfer::{LearningRateTransfer, learning_rate_transfer};
+pub use loss_curve::{LogBlock, leading_digit_steps, log_blocks, smooth_over_log_windows};
 pub use loss_deceleration::{
-    Deceleration, DecelerationConfig, LogBlock, OffsetLaw, fit_deceleration, fit_offset_law,
-    information_criterion, leading_digit_steps, log_blocks, smooth_over_log_windows,
+    Deceleration, DecelerationConfig, OffsetLaw, fit_deceleration, fit_offset_law,
+    information_criterion,
 };
 pub use memorised_groups::{
     GroupDelay, SampleGroup, grokking_delays, group_by_checkpoint, memorised_at, pair_groups,
@@ -60,8 +71,7 @@ pub use optimal_constant::{
     numeric_constant, optimal_constant,
 };
 pub use plasticity_probe::{
-    Plasticity, PlasticityConfig, brownian_control, interference_objective, plasticity_probe,
-    reset_last_layer, shrink_and_perturb, two_hot, two_hot_mean,
+    Plasticity, PlasticityConfig, interference_objective, plasticity_probe,
 };
 pub use quadratic_single_index::{
     LazyNetwork, QuadraticSingleIndex, kernel_alignment, kernel_descent,
@@ -72,6 +82,7 @@ pub use routing_pathways::{
     pathway_distance, pathway_text, pathways, router_rows, routing_dimension,
 };
 pub use scaled_residual::ScaledResidual;
+pub use spectral_norm::{SpectralNormConfig, largest_singular_value, spectral_norm};
 pub use weight_conditioning::{
     RowScaling, ScaledConvolution, ScaledDense, condition_number, fold, with_gains,
 };

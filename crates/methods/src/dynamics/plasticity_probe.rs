@@ -1,11 +1,11 @@
 //! How well a network can still learn something new.
 
-use crate::common::{MemberTargets, Streamed, vector};
+use crate::common::{MemberTargets, Streamed};
 use crate::{Context, MethodError, ModelObjective, ObjectiveConfig};
 use std::collections::BTreeMap;
 use thalweg_array::{Array, DType};
 use thalweg_data::Stream;
-use thalweg_nn::{Loss, Model, Parameters, Role, Weights};
+use thalweg_nn::{Loss, Weights};
 use thalweg_stats::{Estimate, pairwise_sum};
 use thalweg_train::StreamDraw;
 
@@ -165,109 +165,13 @@ pub fn interference_objective(
     ModelObjective::from_arrays(ctx, model, loss, vec![inputs.clone()], targets, false, &config)
 }
 
-/// Weights drawn towards fresh ones: `w <- keep w + perturb w_fresh`.
-///
-/// # Errors
-/// Weights of different models.
-/// # Source    Ash, Adams, On warm-starting neural network training, 2020, arXiv 1910.08475
-pub fn shrink_and_perturb(
-    weights: &Weights,
-    fresh: &Weights,
-    keep: f64,
-    perturb: f64,
-) -> Result<Weights, MethodError> {
-    let shrunk = weights.parameters.add_scaled(keep - 1.0, &weights.parameters)?;
-    let parameters = shrunk.add_scaled(perturb, &fresh.parameters)?;
-    Ok(Weights { parameters, buffers: weights.buffers.clone() })
-}
-
-/// Weights with those of the last layer, its bias too, replaced by fresh ones: the last weight matrix
-/// of the model, and all that comes after it.
-///
-/// # Errors
-/// Weights of another model; a model without a weight matrix.
-/// # Source    Nikishin et al., The primacy bias in deep reinforcement learning, 2022, arXiv
-/// 2205.07802
-pub fn reset_last_layer(
-    model: &Model,
-    weights: &Weights,
-    fresh: &Weights,
-) -> Result<Weights, MethodError> {
-    let all = model.parameters();
-    let matrix = |p: &thalweg_nn::Parameter| p.role == Role::Weight && p.shape.len() > 1;
-    let Some(last) = all.iter().rposition(matrix) else {
-        return Err(MethodError::mismatch("the last layer", "a weight matrix", "none"));
-    };
-    let (old, new) = (weights.parameters.arrays(), fresh.parameters.arrays());
-    if old.len() != all.len() || new.len() != all.len() {
-        let expected = format!("{} arrays", all.len());
-        return Err(MethodError::mismatch("weights", expected, old.len().min(new.len())));
-    }
-    let arrays = [&old[..last], &new[last..]].concat();
-    let parameters = weights.parameters.with_arrays(arrays)?;
-    Ok(Weights { parameters, buffers: weights.buffers.clone() })
-}
-
-/// A number as a distribution over bins: its mass on the two neighbours, so that the mean is the
-/// number. Beyond the ends all of it lies at the end.
-///
-/// # Errors
-/// Fewer than two bins, or bins that do not rise.
-/// # Source    Lyle et al. 2023, arXiv 2303.01486, section 5.1; Imani, White, Improving regression
-/// performance with distributional losses, 2018, arXiv 1806.04613
-pub fn two_hot(value: f64, bins: &[f64]) -> Result<Vec<f64>, MethodError> {
-    let rising = bins.len() > 1 && bins.windows(2).all(|pair| pair[0] < pair[1]);
-    if !rising || value.is_nan() {
-        let expected = "at least 2 bins that rise, and a number";
-        return Err(MethodError::config("two-hot bins", expected, bins.len()));
-    }
-    let value = value.clamp(bins[0], bins[bins.len() - 1]);
-    let right = bins.partition_point(|bin| *bin < value).clamp(1, bins.len() - 1);
-    let share = (value - bins[right - 1]) / (bins[right] - bins[right - 1]);
-    let mut mass = vec![0.0; bins.len()];
-    (mass[right - 1], mass[right]) = (1.0 - share, share);
-    Ok(mass)
-}
-
-/// The mean of a distribution over bins.
-pub fn two_hot_mean(mass: &[f64], bins: &[f64]) -> f64 {
-    mass.iter().zip(bins).map(|(mass, bin)| mass * bin).sum()
-}
-
-/// A random walk from where a trajectory begins, with steps of the same lengths in directions that
-/// are drawn: what distance alone does.
-///
-/// # Errors
-/// Points of different models.
-/// # Source    Lyle et al. 2023, arXiv 2303.01486, appendix A
-pub fn brownian_control(
-    trajectory: &[Parameters],
-    stream: &Stream,
-) -> Result<Vec<Parameters>, MethodError> {
-    let mut walk: Vec<Parameters> =
-        trajectory.first().map(|first| first.convert(DType::F64)).into_iter().collect();
-    for (number, pair) in trajectory.windows(2).enumerate() {
-        let [from, to] = [&pair[0], &pair[1]].map(|point| point.convert(DType::F64));
-        let length = to.add_scaled(-1.0, &from)?.norm();
-        let draws = stream.at(number as u64);
-        let n = from.flatten().len();
-        let mut step: Vec<f64> = (0..n as u64).map(|i| draws.normal(i)).collect();
-        let drawn = vector::norm(&step);
-        vector::scale(&mut step, if drawn > 0.0 { length / drawn } else { 0.0 });
-        if let Some(here) = walk.last() {
-            walk.push(here.add_scaled(1.0, &here.unflatten(&step)?)?);
-        }
-    }
-    Ok(walk)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::common::TargetKind;
     use std::sync::Arc;
     use thalweg_exec::Executor;
-    use thalweg_nn::Architecture;
+    use thalweg_nn::{Architecture, Model};
     use thalweg_train::{Optimizer, initialize};
 
     fn setting() -> (Arc<Executor>, Model, Array) {
@@ -319,55 +223,6 @@ mod tests {
         assert!(one.plasticity.value <= 1e-12, "{one:?}");
         assert!(least > 0.0 && (one.plasticity.value.abs()) < 0.05 * one.variance, "{one:?}");
         assert!(found[1].plasticity.value > 0.2 * found[1].variance, "{:?}", found[1].losses);
-    }
-
-    #[test]
-    fn two_hot_encodes_and_decodes_exactly() {
-        let bins = [-2.0, -1.0, 0.0, 0.5, 4.0];
-        for (value, place) in [(-2.0, 0), (-1.0, 1), (0.5, 3), (4.0, 4)] {
-            let mass = two_hot(value, &bins).unwrap();
-            assert_eq!((mass[place], two_hot_mean(&mass, &bins)), (1.0, value), "{value}");
-        }
-        let between = two_hot(0.25, &bins).unwrap();
-        assert_eq!((between[2], between[3], two_hot_mean(&between, &bins)), (0.5, 0.5, 0.25));
-        for value in [-1.7, 0.1, 1.9] {
-            let mass = two_hot(value, &bins).unwrap();
-            assert!(mass.iter().all(|m| (0.0..=1.0).contains(m)));
-            assert!((mass.iter().sum::<f64>() - 1.0).abs() < 1e-15);
-            assert!((two_hot_mean(&mass, &bins) - value).abs() < 1e-14);
-        }
-        assert_eq!(two_hot_mean(&two_hot(9.0, &bins).unwrap(), &bins), 4.0);
-        assert!(two_hot(0.0, &[1.0]).is_err() && two_hot(0.0, &[1.0, 1.0]).is_err());
-    }
-
-    #[test]
-    fn a_random_walk_has_the_same_step_norms() {
-        let (_, model, _) = setting();
-        let points: Vec<Parameters> =
-            (0..4).map(|seed| initialize(&model, seed, DType::F64).unwrap().parameters).collect();
-        let walk = brownian_control(&points, &Stream::new(0, "walk")).unwrap();
-        assert_eq!((walk.len(), walk[0].flatten()), (4, points[0].flatten()));
-        let length = |pair: &[Parameters]| pair[1].add_scaled(-1.0, &pair[0]).unwrap().norm();
-        for (walk, trajectory) in walk.windows(2).zip(points.windows(2)) {
-            assert!((length(walk) / length(trajectory) - 1.0).abs() < 1e-12);
-            assert_ne!(walk[1].flatten(), trajectory[1].flatten());
-        }
-        assert!(brownian_control(&[], &Stream::new(0, "walk")).unwrap().is_empty());
-    }
-
-    #[test]
-    fn interventions() {
-        let (_, model, _) = setting();
-        let [old, new] = [0, 1].map(|seed| initialize(&model, seed, DType::F64).unwrap());
-        let reset = reset_last_layer(&model, &old, &new).unwrap();
-        let of = |weights: &Weights, name: &str| weights.parameters.get(name).unwrap().clone();
-        assert_eq!(of(&reset, "fc2.weight"), of(&old, "fc2.weight"));
-        assert_eq!(of(&reset, "fc3.weight"), of(&new, "fc3.weight"));
-        assert_eq!(of(&reset, "fc3.bias"), of(&new, "fc3.bias"));
-        let half = shrink_and_perturb(&old, &new, 0.5, 0.25).unwrap();
-        let expected = 0.5 * of(&old, "fc1.bias").to_f64_vec()[2]
-            + 0.25 * of(&new, "fc1.bias").to_f64_vec()[2];
-        assert!((of(&half, "fc1.bias").to_f64_vec()[2] - expected).abs() < 1e-15);
     }
 
     #[test]

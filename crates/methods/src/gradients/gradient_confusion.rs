@@ -44,12 +44,9 @@ pub fn gradient_confusion(
 }
 
 fn confusion(found: &BatchGradients) -> Confusion {
-    let gram = &found.gram;
+    let (gram, cosines) = (&found.gram, found.cosines());
     let pairs = || (0..gram.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
-    let cosine = |(a, b): (usize, usize)| {
-        let lengths = gram[a][a].sqrt() * gram[b][b].sqrt();
-        if lengths > 0.0 { gram[a][b] / lengths } else { 0.0 }
-    };
+    let cosine = |(a, b): (usize, usize)| cosines[a][b];
     let smallest = pairs().map(|(a, b)| gram[a][b]).fold(f64::INFINITY, f64::min);
     let k = gram.len();
     // The sum over all pairs, and over those that each batch is one of.
@@ -121,7 +118,10 @@ mod tests {
     fn values_by_hand() {
         // Gradients (1, 0), (0, 2), (-3, 0): inner products 0, -3, 0.
         let gram = vec![vec![1.0, 0.0, -3.0], vec![0.0, 4.0, 0.0], vec![-3.0, 0.0, 9.0]];
-        let found = confusion(&BatchGradients { m: 1, gram });
+        let gradients = BatchGradients { m: 1, gram };
+        let expected = [[1.0, 0.0, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 1.0]];
+        assert_eq!(gradients.cosines(), expected);
+        let found = confusion(&gradients);
         assert_eq!((found.bound, found.smallest_cosine), (3.0, -1.0));
         assert!((found.mean_cosine.value + 1.0 / 3.0).abs() < 1e-15);
         // Without one of them the cosine of the others: 0, -1 and 0, around -1/3.

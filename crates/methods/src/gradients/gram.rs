@@ -63,6 +63,23 @@ pub struct BatchGradients {
     pub gram: Vec<Vec<f64>>,
 }
 
+impl BatchGradients {
+    /// The cosine of the gradients of each two batches, by rows; 0 beside a gradient of zero. With
+    /// batches of one it is the paper's matrix of gradients that help or hinder each other.
+    ///
+    /// # Source    Lyle et al., Understanding plasticity in neural networks, 2023, arXiv 2303.01486,
+    /// section 4.1
+    pub fn cosines(&self) -> Vec<Vec<f64>> {
+        let gram = &self.gram;
+        let cosine = |a: usize, b: usize| {
+            let lengths = gram[a][a].sqrt() * gram[b][b].sqrt();
+            if lengths > 0.0 { gram[a][b] / lengths } else { 0.0 }
+        };
+        let n = gram.len();
+        (0..n).map(|a| (0..n).map(|b| cosine(a, b)).collect()).collect()
+    }
+}
+
 /// The standard error of a statistic, from its values without one of the batches each.
 ///
 /// # Source    Efron, The jackknife, the bootstrap and other resampling plans, 1982, chapter 3

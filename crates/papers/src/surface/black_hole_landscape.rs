@@ -4,7 +4,7 @@
 //! # Protocol
 //! Five draws of the constants (standard complex normal), the gauge fixed, 30 real coordinates. 600
 //! starts from a standard normal distribution. Stochastic descent: half of the 18 terms in each step,
-//! momentum 0.9, gradients clipped at 10, a rate of 1e-3 falling along a cosine, 10,000 steps. Plain
+//! momentum 0.9, gradients clipped at 10, a rate of 1e-3 falling along a cosine, 20,000 steps. Plain
 //! descent: all terms, the same otherwise. A run counts as converged if the potential is below 1e-3
 //! then; Gauss-Newton steps take it to 1e-22, and runs are one minimum if `phi` and the products around
 //! triangles agree to 1e-6.
@@ -17,10 +17,21 @@
 //! 600, in 1,000 random orders, reach that height at another number; their ratio, interval over draws,
 //! within 0.75 and 1.33.
 //!
+//! # A second run
+//! The check was first run with half of these steps, for time, and came out inconclusive: most runs
+//! were still descending. That outcome was known when the steps were restored to the 20,000 that
+//! were planned. Nothing else was changed: not the rate, its schedule (of which the plan says only
+//! that the rate decays), the potential below which a run counts as converged, nor any statistic
+//! or bound. No part of the method keeps a run from arriving: all terms vanish at a minimum, so
+//! that drawing them leaves no noise there, and single precision ends far below 1e-3. A run is slow
+//! where the Jacobian at its minimum is small: a cosine is worth half its steps at the full rate,
+//! and momentum ten times that, so that a run covers 20,000 * 1e-3 * 10 / 2 = 100 units of time of
+//! the gradient flow.
+//!
 //! # Departures
-//! 10,000 steps in place of 20,000, in single precision, for time, of which the rest would have taken
-//! little; plain descent has momentum and clipping too, so that only the drawing of terms differs.
-//! Intervals by Student's t. Paths between all pairs of minima are read in the first draw alone.
+//! Single precision; plain descent has momentum and clipping too, so that only the drawing of terms
+//! differs. Intervals by Student's t. Paths between all pairs of minima are read in the first draw
+//! alone.
 //!
 //! # Source    Black holes and the loss landscape in machine learning, 2023, arXiv 2306.14817
 
@@ -60,7 +71,7 @@ struct Sizes {
 
 fn sizes(scale: Scale) -> Sizes {
     match scale {
-        Scale::Whole => Sizes { draws: 5, runs: 600, steps: 10_000, exact: 2000, orders: 1000 },
+        Scale::Whole => Sizes { draws: 5, runs: 600, steps: 20_000, exact: 2000, orders: 1000 },
         Scale::Sample => Sizes { draws: 2, runs: 24, steps: 1500, exact: 150, orders: 20 },
     }
 }
@@ -270,10 +281,16 @@ impl Check for BlackHoleLandscape {
 
     fn remark(&self) -> Option<&'static str> {
         Some(
-            "Nothing is stuck: every run above 1e-3 still has a slope of more than 1e-3, and 10,000 \
-             steps, half of the planned ones, were too few. In the draw with the smallest constant \
-             (a tenth) no run had arrived, so that the ratio of runs is not known, and the share of \
-             minima found is 0 there. Half of the terms do hardly worse than all of them.",
+            "With all of the planned steps 61 % of the runs arrive, where half of them had brought \
+             43 %, and they find 2, 10, 12, 12 and 11 of the 12 minima: 0.78 on average, above \
+             three quarters. No isolated zero beyond the 12 is seen. The share is not decided because \
+             of one draw of five, the one with the smallest constant (a tenth): the least eigenvalue \
+             of J^H J is 0.0001 to 0.0013 at its minima, up to a hundred times below those of other \
+             draws, and 4 of 600 runs arrive. None is stuck, in any draw: every run above 1e-3 still \
+             has a slope of more than 3e-3. The ratio of runs is 1.00 ± 0.20, and near one \
+             (0.9) in the two draws that find all; where a minimum is met once or twice in hundreds \
+             of runs, the two halves differ by chance (0.5 and 1.8). Half of the terms do as well as \
+             all of them.",
         )
     }
 

@@ -1,0 +1,100 @@
+//! Networks in which the scale of a layer does not matter.
+
+use crate::common::{gradient, vector};
+use crate::{Context, MethodError, Objective};
+use thalweg_nn::architecture::{Kind, Scheme};
+use thalweg_nn::layer::Normalization;
+use thalweg_nn::{Architecture, Model, Role, Weights};
+
+/// The same architecture with a normalisation before every activation and no biases, which the
+/// normalisation would take out again: `y = phi(norm(W x))`.
+///
+/// # Errors
+/// `Config` for a model without an architecture, as an imported one, for one that is neither an
+/// `mlp` nor a `convnet`, and for a normalisation by the batch or none: the network is to be free
+/// of each layer's scale example by example.
+/// # Source    Lyle et al. 2024, arXiv 2407.01800, section 4
+///
+/// # Example
+/// ```
+/// use thalweg_methods::dynamics::insert_norm;
+/// use thalweg_nn::{Architecture, layer::Normalization};
+/// let plain = "mlp hidden=16-16".parse::<Architecture>()?.build(&[4], 3)?;
+/// let model = insert_norm(&plain, Normalization::Layer)?;
+/// assert_eq!(model.parameter_count(), 4 * 16 + 16 * 16 + 16 * 3 + 4 * 16);
+/// # Ok::<(), thalweg_methods::MethodError>(())
+/// ```
+pub fn insert_norm(model: &Model, norm: Normalization) -> Result<Model, MethodError> {
+    if !matches!(norm, Normalization::Layer | Normalization::Rms) {
+        let got = format!("{norm:?}");
+        return Err(MethodError::config("normalisation to insert", "layer or rms", got));
+    }
+    let expected = "one of an mlp or a convnet, whose layers are known";
+    let Some(mut architecture) = model.architecture().cloned() else {
+        return Err(MethodError::config("model to normalise", expected, "no architecture"));
+    };
+    let init = match &mut architecture.kind {
+        Kind::Mlp(mlp) => {
+            (mlp.norm, mlp.bias) = (norm, false);
+            mlp.init
+        }
+        Kind::ConvNet(net) => {
+            (net.norm, net.bias) = (norm, false);
+            net.init
+        }
+        other => return Err(MethodError::config("model to normalise", expected, other.name())),
+    };
+    // Sines have a frequency, which a normalisation before them would set anew.
+    if init == Scheme::Siren {
+        return Err(MethodError::config("initialisation", "any but that of sines", "siren"));
+    }
+    Ok(Architecture::rebuild(&architecture)?)
+}
+
+/// For each weight, the cosine of its gradient and itself: zero for a layer whose scale does not
+/// matter, because a normalisation follows it.
+///
+/// The product of the two is the derivative of the loss by the logarithm of the layer's scale.
+///
+/// # Errors
+/// Those of [`gradient`].
+pub fn radial_gradients(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    point: &Weights,
+) -> Result<Vec<(String, f64)>, MethodError> {
+    let flat = gradient(ctx, objective, point)?.gradient;
+    let gradients = point.parameters.unflatten(&flat)?;
+    let pairs = point.parameters.iter().zip(gradients.arrays()).zip(objective.parameters());
+    let weights = pairs.filter(|(_, p)| p.role == Role::Weight);
+    let cosine = |((name, w), g): ((&str, &thalweg_array::Array), &thalweg_array::Array)| {
+        let (w, g) = (w.to_f64_vec(), g.to_f64_vec());
+        let lengths = vector::norm(&w) * vector::norm(&g);
+        (name.to_owned(), if lengths > 0.0 { vector::dot(&w, &g) / lengths } else { 0.0 })
+    };
+    Ok(weights.map(|(pair, _)| cosine(pair)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::model;
+    use super::super::{NapConfig, nap, projected_weights};
+    use super::*;
+    use thalweg_train::Optimizer;
+
+    #[test]
+    fn an_architecture_is_normalised() {
+        let plain = "mlp hidden=8-8".parse::<Architecture>().unwrap().build(&[4], 3).unwrap();
+        let model = insert_norm(&plain, Normalization::Rms).unwrap();
+        let names: Vec<&str> = model.parameters().iter().map(|p| p.name.as_str()).collect();
+        let expected = ["fc1.weight", "norm1.weight", "fc2.weight", "norm2.weight", "fc3.weight"];
+        assert_eq!(names, expected);
+        assert_eq!(projected_weights(&model, false), ["fc1.weight", "fc2.weight"]);
+        assert!(insert_norm(&plain, Normalization::Batch).is_err());
+        assert!(insert_norm(&self::model(), Normalization::Layer).is_err());
+        let base = || Optimizer::sgd().rule();
+        assert!(nap(&plain, base(), &NapConfig { every: 0, ..NapConfig::default() }).is_err());
+        let linear = "linear".parse::<Architecture>().unwrap().build(&[4], 3).unwrap();
+        assert!(nap(&linear, base(), &NapConfig::default()).is_err());
+    }
+}
