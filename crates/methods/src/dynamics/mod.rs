@@ -4,9 +4,12 @@
 mod dead_units;
 mod deep_linear_collapse;
 mod feature_rank;
+mod feature_variance;
 mod free_features;
+mod frequency_noise;
 mod interference;
 mod learning_rate_transfer;
+mod lesion;
 mod loss_deceleration;
 mod moe_transformer;
 mod nap;
@@ -15,6 +18,7 @@ mod ood_score;
 mod optimal_constant;
 mod plasticity_probe;
 mod quadratic_single_index;
+mod relative_log_amplitude;
 mod routing_pathways;
 mod scaled_residual;
 mod weight_conditioning;
@@ -26,12 +30,18 @@ pub use deep_linear_collapse::{
     ClassCollapse, CollapseConfig, collapse_threshold, deep_linear_collapse,
 };
 pub use feature_rank::{FeatureRank, FeatureRankConfig, FeatureRanks, feature_rank};
+pub use feature_variance::{BlockVariance, feature_variance_by_depth};
 pub use free_features::free_features;
+pub use frequency_noise::{
+    FrequencyNoiseConfig, FrequencyNoiseRobustness, NoiseBand, band_noise,
+    frequency_noise_robustness,
+};
 pub use interference::{
     GradientInterference, Interference, PositionLosses, gradient_interference, interference,
     zero_sum_report,
 };
 pub use learning_rate_transfer::{LearningRateTransfer, learning_rate_transfer};
+pub use lesion::{Lesion, Lesions, lesions};
 pub use loss_deceleration::{
     Deceleration, DecelerationConfig, LogBlock, OffsetLaw, fit_deceleration, fit_offset_law,
     information_criterion, leading_digit_steps, log_blocks, smooth_over_log_windows,
@@ -57,6 +67,7 @@ pub use plasticity_probe::{
 pub use quadratic_single_index::{
     LazyNetwork, QuadraticSingleIndex, kernel_alignment, kernel_descent,
 };
+pub use relative_log_amplitude::{BlockAmplitudes, block_amplitudes, relative_log_amplitude};
 pub use routing_pathways::{
     Pathway, PathwayDistance, PathwaySymbols, edit_distance, memorised_at, pair_groups, pathway,
     pathway_consistency, pathway_distance, pathway_text, router_rows, routing_dimension,
