@@ -195,6 +195,37 @@ mod tests {
     }
 
     #[test]
+    fn equal_logits_give_the_mean_over_places() {
+        let shape = [3, 3, 2];
+        let port = ModelPort::float("x", &shape);
+        let model = Model::new(Arc::new(layer([3, 3])), vec![port], &["y"]).unwrap();
+        let all = 3 * HEADS * UNITS;
+        let inside = HEADS * UNITS;
+        // Queries and keys of nothing, and the same bias for all pairs.
+        let mut qkv = numbers(2 * all, 0.0);
+        (0..2 * all).filter(|i| i % all < 2 * inside).for_each(|i| qkv[i] = 0.0);
+        let (proj, bias) = (numbers(inside * OUT, 2.0), numbers(OUT, 3.0));
+        let x = numbers(18, 9.0);
+        let values: [(&[usize], &[f64]); 5] = [
+            (&[2, all], &qkv),
+            (&[5, 5], &[0.3; 25]),
+            (&[inside, OUT], &proj),
+            (&[OUT], &bias),
+            (&[1, 3, 3, 2], &x),
+        ];
+        let arguments = values.map(|(shape, values)| Array::from_slice(shape, values).unwrap());
+        let graph = model.evaluation_graph(DType::F64, 1).unwrap();
+        let found = reference::evaluate(&graph, &arguments).unwrap()[0].to_f64_vec();
+        let mean = [0, 1].map(|c| x.iter().skip(c).step_by(2).sum::<f64>() / 9.0);
+        let value = |i: usize| (0..2).map(|c| mean[c] * qkv[c * all + 2 * inside + i]).sum::<f64>();
+        let out =
+            |o: usize| (0..inside).map(|i| value(i) * proj[i * OUT + o]).sum::<f64>() + bias[o];
+        for (i, found) in found.iter().enumerate() {
+            assert!((found - out(i % OUT)).abs() < 1e-14, "{i}: {found}");
+        }
+    }
+
+    #[test]
     fn windows_that_do_not_fit_are_refused() {
         for (shape, window) in [([4, 6, 4], [3, 3]), ([4, 6, 4], [0, 3]), ([128, 64, 1], [128, 64])]
         {

@@ -123,9 +123,7 @@ fn readings(
     let chosen = train.at(rows);
     let places: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
     let draws = Stream::new(seed, "papers/curvature augmentation");
-    let shifted = augmentation(&sizes)
-        .apply(&input(&chosen)?, &places, &draws, 0)
-        .map_err(thalweg_methods::MethodError::from)?;
+    let shifted = augmentation(&sizes).apply(&input(&chosen)?, &places, &draws, 0)?;
     let batches = objective(&ctx, model, shifted, &chosen.labels, sizes.batch)?;
     let spectrum = hessian_max_spectrum(&ctx, &batches, weights, &SPECTRUM)?;
 
