@@ -44,7 +44,7 @@ use crate::images::{Pictures, clothes, digits_instead};
 use crate::statistic::{mean, mean_if_any};
 use crate::work;
 use readings::{Block, Network, networks};
-use thalweg_array::{Array, DType};
+use thalweg_array::Array;
 use thalweg_data::{Augmentation, Stream};
 use thalweg_lab::{LabError, Result};
 use thalweg_methods::common::BlockKind;
