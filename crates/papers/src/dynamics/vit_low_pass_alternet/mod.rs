@@ -293,7 +293,7 @@ impl Check for VitLowPassAlternet {
             let name = arm.name();
             let accuracy = mean(&each(of, &|of| of.accuracy))?;
             findings.gates.push(Gate::new(
-                &format!("the {name} learns"),
+                &format!("networks learn: {name}"),
                 accuracy.value >= least,
                 format!("accuracy {:.3}, at least {least}", accuracy.value),
             ));
@@ -311,13 +311,14 @@ impl Check for VitLowPassAlternet {
                 if !of.iter().any(|network| network.blocks.iter().any(own)) {
                     continue;
                 }
-                let what = format!("across {kind} blocks, {name}");
+                let what = format!("across blocks of {kind}, {name}");
                 let rise = mean(&each(of, &|of| of.mean(own, |block| block.rise)))?;
                 findings.read_with(format!("mean rise of the highest frequency {what}"), &rise);
                 let variance = mean(&each(of, &|of| of.mean(own, |block| block.variance)))?;
                 findings.read_with(format!("mean rise of variance {what}"), &variance);
                 let lesion = mean(&each(of, &|of| of.mean(own, |block| block.lesion)))?;
-                findings.read_with(format!("accuracy lost without one of {kind}, {name}"), &lesion);
+                findings
+                    .read_with(format!("accuracy lost without a block of {kind}, {name}"), &lesion);
             }
             for (band, edges) in EDGES.windows(2).enumerate() {
                 let lost = mean(&each(of, &|of| of.noise[band]))?;
