@@ -141,7 +141,7 @@ mod tests {
             let keys: Vec<(usize, usize)> = (top..top + tall)
                 .flat_map(|ky| (left..left + wide).map(move |kx| (ky, kx)))
                 .collect();
-            let mut mixed = vec![0.0; HEADS * UNITS];
+            let mut mixed = [0.0; HEADS * UNITS];
             for head in 0..HEADS {
                 let score = |&(ky, kx): &(usize, usize)| {
                     let product: f64 = (0..UNITS)
