@@ -40,8 +40,9 @@ mod readings;
 
 use crate::bench::Bench;
 use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
-use crate::images::{Pictures, clothes, digits_instead};
-use crate::statistic::{mean, mean_if_any};
+use crate::images::{clothes, digits_instead};
+use crate::pictures::Pictures;
+use crate::statistic::{mean, mean_if_any, paired};
 use crate::work;
 use readings::{Block, Network, networks};
 use thalweg_array::Array;
@@ -165,7 +166,10 @@ fn pictures(scale: Scale) -> Result<[Pictures; 2]> {
     let [train, test] = sizes.pictures;
     match scale {
         Scale::Whole => clothes(train, test),
-        Scale::Sample => Ok(digits_instead(train, test)?.map(|of| of.resized(sizes.side))),
+        Scale::Sample => {
+            let [train, test] = digits_instead(train, test)?;
+            Ok([train.resized(sizes.side)?, test.resized(sizes.side)?])
+        }
     }
 }
 
@@ -273,8 +277,7 @@ impl Check for VitLowPassAlternet {
             return Err(LabError::Input("networks: expected three arms".into()));
         };
         let minus = |a: &[Network], b: &[Network], number: &dyn Fn(&Network) -> f64| {
-            let pairs = each(a, number).into_iter().zip(each(b, number));
-            mean(&pairs.map(|(a, b)| a - b).collect::<Vec<_>>())
+            paired(&each(a, number), &each(b, number))
         };
         let (conv, dense) = (BlockKind::Convolution, BlockKind::Dense);
         let parts = vec![

@@ -2,7 +2,7 @@
 
 use super::{Arm, BANDS, EDGES, KINDS, RATE, SPECTRUM, augmentation, config, sizes};
 use crate::bench::Bench;
-use crate::images::Pictures;
+use crate::pictures::Pictures;
 use thalweg_array::{Array, DType};
 use thalweg_data::Stream;
 use thalweg_lab::{LabError, Result};
@@ -14,7 +14,7 @@ use thalweg_methods::dynamics::{
 };
 use thalweg_methods::{Context, Silent};
 use thalweg_nn::{Loss, Model, Weights};
-use thalweg_train::{Evaluator, Member, Trainer};
+use thalweg_train::Member;
 
 /// A residual block of a network.
 pub(super) struct Block {
@@ -112,10 +112,8 @@ fn readings(
     const AT_ONCE: usize = 250;
     let sizes = sizes(bench.scale());
     let ctx = bench.context().clone().with_units(&Silent);
-    let examples = test.examples(false, DType::F32)?;
-    let evaluator =
-        Evaluator::new(bench.executor(), model.clone(), Loss::default(), examples, AT_ONCE)?;
-    let evaluated = evaluator.evaluate(std::slice::from_ref(weights), &bench.resources())?;
+    let (examples, one) = (test.examples(false, DType::F32)?, std::slice::from_ref(weights));
+    let evaluated = bench.evaluations(model, Loss::default(), &examples, one)?;
     let accuracy = evaluated.first().and_then(|of| of.accuracy).unwrap_or(f64::NAN);
 
     let order = Stream::new(seed, "papers/curvature batches").permutation(train.len());
@@ -164,9 +162,7 @@ pub(super) fn networks(
 ) -> Result<Vec<Network>> {
     let sizes = sizes(bench.scale());
     let model = arm.model(&sizes)?;
-    let (executor, resources) = (bench.executor(), bench.resources());
-    let examples = train.examples(false, DType::F32)?;
-    let trainer = Trainer::new(executor, model.clone(), examples, config(&sizes), resources)?;
+    let trainer = bench.trainer(&model, &train.examples(false, DType::F32)?, config(&sizes))?;
     let members: Vec<Member> = seeds.iter().map(|&seed| Member::new(seed, RATE)).collect();
     let trained = bench.train(arm.name(), &trainer, &members)?;
     let each = trained.iter().zip(seeds).map(|(network, &seed)| {
