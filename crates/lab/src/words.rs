@@ -140,6 +140,13 @@ pub(crate) fn architecture(architecture: &Architecture) -> String {
             parts.push(format!("width {}", net.width));
             (net.norm, Some(net.activation))
         }
+        Kind::AlterNet(net) => {
+            let (blocks, attention) =
+                (net.blocks.iter().sum::<usize>(), net.attention.iter().sum::<usize>());
+            parts.push(format!("{}, {attention} of attention", count(blocks as u64, "block")));
+            parts.push(format!("width {}", net.width));
+            (net.norm, Some(net.activation))
+        }
         Kind::Vit(net) => {
             parts.push(count(net.depth as u64, "block"));
             parts.push(format!("width {}", net.width));
@@ -175,6 +182,7 @@ pub(crate) fn architecture(architecture: &Architecture) -> String {
         Kind::ConvNet(_) => "convolutional network",
         Kind::ResNet(net) if net.skip => "residual network",
         Kind::ResNet(_) => "residual network without its skip connections",
+        Kind::AlterNet(_) => "residual network with normalisation first",
         Kind::Vit(_) => "vision transformer",
         Kind::Gpt(_) => "decoder-only transformer",
     };
@@ -276,6 +284,11 @@ mod tests {
         assert_eq!(
             told("vit patch=2 heads=1"),
             "vision transformer: 6 blocks, width 64, 1 head, patches of 2x2"
+        );
+        assert_eq!(
+            told("alternet"),
+            "residual network with normalisation first: 6 blocks, 2 of attention, width 16, batch \
+             norm, ReLU"
         );
         assert_eq!(told("gpt"), "decoder-only transformer: 4 blocks, width 128, 4 heads");
     }

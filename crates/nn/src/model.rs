@@ -107,7 +107,7 @@ pub struct Applied<'b> {
 #[derive(Clone)]
 pub struct Model {
     network: Arc<dyn Network>,
-    architecture: Option<Architecture>,
+    architecture: Option<Arc<Architecture>>,
     inputs: Arc<[ModelPort]>,
     outputs: Arc<[ModelPort]>,
     parameters: Arc<[Parameter]>,
@@ -181,7 +181,7 @@ impl Model {
     }
 
     pub(crate) fn of_architecture(mut self, architecture: Architecture) -> Model {
-        self.architecture = Some(architecture);
+        self.architecture = Some(Arc::new(architecture));
         self
     }
 
@@ -195,7 +195,7 @@ impl Model {
 
     /// The architecture with every option filled in, if the model was made from one.
     pub fn architecture(&self) -> Option<&Architecture> {
-        self.architecture.as_ref()
+        self.architecture.as_deref()
     }
 
     /// The inputs.

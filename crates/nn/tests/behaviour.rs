@@ -131,6 +131,7 @@ fn a_member_of_a_population_gets_the_bits_that_it_gets_alone() {
         ("mlp hidden=8 norm=batch activation=tanh", &[8, 8, 1]),
         ("deep-linear depth=3 width=7", &[8, 8, 1]),
         ("siren hidden=9-7 omega=3", &[8, 8, 1]),
+        ("alternet width=4 heads=1-2-3 head_units=4", &[8, 8, 1]),
         ("vit patch=2 depth=1 width=8 heads=2 dropout=0.1", &[8, 8, 1]),
         ("gpt depth=2 width=12 heads=3 dropout=0.1", &[7]),
     ] {

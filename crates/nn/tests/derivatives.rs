@@ -11,13 +11,21 @@ const BATCH: usize = 3;
 const CLASSES: usize = 3;
 
 /// Small and smooth; every kind is among them.
-const NETWORKS: [(&str, &[usize]); 9] = [
+const NETWORKS: [(&str, &[usize]); 11] = [
     ("linear", &[4]),
     ("mlp hidden=5 activation=gelu-tanh norm=layer", &[4]),
     ("deep-linear depth=3 width=4", &[4]),
     ("siren hidden=5-4 omega=2", &[4]),
     ("convnet channels=3-4 activation=softplus pool=average", &[4, 4, 1]),
     ("resnet depth=8 width=2 activation=tanh", &[8, 8, 1]),
+    (
+        "alternet blocks=2-2 attention=0-1 heads=1-2 width=2 head_units=2 activation=tanh",
+        &[8, 8, 1],
+    ),
+    (
+        "alternet blocks=2 attention=1 heads=2 width=3 head_units=2 window=3 norm=layer convolutions=1 activation=softplus",
+        &[6, 6, 1],
+    ),
     ("vit patch=2 depth=2 width=6 heads=2", &[4, 4, 2]),
     ("vit patch=2 depth=1 width=4 heads=1 pool=mean", &[4, 4, 1]),
     ("gpt depth=2 width=6 heads=3", &[5]),

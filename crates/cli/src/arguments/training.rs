@@ -49,7 +49,7 @@ pub struct TrainArguments {
     /// the order of the data alone [default: each seed draws its own weights].
     #[arg(value_name = "MODEL")]
     pub model: Option<PathBuf>,
-    /// Architecture: linear, mlp, deep-linear, convnet, resnet, vit, gpt or siren, with options as
+    /// Architecture: linear, mlp, deep-linear, convnet, resnet, alternet, vit, gpt or siren, with options as
     /// "resnet depth=20 width=16 skip=false", or an .onnx file, whose weights are drawn anew [default: resnet depth=20 width=16 for images, mlp
     /// for features, gpt for text].
     #[arg(long, value_name = "TEXT")]

@@ -7,7 +7,7 @@ use thalweg_nn::Architecture;
 const IMAGE: &[usize] = &[8, 6, 3];
 
 /// Text of the architecture, examples, outputs.
-const MODELS: [(&str, &[usize], usize); 23] = [
+const MODELS: [(&str, &[usize], usize); 25] = [
     ("linear", IMAGE, 5),
     ("linear bias=false", &[7], 5),
     ("mlp hidden=6-5", IMAGE, 4),
@@ -26,6 +26,8 @@ const MODELS: [(&str, &[usize], usize); 23] = [
     ("resnet depth=8 width=4 norm=group shortcut=a", IMAGE, 5),
     ("resnet depth=8 width=4 norm=none skip=false", IMAGE, 5),
     ("resnet depth=8 width=4 norm=layer bias=false", IMAGE, 5),
+    ("alternet blocks=2-2 attention=0-1 heads=1-2 width=4 head_units=3 window=2", IMAGE, 5),
+    ("alternet blocks=2 attention=1 heads=2 width=4 head_units=3 norm=none stem=2", IMAGE, 5),
     ("vit patch=2 depth=2 width=8 heads=2", IMAGE, 5),
     ("vit patch=2 depth=1 width=8 heads=2 pool=mean", IMAGE, 5),
     ("gpt depth=2 width=8 heads=2", &[6], 9),

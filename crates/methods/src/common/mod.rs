@@ -1,6 +1,7 @@
 //! What methods share: objectives and their evaluation, vectors, small dense problems.
 
 mod assignment;
+mod block_maps;
 mod derived_model;
 mod dissect;
 mod evaluate;
@@ -30,8 +31,10 @@ mod two_hot;
 pub mod vector;
 
 pub use assignment::assignment;
+pub(crate) use block_maps::{block_kinds, block_readings, square_maps};
 pub(crate) use derived_model::labelled_ports;
 pub use derived_model::{Original, derived_model, output_as_loss};
+pub use dissect::BlockKind;
 pub(crate) use dissect::{Activation, Dissection, Features, features, inside};
 pub use evaluate::{Evaluator, evaluate};
 pub use evaluation::{Evaluation, ExampleValues, Status};

@@ -6,11 +6,14 @@ mod dead_units;
 mod deep_linear_collapse;
 mod deep_q_learning;
 mod feature_rank;
+mod feature_variance;
 mod free_features;
+mod frequency_noise;
 mod generalization_monitor;
 mod interference;
 mod interventions;
 mod learning_rate_transfer;
+mod lesion;
 mod loss_curve;
 mod loss_deceleration;
 mod memorised_groups;
@@ -21,6 +24,7 @@ mod ood_score;
 mod optimal_constant;
 mod plasticity_probe;
 mod quadratic_single_index;
+mod relative_log_amplitude;
 mod routing_observer;
 mod routing_pathways;
 mod scaled_residual;
@@ -38,7 +42,12 @@ pub use deep_q_learning::{
     ActionValues, DeepQConfig, DeepQLearning, DeepQMember, DeepQMetrics, DeepQNets,
 };
 pub use feature_rank::{FeatureRank, FeatureRankConfig, FeatureRanks, feature_rank};
+pub use feature_variance::{BlockVariance, feature_variance_by_depth};
 pub use free_features::free_features;
+pub use frequency_noise::{
+    FrequencyNoiseConfig, FrequencyNoiseRobustness, NoiseBand, band_noise,
+    frequency_noise_robustness,
+};
 pub use generalization_monitor::{
     MetricCorrelation, monitor_report, moving_average, sustained_gain,
 };
@@ -48,6 +57,7 @@ pub use interference::{
 };
 pub use interventions::{reset_last_layer, robust_adam, shrink_and_perturb};
 pub use learning_rate_transfer::{LearningRateTransfer, learning_rate_transfer};
+pub use lesion::{Lesion, Lesions, lesions};
 pub use loss_curve::{LogBlock, leading_digit_steps, log_blocks, smooth_over_log_windows};
 pub use loss_deceleration::{
     Deceleration, DecelerationConfig, OffsetLaw, fit_deceleration, fit_offset_law,
@@ -76,6 +86,7 @@ pub use plasticity_probe::{
 pub use quadratic_single_index::{
     LazyNetwork, QuadraticSingleIndex, kernel_alignment, kernel_descent,
 };
+pub use relative_log_amplitude::{BlockAmplitudes, block_amplitudes, relative_log_amplitude};
 pub use routing_observer::{RoutingObservation, RoutingObserver};
 pub use routing_pathways::{
     Pathway, PathwayDistance, PathwaySymbols, edit_distance, pathway, pathway_consistency,

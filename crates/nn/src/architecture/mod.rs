@@ -4,6 +4,7 @@
 //! blanks or commas. Printing fills every option in, so the text in a run directory builds the
 //! same model again.
 
+mod alternet;
 mod convnet;
 mod deep_linear;
 mod gpt;
@@ -15,6 +16,7 @@ mod siren;
 mod transformer;
 mod vit;
 
+pub use alternet::AlterNet;
 pub use convnet::{ConvNet, Head, Pooling};
 pub use deep_linear::DeepLinear;
 pub use gpt::Gpt;
@@ -100,6 +102,8 @@ kinds! {
     "convnet" => ConvNet,
     /// The residual network for small images, with or without its skips.
     "resnet" => ResNet,
+    /// The residual network whose stages end in attention.
+    "alternet" => AlterNet,
     /// The vision transformer.
     "vit" => Vit,
     /// The decoder-only transformer.

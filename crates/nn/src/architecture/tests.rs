@@ -155,7 +155,7 @@ fn every_architecture_takes_its_examples_and_prints_what_builds_it_again() {
 fn every_normalization_and_activation_traces() {
     for (norm, _) in crate::layer::Normalization::NAMES {
         for activation in Activation::ALL {
-            for name in ["mlp", "convnet", "resnet"] {
+            for name in ["mlp", "convnet", "resnet", "alternet"] {
                 let text = format!("{name} norm={norm} activation={activation}");
                 let architecture: Architecture = text.parse().unwrap();
                 let model = architecture.build(&[8, 8, 1], 3).unwrap();
@@ -174,7 +174,7 @@ fn wrong_options_get_one_sentence() {
     assert_eq!(
         message("resnat depth=20"),
         "unknown architecture \"resnat\"; expected one of linear, mlp, deep-linear, siren, convnet, \
-         resnet, vit, gpt"
+         resnet, alternet, vit, gpt"
     );
     assert_eq!(
         message("resnet widht=4"),
@@ -292,6 +292,8 @@ fn sizes_that_no_machine_holds_are_refused() {
         "resnet width=1000000000 shortcut=a",
         "resnet width=4611686018427387904",
         "resnet width=2305843009213693952 norm=none skip=false",
+        "alternet width=4611686018427387904",
+        "alternet head_units=9223372036854775807",
     ] {
         assert!(!message(text).is_empty(), "{text}");
     }

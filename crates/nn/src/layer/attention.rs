@@ -62,47 +62,70 @@ impl Layer for SelfAttention {
 ///
 /// With `causal`, query `i` sees keys `0..=i`.
 ///
-/// # Shapes    q `[batch, t, heads, e]`, k `[batch, s, heads, e]`, v `[batch, s, heads, f]` ->
-/// `[batch, t, heads, f]`; the weights are `[batch, heads, t, s]`
+/// # Shapes    as [`dot_product_attention`]
 /// # Gradient  any order
 #[track_caller]
 pub fn scaled_dot_product_attention<'b>(
-    [q, k, v]: [Tensor<'b>; 3],
+    qkv: [Tensor<'b>; 3],
     causal: bool,
     change: impl FnOnce(Tensor<'b>) -> Tensor<'b>,
 ) -> Tensor<'b> {
-    let builder = q.builder();
-    let units = q.shape().last().copied().unwrap_or(1).max(1);
-    // The queries are scaled, since there are fewer of them than scores.
-    let scores = (q * (1.0 / (units as f64).sqrt())).dot(
-        k,
-        DotAxes {
-            lhs_batch: vec![0, 2],
-            rhs_batch: vec![0, 2],
-            lhs_contract: vec![3],
-            rhs_contract: vec![3],
-        },
-    );
-    let shape = scores.shape();
-    let scores = match shape[..] {
-        [_, _, queries, keys] if causal => {
-            let place = |axis| builder.iota(DType::I32, &[queries, keys], axis);
-            let seen = place(1).less_equal(place(0)).broadcast_in(&shape, &[2, 3]);
-            let never = builder.full(&scores.ty(), f64::NEG_INFINITY);
-            seen.select(scores, never)
+    let builder = qkv[0].builder();
+    let masked = |scores: Tensor<'b>| {
+        let shape = scores.shape();
+        match shape[..] {
+            [.., queries, keys] if causal => {
+                let place = |axis| builder.iota(DType::I32, &[queries, keys], axis);
+                let last = [shape.len() - 2, shape.len() - 1];
+                let seen = place(1).less_equal(place(0)).broadcast_in(&shape, &last);
+                let never = builder.full(&scores.ty(), f64::NEG_INFINITY);
+                seen.select(scores, never)
+            }
+            _ => scores,
         }
-        _ => scores,
     };
     // A query sees at least its own key, so the largest score is finite.
-    let weights = change(scores.softmax(scores.rank().saturating_sub(1)));
-    let mixed = weights.dot(
-        v,
+    dot_product_attention(qkv, masked, change)
+}
+
+/// `y = weights(softmax(scores(q k^T / sqrt(e)))) v` for each example and head: what is done to the
+/// scores, as adding a bias or a mask, and to their softmax, is given.
+///
+/// # Shapes    q `[.., t, heads, e]`, k `[.., s, heads, e]`, v `[.., s, heads, f]` ->
+/// `[.., t, heads, f]`; scores and weights are `[.., heads, t, s]`
+/// # Gradient  any order
+#[track_caller]
+pub fn dot_product_attention<'b>(
+    [q, k, v]: [Tensor<'b>; 3],
+    scores: impl FnOnce(Tensor<'b>) -> Tensor<'b>,
+    weights: impl FnOnce(Tensor<'b>) -> Tensor<'b>,
+) -> Tensor<'b> {
+    // Of fewer axes than that, the products are the shape rule's to refuse.
+    let rank = q.rank().max(3);
+    let units = q.shape().last().copied().unwrap_or(1).max(1);
+    let batch: Vec<usize> = (0..rank - 3).chain([rank - 2]).collect();
+    // The queries are scaled, since there are fewer of them than scores.
+    let found = (q * (1.0 / (units as f64).sqrt())).dot(
+        k,
         DotAxes {
-            lhs_batch: vec![0, 1],
-            rhs_batch: vec![0, 2],
-            lhs_contract: vec![3],
-            rhs_contract: vec![1],
+            lhs_batch: batch.clone(),
+            rhs_batch: batch.clone(),
+            lhs_contract: vec![rank - 1],
+            rhs_contract: vec![rank - 1],
         },
     );
-    mixed.transpose(&[0, 2, 1, 3])
+    let found = scores(found);
+    let found = weights(found.softmax(found.rank().saturating_sub(1)));
+    let mixed = found.dot(
+        v,
+        DotAxes {
+            lhs_batch: (0..rank - 2).collect(),
+            rhs_batch: batch,
+            lhs_contract: vec![rank - 1],
+            rhs_contract: vec![rank - 3],
+        },
+    );
+    let mut order: Vec<usize> = (0..rank).collect();
+    order.swap(rank - 3, rank - 2);
+    mixed.transpose(&order)
 }

@@ -16,9 +16,10 @@ mod mixture;
 mod normalization;
 mod pool;
 mod rms_norm;
+mod window_attention;
 
 pub use activation::Activation;
-pub use attention::{SelfAttention, scaled_dot_product_attention};
+pub use attention::{SelfAttention, dot_product_attention, scaled_dot_product_attention};
 pub use batch_norm::BatchNorm;
 pub use convolution::Convolution;
 pub use dense::{Dense, DenseLayout};
@@ -30,6 +31,7 @@ pub use mixture::{Mixed, MixtureOfExperts, Routed};
 pub use normalization::Normalization;
 pub use pool::{AveragePool, GlobalAveragePool, MaxPool};
 pub use rms_norm::RmsNorm;
+pub use window_attention::WindowAttention;
 
 use crate::initialize::Initializer;
 use crate::parameter::{Axis, Parameter, Role};

@@ -3,7 +3,7 @@
 use thalweg_graph::Tensor;
 use thalweg_nn::layer::{
     Activation, AveragePool, BatchNorm, Convolution, Dense, Embedding, GroupNorm, LayerNorm,
-    MaxPool, RmsNorm, SelfAttention,
+    MaxPool, RmsNorm, SelfAttention, WindowAttention,
 };
 use thalweg_nn::{Layer, Scope};
 
@@ -40,6 +40,14 @@ pub fn network(name: &str) -> Flattened {
         "embedding" => Box::new(Embedding::new(5, 3)),
         "attention" => Box::new(attention(2, false)),
         "causal-attention" => Box::new(attention(3, true)),
+        "window-attention" => Box::new(WindowAttention {
+            window: [2, 3],
+            heads: 2,
+            projections: [
+                ("qkv", Dense { bias: false, ..Dense::new(12) }),
+                ("proj", Dense::new(5)),
+            ],
+        }),
         "leaky(0.1)" => Box::new(Activation::LeakyRelu(0.1)),
         "sine(2)" => Box::new(Activation::Sine(2.0)),
         identity if identity.starts_with("identity") => Box::new(Activation::Identity),

@@ -9,6 +9,7 @@ mod nap;
 mod ocs_reversion;
 mod plasticity_probe;
 mod super_consistency;
+mod vit_low_pass_alternet;
 mod weight_conditioning;
 mod zero_sum_learning;
 
@@ -21,6 +22,7 @@ pub(crate) const CHECKS: &[&dyn Check] = &[
     &ocs_reversion::OcsReversion,
     &plasticity_probe::PlasticityProbe,
     &super_consistency::SuperConsistency,
+    &vit_low_pass_alternet::VitLowPassAlternet,
     &weight_conditioning::WeightConditioning,
     &zero_sum_learning::ZeroSumLearning,
 ];

@@ -5,10 +5,12 @@
 mod activation;
 mod classifier;
 mod inside;
+mod residual;
 
 pub(crate) use activation::Activation;
 pub(crate) use classifier::{Features, features};
 pub(crate) use inside::inside;
+pub use residual::BlockKind;
 
 use super::gradient::Declared;
 use super::objective::Objective;
