@@ -1,17 +1,19 @@
 //! Each command: request, outcome, report.
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, Everywhere};
 use crate::request::Export;
 use crate::{figures, request};
 use clap::CommandFactory;
 use thalweg_lab::command::{self, Outcome};
-use thalweg_lab::{Result, describe_data, list_data};
+use thalweg_lab::{Result, Session, describe_data, list_data};
 use thalweg_record::reply::{Body, CompletionsBody, DataBody, MapBody};
 
 /// What there is to tell when a command is done, in words or as one JSON object.
 pub struct Done {
     /// The directory written.
     pub run: Option<String>,
+    /// Floating-point operations of what was computed again because memory was short.
+    pub recomputed_flops: u64,
     /// The keys of the JSON object.
     pub body: Body,
 }
@@ -25,23 +27,23 @@ pub fn run(arguments: &Arguments) -> Result<Done> {
     match &arguments.command {
         Command::Map(own) => {
             let request = request::map(own, everywhere);
-            finish(command::map(&request::session(everywhere)?, request)?)
+            run_in(everywhere, |session| command::map(session, request))
         }
         Command::Train(own) => {
             let request = request::train(own, everywhere);
-            finish(command::train(&request::session(everywhere)?, request)?)
+            run_in(everywhere, |session| command::train(session, request))
         }
         Command::Surface(own) => {
             let request = request::surface(own, everywhere);
-            finish(command::surface(&request::session(everywhere)?, request)?)
+            run_in(everywhere, |session| command::surface(session, request))
         }
         Command::Spectrum(own) => {
             let request = request::spectrum(own, everywhere);
-            finish(command::spectrum(&request::session(everywhere)?, request)?)
+            run_in(everywhere, |session| command::spectrum(session, request))
         }
         Command::Compare(own) => {
             let request = request::compare(own, everywhere);
-            finish(command::compare(&request::session(everywhere)?, request)?)
+            run_in(everywhere, |session| command::compare(session, request))
         }
         Command::Inspect(own) => Ok(plain(command::inspect(&request::inspect(own))?)),
         Command::Data(own) => {
@@ -67,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<Done> {
         }
         Command::Reproduce(own) => {
             let request = request::reproduce(own, everywhere);
-            finish(thalweg_papers::reproduce(&request::session(everywhere)?, &request)?)
+            run_in(everywhere, |session| thalweg_papers::reproduce(session, &request))
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -81,11 +83,13 @@ pub fn run(arguments: &Arguments) -> Result<Done> {
 
 /// A result that is no run.
 fn plain(body: Body) -> Done {
-    Done { run: None, body }
+    Done { run: None, recomputed_flops: 0, body }
 }
 
-/// Writes the page and the figures.
-fn finish(outcome: Outcome) -> Result<Done> {
+/// Does the work in a session of its own, and writes the page and the figures.
+fn run_in(everywhere: &Everywhere, work: impl FnOnce(&Session) -> Result<Outcome>) -> Result<Done> {
+    let session = request::session(everywhere)?;
+    let outcome = work(&session)?;
     let page = figures::write(&outcome.run, &outcome.report)?;
     let body = match outcome.body {
         Body::Map(MapBody { models, .. }) => {
@@ -94,5 +98,5 @@ fn finish(outcome: Outcome) -> Result<Done> {
         other => other,
     };
     let run = outcome.run.path().display().to_string();
-    Ok(Done { run: Some(run), body })
+    Ok(Done { run: Some(run), recomputed_flops: session.executor.recomputed_flops(), body })
 }

@@ -28,9 +28,10 @@ fn main() -> ExitCode {
     };
     let everywhere = &arguments.everywhere;
     match command::run(&arguments) {
-        Ok(Done { run, body }) => {
+        Ok(Done { run, recomputed_flops, body }) => {
             let seconds = begun.elapsed().as_secs_f64();
-            let reply = Reply { version: VERSION.to_owned(), run, seconds, body };
+            let version = VERSION.to_owned();
+            let reply = Reply { version, run, seconds, recomputed_flops, body };
             let text = match everywhere.json {
                 true => reply.to_json() + "\n",
                 false => summary::text(&reply),

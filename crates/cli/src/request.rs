@@ -3,7 +3,7 @@
 use crate::arguments::{
     CompareArguments, DataArguments, DescribeArguments, Everywhere, ExportArguments,
     InspectArguments, MapArguments, ObjectiveArguments, ReadingArguments, ReproduceArguments,
-    SpectrumArguments, SurfaceArguments, Trace, TrainArguments, TrainingArguments,
+    SpectrumArguments, SurfaceArguments, TrainArguments, TrainingArguments,
 };
 use std::env;
 use thalweg_lab::command::{
@@ -195,22 +195,15 @@ pub fn surface(arguments: &SurfaceArguments, everywhere: &Everywhere) -> Surface
     }
 }
 
-/// Probes after which the trace is what it is.
-const MOST_PROBES: usize = 1000;
-
 /// What `spectrum` was asked.
 pub fn spectrum(arguments: &SpectrumArguments, everywhere: &Everywhere) -> SpectrumRequest {
-    let (trace_exact, trace_probes, trace_tolerance) = match arguments.trace {
-        Trace::Exact => (true, 0, 0.0),
-        Trace::Probes(probes) => (false, probes, 0.0),
-        Trace::Within(share) => (false, MOST_PROBES, share),
-    };
     SpectrumRequest {
         model: arguments.model.clone(),
         architecture: arguments.arch.clone(),
         data: data(&arguments.data),
         objective: objective(&arguments.objective),
         top: arguments.top,
+        trace: arguments.trace,
         settings: SpectrumSettings {
             top: 0,
             bottom: arguments.bottom,
@@ -218,15 +211,19 @@ pub fn spectrum(arguments: &SpectrumArguments, everywhere: &Everywhere) -> Spect
                 Precision::F32 => 1e-3,
                 Precision::F64 => 1e-6,
             }),
-            trace_probes,
-            trace_tolerance,
-            trace_exact,
+            trace_probes: 0,
+            trace_tolerance: 0.0,
+            trace_exact: false,
             density_probes: arguments.density,
             density_method: arguments.density_by.clone(),
             of: arguments.of.clone(),
             layer: arguments.layer.clone(),
             parameters: arguments.parameters.clone(),
+            between: arguments.between.clone(),
             class: arguments.class,
+            examples: arguments.examples.clone(),
+            relative_to: arguments.relative_to.clone(),
+            damping: arguments.damping,
             draws: arguments.draws,
             preconditioned: arguments.preconditioned,
             estimator: arguments.estimator.clone(),

@@ -1,8 +1,9 @@
 //! What a person reads on the terminal.
 
 use crate::{comparison, describe, papers};
-use thalweg_record::reply::{Body, MemberStatus, Reply};
-use thalweg_record::{Extent, InspectedArray, InspectedPort, Inspection, Quantity};
+use thalweg_lab::operations;
+use thalweg_record::reply::{Body, MemberStatus, Reply, SpectrumBody};
+use thalweg_record::{Extent, InspectedArray, InspectedPort, Inspection, Products, Quantity};
 
 /// The reply as text.
 pub fn text(reply: &Reply) -> String {
@@ -144,6 +145,7 @@ pub fn text(reply: &Reply) -> String {
             let mut rows = vec![
                 pair("loss", number(body.loss)),
                 pair("gradient norm", number(body.gradient_norm)),
+                pair("matrix", matrix(body)),
             ];
             let sides =
                 [("largest", &body.top), ("smallest", body.bottom.as_ref().unwrap_or(&Vec::new()))]
@@ -157,6 +159,7 @@ pub fn text(reply: &Reply) -> String {
             rows.extend(body.trace.as_ref().map(|q| pair("trace", quantity(q))));
             let frobenius = body.frobenius_squared.as_ref();
             rows.extend(frobenius.map(|q| pair("Frobenius norm squared", quantity(q))));
+            rows.push(pair("products", products(&body.products)));
             table(&["", ""], &rows)
         }
         Body::Compare(body) => comparison::text(body),
@@ -187,9 +190,41 @@ pub fn text(reply: &Reply) -> String {
         Body::ReproduceAll(body) => papers::checks(body),
     };
     if let Some(run) = &reply.run {
-        text += &format!("\n{:.1} s, report: {run}/report.html\n", reply.seconds);
+        let again = match reply.recomputed_flops {
+            0 => String::new(),
+            flops => format!("{} computed again for want of memory, ", operations(flops)),
+        };
+        text += &format!("\n{:.1} s, {again}report: {run}/report.html\n", reply.seconds);
     }
     text
+}
+
+/// Which matrix a spectrum is of.
+fn matrix(body: &SpectrumBody) -> String {
+    let mut text = body.operator.clone();
+    if body.scope != "whole" {
+        text += &format!(", {}", body.scope);
+    }
+    if let Some(by) = &body.preconditioner {
+        text += &format!(", preconditioned by {by}");
+    }
+    if let Some(to) = &body.relative_to {
+        text += &format!(", relative to {} + {}", to.operator, to.damping);
+    }
+    text
+}
+
+/// What each part of a spectrum cost.
+fn products(of: &Products) -> String {
+    let parts = [
+        (of.eigenvalues, "eigenvalues"),
+        (of.relative_to, "the matrix that they are relative to"),
+        (of.trace, "trace"),
+        (of.density, "density"),
+    ];
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+    let each: Vec<String> = parts.map(|(count, part)| format!("{count} ({part})")).collect();
+    if each.is_empty() { "none".to_owned() } else { each.join(", ") }
 }
 
 /// Rays that an estimate of a volume has to rest on.

@@ -5,6 +5,7 @@ use crate::kernel::Pool;
 use crate::plan::Plan;
 use crate::program::{Memory, Program};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thalweg_graph::Graph;
 
@@ -25,6 +26,8 @@ use thalweg_graph::Graph;
 pub struct Executor {
     pool: Arc<Pool>,
     programs: Mutex<Programs>,
+    /// What runs of programs have computed again.
+    again: Arc<AtomicU64>,
 }
 
 /// Programs of a graph, each with the budget that it was made for: none or a number of bytes.
@@ -38,7 +41,13 @@ impl Executor {
 
     /// An executor on a given pool.
     pub fn on(pool: Pool) -> Executor {
-        Executor { pool: Arc::new(pool), programs: Mutex::default() }
+        Executor { pool: Arc::new(pool), programs: Mutex::default(), again: Arc::default() }
+    }
+
+    /// The sum of [`Program::recomputed_flops`] over all runs of its programs so far: what short
+    /// memory has cost.
+    pub fn recomputed_flops(&self) -> u64 {
+        self.again.load(Ordering::Relaxed)
     }
 
     /// Number of threads.
@@ -102,7 +111,7 @@ impl Executor {
     }
 
     fn keep(&self, graph: &Graph, budget: Option<usize>, plan: Plan) -> Arc<Program> {
-        let program = Arc::new(Program::new(graph, plan, &self.pool));
+        let program = Arc::new(Program::new(graph, plan, &self.pool, &self.again));
         self.programs().entry(graph.clone()).or_default().push((budget, program.clone()));
         program
     }

@@ -6,6 +6,7 @@ use crate::plain::{self, Slot};
 use crate::plan::view::BufferId;
 use crate::plan::{Home, Kernel, Loops, Plan, Step, WhileLoop};
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use thalweg_graph::{Array, DType, Graph, TensorType};
 
@@ -54,12 +55,20 @@ pub struct Program {
     outputs: Vec<TensorType>,
     /// Working memory of the last run, for the next.
     arena: Mutex<Option<Array>>,
+    /// What runs of the executor's programs have computed again, in floating-point operations.
+    again: Arc<AtomicU64>,
 }
 
 impl Program {
-    pub(crate) fn new(graph: &Graph, plan: Plan, pool: &Arc<Pool>) -> Program {
+    pub(crate) fn new(
+        graph: &Graph,
+        plan: Plan,
+        pool: &Arc<Pool>,
+        again: &Arc<AtomicU64>,
+    ) -> Program {
         Program {
             pool: pool.clone(),
+            again: again.clone(),
             memory: Memory::of(graph, &plan),
             plan,
             inputs: graph.inputs().map(|port| (port.name.clone(), port.ty.clone())).collect(),
@@ -162,6 +171,7 @@ impl Program {
         // output that took over an input's place is safe by the plan.
         let outcome = unsafe { bound.run() };
         *self.arena.lock().unwrap_or_else(PoisonError::into_inner) = Some(arena);
+        self.again.fetch_add(self.plan.recomputed, Ordering::Relaxed);
         outcome.map(|()| outputs)
     }
 

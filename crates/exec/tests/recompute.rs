@@ -112,6 +112,20 @@ fn enough_memory_computes_nothing_again() {
     assert_eq!(whole.recomputed_flops(), 0);
     let same = executor.compile_within(&graph, whole.memory().peak()).unwrap();
     assert!(std::sync::Arc::ptr_eq(&whole, &same));
+    run(&whole, &graph);
+    assert_eq!(executor.recomputed_flops(), 0);
+}
+
+#[test]
+fn runs_add_up_what_they_compute_again() {
+    let graph = dense();
+    let executor = Executor::new(1);
+    let budget = executor.compile(&graph).unwrap().memory().peak() / 2;
+    let less = executor.compile_within(&graph, budget).unwrap();
+    assert_eq!(executor.recomputed_flops(), 0);
+    (0..3).for_each(|_| drop(run(&less, &graph)));
+    assert!(less.recomputed_flops() > 0);
+    assert_eq!(executor.recomputed_flops(), 3 * less.recomputed_flops());
 }
 
 #[test]

@@ -18,7 +18,7 @@ use thalweg_methods::surface::{
     DirectionConfig, Plane, between, normalize, plane_through, random_planes, trajectory_plane,
 };
 use thalweg_methods::{Context, MethodError, ModelObjective, Progress};
-use thalweg_nn::Parameters;
+use thalweg_nn::{Parameters, Weights};
 use thalweg_record::{Estimate, PlaneShare, Trajectory};
 
 /// Where directions come from.
@@ -294,7 +294,8 @@ impl<'a> Directions<'a> {
                         coordinates.pop();
                     }
                 }
-                let trajectory = Trajectory { x: found.x, y: found.y, residual: found.residual };
+                let (x, y, residual) = (found.x, found.y, found.residual);
+                let trajectory = Trajectory { x, y, residual, gradients: None };
                 Ok(Made {
                     planes: vec![found.plane],
                     share: PlaneShare::of_trajectory(&trajectory),
@@ -308,10 +309,19 @@ impl<'a> Directions<'a> {
 
     /// The parameters of a checkpoint.
     fn checkpoint(&self, index: usize) -> std::result::Result<Parameters, MethodError> {
-        let path = &self.checkpoints[index];
+        self.weights(index).map(|weights| weights.parameters)
+    }
+
+    /// The weights of a checkpoint of the trajectory, with its own running statistics.
+    pub(crate) fn weights(&self, index: usize) -> std::result::Result<Weights, MethodError> {
+        let Some(path) = self.checkpoints.get(index) else {
+            let (what, got) = ("checkpoint".to_owned(), index.to_string());
+            let expected = format!("one of {}", self.checkpoints.len());
+            return Err(MethodError::Config { what, expected, got });
+        };
         let read =
             WeightsFile::read(path).and_then(|file| file.weights(&self.subject.model, DType::F64));
-        read.map(|weights| weights.parameters).map_err(|error| MethodError::Store {
+        read.map_err(|error| MethodError::Store {
             key: path.display().to_string(),
             reason: error.sentence(),
         })
@@ -372,6 +382,7 @@ mod tests {
                 x: vec![2.0, 1.0, 0.0],
                 y: vec![0.0, -1.0, 0.0],
                 residual: vec![0.0; 3],
+                gradients: None,
             }),
             ..Made::default()
         };

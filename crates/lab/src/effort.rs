@@ -198,7 +198,7 @@ pub(crate) fn explanation(summary: &AdaptiveSummary, points: u64) -> Explanation
 }
 
 /// Floating-point operations as a person reads them.
-fn operations(flops: u64) -> String {
+pub fn operations(flops: u64) -> String {
     let (value, unit) = match flops as f64 {
         n if n >= 1e12 => (n / 1e12, "TFLOP"),
         n if n >= 1e9 => (n / 1e9, "GFLOP"),

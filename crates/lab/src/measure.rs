@@ -1,23 +1,24 @@
 //! From what methods find to records.
 
 use crate::error::Result;
+use crate::relative::{Metric, relative_spectrum};
 use crate::subject::ObjectiveChoice;
 use thalweg_methods::common::{LinearOperator, Sampling, Scaled};
 use thalweg_methods::curvature::{
-    DensityConfig, Eigenpair, HutchPlusPlusConfig, HutchinsonConfig, KernelPolynomialConfig,
-    LanczosConfig, OperatorChoice, Scope, XTraceConfig, density, exact_moments, hutch_plus_plus,
-    hutchinson, kernel_polynomial, lanczos, xtrace,
+    Coupling, DensityConfig, Eigenpair, HutchPlusPlusConfig, HutchinsonConfig,
+    KernelPolynomialConfig, LanczosConfig, OperatorChoice, ParameterBlock, Scope, XTraceConfig,
+    density, exact_moments, hutch_plus_plus, hutchinson, kernel_polynomial, lanczos, xtrace,
 };
-use thalweg_methods::gradients::{PathGradient, line_gradients};
+use thalweg_methods::gradients::{PathGradient, line_gradients, trajectory_gradients};
 use thalweg_methods::surface::{
     Neighbours, Osculating, Plane, Surface as Found, merge_tree, osculating, total_variation,
 };
-use thalweg_methods::{Context, Evaluation, ModelObjective, Objective, Status};
+use thalweg_methods::{Context, Evaluation, MethodError, ModelObjective, Objective, Status};
 use thalweg_nn::Weights;
 use thalweg_record::{
     COMPUTED, Density, Derivatives, Eigenvalue, Estimate, Line, LineGradients, NOT_COMPUTED,
     NOT_FINITE, Parabola, Products, Quantity, Spectrum, Surface, SurfaceAttributes, SurfaceMinimum,
-    Topology,
+    Topology, TrajectoryGradients,
 };
 
 /// An estimate as a record has it.
@@ -52,7 +53,10 @@ pub fn attributes(
         samples: objective.examples() as u64,
         available: objective.available() as u64,
         batch: objective.batch() as u64,
-        loss_name: crate::command::loss_name(&objective.loss().to_string()),
+        loss_name: match choice.loss.as_str() {
+            "" => crate::command::loss_name(&objective.loss().to_string()),
+            text => crate::command::loss_name(text),
+        },
         seed,
         ..SurfaceAttributes::default()
     }
@@ -181,6 +185,29 @@ pub fn gradients(
     })
 }
 
+/// The gradient at each checkpoint of a trajectory, which `load` reads.
+///
+/// # Errors
+/// Those of the method and of `load`.
+pub(crate) fn checkpoint_gradients(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    checkpoints: usize,
+    load: &dyn Fn(usize) -> std::result::Result<Weights, MethodError>,
+) -> Result<TrajectoryGradients> {
+    let found = trajectory_gradients(ctx, objective, checkpoints, load)?;
+    let column = |of: fn(&PathGradient) -> f64| found.iter().map(of).collect::<Vec<_>>();
+    Ok(TrajectoryGradients {
+        way: column(|at| at.at),
+        loss: column(|at| at.loss),
+        gradients: LineGradients {
+            norm: column(|at| at.norm),
+            cosine: column(|at| at.cosine),
+            turn: column(|at| at.turn),
+        },
+    })
+}
+
 /// A plain number where all examples were taken.
 fn sampled(objective: &dyn Objective, found: &thalweg_stats::Estimate) -> Quantity {
     match objective.sampling() {
@@ -199,6 +226,10 @@ pub fn line(name: &str, found: &Found, parabola: Option<Parabola>) -> Line {
         loss_standard_error: found.loss_standard_error.clone(),
     }
 }
+
+/// What is said of eigenvalues that are not within the tolerance.
+pub(crate) const NOT_CONVERGED: &str =
+    "The eigenvalues have not converged to the tolerance; their residuals say how far.";
 
 /// Which parts of a spectrum are wanted.
 #[derive(Debug, Clone, Copy)]
@@ -270,12 +301,45 @@ pub struct Measured {
     pub operator: OperatorChoice,
     /// Of which parameters and examples.
     pub scope: Scope,
+    /// The block between two groups of parameters, in place of that of the scope's.
+    pub between: Option<[ParameterBlock; 2]>,
+    /// What eigenvalues are relative to.
+    pub relative_to: Option<Metric>,
     /// What it is preconditioned by, over all parameters, and whose that is.
     pub preconditioner: Option<(String, Vec<f64>)>,
     /// The trace.
     pub estimator: TraceEstimator,
     /// The density.
     pub density: DensityMethod,
+}
+
+impl Measured {
+    /// What of the matrix it is.
+    pub fn scope(&self) -> String {
+        let Some([first, second]) = &self.between else { return self.scope.to_string() };
+        let between = format!("between {first} and {second}");
+        match &self.scope {
+            scope if *scope == Scope::default() => between,
+            scope => format!("{between}, {scope}"),
+        }
+    }
+
+    /// The matrix.
+    fn matrix<'a>(
+        &self,
+        ctx: &Context<'a>,
+        objective: &'a dyn Objective,
+        point: &Weights,
+    ) -> Result<Box<dyn LinearOperator + 'a>> {
+        Ok(match &self.between {
+            None => self.operator.operator(ctx, objective, point, &self.scope)?,
+            Some([first, second]) => {
+                let (matrix, examples) = (self.operator.matrix, &self.scope.examples);
+                let blocks = [first, second];
+                Box::new(Coupling::new(ctx, objective, point, matrix, blocks, examples)?)
+            }
+        })
+    }
 }
 
 /// The spectrum of the Hessian at a point, as far as it is asked for.
@@ -316,7 +380,10 @@ pub fn spectrum_of(
     measured: &Measured,
     config: &SpectrumConfig,
 ) -> Result<(Spectrum, Vec<Eigenpair>)> {
-    let operator = measured.operator.operator(ctx, objective, point, &measured.scope)?;
+    if let Some(metric) = &measured.relative_to {
+        return relative_spectrum(ctx, objective, point, (measured, metric), config);
+    }
+    let operator = measured.matrix(ctx, objective, point)?;
     let scaled = match &measured.preconditioner {
         Some((_, whole)) => {
             let block = &measured.scope.parameters;
@@ -333,7 +400,7 @@ pub fn spectrum_of(
     let (mut products, mut known) = (Products::default(), Vec::new());
     let mut spectrum = Spectrum {
         operator: measured.operator.to_string(),
-        scope: measured.scope.to_string(),
+        scope: measured.scope(),
         preconditioner: measured.preconditioner.as_ref().map(|(name, _)| name.clone()),
         dimension: dimension as u64,
         ..Spectrum::default()
@@ -347,9 +414,7 @@ pub fn spectrum_of(
         };
         let found = lanczos(ctx, matrix, &wanted)?;
         if !found.converged {
-            ctx.progress().message(
-                "The eigenvalues have not converged to the tolerance; their residuals say how far.",
-            );
+            ctx.progress().message(NOT_CONVERGED);
         }
         let values = |pairs: &[Eigenpair]| {
             pairs.iter().map(|p| Eigenvalue { value: p.value, residual: p.residual }).collect()

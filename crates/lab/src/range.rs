@@ -86,31 +86,50 @@ impl fmt::Display for Axis {
 /// # Errors
 /// What is wrong, as a clause.
 pub fn parse_seeds(text: &str) -> Result<Vec<u64>, String> {
+    parse_numbers(text, "seed")
+}
+
+/// Examples by their places from 0 on, as [`parse_seeds`].
+///
+/// # Errors
+/// What is wrong, as a clause.
+pub fn parse_examples(text: &str) -> Result<Vec<usize>, String> {
+    let places = parse_numbers(text, "example")?;
+    let place = |place: u64| {
+        usize::try_from(place).map_err(|_| format!("no example has the place {place}"))
+    };
+    places.into_iter().map(place).collect()
+}
+
+/// Whole numbers, each of them once.
+fn parse_numbers(text: &str, one: &str) -> Result<Vec<u64>, String> {
     const MOST: u64 = 100_000;
-    let mut seeds = Vec::new();
+    let mut numbers = Vec::new();
     for part in text.split(',') {
         let number = |text: &str| {
             text.trim().parse::<u64>().map_err(|_| {
-                format!("expected seeds as 0..16 (16 left out) or 0,3,5, got {text:?}")
+                format!("expected {one}s as 0..16 (16 left out) or 0,3,5, got {text:?}")
             })
         };
         match part.split_once("..") {
             Some((first, end)) => {
                 let (first, end) = (number(first)?, number(end)?);
                 if first >= end {
-                    return Err(format!("{part} holds no seed: the end is left out"));
+                    return Err(format!("{part} holds no {one}: the end is left out"));
                 }
                 if end - first > MOST {
-                    return Err(format!("{part} holds more than {MOST} seeds"));
+                    return Err(format!("{part} holds more than {MOST} {one}s"));
                 }
-                seeds.extend(first..end);
+                numbers.extend(first..end);
             }
-            None => seeds.push(number(part)?),
+            None => numbers.push(number(part)?),
         }
     }
-    match seeds.iter().enumerate().find(|(i, seed)| seeds[..*i].contains(seed)) {
-        Some((_, seed)) => Err(format!("seed {seed} comes twice")),
-        None => Ok(seeds),
+    let mut sorted = numbers.clone();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("{one} {} comes twice", pair[0])),
+        None => Ok(numbers),
     }
 }
 

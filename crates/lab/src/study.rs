@@ -1,5 +1,6 @@
 //! What was asked, with every default filled in: the contents of `study.toml`.
 
+use crate::class_loss;
 use crate::data_source::InputKind;
 use crate::design::Design;
 use crate::error::{LabError, Result, usage};
@@ -7,7 +8,7 @@ use crate::session::Session;
 use crate::watch::{WatchOptions, WatchSection};
 use serde::{Deserialize, Serialize};
 use thalweg_data::{Augmentation, LastBatch};
-use thalweg_nn::{Loss, NnError};
+use thalweg_nn::{ClassLoss, Loss, NnError};
 use thalweg_train::{Base, Length, Optimizer, Schedule, TrainConfig};
 
 /// What every study says of itself.
@@ -148,7 +149,7 @@ impl TrainOptions {
             Design::open(text, None)?;
         }
         if let Some(text) = &self.loss {
-            text.parse::<Loss>().map_err(|e| usage("--loss")(&e))?;
+            text.parse::<ClassLoss>().map_err(|e| usage("--loss")(&e))?;
         }
         let default_lr = if matches!(optimizer.base, Base::Adam { .. }) { 1e-3 } else { 0.1 };
         let (epochs, steps) = match (self.epochs, self.steps) {
@@ -197,8 +198,9 @@ impl TrainSettings {
         if self.architecture.is_empty() {
             self.architecture = default(data.kind()).to_owned();
         }
-        let loss: Loss = self.loss.parse()?;
-        data.check_loss(&loss)?;
+        let loss: ClassLoss = self.loss.parse()?;
+        data.check_loss(&loss.loss)?;
+        class_loss::weights(&loss, data)?;
         if (self.shift > 0 || self.flip) && data.kind() != InputKind::Images {
             return Err(LabError::Input(format!(
                 "--shift and --flip change images, and {} holds none",
@@ -206,7 +208,7 @@ impl TrainSettings {
             )));
         }
         let design = Design::open(&self.architecture, None)?;
-        let model = design.model(data, Some(loss)).map_err(|error| match error {
+        let model = design.model(data, Some(loss.loss)).map_err(|error| match error {
             // A value that no data would make right.
             LabError::Nn(error @ NnError::BadOption { .. }) => usage("--arch")(&error),
             other => other,
@@ -227,11 +229,12 @@ impl TrainSettings {
         let fill = normalization.mean.iter().zip(&normalization.divisor);
         let fill = fill.map(|(mean, divisor)| (-mean / divisor) as f32).collect();
         let fill = if self.shift > 0 { fill } else { Vec::new() };
+        let loss: ClassLoss = self.loss.parse()?;
         Ok(TrainConfig {
             optimizer: self.optimizer.parse()?,
             schedule: self.schedule.parse()?,
-            loss: self.loss.parse()?,
-            adjustment: None,
+            loss: loss.loss,
+            adjustment: class_loss::adjustment(&loss, data)?,
             batch: self.batch,
             last_batch: LastBatch::Drop,
             length: match self.epochs {

@@ -1,5 +1,6 @@
 //! A model with its weights, and the loss around it.
 
+use crate::class_loss;
 use crate::data_source::{PreparedData, ScaleSaid};
 use crate::design::Design;
 use crate::error::{LabError, Result, usage};
@@ -9,7 +10,7 @@ use crate::study::default_loss;
 use serde::{Deserialize, Serialize};
 use thalweg_data::Normalization;
 use thalweg_methods::{BatchNorm, Context, ModelObjective, ObjectiveConfig, Progress};
-use thalweg_nn::{Loss, Model, Weights};
+use thalweg_nn::{ClassLoss, Model, Weights};
 use thalweg_train::{Evaluator, Examples};
 
 /// Examples in a pass over the test part.
@@ -48,7 +49,8 @@ impl ObjectiveChoice {
         }
         self.batch_norm.parse::<BatchNorm>().map_err(|e| usage("--batch-norm")(&e))?;
         if !self.loss.is_empty() {
-            self.loss.parse::<Loss>().map_err(|e| usage("--loss")(&e))?;
+            let loss: ClassLoss = self.loss.parse().map_err(|e| usage("--loss")(&e))?;
+            class_loss::check_measured(&loss)?;
         }
         Ok(())
     }
@@ -85,7 +87,7 @@ pub struct Subject {
     /// The point.
     pub weights: Weights,
     /// The loss that it was trained with.
-    pub loss: Loss,
+    pub loss: ClassLoss,
     /// The data, with the normalisation that the model was trained with.
     pub data: PreparedData,
 }
@@ -103,18 +105,18 @@ impl Subject {
         data: &PreparedData,
     ) -> Result<Subject> {
         let mut design = file.design()?.clone();
-        let loss = match (wanted.loss, &file.info.loss) {
+        let loss: ClassLoss = match (wanted.loss, &file.info.loss) {
             (Some(text), _) => text.parse().map_err(|e| usage("--loss")(&e))?,
             (None, Some(text)) => text.parse()?,
-            (None, None) => default_loss(data),
+            (None, None) => default_loss(data).into(),
         };
         if let Some(output) = wanted.output {
             design = design.with_output(output)?;
         }
-        if let Some(said) = design.said(loss) {
+        if let Some(said) = design.said(loss.loss) {
             session.console.message(&format!("{}: {said}", file.path.display()));
         }
-        let model = design.model(data, Some(loss))?;
+        let model = design.model(data, Some(loss.loss))?;
         let weights = file.weights(&model, session.precision.dtype())?;
         if let Some(prefix) = file.prefix(&model) {
             session.console.message(&format!(
@@ -183,7 +185,7 @@ impl Subject {
     /// Data that do not fit the model or the loss.
     pub fn objective(&self, ctx: &Context<'_>, choice: &ObjectiveChoice) -> Result<ModelObjective> {
         let loss = if choice.loss.is_empty() { self.loss } else { choice.loss.parse()? };
-        self.data.check_loss(&loss)?;
+        self.data.check_loss(&loss.loss)?;
         let config = ObjectiveConfig {
             samples: (choice.samples > 0).then_some(choice.samples),
             batch: choice.batch,
@@ -191,7 +193,9 @@ impl Subject {
         };
         let part = self.data.part(&choice.split)?;
         let normalization = Some(&self.data.normalization);
-        Ok(ModelObjective::new(ctx, &self.model, loss, &part, normalization, &config)?)
+        let plain =
+            ModelObjective::new(ctx, &self.model, loss.loss, &part, normalization, &config)?;
+        class_loss::adjusted(plain, &loss, &self.data)
     }
 
     /// The share of all test examples that are classified correctly, with running statistics.
@@ -204,7 +208,8 @@ impl Subject {
         let normalization = Some(&self.data.normalization);
         let examples = Examples::new(test, normalization, float)?;
         let executor = session.executor.clone();
-        let evaluator = Evaluator::new(executor, self.model.clone(), self.loss, examples, BATCH)?;
+        let (model, loss) = (self.model.clone(), self.loss.loss);
+        let evaluator = Evaluator::new(executor, model, loss, examples, BATCH)?;
         let weights = std::slice::from_ref(&self.weights);
         let found = evaluator.evaluate(weights, &session.resources())?;
         Ok(found.first().and_then(|evaluation| evaluation.accuracy))

@@ -7,6 +7,7 @@
 //! trajectory/MEMBER/step-00000022.safetensors
 //! ```
 
+use crate::class_loss;
 use crate::data_source::{DataChoice, PreparedData};
 use crate::design::{Design, GRAPH};
 use crate::error::{LabError, Result};
@@ -26,10 +27,11 @@ use std::time::{Duration, Instant};
 use thalweg_array::Array;
 use thalweg_data::Subset;
 use thalweg_methods::Progress;
-use thalweg_nn::{Model, Weights};
+use thalweg_nn::{ClassLoss, Model, Weights};
 use thalweg_record::{Table, TrainingCurve};
 use thalweg_train::{
     Ended, Evaluation, Evaluator, Examples, Member, Segment, Status, TrainState, Trainer,
+    run_deferred,
 };
 
 /// Examples of an evaluation pass; changes no bit.
@@ -147,19 +149,26 @@ pub fn train(session: &Session, run: &RunDirectory, training: &Training<'_>) -> 
     };
     let test: Result<Evaluator> = evaluator(&data.test);
     let test = test?;
-    let trainer = Trainer::new(
-        executor(),
-        model.clone(),
-        examples(&data.train)?,
-        config.clone(),
-        session.resources(),
-    )?;
+    let made = |examples: Examples| -> Result<Trainer> {
+        let (model, config) = (model.clone(), config.clone());
+        Ok(Trainer::new(executor(), model, examples, config, session.resources())?)
+    };
+    let loss: ClassLoss = settings.loss.parse()?;
+    let all = examples(&data.train)?;
+    let of_classes = class_loss::weights(&loss, data)?;
+    let weighted = of_classes.map(|of| class_loss::weighted(all.clone(), &of)).transpose()?;
+    // Two where examples have weights only after a share of the steps.
+    let (trainer, after) = match weighted {
+        Some(weighted) if loss.from > 0.0 => (made(all)?, Some(made(weighted)?)),
+        Some(weighted) => (made(weighted)?, None),
+        None => (made(all)?, None),
+    };
     let members = Member::product(&settings.seeds, &settings.lr);
     let names = member_names(training.name, settings);
     let info = WeightsInfo {
         architecture: Some(training.design.text_in_run(model)),
         data: Some(training.choice.clone()),
-        loss: Some(config.loss.to_string()),
+        loss: Some(class_loss::at_the_end(loss).to_string()),
         normalization: Some(data.normalization.clone()),
     };
     let folder = state_folder(run.path(), training.name);
@@ -190,7 +199,13 @@ pub fn train(session: &Session, run: &RunDirectory, training: &Training<'_>) -> 
     watcher.watch(&members, &state)?;
     session.console.start("training", trainer.total_steps());
     session.console.advance(state.step());
-    let ended = trainer.run(&mut state, &mut watcher);
+    let ended = match &after {
+        None => trainer.run(&mut state, &mut watcher),
+        Some(after) => {
+            let at = (loss.from * trainer.total_steps() as f64).ceil() as u64;
+            run_deferred(&trainer, after, &mut state, at, &mut watcher)
+        }
+    };
     if let Some(failure) = watcher.failure.take() {
         return Err(failure);
     }

@@ -1,5 +1,6 @@
 //! Instruments that are read while networks train.
 
+use crate::class_loss;
 use crate::data_source::PreparedData;
 use crate::error::{LabError, Result};
 use crate::instrument_choice::{InstrumentChoice, InstrumentOptions};
@@ -8,7 +9,7 @@ use crate::study::TrainSettings;
 use serde::{Deserialize, Serialize};
 use thalweg_methods::registry::{Configured, Quantity, Size};
 use thalweg_methods::{Context, MethodError, ModelObjective, ObjectiveConfig};
-use thalweg_nn::{Model, Weights};
+use thalweg_nn::{ClassLoss, Model, Weights};
 use thalweg_train::{Base, Member, Optimizer, Schedule, Status, TrainState};
 
 /// The word for the largest eigenvalue, which has a threshold.
@@ -177,10 +178,11 @@ impl<'a> Watch<'a> {
             samples: Some(section.examples).filter(|&n| n < data.train.len()),
             ..ObjectiveConfig::default()
         };
-        let loss = settings.loss.parse()?;
+        let loss: ClassLoss = settings.loss.parse()?;
         let normalization = Some(&data.normalization);
-        let objective =
-            ModelObjective::new(&ctx, model, loss, &data.train, normalization, &config)?;
+        let plain =
+            ModelObjective::new(&ctx, model, loss.loss, &data.train, normalization, &config)?;
+        let objective = class_loss::adjusted(plain, &loss, data)?;
         let mut watch = Watch {
             ctx,
             objective,

@@ -8,6 +8,7 @@
 mod adapt;
 pub mod architecture;
 mod class_adjustment;
+mod class_loss;
 mod count;
 mod direction;
 mod error;
@@ -26,6 +27,7 @@ mod torch;
 
 pub use architecture::Architecture;
 pub use class_adjustment::{ClassAdjustment, class_balanced_weights};
+pub use class_loss::{ClassLoss, ClassOutputs};
 pub use count::{Flops, flops};
 pub use direction::{Direction, direction_from_torch};
 pub use error::NnError;

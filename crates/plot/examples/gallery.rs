@@ -54,6 +54,7 @@ fn spectrum(top: f64) -> Spectrum {
         operator: "hessian".into(),
         scope: "whole".into(),
         preconditioner: None,
+        relative_to: None,
         dimension: 2794,
         top: (0..10)
             .map(|i| Eigenvalue { value: top * 0.72f64.powi(i), residual: 1e-5 * top })
@@ -180,6 +181,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         x: along(|t| -0.8 * (1.0 - t).powi(2)),
         y: along(|t| 0.9 * (1.0 - t) * (3.0 * t).cos()),
         residual: along(|t| 1.0 - t),
+        gradients: None,
     });
     broken.attributes.directions = "pca".into();
     broken.attributes.explained_variance = vec![0.871, 0.094];

@@ -156,21 +156,42 @@ pub fn residual_figure(surfaces: &[(&str, &Surface)], style: &Style) -> Option<F
     .draw(style)
 }
 
-/// The length of the gradient along lines, and, in a second figure, its cosines with the line and with
-/// the gradient at the point before. None where no line has them.
+/// A gradient and where it was taken: along a line, or at the checkpoints of a trajectory.
+struct Along<'a> {
+    name: &'a str,
+    at: &'a [f64],
+    gradients: &'a LineGradients,
+    trajectory: bool,
+}
+
+impl<'a> Along<'a> {
+    fn of(name: &'a str, surface: &'a Surface) -> Option<Along<'a>> {
+        if let Some(found) = surface.trajectory.as_ref().and_then(|t| t.gradients.as_ref()) {
+            let (at, gradients) = (&found.way, &found.gradients);
+            return Some(Along { name, at, gradients, trajectory: true });
+        }
+        let gradients = surface.derivatives.as_ref()?.gradients.as_ref()?;
+        let along_x = surface.x.len() == gradients.norm.len();
+        let at = if along_x { &surface.x } else { &surface.y };
+        Some(Along { name, at, gradients, trajectory: false })
+    }
+}
+
+/// The length of the gradient along lines or trajectories, and, in a second figure, its cosines with
+/// the way and with the gradient at the point before. None where there is none.
 pub fn gradient_figures(surfaces: &[(&str, &Surface)], style: &Style) -> Option<[Figure; 2]> {
-    let with: Vec<(&str, &Surface, &LineGradients)> = surfaces
-        .iter()
-        .filter_map(|(name, s)| Some((*name, *s, s.derivatives.as_ref()?.gradients.as_ref()?)))
-        .collect();
-    let checkpoints = with.iter().any(|(_, s, _)| s.attributes.directions == "checkpoints");
-    let x_label = match checkpoints {
-        true => "share of the way from the first network to the other",
-        false => "coordinate along the direction; 0 is the network itself",
+    let with: Vec<Along<'_>> =
+        surfaces.iter().filter_map(|(name, surface)| Along::of(name, surface)).collect();
+    let between = surfaces.iter().any(|(_, s)| s.attributes.directions == "checkpoints");
+    let trajectory = with.iter().any(|along| along.trajectory);
+    let x_label = match (trajectory, between) {
+        (true, _) => "way in weight space from the first checkpoint",
+        (false, true) => "share of the way from the first network to the other",
+        (false, false) => "coordinate along the direction; 0 is the network itself",
     };
+    let way = if trajectory { "way" } else { "line" };
     let series = |index: usize, words: &str, values: &[f64], dashed: bool| {
-        let (name, surface, _) = with[index];
-        let along = surface.x.len() == values.len();
+        let Along { name, at, .. } = with[index];
         let named = if name.is_empty() { words.to_owned() } else { format!("{name}: {words}") };
         Series {
             name: named.clone(),
@@ -178,10 +199,11 @@ pub fn gradient_figures(surfaces: &[(&str, &Surface)], style: &Style) -> Option<
                 1 => style.theme.hues[usize::from(dashed)].to_owned(),
                 n => colour::series(&style.theme.hues, index, n),
             },
-            x: if along { surface.x.clone() } else { surface.y.clone() },
+            x: at.to_vec(),
             y: values.to_vec(),
             dashed: dashed && with.len() > 1,
             entry: (with.len() <= LISTED).then_some(named),
+            dots: trajectory,
             ..Series::default()
         }
     };
@@ -189,14 +211,14 @@ pub fn gradient_figures(surfaces: &[(&str, &Surface)], style: &Style) -> Option<
         let (places, rug) = (Vec::new(), Vec::new());
         Chart { title, x_label, y_label, y_kind, notes, series, places, rug }.draw(style)
     };
-    let each = || with.iter().enumerate();
-    let norms = each().map(|(i, (.., g))| series(i, "length", &g.norm, false)).collect();
-    let cosines = each().flat_map(|(i, (.., g))| {
+    let each = || with.iter().map(|along| along.gradients).enumerate();
+    let norms = each().map(|(i, g)| series(i, "length", &g.norm, false)).collect();
+    let cosines = each().flat_map(|(i, g)| {
         // The first point has none before it.
         let mut turn = series(i, "with the gradient before", &g.turn, true);
         turn.x = turn.x.into_iter().skip(1).collect();
         turn.y = turn.y.into_iter().skip(1).collect();
-        [series(i, "with the line", &g.cosine, false), turn]
+        [series(i, &format!("with the {way}"), &g.cosine, false), turn]
     });
     let cosines = cosines.collect();
     Some([
@@ -211,7 +233,7 @@ pub fn gradient_figures(surfaces: &[(&str, &Surface)], style: &Style) -> Option<
             "Where the gradient points",
             "cosine",
             Kind::Linear,
-            vec!["1: the loss rises along the line alone".to_owned()],
+            vec![format!("1: the loss rises along the {way} alone; −1: it falls along it alone")],
             cosines,
         )?,
     ])

@@ -9,7 +9,7 @@ use crate::frame::{Entry, Frame, LABEL, TICK, TITLE, legend, legend_height};
 use crate::markup::Rect;
 use crate::theme::{Stroke, Style, TextStyle};
 use serde_json::json;
-use thalweg_record::{Eigenvalue, Spectrum};
+use thalweg_record::{Eigenvalue, RelativeTo, Spectrum};
 
 /// The places along the axis of ranks: the largest from the left, the smallest up to the right.
 struct Slots {
@@ -74,15 +74,8 @@ pub fn spectrum_figure(spectra: &[(&str, &Spectrum)], style: &Style) -> Option<F
             dashed: false,
         })
         .collect();
-    let matrix = match spectra.first().map_or("", |(_, s)| s.operator.as_str()) {
-        "hessian" => " of the Hessian",
-        "gauss-newton" => " of the Gauss-Newton matrix",
-        "fisher" => " of the Fisher matrix",
-        "monte-carlo-fisher" => " of the Monte Carlo Fisher matrix",
-        "empirical-fisher" => " of the empirical Fisher matrix",
-        "gradient-covariance" => " of the gradient covariance",
-        _ => "",
-    };
+    let matrix = spectra.first().and_then(|(_, s)| matrix(&s.operator));
+    let matrix = matrix.map(|words| format!(" of the {words}")).unwrap_or_default();
     let which = match (slots.top, slots.bottom) {
         (_, 0) => "Largest",
         (0, _) => "Smallest",
@@ -95,7 +88,8 @@ pub fn spectrum_figure(spectra: &[(&str, &Spectrum)], style: &Style) -> Option<F
     let inner = width - left - 18.0;
     canvas.text([left, 24.0], &title, TextStyle::new(TITLE, theme.ink).bold());
     let mut top = 34.0;
-    let notes = notes(&filled, hollow, log);
+    let relative = spectra.iter().find_map(|(_, s)| s.relative_to.as_ref());
+    let notes = notes(&filled, relative, hollow, log);
     if !notes.is_empty() {
         let style = TextStyle::new(10.5, theme.muted);
         top += canvas.paragraph([left, 42.0], inner, &notes, style) + 2.0;
@@ -152,22 +146,53 @@ pub fn spectrum_figure(spectra: &[(&str, &Spectrum)], style: &Style) -> Option<F
 /// Residuals below this share of the eigenvalue are thinner than a line.
 const VISIBLE: f64 = 0.02;
 
-fn notes(filled: &[Vec<Option<Eigenvalue>>], hollow: bool, log: bool) -> String {
+fn notes(
+    filled: &[Vec<Option<Eigenvalue>>],
+    relative: Option<&RelativeTo>,
+    hollow: bool,
+    log: bool,
+) -> String {
     let found = || filled.iter().flatten().flatten();
     let mut notes = Vec::new();
-    if hollow {
-        notes.push("hollow: negative");
+    if let Some(to) = relative {
+        let words = matrix(&to.operator).unwrap_or_else(|| to.operator.clone());
+        notes.push(format!("relative to the {words} plus {} on its diagonal", to.damping));
     }
-    if found().any(|e| e.value.is_finite() && e.residual > VISIBLE * e.value.abs()) {
-        notes.push("bar: residual, within which an eigenvalue lies");
-    }
-    if log && found().any(|e| e.value == 0.0) {
-        notes.push("zero cannot be shown on a log scale");
-    }
-    if found().any(|e| !e.value.is_finite()) {
-        notes.push("values that are not finite are left out");
-    }
+    let mut note = |there: bool, text: &str| {
+        if there {
+            notes.push(text.to_owned());
+        }
+    };
+    note(hollow, "hollow: negative");
+    let visible = found().any(|e| e.value.is_finite() && e.residual > VISIBLE * e.value.abs());
+    note(visible && relative.is_none(), "bar: residual, within which an eigenvalue lies");
+    note(visible && relative.is_some(), "bar: residual |Av − λBv| / |Bv|");
+    let zero = found().any(|e| e.value == 0.0);
+    note(log && zero, "zero cannot be shown on a log scale");
+    let broken = found().any(|e| !e.value.is_finite());
+    note(broken, "values that are not finite are left out");
     notes.join(" · ")
+}
+
+/// A matrix by its name in records, after "the"; none for a name that is not known.
+fn matrix(operator: &str) -> Option<String> {
+    let (name, form) = match operator.strip_suffix("-kfac") {
+        Some(name) => (name, ", by K-FAC"),
+        None => match operator.strip_suffix("-diagonal") {
+            Some(name) => (name, ", its diagonal"),
+            None => (operator, ""),
+        },
+    };
+    let words = match name {
+        "hessian" => "Hessian",
+        "gauss-newton" => "Gauss-Newton matrix",
+        "fisher" => "Fisher matrix",
+        "monte-carlo-fisher" => "Monte Carlo Fisher matrix",
+        "empirical-fisher" => "empirical Fisher matrix",
+        "gradient-covariance" => "gradient covariance",
+        _ => return None,
+    };
+    Some(format!("{words}{form}"))
 }
 
 fn draw(canvas: &mut Canvas, frame: &Frame, slots: &[Option<Eigenvalue>], colour: &str) {

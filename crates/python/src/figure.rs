@@ -30,7 +30,8 @@ pub fn surface_svg(
     surface.status =
         loss.iter().map(|v| if v.is_finite() { COMPUTED } else { NOT_FINITE }).collect();
     surface.loss = loss;
-    surface.trajectory = trajectory.map(|(x, y, residual)| Trajectory { x, y, residual });
+    surface.trajectory =
+        trajectory.map(|(x, y, residual)| Trajectory { x, y, residual, gradients: None });
     surface.check().map_err(Failure::from)?;
     Ok(map_figure("", &[("", &surface)], &style()).map(|figure| figure.svg().to_owned()))
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use thalweg_array::{Array, DType};
 use thalweg_lab::{WeightsInfo, atomic_write_bytes, weights_bytes};
-use thalweg_nn::{Axis, Loss, PortType, Weights, from_torch, to_torch};
+use thalweg_nn::{Axis, ClassLoss, Loss, PortType, Weights, from_torch, to_torch};
 
 /// A model with its weights; never changed once it is made.
 #[pyclass(frozen, module = "thalweg._thalweg")]
@@ -136,10 +136,11 @@ impl Model {
         &self.inner.layout
     }
 
-    /// The loss that it was trained with, or cross-entropy.
+    /// The loss that it was trained with, or cross-entropy; without what was done for classes of
+    /// unequal frequency.
     pub fn loss(&self) -> Loss {
-        let known = self.inner.info.loss.as_deref().and_then(|text| text.parse().ok());
-        known.unwrap_or_default()
+        let known = self.inner.info.loss.as_deref();
+        known.and_then(|text| text.parse::<ClassLoss>().ok()).unwrap_or_default().loss
     }
 
     /// Inputs with the shift and scale that the model was trained with.
@@ -159,7 +160,11 @@ impl Model {
         let about = PyDict::new(py);
         about.set_item("name", name)?;
         about.set_item("architecture", model.architecture().map(ToString::to_string))?;
-        about.set_item("loss", info.loss.as_deref())?;
+        let plain = |text: &str| match text.parse::<ClassLoss>() {
+            Ok(loss) if !loss.is_plain() => loss.loss.to_string(),
+            _ => text.to_owned(),
+        };
+        about.set_item("loss", info.loss.as_deref().map(plain))?;
         let normalization = info.normalization.as_ref();
         let normalization = normalization.map(|n| (n.mean.clone(), n.divisor.clone()));
         about.set_item("normalization", normalization)?;
@@ -217,7 +222,7 @@ impl Model {
     /// The same model as one that was trained with a loss.
     pub fn with_loss(&self, loss: Option<&str>) -> PyResult<Model> {
         let Some(loss) = loss else { return Ok(self.clone()) };
-        let loss: Loss = loss.parse().map_err(Failure::from)?;
+        let ClassLoss { loss, .. } = loss.parse().map_err(Failure::from)?;
         Ok(self.trained(&self.inner.name, self.weights().clone(), loss))
     }
 

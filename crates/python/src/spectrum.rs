@@ -1,13 +1,18 @@
 //! Spectra.
 
 use crate::arrays::to_numpy;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind, Result};
 use crate::objective::{Objective, evaluation};
 use crate::run::Run;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use thalweg_lab::measure::{SpectrumConfig, spectrum_with_vectors};
+use thalweg_lab::Metric;
+use thalweg_lab::measure::{Measured, SpectrumConfig, spectrum_of};
+use thalweg_methods::MethodError;
 use thalweg_methods::common;
+use thalweg_methods::curvature::{
+    CurvatureMatrix, ExampleGroup, OperatorChoice, ParameterBlock, Scope,
+};
 use thalweg_record::{Eigenvalue, Quantity};
 
 /// What of the spectrum.
@@ -21,9 +26,46 @@ pub struct Wanted {
     trace_tolerance: f64,
     trace_exact: bool,
     density_probes: usize,
+    of: String,
+    /// Empty: relative to nothing.
+    relative_to: String,
+    damping: f64,
+    /// None: all.
+    examples: Vec<usize>,
 }
 
-/// Eigenvalues with vectors, trace and density of the Hessian.
+impl Wanted {
+    fn measured(&self) -> Result<Measured> {
+        let named = |what: &str, text: &str| -> Result<OperatorChoice> {
+            text.parse().map_err(|error: MethodError| {
+                Failure::new(Kind::Config, format!("{what}: {error}"))
+            })
+        };
+        let relative_to = match self.relative_to.as_str() {
+            "" => None,
+            text => {
+                let (operator, damping) = (named("relative_to", text)?, self.damping);
+                if operator.matrix == CurvatureMatrix::Hessian {
+                    let expected = "a matrix without eigenvalues below zero, as fisher";
+                    return Err(Failure::config("relative_to", expected, text));
+                }
+                Some(Metric { operator, damping })
+            }
+        };
+        let examples = match self.examples.as_slice() {
+            [] => ExampleGroup::All,
+            places => ExampleGroup::At(places.to_vec()),
+        };
+        Ok(Measured {
+            operator: named("of", &self.of)?,
+            scope: Scope { parameters: ParameterBlock::All, examples },
+            relative_to,
+            ..Measured::default()
+        })
+    }
+}
+
+/// Eigenvalues with vectors, trace and density of a curvature matrix.
 #[pyfunction]
 pub fn spectrum<'py>(
     py: Python<'py>,
@@ -39,6 +81,7 @@ pub fn spectrum<'py>(
         let got = wanted.top.saturating_add(wanted.bottom);
         return Err(Failure::config("top and bottom", &expected, got).into());
     }
+    let measured = wanted.measured()?;
     let (record, pairs, at) = asked.work(py, run.as_ref(), reporter.as_ref(), move |work| {
         let (ctx, objective, weights) = (work.ctx(), work.objective()?, work.weights());
         let at = common::gradient(ctx, &objective, &weights)?;
@@ -51,7 +94,7 @@ pub fn spectrum<'py>(
             exact: wanted.trace_exact,
             density: wanted.density_probes,
         };
-        let (record, pairs) = spectrum_with_vectors(ctx, &objective, &weights, &config)?;
+        let (record, pairs) = spectrum_of(ctx, &objective, &weights, &measured, &config)?;
         if let Some(results) = work.results() {
             record.write_zarr(&results)?;
         }

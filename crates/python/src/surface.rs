@@ -188,7 +188,12 @@ pub fn surface<'py>(
         attributes.directions = grid.directions;
         attributes.explained_variance = grid.explained_variance;
         let mut record = found.record(attributes)?;
-        record.trajectory = grid.trajectory.map(|(x, y, residual)| Trajectory { x, y, residual });
+        record.trajectory = (grid.trajectory).map(|(x, y, residual)| Trajectory {
+            x,
+            y,
+            residual,
+            gradients: None,
+        });
         if let Some(results) = work.results() {
             record.write_zarr(&results)?;
         }

@@ -121,6 +121,18 @@ def test_what_is_missing_is_named(surface, monkeypatch):
         assert isinstance(caught.value, ImportError)
 
 
+def test_eigenvalues_are_relative_to_another_matrix(trained, digits):
+    x, y = digits
+    x, y = x[:32], y[:32]
+    with_ = {"of": "gauss-newton", "top": 3, "tolerance": 1e-8, "precision": "f64"}
+    plain = trained.spectrum(x, y, **with_)
+    found = trained.spectrum(x, y, **with_, relative_to="fisher", damping=0.01)
+    np.testing.assert_allclose(found.top, plain.top / (plain.top + 0.01), atol=1e-6)
+    assert "Gauss-newton relative to fisher" in repr(found)
+    some = trained.spectrum(*digits, **with_, examples=range(32))
+    np.testing.assert_allclose(some.top, plain.top, rtol=1e-6)
+
+
 def test_notebooks_show_a_figure_and_facts(surface, spectrum, population):
     page = surface._repr_html_()
     assert "<svg" in page and "normalised: filter" in page
@@ -262,6 +274,12 @@ def test_surfaces_that_cannot_be(trained, digits, settings, message):
         ({"trace": -3}, "trace"),
         ({"density": 1}, "at least 2 probes"),
         ({"tolerance": 0.0}, "tolerance"),
+        ({"of": "hesse"}, "of: matrix: expected one of hessian"),
+        ({"relative_to": "hessian"}, "relative_to: expected a matrix without"),
+        ({"relative_to": "fisher", "damping": 0.0}, "damping"),
+        ({"relative_to": "fisher", "trace": True}, "trace and density"),
+        ({"examples": [1, 1]}, "each once"),
+        ({"examples": [10**6]}, "an example: expected below"),
     ],
 )
 def test_spectra_that_cannot_be(trained, digits, settings, message):

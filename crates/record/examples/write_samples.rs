@@ -49,7 +49,8 @@ fn surface(pairs: Option<usize>) -> thalweg_record::Result<Surface> {
     surface.status[0] = NOT_FINITE;
     surface.accuracy = Some(surface.loss.iter().map(|loss| 1.0 / (1.0 + loss)).collect());
     let along: Vec<f64> = (0..4).map(|i| f64::from(i) / 4.0).collect();
-    surface.trajectory = Some(Trajectory { x: along.clone(), y: along.clone(), residual: along });
+    let (x, y) = (along.clone(), along.clone());
+    surface.trajectory = Some(Trajectory { x, y, residual: along, gradients: None });
     Ok(surface)
 }
 

@@ -36,6 +36,7 @@ mod surface;
 mod surface_zarr;
 mod table;
 mod topology;
+mod trajectory_gradients;
 pub mod zarr;
 
 pub use adaptive::{AdaptiveErrors, AdaptiveSummary};
@@ -49,7 +50,7 @@ pub use derivatives::{Derivatives, LineGradients};
 pub use estimate::{Estimate, Quantity};
 pub use inspection::{Extent, InspectedArray, InspectedOperation, InspectedPort, Inspection};
 pub use report::{Explanation, ModelReport, Provenance, Report};
-pub use spectrum::{Density, Eigenvalue, Products, Spectrum};
+pub use spectrum::{Density, Eigenvalue, Products, RelativeTo, Spectrum};
 pub use surface::{
     COMPUTED, GridPoint, NOT_COMPUTED, NOT_FINITE, PlaneShare, Surface, SurfaceAttributes,
     Trajectory,
@@ -57,6 +58,7 @@ pub use surface::{
 pub use surface_zarr::ChunkValues;
 pub use table::{Column, Table};
 pub use topology::{MinimumReply, SurfaceMinimum, Topology};
+pub use trajectory_gradients::TrajectoryGradients;
 
 /// The version of the record types, written into every file that holds one.
 pub const RECORD_VERSION: u32 = 1;

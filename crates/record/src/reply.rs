@@ -40,6 +40,8 @@ pub struct Reply {
     pub run: Option<String>,
     /// How long the command took.
     pub seconds: f64,
+    /// Floating-point operations of what was computed again because memory was short.
+    pub recomputed_flops: u64,
     /// The command's own keys.
     pub body: Body,
 }
@@ -133,6 +135,9 @@ impl Reply {
         object.insert("version".into(), self.version.clone().into());
         object.insert("run".into(), self.run.clone().into());
         object.insert("seconds".into(), self.seconds.into());
+        if self.recomputed_flops > 0 {
+            object.insert("recomputed_flops".into(), self.recomputed_flops.into());
+        }
         let mut keys = Value::Object(self.body.keys());
         mark(&mut keys);
         if let Value::Object(keys) = keys {

@@ -9,7 +9,8 @@ pub struct Eigenvalue {
     /// The eigenvalue.
     #[serde(with = "number")]
     pub value: f64,
-    /// `|H v - value v|` for the unit eigenvector `v` that was found.
+    /// `|H v - value v|` for the unit eigenvector `v` that was found; relative to another matrix
+    /// `|A v - value B v| / |B v|`.
     #[serde(with = "number")]
     pub residual: f64,
 }
@@ -39,6 +40,27 @@ pub struct Products {
     pub trace: u64,
     /// The density.
     pub density: u64,
+    /// Those with the matrix that eigenvalues are relative to, on the host where it is an
+    /// approximation.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub relative_to: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// The matrix that eigenvalues are relative to: `l` of `A v = l (B + damping I) v`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct RelativeTo {
+    /// Which matrix `B` is, as [`Spectrum::operator`].
+    pub operator: String,
+    /// What is added to its diagonal.
+    #[serde(with = "number")]
+    pub damping: f64,
+    /// Of what the damped inverse preconditioned the iteration; absent if nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preconditioner: Option<String>,
 }
 
 /// The spectrum of a curvature matrix, as far as it was asked for.
@@ -47,11 +69,15 @@ pub struct Spectrum {
     /// Which operator: `hessian`, `gauss-newton`, `fisher`, `monte-carlo-fisher`,
     /// `empirical-fisher` or `gradient-covariance`; with `-diagonal` or `-kfac` an approximation.
     pub operator: String,
-    /// What it is restricted to: `whole`, `layer NAME`, `class K`, or `layer NAME, class K`.
+    /// What it is restricted to: `whole`, `layer NAME`, `between layer NAME and layer NAME`, `class K`,
+    /// `example N`, or a part and examples, as `layer NAME, class K`.
     pub scope: String,
     /// Whose state it is preconditioned by: `adam`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preconditioner: Option<String>,
+    /// What its eigenvalues are relative to, if not to the identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relative_to: Option<RelativeTo>,
     /// The order of the matrix: the parameters it ranges over.
     pub dimension: u64,
     /// The largest eigenvalues, descending.

@@ -2,7 +2,8 @@
 
 use crate::zarr::{ArraySpec, Group, Store};
 use crate::{
-    Density, Eigenvalue, Products, Quantity, RECORD_VERSION, Result, Spectrum, format_error,
+    Density, Eigenvalue, Products, Quantity, RECORD_VERSION, RelativeTo, Result, Spectrum,
+    format_error,
 };
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,8 @@ struct Attributes {
     scope: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     preconditioner: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    relative_to: Option<RelativeTo>,
     dimension: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trace: Option<Quantity>,
@@ -36,6 +39,7 @@ impl Spectrum {
             operator: self.operator.clone(),
             scope: self.scope.clone(),
             preconditioner: self.preconditioner.clone(),
+            relative_to: self.relative_to.clone(),
             dimension: self.dimension,
             trace: self.trace,
             frobenius_squared: self.frobenius_squared,
@@ -118,6 +122,7 @@ impl Spectrum {
             operator: attributes.operator,
             scope: attributes.scope,
             preconditioner: attributes.preconditioner,
+            relative_to: attributes.relative_to,
             dimension: attributes.dimension,
             top: side("top")?,
             bottom: side("bottom")?,
@@ -141,6 +146,11 @@ mod tests {
             operator: "hessian".into(),
             scope: "whole".into(),
             preconditioner: Some("adam".into()),
+            relative_to: Some(RelativeTo {
+                operator: "fisher".into(),
+                damping: 0.5,
+                preconditioner: Some("fisher-kfac".into()),
+            }),
             dimension: 10,
             top: vec![Eigenvalue { value: 3.0, residual: 1e-7 }],
             bottom: Vec::new(),
@@ -151,7 +161,7 @@ mod tests {
                 values: vec![0.75, 0.25],
                 standard_errors: vec![0.0, 0.0],
             }),
-            products: Products { trace: 8, density: 96, ..Products::default() },
+            products: Products { trace: 8, density: 96, relative_to: 3, ..Products::default() },
         };
         let store = MemoryStore::default();
         spectrum.write_zarr(&store).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::{
     AdaptiveErrors, Basin, ClassLosses, Convexity, Derivatives, Line, Parabola, Quantity, Result,
-    Topology, number, shape_error,
+    Topology, TrajectoryGradients, number, shape_error,
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,9 @@ pub struct Trajectory {
     /// Distance from the plane, per checkpoint.
     #[serde(with = "number::vec")]
     pub residual: Vec<f64>,
+    /// The gradient at each checkpoint, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradients: Option<TrajectoryGradients>,
 }
 
 /// How much of something the shown plane holds.
@@ -233,6 +236,7 @@ impl Surface {
             if trajectory.y.len() != n || trajectory.residual.len() != n {
                 return Err(shape_error("trajectory", format!("{n} checkpoints"), "fewer or more"));
             }
+            trajectory.gradients.as_ref().map_or(Ok(()), |gradients| gradients.check(n))?;
         }
         Ok(())
     }
@@ -382,8 +386,12 @@ mod tests {
 
     #[test]
     fn a_plane_says_how_much_it_holds() {
-        let trajectory =
-            Trajectory { x: vec![3.0, 0.0], y: vec![0.0, 0.0], residual: vec![1.0, 0.0] };
+        let trajectory = Trajectory {
+            x: vec![3.0, 0.0],
+            y: vec![0.0; 2],
+            residual: vec![1.0, 0.0],
+            gradients: None,
+        };
         let share = PlaneShare::of_trajectory(&trajectory).unwrap();
         assert_eq!(share.words(), "90.0 % of the trajectory's squared length");
         assert!(PlaneShare::of_trajectory(&Trajectory::default()).is_none());

@@ -3,7 +3,7 @@
 use crate::zarr::{ArraySpec, Group, Store};
 use crate::{
     AdaptiveErrors, Basin, ClassLosses, Convexity, Derivatives, RECORD_VERSION, Result, Surface,
-    SurfaceAttributes, Topology, Trajectory, shape_error,
+    SurfaceAttributes, Topology, Trajectory, TrajectoryGradients, shape_error,
 };
 
 /// The attribute with loss, slope and curvature along each direction at the centre.
@@ -98,6 +98,9 @@ impl Surface {
                 let spec = ArraySpec::new::<f64>(&[trajectory.x.len()], &["checkpoint"]);
                 group = group.array(name, spec.attribute("long_name", what));
             }
+            if let Some(gradients) = &trajectory.gradients {
+                group = gradients.describe(group);
+            }
         }
         if let Some(derivatives) = &self.derivatives {
             group = derivatives.describe(group, &shape, dimensions);
@@ -135,6 +138,9 @@ impl Surface {
             group.write(store, &at("trajectory_x"), &trajectory.x)?;
             group.write(store, &at("trajectory_y"), &trajectory.y)?;
             group.write(store, &at("trajectory_residual"), &trajectory.residual)?;
+            if let Some(gradients) = &trajectory.gradients {
+                gradients.write(store, group, path)?;
+            }
         }
         Ok(())
     }
@@ -244,6 +250,7 @@ impl Surface {
                 x,
                 y: root.read(store, &at("trajectory_y"))?,
                 residual: root.read(store, &at("trajectory_residual"))?,
+                gradients: TrajectoryGradients::read(optional)?,
             }),
             None => None,
         };
@@ -295,7 +302,7 @@ pub(crate) fn join(path: &str, name: &str) -> String {
 mod tests {
     use super::*;
     use crate::zarr::MemoryStore;
-    use crate::{COMPUTED, NOT_COMPUTED};
+    use crate::{COMPUTED, LineGradients, NOT_COMPUTED};
 
     fn surface(pairs: Option<usize>) -> Surface {
         let attributes = SurfaceAttributes {
@@ -312,8 +319,18 @@ mod tests {
         }
         surface.status.fill(COMPUTED);
         surface.accuracy = Some(surface.loss.clone());
-        surface.trajectory =
-            Some(Trajectory { x: vec![1.0, 0.0], y: vec![0.5, 0.0], residual: vec![0.1, 0.0] });
+        let gradients =
+            LineGradients { norm: vec![3.0, 1.0], cosine: vec![-1.0, -0.5], turn: vec![0.0, 0.25] };
+        surface.trajectory = Some(Trajectory {
+            x: vec![1.0, 0.0],
+            y: vec![0.5, 0.0],
+            residual: vec![0.1, 0.0],
+            gradients: Some(TrajectoryGradients {
+                way: vec![0.0, 2.0],
+                loss: vec![1.0, 0.5],
+                gradients,
+            }),
+        });
         surface
     }
 

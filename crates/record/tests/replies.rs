@@ -5,11 +5,12 @@ use thalweg_record::reply::*;
 use thalweg_record::{
     AdaptiveSummary, BasinSummary, ConvexitySummary, Density, Eigenvalue, Estimate, Extent,
     GridPoint, InspectedArray, InspectedOperation, InspectedPort, Inspection, MinimumReply,
-    PlaneShare, Products, Quantity, schema,
+    PlaneShare, Products, Quantity, RelativeTo, schema,
 };
 
 fn reply(body: Body) -> Reply {
-    Reply { version: "0.1.0".into(), run: Some("runs/a".into()), seconds: 1.5, body }
+    let (version, run) = ("0.1.0".into(), Some("runs/a".into()));
+    Reply { version, run, seconds: 1.5, recomputed_flops: 0, body }
 }
 
 fn estimate(value: f64) -> Quantity {
@@ -154,6 +155,11 @@ fn spectrum(trace: Option<Quantity>, density: Option<Density>) -> Reply {
         operator: "hessian".into(),
         scope: "whole".into(),
         preconditioner: Some("adam".into()),
+        relative_to: trace.map(|_| RelativeTo {
+            operator: "fisher".into(),
+            damping: 0.001,
+            preconditioner: Some("fisher-kfac".into()),
+        }),
         loss: 0.5,
         gradient_norm: 0.1,
         bottom: density.is_some().then(|| top.clone()),
@@ -164,6 +170,7 @@ fn spectrum(trace: Option<Quantity>, density: Option<Density>) -> Reply {
             eigenvalues: 24,
             trace: trace.map_or(0, |_| 32),
             density: density.as_ref().map_or(0, |_| 384),
+            relative_to: trace.map_or(0, |_| 24),
         },
         density,
     }))
@@ -253,6 +260,7 @@ fn all() -> Vec<Reply> {
         surface(0.1, Some(GridPoint { x: 0.0, y: -0.5, loss: 0.1 })),
         surface(f64::NAN, None),
         spectrum(None, None),
+        Reply { recomputed_flops: 1 << 40, ..spectrum(None, None) },
         spectrum(Some(Quantity::Exact(3.0)), Some(density(1.0))),
         spectrum(Some(estimate(f64::NAN)), Some(density(f64::NAN))),
         Reply { run: None, ..completions() },

@@ -10,6 +10,7 @@ pub use training::{TrainArguments, TrainingArguments};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
+use thalweg_lab::command::TraceChoice;
 use thalweg_lab::{Axis, Bytes, InstrumentChoice, Precision};
 
 /// A laboratory for the loss landscapes of neural networks.
@@ -141,7 +142,8 @@ pub struct ObjectiveArguments {
     #[arg(long, value_name = "MODE", default_value = "frozen")]
     pub batch_norm: String,
     /// The loss, in place of the one that the model was trained with: cross-entropy, nll, mse,
-    /// half-squared-error, bce, mae or huber, with options as "cross-entropy smoothing=0.1"
+    /// half-squared-error, bce, mae or huber, with options as "cross-entropy smoothing=0.1"; for
+    /// classes of unequal frequency with balanced, tau, gamma or margin, as for train
     /// [default: cross-entropy for classes, mse for values].
     #[arg(long, value_name = "TEXT")]
     pub loss: Option<String>,
@@ -310,9 +312,18 @@ pub struct SpectrumArguments {
     /// Of these parameters alone, by their names.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "layer")]
     pub parameters: Vec<String>,
+    /// Of the block between two parts of the model, each named as for --layer: its singular values,
+    /// with both signs.
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',',
+          conflicts_with_all = ["layer", "parameters"])]
+    pub between: Vec<String>,
     /// Of the examples of this class alone.
     #[arg(long, value_name = "K")]
     pub class: Option<i32>,
+    /// Of these examples alone, by their places among those of --split and --samples from 0 on, as 7
+    /// or 0,5,20..30 (30 left out).
+    #[arg(long, value_name = "PLACES", conflicts_with = "class")]
+    pub examples: Option<String>,
     /// Targets drawn for each example of monte-carlo-fisher [default: 1].
     #[arg(long, value_name = "N")]
     pub draws: Option<usize>,
@@ -320,6 +331,14 @@ pub struct SpectrumArguments {
     /// of MODEL keeps.
     #[arg(long)]
     pub preconditioned: bool,
+    /// Eigenvalues relative to this matrix, named as for --of but not hessian: those l with
+    /// A v = l (B + damping) v, by LOBPCG preconditioned by B's inverse or that of its K-FAC or diagonal.
+    #[arg(long, value_name = "MATRIX")]
+    pub relative_to: Option<String>,
+    /// What is added to the diagonal of the matrix of --relative-to, so that what is flat to it does
+    /// not count without bound [default: 0.1].
+    #[arg(long, value_name = "X", requires = "relative_to", allow_negative_numbers = true)]
+    pub damping: Option<f64>,
     /// How many of the largest eigenvalues [default: 5, or as many as there are].
     #[arg(long, value_name = "K")]
     pub top: Option<usize>,
@@ -327,10 +346,11 @@ pub struct SpectrumArguments {
     #[arg(long, value_name = "K", default_value_t = 0)]
     pub bottom: usize,
     /// Random probes of the trace, or a share as 5%: as many as its standard error needs to be that
-    /// small; 0: no trace; exact: one product for each parameter.
-    #[arg(long, value_name = "PROBES", default_value = "32", value_parser = trace,
-          num_args = 0..=1, default_missing_value = "32")]
-    pub trace: Trace,
+    /// small; 0: no trace; exact: one product for each parameter [default: 32; 0 with --between and
+    /// --relative-to].
+    #[arg(long, value_name = "PROBES", value_parser = trace, num_args = 0..=1,
+          default_missing_value = "32")]
+    pub trace: Option<TraceChoice>,
     /// How the trace is estimated: hutchinson, hutch++ or xtrace, which take --trace as a number of
     /// products.
     #[arg(long, value_name = "NAME", default_value = "hutchinson")]
@@ -354,32 +374,21 @@ pub struct SpectrumArguments {
     pub data: DataArguments,
 }
 
-/// How the trace is taken.
-#[derive(Debug, Clone, Copy)]
-pub enum Trace {
-    /// By one product for each parameter.
-    Exact,
-    /// By random probes; 0: not at all.
-    Probes(usize),
-    /// By random probes until the standard error is this share of the trace.
-    Within(f64),
-}
-
-fn trace(text: &str) -> Result<Trace, String> {
+fn trace(text: &str) -> Result<TraceChoice, String> {
     let fault = "expected a number of probes (at least 2, or 0 for none), a share as 5%, or exact";
     if text == "exact" {
-        return Ok(Trace::Exact);
+        return Ok(TraceChoice::Exact);
     }
     if let Some(number) = text.strip_suffix('%') {
         let share: f64 = number.parse().map_err(|_| fault.to_owned())?;
         return match share > 0.0 && share < 100.0 {
-            true => Ok(Trace::Within(share / 100.0)),
+            true => Ok(TraceChoice::Within(share / 100.0)),
             false => Err(fault.to_owned()),
         };
     }
     match text.parse() {
         Ok(1) | Err(_) => Err(fault.to_owned()),
-        Ok(number) => Ok(Trace::Probes(number)),
+        Ok(number) => Ok(TraceChoice::Probes(number)),
     }
 }
 

@@ -26,8 +26,9 @@ pub struct MeasureArguments {
     /// A surface for each class too, from the same evaluations.
     #[arg(long)]
     pub per_class: bool,
-    /// The gradient at each point of a line: its length, its cosine with the line, and that with the
-    /// gradient at the point before. A gradient a point.
+    /// The gradient at each point of a line, or at each checkpoint of --directions trajectory: its
+    /// length, its cosine with the line or the way of the training, and that with the gradient at the
+    /// point before. A gradient a point.
     #[arg(long)]
     pub gradients: bool,
 }

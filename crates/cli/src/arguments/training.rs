@@ -31,7 +31,10 @@ pub struct TrainingArguments {
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub weight_decay: Option<f64>,
     /// Loss: cross-entropy, nll, mse, half-squared-error, bce, mae or huber, with options as
-    /// "cross-entropy smoothing=0.1" [default: cross-entropy for classes, mse for values].
+    /// "cross-entropy smoothing=0.1". For classes of unequal frequency: balanced=0.9999 weights them
+    /// by their effective numbers, with from=0.8 after that share of the steps; tau=1 adjusts logits,
+    /// gamma=0.3 scales them, margin=0.5 takes a margin from the true one [default: cross-entropy for
+    /// classes, mse for values].
     #[arg(long, value_name = "TEXT")]
     pub loss: Option<String>,
     /// Shift training images at random by up to so many pixels.

@@ -3,7 +3,7 @@
 use crate::harness::Bench;
 
 /// Lines, and what the sentence must say.
-const FAULTS: [(&str, &[&str]); 66] = [
+const FAULTS: [(&str, &[&str]); 87] = [
     ("surface m --x -1:1:0", &["--x", "0 points", "at least 1"]),
     ("surface m --x -1:1:10000000000000000000000", &["--x", "more than the 100000000"]),
     ("surface m --x -1:1:20000", &["400000000 points", "at most 100000000"]),
@@ -51,6 +51,27 @@ const FAULTS: [(&str, &[&str]); 66] = [
     ("spectrum m --estimator hutch++ --trace 5", &["--trace 5", "at least 6"]),
     ("spectrum m --density 1", &["--density 1", "at least 2"]),
     ("spectrum m --tolerance 0", &["--tolerance", "between 0 and 1"]),
+    ("spectrum m --relative-to hessian", &["--relative-to hessian", "as fisher"]),
+    ("spectrum m --relative-to fishers", &["--relative-to", "fishers", "gauss-newton"]),
+    ("spectrum m --relative-to fisher --damping 0", &["--damping 0", "a positive number"]),
+    ("spectrum m --damping 1", &["--relative-to <MATRIX>"]),
+    ("spectrum m --relative-to fisher --trace 8", &["--trace", "without --relative-to"]),
+    ("spectrum m --relative-to fisher --density", &["--density", "without --relative-to"]),
+    ("spectrum m --relative-to fisher --preconditioned", &["--preconditioned", "without"]),
+    ("spectrum m --relative-to fisher --top 0", &["--top 0", "some eigenvalues"]),
+    ("spectrum m --between fc1", &["--between", "two parts of the model, got 1"]),
+    ("spectrum m --between fc1,fc2 --of fisher-kfac", &["--of fisher-kfac", "expected fisher"]),
+    ("spectrum m --between a,b --relative-to fisher", &["--relative-to", "without --between"]),
+    ("spectrum m --between a,b --layer a", &["--between", "--layer"]),
+    ("spectrum m --examples 3..3", &["--examples", "the end is left out"]),
+    ("spectrum m --examples 1,2,1", &["--examples", "example 1 comes twice"]),
+    ("spectrum m --examples 1 --class 1", &["--examples", "--class"]),
+    (r#"spectrum m --loss "mse balanced=0.9 from=0.5""#, &["--loss", "from", "with train"]),
+    (r#"surface m --loss "cross-entropy balanced=1""#, &["--loss", "0 to below 1"]),
+    (r#"train --loss "cross-entropy tau=-1""#, &["--loss", "tau", "at least 0"]),
+    (r#"train --loss "mse margin=1""#, &["--loss", "margin", "of cross-entropy"]),
+    (r#"train --loss "cross-entropy blanced=0.9""#, &["--loss", "did you mean", "balanced"]),
+    (r#"train --loss "cross-entropy from=0.5""#, &["--loss", "with balanced"]),
     ("spectrum m --top 1000000", &["1000000 eigenvalues", "at most 300"]),
     ("map --grid -1:1:100000", &["10000000000 points", "at most"]),
     ("map --top 0", &["--top 0", "at least 1"]),

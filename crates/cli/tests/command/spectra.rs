@@ -241,3 +241,191 @@ fn adams_effective_curvature_is_read_from_the_run() {
     let done = bench.run(&format!("spectrum {member} --preconditioned --out none"));
     assert!(done.sentence().contains("that of other weights"), "{}", done.sentence());
 }
+
+/// Of cross-entropy the Gauss-Newton and the Fisher matrix are one, so that the eigenvalues of one
+/// relative to the other plus damping are those of a fraction.
+#[test]
+fn eigenvalues_are_relative_to_another_matrix() {
+    let bench = Bench::new("relative");
+    line(&bench);
+    bench.mlp("m");
+    bench.ok("train --data line.npz --arch linear --epochs 2 --out two");
+    let values = |object: &Value, side: &str| -> Vec<f64> {
+        let of = object[side].as_array().unwrap();
+        of.iter().map(|pair| pair["value"].as_f64().unwrap()).collect()
+    };
+    // Both matrices are twice the identity, and all of its eigenvalues are wanted.
+    let both =
+        bench.json("spectrum two --relative-to fisher --damping 0.5 --precision f64 --out t");
+    assert_eq!(values(&both, "top").len(), 2);
+    assert!(values(&both, "top").iter().all(|value| (value - 0.8).abs() < 1e-6), "{both}");
+    let with = "--samples 32 --precision f64 --tolerance 1e-8 --top 3";
+    let plain = bench.json(&format!("spectrum m {with} --of gauss-newton --trace 0 --out plain"));
+    let asked = "--of gauss-newton --relative-to fisher --damping 0.01";
+    let found = bench.json(&format!("spectrum m {with} {asked} --out r"));
+    for (l, relative) in values(&plain, "top").into_iter().zip(values(&found, "top")) {
+        assert!((relative - l / (l + 0.01)).abs() < 1e-6, "{found} {plain}");
+    }
+    let to = &found["relative_to"];
+    assert_eq!((&to["operator"], &to["damping"]), (&"fisher".into(), &0.01.into()));
+    assert_eq!(to["preconditioner"], "fisher-kfac");
+    assert_eq!(found["products"]["relative_to"], found["products"]["eigenvalues"]);
+    assert!(found.get("trace").is_none() && found["products"]["trace"] == 0, "{found}");
+    for pair in found["top"].as_array().unwrap() {
+        assert!(pair["residual"].as_f64().unwrap() < 1e-7, "{found}");
+    }
+    let page = String::from_utf8(bench.read("r/report.html")).unwrap();
+    assert!(page.contains("Gauss-Newton matrix relative to the Fisher matrix"));
+    assert!(page.contains("By LOBPCG") && bench.exists("r/figures/spectrum.png"));
+    // What preconditions follows from the matrix; both ends of one that has both signs.
+    for (to, near) in [
+        ("fisher-kfac", "fisher-kfac"),
+        ("empirical-fisher-diagonal", "empirical-fisher-diagonal"),
+        ("gradient-covariance", "gradient-covariance-diagonal"),
+    ] {
+        let line = format!("spectrum m --samples 32 --bottom 1 --relative-to {to} --out {to}");
+        let found = bench.json(&line);
+        assert_eq!(found["relative_to"]["preconditioner"], near);
+        assert_eq!(found["relative_to"]["damping"], 0.1);
+        let (top, bottom) = (values(&found, "top"), values(&found, "bottom"));
+        assert!(top.is_sorted_by(|a, b| a >= b) && bottom[0] < top[4], "{found}");
+    }
+    let told = bench.ok("spectrum m --samples 32 --top 1 --relative-to fisher --out told").stdout;
+    assert!(told.contains("hessian, relative to fisher + 0.1"), "{told}");
+    assert!(told.contains("(the matrix that they are relative to)"), "{told}");
+}
+
+/// A matrix is made of its blocks, and a mean over examples of those over parts of them.
+#[test]
+fn blocks_and_groups_of_examples_add_up() {
+    let bench = Bench::new("blocks");
+    bench.mlp("m");
+    let run = |line: &str, out: &str| {
+        let with = "--samples 32 --precision f64 --tolerance 1e-8 --trace exact";
+        bench.json(&format!("spectrum m {with} {line} --out {out}"))
+    };
+    let number = |object: &Value, key: &str| object[key].as_f64().unwrap();
+    let whole = run("--top 0", "whole");
+    let frobenius = |object: &Value| number(object, "frobenius_squared");
+    let blocks = [
+        run("--top 0 --layer fc1", "a"),
+        run("--top 0 --layer fc2", "b"),
+        run("--top 1 --bottom 1 --between fc1,fc2", "between"),
+    ];
+    let sum: f64 = blocks.iter().map(frobenius).sum();
+    assert!((sum - frobenius(&whole)).abs() < 1e-9 * sum, "{blocks:?} {whole}");
+    let [.., between] = blocks;
+    assert_eq!(between["scope"], "between layer fc1 and layer fc2");
+    let end = |side: &str| between[side][0]["value"].as_f64().unwrap();
+    assert!((end("top") + end("bottom")).abs() < 1e-6 * end("top"), "{between}");
+    assert!(number(&between, "trace").abs() < 1e-12, "{between}");
+    let usual = bench.json("spectrum m --samples 32 --top 1 --between fc1,fc2 --class 3 --out u");
+    assert_eq!(usual["scope"], "between layer fc1 and layer fc2, class 3");
+    assert!(usual.get("trace").is_none(), "{usual}");
+    let halves = [("0..16", "first"), ("16..20,31,30,29,20..29", "second")]
+        .map(|(places, out)| run(&format!("--top 0 --examples {places}"), out));
+    let mean = halves.iter().map(|half| number(half, "trace") / 2.0).sum::<f64>();
+    assert!((mean - number(&whole, "trace")).abs() < 1e-9 * mean.abs(), "{halves:?} {whole}");
+    assert_eq!(halves[0]["scope"], "examples 0..16");
+    assert_eq!(run("--top 0 --of empirical-fisher --examples 7", "one")["scope"], "example 7");
+    for (line, words) in [
+        ("--samples 32 --examples 32", "expected below 32, got 32"),
+        ("--between fc1,fc9", "layer fc9"),
+        ("--between fc1,fc1.weight", "fc1.weight in both"),
+    ] {
+        let done = bench.run(&format!("spectrum m {line} --out none"));
+        assert_eq!((done.code, bench.exists("none")), (Some(1), false), "{line}: {done:?}");
+        assert!(done.sentence().contains(words), "{line}: {}", done.sentence());
+    }
+}
+
+/// What is done for classes of unequal frequency is part of the loss: of the training, and then of
+/// what is measured.
+#[test]
+fn losses_for_classes_of_unequal_frequency_are_chosen_where_a_loss_is() {
+    let bench = Bench::new("class-losses");
+    // Classes of 60, 30 and 10 examples.
+    let y: Vec<i32> = (0..100).map(|i| i32::from(i >= 60) + i32::from(i >= 90)).collect();
+    let x: Vec<f32> = (0..200).map(|i| ((i * i) as f32 * 0.37).sin() + y[i / 2] as f32).collect();
+    let (x, y) = (Array::from_slice(&[100, 2], &x).unwrap(), Array::vector(&y));
+    let mut bytes = Vec::new();
+    npz::write(&mut bytes, &[("x", &x), ("y", &y)], npz::Compression::Deflated).unwrap();
+    bench.write("tail.npz", bytes);
+    let train = |loss: &str, out: &str| {
+        let line = r#"train --data tail.npz --arch "mlp hidden=8" --steps 12 --batch 32"#;
+        bench.ok(&format!(r#"{line} --loss "{loss}" --out {out}"#));
+        bench.read(&format!("{out}/weights/seed-0.safetensors"))
+    };
+    let weights = |bytes: &[u8]| -> Vec<u8> {
+        // What a file says of itself is in front of its numbers.
+        let head = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        bytes[8 + head..].to_vec()
+    };
+    let plain = weights(&train("cross-entropy", "plain"));
+    // Weights of one, and logits shifted by nothing.
+    assert_eq!(weights(&train("cross-entropy balanced=0", "same")), plain);
+    let balanced = weights(&train("cross-entropy balanced=0.999", "balanced"));
+    let deferred = weights(&train("cross-entropy balanced=0.999 from=0.5", "deferred"));
+    let adjusted = weights(&train("cross-entropy tau=1", "adjusted"));
+    let margins = weights(&train("cross-entropy margin=0.5", "margins"));
+    let all = [&plain, &balanced, &deferred, &adjusted, &margins];
+    for (i, one) in all.iter().enumerate() {
+        assert!(all[..i].iter().all(|other| other != one), "{i}");
+    }
+    let page = String::from_utf8(bench.read("deferred/report.html")).unwrap();
+    assert!(page.contains("50 % of the steps on"));
+    let loss = |line: &str| {
+        let object = bench.json(&format!("spectrum {line} --top 0 --trace 0"));
+        object["loss"].as_f64().unwrap()
+    };
+    // A network is measured by the loss that it was trained with.
+    assert_eq!(loss("adjusted"), loss(r#"adjusted --loss "cross-entropy tau=1""#));
+    assert_ne!(loss("adjusted"), loss("adjusted --loss cross-entropy"));
+    assert_eq!(loss("deferred"), loss(r#"deferred --loss "cross-entropy balanced=0.999""#));
+    assert_eq!(loss("plain"), loss(r#"plain --loss "cross-entropy tau=0 balanced=0""#));
+    assert!(loss("plain") < loss(r#"plain --loss "cross-entropy margin=1""#));
+    let page = String::from_utf8(bench.read("runs/spectrum/report.html")).unwrap();
+    assert!(page.contains("cross-entropy of logits adjusted by tau 1"), "{page}");
+    for (line, words) in [
+        ("--of fisher", "no distribution of classes"),
+        ("--relative-to fisher-kfac", "no distribution of classes"),
+    ] {
+        let done = bench.run(&format!("spectrum margins {line} --out none"));
+        assert_eq!((done.code, bench.exists("none")), (Some(1), false), "{line}");
+        assert!(done.sentence().contains(words), "{line}: {}", done.sentence());
+    }
+    bench.ok("spectrum margins --of gauss-newton-kfac --samples 32 --top 1 --trace 2 --out k");
+    line(&bench);
+    let done = bench.run(r#"train --data line.npz --loss "mse balanced=0.9" --out none"#);
+    assert_eq!((done.code, bench.exists("none")), (Some(1), false));
+    assert!(done.sentence().contains("a class each"), "{}", done.sentence());
+}
+
+/// With as little memory as there may be, values are computed again: the same bits, and how much it
+/// was is said.
+#[test]
+fn what_short_memory_computes_again_is_told() {
+    let bench = Bench::new("recomputed");
+    bench.resnet("m");
+    let line = "spectrum m --samples 64 --batch 64 --top 1 --trace 0 --precision f64";
+    let whole = bench.json(&format!("{line} --out whole"));
+    assert!(whole.get("recomputed_flops").is_none(), "{whole}");
+    // Each part of the work says what it needs at least.
+    let mut memory = 1u64;
+    let least = loop {
+        let done = bench.run(&format!("{line} --memory {memory} --json --out least-{memory}"));
+        if done.code == Some(0) {
+            break done.json();
+        }
+        let sentence = done.sentence();
+        let words: Vec<&str> = sentence.split_whitespace().collect();
+        let needs = words.iter().position(|word| *word == "needs").expect(&sentence);
+        let needed: u64 = words[needs + 1].parse().expect(&sentence);
+        assert!(needed > memory, "{sentence}");
+        memory = needed;
+    };
+    assert!(least["recomputed_flops"].as_u64() > Some(0), "{least}");
+    assert_eq!(least["top"], whole["top"]);
+    let told = bench.ok(&format!("{line} --memory {memory} --out told")).stdout;
+    assert!(told.contains("FLOP computed again for want of memory, report: told"), "{told}");
+}

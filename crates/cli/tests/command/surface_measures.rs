@@ -78,6 +78,44 @@ fn the_gradient_along_a_line_is_that_of_its_slope() {
 }
 
 #[test]
+fn the_gradient_along_a_trajectory_is_that_of_each_checkpoint() {
+    let bench = Bench::new("trajectory-gradients");
+    let train = r#"train --arch "mlp hidden=4" --epochs 4 --batch 32 --subsample 64"#;
+    bench.ok(&format!("{train} --checkpoints 1 --out m"));
+    let line = "surface m --directions trajectory --x -1:1:3 --y 0:1:2 --precision f64";
+    let found = bench.json(&format!("{line} --gradients --out t"));
+    let all = arrays(&bench, "t");
+    let [way, loss, norm, cosine, turn] =
+        ["way", "loss", "gradient_norm", "gradient_cosine", "gradient_turn_cosine"]
+            .map(|name| &all[&format!("checkpoint/trajectory_{name}")]);
+    assert_eq!((way.len(), way[0]), (5, 0.0));
+    assert!(way.is_sorted() && way[1] > 0.0);
+    assert!(turn[0].is_nan() && cosine.iter().all(|cosine| cosine.abs() <= 1.0));
+    // The last one is the centre, whose gradient is known otherwise.
+    let spectrum = bench.json("spectrum m --top 0 --trace 0 --precision f64 --out s");
+    let known = |object: &Value, key: &str| object[key].as_f64().unwrap();
+    assert!((loss[4] - known(&found, "loss")).abs() < 1e-12);
+    assert!((norm[4] - known(&spectrum, "gradient_norm")).abs() < 1e-12);
+    // Checkpoints are where they were: their distance is that of a line between two of them.
+    let folder = "m/trajectory/seed-0";
+    let files = std::fs::read_dir(bench.path(folder)).unwrap();
+    let mut files: Vec<String> = files
+        .map(|entry| format!("{folder}/{}", entry.unwrap().file_name().to_string_lossy()))
+        .collect();
+    files.sort();
+    let [a, b] = [&files[0], &files[1]];
+    bench.ok(&format!("surface {a} {b} --x 0:1:2 --gradients --precision f64 --out l"));
+    let line = arrays(&bench, "l");
+    assert!((line["gradient_norm"][1] - norm[1]).abs() < 1e-12);
+    assert!((line["gradient_turn_cosine"][1] - turn[1]).abs() < 1e-12);
+    let length = line["slope"][0] / (line["gradient_norm"][0] * line["gradient_cosine"][0]);
+    assert!((length - way[1]).abs() < 1e-9 * length, "{length} {way:?}");
+    assert!(
+        bench.exists("t/figures/gradient.png") && bench.exists("t/figures/gradient-cosines.png")
+    );
+}
+
+#[test]
 fn slopes_and_curvatures_are_those_of_the_line() {
     let bench = Bench::new("slopes");
     smooth(&bench, "m", "0");

@@ -226,7 +226,8 @@ mod tests {
         let mut surface = Surface::new(vec![-1.0, 1.0], vec![0.5], None, attributes).unwrap();
         surface.loss = vec![2.0, f64::INFINITY];
         surface.status = vec![1, 2];
-        surface.trajectory = Some(Trajectory { x: vec![3.0], y: vec![4.0], residual: vec![0.25] });
+        let (x, y, residual) = (vec![3.0], vec![4.0], vec![0.25]);
+        surface.trajectory = Some(Trajectory { x, y, residual, gradients: None });
         surface.write_zarr(&DirectoryStore::new(run.join(RESULTS))).unwrap();
         let mut metrics = Table::new();
         metrics.push("model", Column::Text(vec!["b".into(), "a".into()])).unwrap();

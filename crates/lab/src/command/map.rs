@@ -2,6 +2,7 @@
 
 use super::networks::{self, Origin, Prepared, slug};
 use super::{Outcome, direction_config, explain, loss_name, provenance, within};
+use crate::class_loss;
 use crate::data_source::{DataChoice, DataOptions, PreparedData};
 use crate::design::Design;
 use crate::effort::{self, Effort};
@@ -131,7 +132,7 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
     };
     let trains = files.is_empty();
     let loss = match &request.training.loss {
-        Some(text) => text.parse()?,
+        Some(text) => class_loss::at_the_end(text.parse()?),
         None => networks.first().map(|(_, origin)| origin.loss()).transpose()?.unwrap_or_default(),
     };
     let train = networks.first().and_then(|(_, origin)| match origin {

@@ -15,18 +15,19 @@ pub use export::{ExportFormat, export};
 pub use export_model::{ExportModelRequest, ModelFormat, export_model};
 pub use inspect::{InspectRequest, inspect};
 pub use map::{MapRequest, MapSettings, map};
-pub use spectrum::{SpectrumRequest, SpectrumSettings, spectrum};
+pub use spectrum::{SpectrumRequest, SpectrumSettings, TraceChoice, spectrum};
 pub use surface::{InputSpace, SurfaceMeasures, SurfaceRequest, SurfaceSettings, surface};
 pub use thalweg_formats::onnx::export::ImageLayout;
 pub use train::{TrainRequest, train};
 
+use crate::class_loss;
 use crate::error::{LabError, Result, usage};
 use crate::run_directory::RunDirectory;
 use crate::session::{Session, device};
 use crate::subject::ObjectiveChoice;
 use crate::{DataChoice, PreparedData, VERSION};
 use thalweg_methods::surface::{DirectionConfig, Normalize};
-use thalweg_nn::Loss;
+use thalweg_nn::ClassLoss;
 use thalweg_record::reply::Body;
 use thalweg_record::{Explanation, Provenance, Report};
 
@@ -76,20 +77,15 @@ fn provenance(session: &Session, data: &DataChoice) -> Provenance {
 
 /// What a loss is and its unit.
 pub(crate) fn loss_name(text: &str) -> String {
-    match text.parse::<Loss>() {
-        Ok(Loss::CrossEntropy { smoothing: 0.0 }) => "cross-entropy (nats)".to_owned(),
-        Ok(Loss::CrossEntropy { smoothing }) => {
-            format!("cross-entropy, labels smoothed by {smoothing} (nats)")
-        }
-        Ok(Loss::NegativeLogLikelihood) => "negative log-likelihood (nats)".to_owned(),
-        Ok(Loss::MeanAbsoluteError) => "mean absolute error".to_owned(),
-        Ok(Loss::Huber { delta }) => format!("Huber loss of delta {delta}"),
-        Ok(Loss::MeanSquaredError) => "mean squared error".to_owned(),
-        Ok(Loss::HalfSquaredError) => "half squared error".to_owned(),
-        Ok(Loss::BinaryCrossEntropy) => "binary cross-entropy (nats)".to_owned(),
-        Err(_) => text.to_owned(),
+    let Ok(loss) = text.parse::<ClassLoss>() else { return text.to_owned() };
+    let (name, words) = (class_loss::plain_name(loss.loss), class_loss::words(&loss));
+    match name.strip_suffix(NATS) {
+        Some(name) => format!("{name}{words}{NATS}"),
+        None => format!("{name}{words}"),
     }
 }
+
+const NATS: &str = " (nats)";
 
 /// Random probes, targets, lines or rays that an option may ask for.
 const MOST_DRAWS: usize = 1_000_000;
@@ -179,20 +175,27 @@ fn explain_loss(objective: &ObjectiveChoice, (samples, available): (usize, usize
         }
         _ => "the running statistics of training, frozen".to_owned(),
     };
+    let classes = objective.loss.parse::<ClassLoss>().map(|loss| class_loss::explanation(&loss));
     let how = format!(
         "Mean of {} over {examples}. Batch normalisation, where there is any, uses \
-         {statistics}.",
-        loss_name(&objective.loss)
+         {statistics}.{}",
+        loss_name(&objective.loss),
+        classes.unwrap_or_default()
     );
     explain("Loss", how)
 }
 
-fn explain_eigenvalues(matrix: &str, top: usize, bottom: usize, tolerance: f64) -> Explanation {
-    let sides = match (top, bottom) {
+/// How many eigenvalues of which end.
+fn sides(top: usize, bottom: usize) -> String {
+    match (top, bottom) {
         (top, 0) => format!("{top} largest"),
         (0, bottom) => format!("{bottom} smallest"),
         (top, bottom) => format!("{top} largest and {bottom} smallest"),
-    };
+    }
+}
+
+fn explain_eigenvalues(matrix: &str, top: usize, bottom: usize, tolerance: f64) -> Explanation {
+    let sides = sides(top, bottom);
     explain(
         "Eigenvalues",
         format!(

@@ -1,5 +1,6 @@
 //! The networks that `map` and `compare` are about: trained here, or read.
 
+use crate::class_loss::at_the_end;
 use crate::data_source::{DataChoice, InputKind, PreparedData};
 use crate::design::Design;
 use crate::error::Result;
@@ -9,7 +10,7 @@ use crate::session::Session;
 use crate::study::TrainSettings;
 use crate::subject::{Subject, Wanted};
 use crate::train::Training;
-use thalweg_nn::{Loss, Model};
+use thalweg_nn::{ClassLoss, Model};
 use thalweg_record::{Table, TrainingCurve};
 
 /// The two networks of the default comparison, and those for data that are no images.
@@ -105,9 +106,9 @@ impl Origin {
         }
     }
 
-    pub(super) fn loss(&self) -> Result<Loss> {
+    pub(super) fn loss(&self) -> Result<ClassLoss> {
         match self {
-            Origin::Train { settings, .. } => Ok(settings.loss.parse()?),
+            Origin::Train { settings, .. } => Ok(at_the_end(settings.loss.parse()?)),
             Origin::File(subject) => Ok(subject.loss),
         }
     }
@@ -136,7 +137,7 @@ impl Origin {
             design: (**design).clone(),
             model: model.clone(),
             weights: trained.members.remove(0).weights,
-            loss: settings.loss.parse()?,
+            loss: at_the_end(settings.loss.parse()?),
             data: data.clone(),
         };
         Ok(Prepared { subject, curves: trained.curves, metrics: Some(trained.metrics) })

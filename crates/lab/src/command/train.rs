@@ -1,6 +1,7 @@
 //! `thalweg train`.
 
 use super::{Outcome, explain, loss_name, provenance, within};
+use crate::class_loss;
 use crate::data_source::{DataChoice, DataOptions, InputKind, PreparedData};
 use crate::error::Result;
 use crate::model_source::{WeightsFile, open_model};
@@ -12,6 +13,7 @@ use crate::train::{Trained, Training};
 use crate::words;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use thalweg_nn::ClassLoss;
 use thalweg_record::reply::{Body, Member, MemberStatus, TrainBody};
 use thalweg_record::{Explanation, ModelReport, Report};
 
@@ -192,6 +194,14 @@ fn explanations(data: &PreparedData, settings: &TrainSettings) -> Vec<Explanatio
              member that diverged there.",
         ),
     ];
+    if let Some(loss) = settings.loss.parse::<ClassLoss>().ok().filter(|loss| !loss.is_plain()) {
+        let mut how = class_loss::explanation(&loss).trim_start().to_owned();
+        if loss.from > 0.0 {
+            how += &format!(" Weights count from {} % of the steps on.", 100.0 * loss.from);
+        }
+        how += " Losses in the table and test values are those of the plain loss.";
+        explanations.push(explain("Classes", how));
+    }
     if let Some(watch) = &settings.watch {
         explanations.push(explain("Along the way", watch.words()));
     }

@@ -8,7 +8,7 @@ use thalweg_data::{
     DataError, Dataset, Normalization, Provenance, Subset, Targets, check_classes, check_indices,
 };
 use thalweg_graph::{Builder, Tensor};
-use thalweg_nn::{Buffer, Loss, Mode, Model, Parameter};
+use thalweg_nn::{Buffer, ClassAdjustment, Loss, Mode, Model, Parameter};
 
 /// Examples, batching and batch normalisation of a [`ModelObjective`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub struct ModelObjective {
     classes: bool,
     /// A factor of each example's loss.
     weights: Option<Array>,
+    /// What is done to outputs before the loss sees them.
+    adjustment: Option<ClassAdjustment>,
 }
 
 /// The inputs, or where they are read from.
@@ -219,7 +221,48 @@ impl ModelObjective {
             targets: if classes { targets } else { targets.convert(float) },
             classes,
             weights: None,
+            adjustment: None,
         })
+    }
+
+    /// The same with outputs adjusted for classes of unequal frequency before the loss sees them;
+    /// whether an example is classified rightly is told from the outputs as they are.
+    ///
+    /// # Errors
+    /// Examples without a class each, or another number of classes than the model has outputs.
+    pub fn with_adjustment(
+        mut self,
+        adjustment: ClassAdjustment,
+    ) -> Result<ModelObjective, MethodError> {
+        self.adjustment = Some(adjustment);
+        self.verify()?;
+        Ok(self)
+    }
+
+    /// The same with the loss of each example multiplied by the factor of its class, beside the one
+    /// that it may have of its own.
+    ///
+    /// # Errors
+    /// Examples without a class each; a class without a factor, or one that is negative or not finite.
+    pub fn with_class_weights(mut self, of: &[f64]) -> Result<ModelObjective, MethodError> {
+        let what = "the weights of classes";
+        if let Some(weight) = of.iter().find(|weight| !(**weight >= 0.0 && weight.is_finite())) {
+            return Err(MethodError::config(what, "numbers of at least 0", weight));
+        }
+        let Some(labels) = Objective::labels(&self) else {
+            return Err(MethodError::mismatch(what, "examples with a class each", "others"));
+        };
+        let own = self.weights.as_ref().map(Array::to_f64_vec);
+        let mut weights = own.unwrap_or_else(|| vec![1.0; labels.len()]);
+        for (weight, label) in weights.iter_mut().zip(labels) {
+            let factor = usize::try_from(label).ok().and_then(|class| of.get(class));
+            *weight *= factor.ok_or_else(|| {
+                MethodError::mismatch(what, format!("one of class {label}"), of.len())
+            })?;
+        }
+        self.weights = Some(Array::vector(&weights).convert(self.float));
+        self.verify()?;
+        Ok(self)
     }
 
     /// Traces one batch of each size, so that what does not fit is said here.
@@ -443,14 +486,18 @@ impl Objective for ModelObjective {
         let (inputs, rest) = data.split_at(self.n_inputs());
         let targets = rest[0];
         let applied = self.model.apply_to_all(builder, parameters, buffers, inputs, &mode);
+        let seen = match &self.adjustment {
+            Some(adjustment) => adjustment.apply(applied.output, targets),
+            None => applied.output,
+        };
         Examples {
             losses: match rest.get(1) {
-                Some(&weights) => weights * self.loss.per_example(applied.output, targets),
-                None => self.loss.per_example(applied.output, targets),
+                Some(&weights) => weights * self.loss.per_example(seen, targets),
+                None => self.loss.per_example(seen, targets),
             },
             correct: self.classes.then(|| Loss::correct(applied.output, targets)),
             statistics: applied.statistics,
-            outputs: Some(applied.output),
+            outputs: Some(seen),
             weights: rest.get(1).copied(),
         }
     }

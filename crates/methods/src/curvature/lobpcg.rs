@@ -48,6 +48,8 @@ pub struct GeneralizedPairs {
     /// `A v = l B v` with `v^T B v = 1`, from the end asked for inwards. Residuals are `|A v - l B v|`
     /// of products taken for that.
     pub pairs: Vec<Eigenpair>,
+    /// `|B v|` of each: a residual over it is in the units of an eigenvalue.
+    pub metric_norms: Vec<f64>,
     /// Products with `A`, and as many with `B` if there is one.
     pub products: usize,
     /// Whether every residual is within the tolerance.
@@ -253,8 +255,7 @@ impl Run<'_> {
             .map(|weights| combined(&basis.vectors, weights))
             .collect();
         let [images, metric] = self.images(&vectors)?;
-        let mut pairs = Vec::with_capacity(vectors.len());
-        let mut sizes = Vec::with_capacity(vectors.len());
+        let mut found = Vec::with_capacity(vectors.len());
         for ((mut v, mut image), mut b) in vectors.into_iter().zip(images).zip(metric) {
             let length = positive(vector::dot(&v, &b))?.sqrt();
             let largest =
@@ -264,17 +265,18 @@ impl Run<'_> {
                 vector::scale(x, factor);
             }
             let value = vector::dot(&v, &image);
-            sizes.push(vector::norm(&b));
+            let size = vector::norm(&b);
             vector::add_scaled(&mut image, -value, &b);
-            pairs.push(Eigenpair { value, residual: vector::norm(&image), vector: v });
+            found.push((Eigenpair { value, residual: vector::norm(&image), vector: v }, size));
         }
-        let allowed = |size: &f64| config.tolerance * self.scale * size;
-        let converged = pairs.iter().zip(&sizes).all(|(pair, size)| pair.residual <= allowed(size));
+        let allowed = |size: f64| config.tolerance * self.scale * size;
+        let converged = found.iter().all(|(pair, size)| pair.residual <= allowed(*size));
         match config.end {
-            End::Largest => pairs.sort_by(|a, b| b.value.total_cmp(&a.value)),
-            End::Smallest => pairs.sort_by(|a, b| a.value.total_cmp(&b.value)),
+            End::Largest => found.sort_by(|(a, _), (b, _)| b.value.total_cmp(&a.value)),
+            End::Smallest => found.sort_by(|(a, _), (b, _)| a.value.total_cmp(&b.value)),
         }
-        Ok(GeneralizedPairs { pairs, products: self.products, converged })
+        let (pairs, metric_norms) = found.into_iter().unzip();
+        Ok(GeneralizedPairs { pairs, metric_norms, products: self.products, converged })
     }
 }
 

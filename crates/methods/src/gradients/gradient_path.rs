@@ -56,36 +56,46 @@ pub fn line_gradients(
 }
 
 /// The loss and its gradient at each point of a trajectory, as of the checkpoints of a run; the path at
-/// a point is that from the one before to the one after.
+/// a point is that from the one before to the one after. `load` reads a point, and three are in memory
+/// at once.
 ///
 /// # Errors
-/// Fewer than two points; weights of another model; those of the engine.
+/// Fewer than two points; weights of another model; those of `load` and of the engine.
 /// # Source    see [`line_gradients`]
 pub fn trajectory_gradients(
     ctx: &Context<'_>,
     objective: &dyn Objective,
-    points: &[Weights],
+    n_points: usize,
+    load: &dyn Fn(usize) -> Result<Weights, MethodError>,
 ) -> Result<Vec<PathGradient>, MethodError> {
-    if points.len() < 2 {
+    if n_points < 2 {
         let expected = "at least 2";
-        return Err(MethodError::config("points of a trajectory", expected, points.len()));
+        return Err(MethodError::config("points of a trajectory", expected, n_points));
     }
-    points.iter().try_for_each(|point| check_point(objective, "a point", point).map(drop))?;
-    let between = |from: usize, to: usize| -> Result<Vec<f64>, MethodError> {
-        let [to, from] = [to, from].map(|i| points[i].parameters.convert(DType::F64));
-        Ok(to.add_scaled(-1.0, &from)?.flatten())
+    let exact = |i: usize| -> Result<Parameters, MethodError> {
+        let point = load(i)?;
+        check_point(objective, &format!("point {i} of a trajectory"), &point)?;
+        Ok(point.parameters.convert(DType::F64))
+    };
+    let between = |from: &Parameters, to: &Parameters| -> Result<Vec<f64>, MethodError> {
+        Ok(to.add_scaled(-1.0, from)?.flatten())
     };
     let mut way = vec![0.0];
-    for i in 1..points.len() {
-        way.push(way[i - 1] + vector::norm(&between(i - 1, i)?));
+    let mut before = exact(0)?;
+    for i in 1..n_points {
+        ctx.check()?;
+        let here = exact(i)?;
+        way.push(way[i - 1] + vector::norm(&between(&before, &here)?));
+        before = here;
     }
     let tangent = |i: usize| {
-        let mut tangent = between(i.saturating_sub(1), (i + 1).min(points.len() - 1))?;
+        let [from, to] = [i.saturating_sub(1), (i + 1).min(n_points - 1)].map(&exact);
+        let mut tangent = between(&from?, &to?)?;
         let length = vector::norm(&tangent);
         vector::scale(&mut tangent, 1.0 / length);
         Ok(tangent)
     };
-    gradients(ctx, objective, &way, &|i| Ok(points[i].clone()), &tangent)
+    gradients(ctx, objective, &way, load, &tangent)
 }
 
 fn gradients(
@@ -179,11 +189,15 @@ mod tests {
         let function = valley();
         let points: Vec<Weights> =
             [8.0, 4.0, 2.0].map(|x| function.point(&[x, 0.0]).unwrap()).to_vec();
-        let found = trajectory_gradients(&ctx, &function, &points).unwrap();
+        let load = |i: usize| -> Result<Weights, MethodError> { Ok(points[i].clone()) };
+        let found = trajectory_gradients(&ctx, &function, 3, &load).unwrap();
         let at: Vec<f64> = found.iter().map(|point| point.at).collect();
         assert_eq!(at, [0.0, 4.0, 6.0]);
         assert!(found.iter().all(|point| point.cosine == -1.0 && point.slope == -point.norm));
         assert_eq!((found[0].turn.is_nan(), found[1].turn, found[2].turn), (true, 1.0, 1.0));
-        assert!(trajectory_gradients(&ctx, &function, &points[..1]).is_err());
+        assert!(trajectory_gradients(&ctx, &function, 1, &load).is_err());
+        let other = |_: usize| Function::new(DType::F64, &[("x", &[])], |_, w| w[0]).point(&[1.0]);
+        let message = trajectory_gradients(&ctx, &function, 2, &other).unwrap_err().to_string();
+        assert!(message.starts_with("point 0 of a trajectory: expected 2 arrays"), "{message}");
     }
 }

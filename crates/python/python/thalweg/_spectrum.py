@@ -31,16 +31,18 @@ class Density:
 
 @dataclass(repr=False)
 class Spectrum(Table):
-    """What is known of the eigenvalues of the Hessian.
+    """What is known of the eigenvalues of a curvature matrix.
 
     Attributes
     ----------
     top, bottom : ndarray
         The largest eigenvalues, descending; the smallest, ascending.
     top_residuals, bottom_residuals : ndarray
-        `|H v - value v|` of each: an eigenvalue lies within this distance.
+        `|H v - value v|` of each: an eigenvalue lies within this distance. Relative to another matrix
+        `|A v - value B v| / |B v|`.
     vectors : list of Parameters
-        Unit eigenvectors of `top`, then of `bottom`.
+        Unit eigenvectors of `top`, then of `bottom`; relative to another matrix of length one in its
+        product.
     trace, frobenius_squared : Estimate, float or None
         A plain number where it is exact.
     density : Density or None
@@ -137,7 +139,10 @@ class Spectrum(Table):
 
     def __repr__(self) -> str:
         facts = "\n".join(f"  {name}: {value}" for name, value in self._facts())
-        return f"Spectrum of the Hessian\n{facts}"
+        of, to = self.attributes.get("of", "hessian"), self.attributes.get("relative_to")
+        words = of.capitalize() if of != "hessian" else "Hessian"
+        relative = f" relative to {to}" if to else ""
+        return f"Spectrum of the {words}{relative}\n{facts}"
 
     def _repr_html_(self) -> str:
         from . import _thalweg

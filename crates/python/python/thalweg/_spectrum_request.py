@@ -28,10 +28,14 @@ class SpectrumRequest:
         trace: bool | int | float | str = False,
         density: bool | int = False,
         tolerance: float = 1e-3,
+        of: str = "hessian",
+        examples: Any = None,
+        relative_to: str | None = None,
+        damping: float = 0.1,
         run: Any = None,
         **options: Any,
     ) -> None:
-        """Eigenvalues with their vectors, trace and density of the Hessian of the mean loss.
+        """Eigenvalues with their vectors, trace and density of a curvature matrix of the mean loss.
 
         Parameters
         ----------
@@ -46,6 +50,18 @@ class SpectrumRequest:
         tolerance : float
             Largest residual, as a share of the largest eigenvalue. The error of an isolated
             eigenvalue is of the order of its square.
+        of : str
+            Of which matrix: `"hessian"`, `"gauss-newton"`, `"fisher"`, `"monte-carlo-fisher"`,
+            `"empirical-fisher"` or `"gradient-covariance"`; or an approximation of one, with
+            `-diagonal` or `-kfac` behind its name.
+        examples : sequence of int, optional
+            Of these examples alone, by their places in `x`.
+        relative_to : str, optional
+            A matrix B, named as for `of` but not `"hessian"`: the eigenvalues are those l with
+            `A v = l (B + damping) v`, by LOBPCG preconditioned by B's inverse or that of its K-FAC or
+            diagonal; `vectors` have length one in B's product. Neither trace nor density then.
+        damping : float
+            What is added to the diagonal of B.
         run : path, optional
             As for :meth:`surface`.
         **options
@@ -66,7 +82,21 @@ class SpectrumRequest:
             "tolerance": float(tolerance),
             **_trace(trace),
             "density_probes": 8 if density is True else whole(density or 0, "density"),
+            "of": of,
+            "relative_to": relative_to or "",
+            "damping": float(damping),
+            "examples": _places(examples),
         }
+        if relative_to is not None:
+            if trace or density:
+                raise ConfigError(
+                    "trace and density: expected them without relative_to, with which eigenvalues "
+                    "alone are found"
+                )
+            if not 0 < self.wanted["damping"] < float("inf"):
+                raise ConfigError(f"damping: expected a positive number, got {damping!r}")
+            if top == bottom == 0:
+                raise ConfigError("top: expected some eigenvalues with relative_to, got 0")
         if not 0 < self.wanted["tolerance"] < 1:
             raise ConfigError(f"tolerance: expected a share between 0 and 1, got {tolerance!r}")
         if self.wanted["density_probes"] == 1:
@@ -99,8 +129,23 @@ class SpectrumRequest:
             at=evaluation(found["at"]),
             gradient_norm=found["gradient_norm"],
             products=dict(zip(parts, found["products"])),
-            attributes=self.objective.attributes,
+            attributes={
+                **self.objective.attributes,
+                "of": self.wanted["of"],
+                "relative_to": self.wanted["relative_to"] or None,
+                "damping": self.wanted["damping"] if self.wanted["relative_to"] else None,
+            },
         )
+
+
+def _places(examples: Any) -> list[int]:
+    """Each place once; none for all."""
+    if examples is None:
+        return []
+    places = [whole(place, "examples") for place in examples]
+    if not places or len(set(places)) < len(places):
+        raise ConfigError("examples: expected places of examples, each once")
+    return places
 
 
 def _trace(trace: bool | int | float | str) -> dict[str, Any]:

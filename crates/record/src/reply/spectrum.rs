@@ -1,6 +1,6 @@
 //! The reply of `thalweg spectrum`.
 
-use crate::{Density, Eigenvalue, Products, Quantity, number};
+use crate::{Density, Eigenvalue, Products, Quantity, RelativeTo, number};
 use serde::Serialize;
 
 /// The keys of `spectrum`; those not asked for are absent.
@@ -13,6 +13,9 @@ pub struct SpectrumBody {
     /// Whose state it is preconditioned by: `adam`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preconditioner: Option<String>,
+    /// What eigenvalues are relative to, if not to the identity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relative_to: Option<RelativeTo>,
     /// The loss.
     #[serde(with = "number")]
     pub loss: f64,

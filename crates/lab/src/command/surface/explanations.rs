@@ -64,7 +64,14 @@ pub(super) fn explanations(
                    the loss is convex or nearly so.";
         list.push(explain("Convexity", how));
     }
-    if measures.gradients {
+    if measures.gradients && plan.kind == Kind::Trajectory {
+        let how = "The gradient of the mean loss at each checkpoint, with its own running statistics: its \
+                   Euclidean length; its cosine with the way from the checkpoint before to the one \
+                   after, near -1 where training goes straight down and near 0 where it goes along a \
+                   valley; and its cosine with the gradient at the checkpoint before, near -1 where it \
+                   turns round, as from wall to wall. Points lie as far apart as the checkpoints.";
+        list.push(explain("Gradient along the trajectory", how));
+    } else if measures.gradients {
         let how = "The gradient of the mean loss at each point of the line: its Euclidean length; its \
                    cosine with the line, 1 where the loss rises along the line alone and near 0 where \
                    the line is far from the steepest way; and its cosine with the gradient at the \

@@ -23,7 +23,8 @@ use crate::units::Units;
 use explanations::explanations;
 use plan::plan;
 use serde::{Deserialize, Serialize};
-use thalweg_methods::{InputObjective, Objective};
+use thalweg_methods::{InputObjective, Likelihood, Objective};
+use thalweg_nn::ClassLoss;
 use thalweg_record::reply::{Body, ClassReply, SurfaceBody};
 use thalweg_record::{ModelReport, Report, Surface};
 
@@ -87,7 +88,14 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
         let test_accuracy = subject.test_accuracy(session)?;
         let units = Units::new(run.join(UNITS));
         let ctx = session.context(&units)?;
-        let inner = subject.objective(&ctx, objective_choice)?;
+        let mut taken_by = objective_choice.clone();
+        if let Some(asked) = &plan.settings.inputs
+            && asked.likelihood()? != Likelihood::Loss
+        {
+            // A likelihood is that of outputs as they are, whatever a loss makes of them.
+            taken_by.loss = objective_choice.loss.parse::<ClassLoss>()?.loss.to_string();
+        }
+        let inner = subject.objective(&ctx, &taken_by)?;
         let inputs = match &plan.settings.inputs {
             None => None,
             Some(asked) => {
@@ -135,6 +143,13 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
         }
         let mut record = found.record(attributes)?;
         record.trajectory = made.trajectory;
+        if let (Some(trajectory), Some(directions)) = (&mut record.trajectory, &directions)
+            && plan.settings.measures.gradients
+        {
+            let load = |index: usize| directions.weights(index);
+            let found = measure::checkpoint_gradients(&ctx, objective, trajectory.x.len(), &load)?;
+            trajectory.gradients = Some(found);
+        }
         if let Some(plane) = made.planes.first() {
             let at = (objective, &centre);
             beside::measure_beside(&ctx, at, plane, axes, &plan, &mut record)?;

@@ -65,7 +65,7 @@ pub struct SurfaceMeasures {
     pub rise: f64,
     /// A surface for each class.
     pub per_class: bool,
-    /// The gradient at each point of a line.
+    /// The gradient at each point of a line, or at each checkpoint of a trajectory.
     #[serde(default)]
     pub gradients: bool,
 }
@@ -234,8 +234,12 @@ pub(super) fn plan(request: &SurfaceRequest) -> Result<Plan> {
         let option = if request.pairs > 1 { "--pairs" } else { "--tolerance" };
         return fault(format!("{option}: expected it without --per-class"));
     }
-    if request.measures.gradients && two {
-        return fault("--gradients: expected it with a line, as of --line or of two models".into());
+    if request.measures.gradients && two && kind != Kind::Trajectory {
+        return fault(
+            "--gradients: expected it with a line, as of --line or of two models, or with \
+             --directions trajectory"
+                .into(),
+        );
     }
     let effort = if request.measures.per_class { Effort::Exact } else { effort };
     let text = |axis: &Option<Axis>| axis.map_or(AUTO.to_owned(), |axis| axis.to_string());

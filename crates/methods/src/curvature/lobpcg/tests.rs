@@ -79,6 +79,7 @@ fn generalised_pairs_are_those_of_the_dense_problem() {
                 assert!((vector::dot(&pair.vector, &b) - 1.0).abs() < 1e-12);
                 vector::add_scaled(&mut image, -pair.value, &b);
                 assert!((vector::norm(&image) - pair.residual).abs() < 1e-12);
+                assert!((vector::norm(&b) - found.metric_norms[i]).abs() < 1e-12);
                 for other in &found.pairs[..i] {
                     assert!(vector::dot(&other.vector, &b).abs() < 1e-8);
                 }

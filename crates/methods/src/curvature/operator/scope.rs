@@ -156,6 +156,21 @@ impl ExampleGroup {
     }
 }
 
+/// Examples by their places, neighbours as a range without its end; by their number where that would
+/// be long.
+fn listed(places: &[usize]) -> String {
+    const SHOWN: usize = 8;
+    let runs: Vec<&[usize]> = places.chunk_by(|a, b| a + 1 == *b).collect();
+    if runs.len() > SHOWN {
+        return format!("{} examples", places.len());
+    }
+    let words = |run: &&[usize]| match **run {
+        [first, .., last] => format!("{first}..{}", last + 1),
+        _ => run.iter().map(usize::to_string).collect(),
+    };
+    format!("examples {}", runs.iter().map(words).collect::<Vec<_>>().join(", "))
+}
+
 /// What part of a curvature matrix is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
@@ -171,7 +186,7 @@ impl fmt::Display for Scope {
             ExampleGroup::All => return self.parameters.fmt(f),
             ExampleGroup::Class(class) => format!("class {class}"),
             ExampleGroup::At(places) if places.len() == 1 => format!("example {}", places[0]),
-            ExampleGroup::At(places) => format!("{} examples", places.len()),
+            ExampleGroup::At(places) => listed(places),
         };
         match self.parameters {
             ParameterBlock::All => f.write_str(&examples),
@@ -212,6 +227,15 @@ mod tests {
         };
         assert_eq!(scope.to_string(), "layer fc, class 3");
         assert_eq!(Scope::default().to_string(), "whole");
+        let of = |places: &[usize]| {
+            let examples = ExampleGroup::At(places.to_vec());
+            Scope { parameters: ParameterBlock::All, examples }.to_string()
+        };
+        assert_eq!(
+            (of(&[4]), of(&[7, 2, 3, 4, 0])),
+            ("example 4".into(), "examples 7, 2..5, 0".into())
+        );
+        assert_eq!(of(&(0..9).map(|i| 2 * i).collect::<Vec<_>>()), "9 examples");
         let no_class = ExampleGroup::Class(0).places(&function).unwrap_err().to_string();
         assert!(no_class.contains("examples each have one"), "{no_class}");
     }
