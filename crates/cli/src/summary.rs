@@ -49,10 +49,10 @@ pub fn text(reply: &Reply) -> String {
                         model.name.clone(),
                         model.parameters.to_string(),
                         model.test_accuracy.map(percent).unwrap_or_default(),
-                        number(model.loss),
+                        quantity(&model.loss),
                         number(model.top_eigenvalue),
                         quantity(&model.trace),
-                        number(model.sharpness),
+                        quantity(&model.sharpness),
                         quantity(&model.roughness),
                     ]
                 })

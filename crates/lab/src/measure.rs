@@ -10,6 +10,7 @@ use thalweg_methods::curvature::{
     density, exact_moments, hutch_plus_plus, hutchinson, kernel_polynomial, lanczos, xtrace,
 };
 use thalweg_methods::gradients::{PathGradient, line_gradients, trajectory_gradients};
+use thalweg_methods::sharpness::Rise;
 use thalweg_methods::surface::{
     Neighbours, Osculating, Plane, Surface as Found, merge_tree, osculating, total_variation,
 };
@@ -38,6 +39,17 @@ pub fn loss(found: &Evaluation) -> Quantity {
             Estimate { value: found.loss, standard_error, samples }.into()
         }
         None => found.loss.into(),
+    }
+}
+
+/// A rise of the loss, with its standard error where the examples are a sample.
+pub fn rise(found: &Rise) -> Quantity {
+    match found.standard_error {
+        Some(standard_error) => {
+            let samples = found.examples.len() as u64;
+            Estimate { value: found.value, standard_error, samples }.into()
+        }
+        None => found.value.into(),
     }
 }
 

@@ -103,7 +103,7 @@ fn model(name: &str, surface: Surface, top: f64, end: f64) -> ModelReport {
         loss: surface
             .centre()
             .map(|value| Estimate { value, standard_error: 0.04 * value, samples: 512 }.into()),
-        sharpness: Some(0.31 * top.sqrt()),
+        sharpness: Some((0.31 * top.sqrt()).into()),
         roughness: Some(Estimate { value: 0.02 * top, standard_error: 0.001, samples: 16 }.into()),
         spectrum: Some(spectrum(top)),
         lines: surface.lines(),

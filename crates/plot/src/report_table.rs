@@ -24,7 +24,7 @@ pub(crate) fn results(report: &Report) -> String {
             Some(_) => None,
             None => m.spectrum.as_ref()?.frobenius_squared.map(quantity),
         }),
-        ("Sharpness", |m| m.sharpness.map(|value| significant(value, 3))),
+        ("Sharpness", |m| m.sharpness.map(quantity)),
         ("Roughness", |m| m.roughness.map(quantity)),
     ];
     let shown: Vec<_> = columns

@@ -54,8 +54,8 @@ pub struct ModelReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<Quantity>,
     /// SAM's sharpness.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "number::option")]
-    pub sharpness: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sharpness: Option<Quantity>,
     /// The roughness index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roughness: Option<Quantity>,

@@ -63,10 +63,10 @@ fn map(loss: f64) -> Reply {
         name: "with skips".into(),
         parameters: 1234,
         test_accuracy: Some(0.98),
-        loss,
+        loss: loss.into(),
         top_eigenvalue: 12.5,
         trace: estimate(40.0),
-        sharpness: 0.5,
+        sharpness: estimate(0.5),
         roughness: estimate(0.1),
         adaptive: Some(adaptive()),
     };

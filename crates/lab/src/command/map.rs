@@ -311,6 +311,7 @@ fn measure_one(
     let spectrum = measure::spectrum(&ctx, &objective, weights, &wanted)?;
     let sharpness =
         sam_sharpness(&ctx, &objective, weights, &SharpnessConfig::new(settings.rho, 1))?;
+    let sharpness = measure::rise(&sharpness);
     let roughness =
         RoughnessConfig { directions: settings.roughness_directions, ..RoughnessConfig::default() };
     let roughness = roughness_index(&ctx, &objective, weights, &roughness)?;
@@ -324,10 +325,10 @@ fn measure_one(
         name: name.to_owned(),
         parameters,
         test_accuracy,
-        loss: found.centre.loss,
+        loss: measure::loss(&found.centre),
         top_eigenvalue: spectrum.top.first().map_or(f64::NAN, |e| e.value),
         trace,
-        sharpness: sharpness.value,
+        sharpness,
         roughness,
         adaptive,
     };
@@ -337,7 +338,7 @@ fn measure_one(
         parameters,
         test_accuracy,
         loss: Some(measure::loss(&found.centre)),
-        sharpness: Some(sharpness.value),
+        sharpness: Some(sharpness),
         roughness: Some(roughness),
         spectrum: Some(spectrum),
         surface: Some(record.clone()),

@@ -23,16 +23,14 @@ pub struct MapModel {
     #[serde(skip_serializing_if = "Option::is_none", with = "number::option")]
     pub test_accuracy: Option<f64>,
     /// The loss at the centre of the surface.
-    #[serde(with = "number")]
-    pub loss: f64,
+    pub loss: Quantity,
     /// The largest eigenvalue of the Hessian.
     #[serde(with = "number")]
     pub top_eigenvalue: f64,
     /// The trace of the Hessian.
     pub trace: Quantity,
     /// SAM's sharpness.
-    #[serde(with = "number")]
-    pub sharpness: f64,
+    pub sharpness: Quantity,
     /// The roughness index.
     pub roughness: Quantity,
     /// How its surface came about, if it is to a tolerance.
