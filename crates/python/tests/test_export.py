@@ -195,6 +195,76 @@ class Vit(nn.Module):
         return self.head(self.norm(self.blocks(x)[:, 0]))
 
 
+class WindowAttention(nn.Module):
+    """Attention within windows, one table of biases by the distance of key and query for all."""
+
+    def __init__(self, width, window, heads, units):
+        super().__init__()
+        self.window, self.heads = window, heads
+        self.qkv = nn.Linear(width, 3 * heads * units, bias=False)
+        self.bias_table = nn.Parameter(torch.zeros(2 * window - 1, 2 * window - 1))
+        self.proj = nn.Linear(heads * units, width)
+
+    def forward(self, x):
+        side, (n, c, height, width) = self.window, x.shape
+        x = x.reshape(n, c, height // side, side, width // side, side)
+        x = x.permute(0, 2, 4, 3, 5, 1).reshape(-1, side * side, c)
+        q, k, v = self.qkv(x).view(len(x), side * side, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        down, right = (place.flatten() for place in np.indices((side, side)))
+        away = lambda place: place[None, :] - place[:, None] + side - 1  # noqa: E731
+        bias = self.bias_table[away(down), away(right)]
+        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        y = self.proj(y.transpose(1, 2).flatten(2))
+        y = y.reshape(n, height // side, width // side, side, side, c)
+        return y.permute(0, 5, 1, 3, 2, 4).reshape(n, c, height, width)
+
+
+class ReadyFirst(nn.Module):
+    """A block with its normalisation first: two convolutions, or attention in windows."""
+
+    def __init__(self, before, after, stride, attention):
+        super().__init__()
+        self.bn1, self.bn2 = nn.BatchNorm2d(before), nn.BatchNorm2d(after)
+        self.shortcut = None
+        if attention is not None:
+            self.conv = nn.Conv2d(before, after, 1, bias=False)
+            self.attn = WindowAttention(after, *attention)
+            return
+        if stride != 1 or before != after:
+            self.shortcut = nn.Conv2d(before, after, 1, stride, bias=False)
+        self.conv1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+
+    def forward(self, x):
+        if hasattr(self, "attn"):
+            return x + self.attn(self.bn2(self.conv(functional.gelu(self.bn1(x)))))
+        ready = functional.relu(self.bn1(x))
+        y = self.conv2(functional.relu(self.bn2(self.conv1(ready))))
+        return y + (x if self.shortcut is None else self.shortcut(ready))
+
+
+class AlterNet(nn.Module):
+    def __init__(self, channels, width, stages, classes):
+        """Of each stage the attention of each block: none, or window, heads and units."""
+        super().__init__()
+        self.stem = nn.Conv2d(channels, width, 3, 1, 1, bias=False)
+        self.n, before = len(stages), width
+        for stage, blocks in enumerate(stages):
+            made, after = [], width << stage
+            for i, attention in enumerate(blocks):
+                made.append(ReadyFirst(before, after, 2 if stage and not i else 1, attention))
+                before = after
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*made))
+        self.norm = nn.BatchNorm2d(before)
+        self.fc = nn.Linear(before, classes)
+
+    def forward(self, x):
+        x = self.stem(x)
+        for stage in range(self.n):
+            x = getattr(self, f"layer{stage + 1}")(x)
+        return self.fc(functional.relu(self.norm(x)).mean((2, 3)))
+
+
 class InputFirst(nn.Module):
     """A dense layer whose weight is [in, out], as in Hugging Face's GPT-2."""
 
@@ -260,6 +330,10 @@ CASES = {
     ),
     "resnet depth=8 width=4": ("images", lambda: ResNet(8, 4, 3, 5)),
     "resnet depth=14 width=8 norm=group": ("images", lambda: ResNet(14, 8, 3, 5, group_norm)),
+    "alternet blocks=2-2 attention=0-1 heads=1-2 width=4 head_units=3 window=2": (
+        "images",
+        lambda: AlterNet(3, 4, [[None, None], [None, (2, 2, 3)]], 5),
+    ),
     "vit patch=2 depth=2 width=12 heads=3": ("images", lambda: Vit(2, 2, 12, 3, 8, 3, 5)),
     "gpt depth=2 width=12 heads=3": ("text", lambda: Gpt(2, 12, 3, 10, VOCABULARY, True)),
     "gpt depth=1 width=12 heads=2 tied=false": (
@@ -401,8 +475,9 @@ def test_other_forms_compute_the_same(exported, tmp_path):
 
 def test_every_architecture_is_here():
     done = subprocess.run([command(), "train", "--help"], capture_output=True, text=True)
-    known = done.stdout.split("Architecture: ")[1].split(", with options")[0]
-    known = known.replace(" or ", ", ").replace("\n", " ").split(", ")
+    words = " ".join(done.stdout.split())
+    known = words.split("Architecture: ")[1].split(", with options")[0]
+    known = known.replace(" or ", ", ").split(", ")
     assert {name.split()[0] for name in known} == {text.split()[0] for text in CASES}
 
 

@@ -283,5 +283,5 @@ def test_surfaces_that_cannot_be(trained, digits, settings, message):
     ],
 )
 def test_spectra_that_cannot_be(trained, digits, settings, message):
-    with pytest.raises(thalweg.ConfigError, match=message):
+    with pytest.raises((thalweg.ConfigError, thalweg.ShapeError), match=message):
         trained.spectrum(*digits, **settings)
