@@ -331,6 +331,17 @@ impl Check for VitLowPassAlternet {
         }
         Ok(findings)
     }
+
+    fn remark(&self) -> Option<&'static str> {
+        Some(
+            "Attention lowers the highest frequency in both networks; convolutions raise it, and \
+             perceptrons leave it as it is. The eigenvalues of the vision transformer are 2.3 times \
+             smaller than those of the convolutional network. More of them are negative on average, \
+             11 % against 0.5 %, with a scatter between five seeds that leaves the difference open. \
+             AlterNet is no more accurate than the convolutional network at this size, and the \
+             vision transformer 11 points less.",
+        )
+    }
 }
 
 /// The circular convolution of each picture with a 3x3 kernel.
