@@ -1,7 +1,8 @@
 //! Slope and curvature along a line, point by point.
 
-use crate::zarr::{ArraySpec, Group, Store};
-use crate::{Result, number, shape_error};
+use crate::columns::{self, Column};
+use crate::zarr::{Group, Store};
+use crate::{Result, number};
 use serde::{Deserialize, Serialize};
 
 /// First and second derivatives of the loss along a line, in the order of its values.
@@ -47,7 +48,7 @@ const COSINE: &str = "gradient_cosine";
 const TURN: &str = "gradient_turn_cosine";
 
 impl Derivatives {
-    fn columns(&self) -> Vec<(&'static str, &'static str, &Vec<f64>)> {
+    fn columns(&self) -> Vec<Column<'_>> {
         let mut columns = vec![
             (SLOPE, "derivative of the loss along the line", &self.slope),
             (CURVATURE, "second derivative of the loss along the line", &self.curvature),
@@ -68,27 +69,15 @@ impl Derivatives {
     }
 
     pub(crate) fn check(&self, points: usize) -> Result<()> {
-        match self.columns().iter().find(|(_, _, values)| values.len() != points) {
-            Some((name, _, values)) => {
-                Err(shape_error(*name, format!("{points} points"), values.len()))
-            }
-            None => Ok(()),
-        }
+        columns::check(&self.columns(), points, "points")
     }
 
-    pub(crate) fn describe(&self, mut group: Group, shape: &[usize], dimensions: &[&str]) -> Group {
-        for (name, what, _) in self.columns() {
-            let spec = ArraySpec::new::<f64>(shape, dimensions).attribute("long_name", what);
-            group = group.array(name, spec);
-        }
-        group
+    pub(crate) fn describe(&self, group: Group, shape: &[usize], dimensions: &[&str]) -> Group {
+        columns::describe(&self.columns(), group, shape, dimensions)
     }
 
     pub(crate) fn write(&self, store: &dyn Store, group: &Group, path: &str) -> Result<()> {
-        for (name, _, values) in self.columns() {
-            group.write(store, &super::surface_zarr::join(path, name), values)?;
-        }
-        Ok(())
+        columns::write(&self.columns(), store, group, path)
     }
 
     /// What [`Derivatives::write`] wrote, if there is any.

@@ -18,6 +18,7 @@
 mod adaptive;
 mod basin;
 mod classes;
+mod columns;
 mod comparison;
 mod convexity;
 mod curve;

@@ -1,7 +1,8 @@
 //! The loss and its gradient along a training trajectory, checkpoint by checkpoint.
 
-use crate::zarr::{ArraySpec, Group, Store};
-use crate::{LineGradients, Result, number, shape_error};
+use crate::columns::{self, Column};
+use crate::zarr::{Group, Store};
+use crate::{LineGradients, Result, number};
 use serde::{Deserialize, Serialize};
 
 /// The loss and its gradient at each checkpoint, with its own running statistics.
@@ -25,7 +26,7 @@ const COSINE: &str = "trajectory_gradient_cosine";
 const TURN: &str = "trajectory_gradient_turn_cosine";
 
 impl TrajectoryGradients {
-    fn columns(&self) -> [(&'static str, &'static str, &Vec<f64>); 5] {
+    fn columns(&self) -> [Column<'_>; 5] {
         let LineGradients { norm, cosine, turn } = &self.gradients;
         [
             (WAY, "way from the first checkpoint", &self.way),
@@ -37,27 +38,15 @@ impl TrajectoryGradients {
     }
 
     pub(crate) fn check(&self, checkpoints: usize) -> Result<()> {
-        match self.columns().iter().find(|(_, _, values)| values.len() != checkpoints) {
-            Some((name, _, values)) => {
-                Err(shape_error(*name, format!("{checkpoints} checkpoints"), values.len()))
-            }
-            None => Ok(()),
-        }
+        columns::check(&self.columns(), checkpoints, "checkpoints")
     }
 
-    pub(crate) fn describe(&self, mut group: Group) -> Group {
-        for (name, what, values) in self.columns() {
-            let spec = ArraySpec::new::<f64>(&[values.len()], &["checkpoint"]);
-            group = group.array(name, spec.attribute("long_name", what));
-        }
-        group
+    pub(crate) fn describe(&self, group: Group) -> Group {
+        columns::describe(&self.columns(), group, &[self.way.len()], &["checkpoint"])
     }
 
     pub(crate) fn write(&self, store: &dyn Store, group: &Group, path: &str) -> Result<()> {
-        for (name, _, values) in self.columns() {
-            group.write(store, &super::surface_zarr::join(path, name), values)?;
-        }
-        Ok(())
+        columns::write(&self.columns(), store, group, path)
     }
 
     /// What [`TrajectoryGradients::write`] wrote, if there is any.
