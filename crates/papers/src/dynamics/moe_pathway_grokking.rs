@@ -271,8 +271,8 @@ impl Check for MoePathwayGrokking {
         Some(
             "Pathways grow alike while sums generalise, and their distance follows accuracy where \
              the training loss has nothing more to say. Two cautions. With a router frozen at \
-             random the correlation has a size of 0.71 on two seeds, so that most of it is not the \
-             router's doing; the effective dimension of the routing follows accuracy closer than \
+             random the correlation has a size of 0.71 on two seeds, so that most of it need not be \
+             the router's doing; the effective dimension of the routing follows accuracy closer than \
              the distance (-0.95). And on text, where nothing is delayed, the training loss \
              follows accuracy better (-0.98 against -0.35).",
         )
