@@ -7,6 +7,7 @@
 
 mod adapt;
 pub mod architecture;
+mod branch_scale;
 mod class_adjustment;
 mod class_loss;
 mod count;
@@ -26,6 +27,7 @@ mod scope;
 mod torch;
 
 pub use architecture::Architecture;
+pub use branch_scale::{BranchPart, scale_branches};
 pub use class_adjustment::{ClassAdjustment, class_balanced_weights};
 pub use class_loss::{ClassLoss, ClassOutputs};
 pub use count::{Flops, flops};
@@ -37,6 +39,6 @@ pub use loss::Loss;
 pub use model::{Applied, Layer, Model, ModelPort, Network, PortType};
 pub use parameter::{Axis, Buffer, Multipliers, Parameter, Role, Statistic, TorchLayout};
 pub use parameters::{Parameters, Weights};
-pub use parametrization::{Parametrization, UpdateSize};
+pub use parametrization::{LayerPlace, NetworkSize, Parametrization, UpdateSize};
 pub use scope::{BatchNormMode, Mode, Scope};
 pub use torch::{from_torch, to_torch, wrapping_prefix};
