@@ -271,6 +271,7 @@ impl<'a> Directions<'a> {
                 let wanted = LanczosConfig { top, ..LanczosConfig::default() };
                 let hessian = Hessian::new(ctx, objective, centre)?;
                 let found = lanczos(ctx, &hessian, &wanted)?;
+                found.tell(ctx);
                 let tree = centre.parameters.convert(DType::F64);
                 let vectors = found.top.iter().map(|pair| tree.unflatten(&pair.vector));
                 let vectors = vectors.collect::<std::result::Result<Vec<_>, _>>()?;

@@ -1,11 +1,15 @@
 //! Extreme eigenpairs by Lanczos iteration.
 
-use crate::common::{LinearOperator, Objective, SymmetricEigen, symmetric_eigen, vector};
+mod subspace;
+#[cfg(test)]
+mod tests;
+
+use crate::common::{LinearOperator, Objective, SymmetricEigen, symmetric_eigen};
 use crate::error::stored;
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError, NamedArrays};
+use subspace::Subspace;
 use thalweg_array::Array;
-use thalweg_data::Stream;
 use thalweg_nn::Weights;
 
 /// What [`lanczos`] is asked for.
@@ -25,6 +29,13 @@ pub struct LanczosConfig {
 impl Default for LanczosConfig {
     fn default() -> LanczosConfig {
         LanczosConfig { top: 5, bottom: 0, tolerance: 1e-3, max_products: 300 }
+    }
+}
+
+impl LanczosConfig {
+    /// The residual within which a pair is found.
+    fn within(&self, eigen: &SymmetricEigen) -> f64 {
+        self.tolerance * eigen.values.iter().fold(0.0f64, |m, v| m.max(v.abs()))
     }
 }
 
@@ -50,19 +61,27 @@ pub struct Eigenpairs {
     pub bottom: Vec<Eigenpair>,
     /// Products taken.
     pub products: usize,
-    /// Whether every residual is within the tolerance.
+    /// Whether every residual is within the tolerance, and copies of multiple eigenvalues were looked
+    /// for to the end.
     pub converged: bool,
+    /// The residual that is within the tolerance.
+    pub within: f64,
 }
 
 /// The largest and smallest eigenpairs of a symmetric operator, by Lanczos iteration with full
 /// reorthogonalisation in `f64` and thick restarts.
 ///
 /// Each new vector is orthogonalised twice against all others, so that no eigenvalue comes twice
-/// by rounding. One that is multiple is found as often as rounding and restarts bring it in. It
-/// goes on from one vector, not from a block: of all methods that see the operator by its products
-/// alone this one needs the fewest, and what products taken together save is less. The basis grows
-/// as long as it stays within half a gibibyte, since each restart costs products; when it is full it
-/// is replaced by its best Ritz vectors and the last residual. Each product is a unit of work.
+/// by rounding. It goes on from one vector, not from a block: of all methods that see the operator by
+/// its products alone this one needs the fewest, and what products taken together save is less. The
+/// basis grows as long as it stays within half a gibibyte, since each restart costs products; when it
+/// is full it is replaced by its best Ritz vectors and the last residual. Each product is a unit of work.
+///
+/// Of a multiple eigenvalue one vector's products show one eigenvector; the others are orthogonal to all
+/// of them. So it begins anew from a random vector outside of what it has, until a copy that would be
+/// among those asked for would have shown with a probability of 0.999 (some six to ten products more),
+/// and once more after each that was found. Where at most one eigenvalue of each end is asked for, or
+/// all that are asked for are the same to the tolerance, there is none to miss.
 ///
 /// # Errors
 /// No eigenvalue asked for, or more than there are; a tolerance that is not positive; too few
@@ -125,36 +144,96 @@ pub fn lanczos_from(
         space.lean(start);
     }
     let mut products = 0;
-    let eigen = loop {
+    let mut look: Option<Look> = None;
+    loop {
         let last = &space.basis[space.basis.len() - 1];
         let product = one_product(ctx, operator, products, last)?;
         products += 1;
         ctx.progress().advance(1);
         space.absorb(product);
         let size = space.basis.len();
-        let full = size == space.capacity || size == n;
-        let spent = products >= config.max_products;
-        if size >= wanted {
-            let eigen = symmetric_eigen(&space.projected());
-            if spent || size == n || space.converged(&eigen, config) {
-                break eigen;
-            }
-            if full {
-                space.restart(&eigen, config);
-                continue;
-            }
+        if size < wanted {
+            space.extend();
+            continue;
         }
-        space.extend();
+        let eigen = symmetric_eigen(&space.projected());
+        let (whole, ends) = (size == n, size == n || products >= config.max_products);
+        let stays = look.as_ref().is_some_and(|look| look.stays(&eigen, config));
+        let over = whole || look.as_ref().is_some_and(|look| look.is_over(&space));
+        if let Some(Look { found: [top, bottom], within, .. }) =
+            look.take_if(|_| stays && (over || ends))
+        {
+            return Ok(Eigenpairs { top, bottom, products, converged: over, within });
+        }
+        let converged = !stays && space.converged(&eigen, config);
+        if converged || (ends && !stays) {
+            let found = space.pairs(&eigen, config);
+            let limits = limits(&eigen, config);
+            let converged = converged && (whole || limits == [None, None]);
+            let within = config.within(&eigen);
+            if converged || ends {
+                let [top, bottom] = found;
+                return Ok(Eigenpairs { top, bottom, products, converged, within });
+            }
+            space.make_room(&eigen, config);
+            space.start_anew();
+            let first = space.basis.len() - 1;
+            look =
+                Some(Look { first, limits, values: wanted_values(&eigen, config), found, within });
+        } else if space.is_full() {
+            look = None;
+            space.restart(&eigen, config);
+        } else {
+            space.extend();
+        }
+    }
+}
+
+/// A look for copies of eigenvalues, which ends when none would be missed.
+struct Look {
+    /// The first vector that is not of those before.
+    first: usize,
+    /// What a copy has to be at least, of the operator at the top and of its negative at the bottom; none
+    /// where no copy counts.
+    limits: [Option<f64>; 2],
+    /// The values that it is to change.
+    values: Vec<f64>,
+    /// The pairs as they were before, which they stay if it finds nothing.
+    found: [Vec<Eigenpair>; 2],
+    within: f64,
+}
+
+impl Look {
+    /// Whether it changes nothing so far.
+    fn stays(&self, eigen: &SymmetricEigen, config: &LanczosConfig) -> bool {
+        let now = wanted_values(eigen, config);
+        self.values.iter().zip(now).all(|(before, now)| (before - now).abs() <= self.within)
+    }
+
+    fn is_over(&self, space: &Subspace) -> bool {
+        let over = |(limit, sign): (Option<f64>, f64)| {
+            limit.is_none_or(|limit| space.would_show(self.first, limit, sign))
+        };
+        self.limits.into_iter().zip([1.0, -1.0]).all(over)
+    }
+}
+
+fn wanted_values(eigen: &SymmetricEigen, config: &LanczosConfig) -> Vec<f64> {
+    let n = eigen.values.len();
+    [&eigen.values[..config.bottom], &eigen.values[n - config.top..]].concat()
+}
+
+/// Which copies would be among those asked for: those of eigenvalues beyond the last of an end.
+fn limits(eigen: &SymmetricEigen, config: &LanczosConfig) -> [Option<f64>; 2] {
+    let (n, within) = (eigen.values.len(), config.within(eigen));
+    let limit = |mut outwards: Vec<f64>| {
+        let last = *outwards.first()?;
+        outwards.retain(|value| *value > last + within);
+        outwards.first().copied()
     };
-    let size = eigen.values.len();
-    let pair = |i: usize| space.pair(&eigen.vectors[i]);
-    let mut top: Vec<Eigenpair> = (size - config.top..size).rev().map(pair).collect();
-    let mut bottom: Vec<Eigenpair> = (0..config.bottom).map(pair).collect();
-    // Quotients of a multiple eigenvalue's vectors differ by rounding.
-    top.sort_by(|a, b| b.value.total_cmp(&a.value));
-    bottom.sort_by(|a, b| a.value.total_cmp(&b.value));
-    let converged = space.converged(&eigen, config);
-    Ok(Eigenpairs { top, bottom, products, converged })
+    let top = eigen.values[n - config.top..].to_vec();
+    let bottom = eigen.values[..config.bottom].iter().rev().map(|value| -value).collect();
+    [limit(top), limit(bottom)]
 }
 
 fn check(config: &LanczosConfig) -> Result<(), MethodError> {
@@ -196,191 +275,6 @@ fn one_product(
     }
 }
 
-fn combine(basis: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
-    let mut sum = vec![0.0; basis.first().map_or(0, Vec::len)];
-    for (vector, &weight) in basis.iter().zip(weights) {
-        vector::add_scaled(&mut sum, weight, vector);
-    }
-    let length = vector::norm(&sum);
-    if length > 0.0 {
-        vector::scale(&mut sum, 1.0 / length);
-    }
-    sum
-}
-
-/// Vectors of a basis, at most, but for many eigenvalues: the projected problem stays small beside
-/// a product.
-const LARGEST_BASIS: usize = 160;
-
-/// A subspace with the operator's projection on it.
-struct Subspace {
-    /// Orthonormal vectors.
-    basis: Vec<Vec<f64>>,
-    /// Column `j`: components of the product with vector `j` along vectors up to `j`.
-    columns: Vec<Vec<f64>>,
-    /// What that product has outside of these vectors: so much of a later one, the first number.
-    beyond: Vec<(usize, f64)>,
-    /// What the last product leaves outside the subspace.
-    residual: Vec<f64>,
-    capacity: usize,
-    draws: Stream,
-    n_drawn: u64,
-}
-
-impl Subspace {
-    /// Vectors that there may be.
-    fn capacity(n: usize, wanted: usize) -> usize {
-        const BYTES: usize = 1 << 29;
-        let roomy = BYTES / size_of::<f64>() / n.max(1);
-        roomy.min(LARGEST_BASIS).max(3 * wanted).max(24).min(n).max(1)
-    }
-
-    fn new(n: usize, wanted: usize, draws: Stream) -> Subspace {
-        let capacity = Subspace::capacity(n, wanted);
-        let mut space = Subspace {
-            basis: Vec::new(),
-            columns: Vec::new(),
-            beyond: Vec::new(),
-            residual: vec![0.0; n],
-            capacity,
-            draws,
-            n_drawn: 0,
-        };
-        space.extend();
-        space
-    }
-
-    /// Adds a vector to the first, with the same length.
-    fn lean(&mut self, start: &[f64]) {
-        let length = vector::norm(start);
-        if let Some(first) = self.basis.first_mut().filter(|_| length > 0.0) {
-            vector::add_scaled(first, 1.0 / length, start);
-            let length = vector::norm(first);
-            vector::scale(first, 1.0 / length);
-        }
-    }
-
-    /// Takes in the product with the last vector.
-    fn absorb(&mut self, mut product: Vec<f64>) {
-        let mut components = vec![0.0; self.basis.len()];
-        vector::orthogonalize(&mut product, &self.basis, &mut components);
-        self.columns.push(components);
-        self.residual = product;
-    }
-
-    fn projected(&self) -> Vec<Vec<f64>> {
-        // Row `i` of the lower triangle is column `i` of the upper one.
-        let n = self.columns.len();
-        self.columns
-            .iter()
-            .map(|column| {
-                let mut row = column.clone();
-                row.resize(n, 0.0);
-                row
-            })
-            .collect()
-    }
-
-    /// A new vector: the residual, or a random one where the subspace is invariant.
-    fn extend(&mut self) {
-        let scale = self.columns.iter().flatten().fold(0.0f64, |m, c| m.max(c.abs()));
-        let length = vector::norm(&self.residual);
-        let mut next = std::mem::take(&mut self.residual);
-        let invariant = length <= 64.0 * f64::EPSILON * scale;
-        if !self.columns.is_empty() {
-            self.beyond.push((self.basis.len(), if invariant { 0.0 } else { length }));
-        }
-        if !invariant {
-            vector::scale(&mut next, 1.0 / length);
-        } else {
-            next.resize(self.basis.first().map_or(next.len(), Vec::len), 0.0);
-            let stream = self.draws.at(self.n_drawn);
-            self.n_drawn += 1;
-            for (i, element) in next.iter_mut().enumerate() {
-                *element = stream.normal(i as u64);
-            }
-            let mut components = vec![0.0; self.basis.len()];
-            vector::orthogonalize(&mut next, &self.basis, &mut components);
-            let length = vector::norm(&next);
-            vector::scale(&mut next, 1.0 / length);
-        }
-        self.basis.push(next);
-    }
-
-    /// What the operator makes of a combination of the basis: combinations of products are products
-    /// of combinations. Components along the basis, and the length of the rest.
-    fn image(&self, weights: &[f64]) -> (Vec<f64>, f64) {
-        let mut image = vec![0.0; weights.len()];
-        for (column, &weight) in self.columns.iter().zip(weights) {
-            vector::add_scaled(&mut image, weight, column);
-        }
-        for (&(index, length), &weight) in self.beyond.iter().zip(weights) {
-            if let Some(component) = image.get_mut(index) {
-                *component += length * weight;
-            }
-        }
-        let last = weights.last().copied().unwrap_or(0.0);
-        (image, last.abs() * vector::norm(&self.residual))
-    }
-
-    /// Rayleigh quotient and residual of a combination of unit length.
-    fn quotient(&self, weights: &[f64]) -> (f64, f64) {
-        let (mut image, outside) = self.image(weights);
-        let value = vector::dot(&image, weights);
-        vector::add_scaled(&mut image, -value, weights);
-        (value, vector::norm(&image).hypot(outside))
-    }
-
-    fn pair(&self, weights: &[f64]) -> Eigenpair {
-        let (value, residual) = self.quotient(weights);
-        let mut x = combine(&self.basis, weights);
-        let largest = x.iter().copied().fold(0.0f64, |m, e| if e.abs() > m.abs() { e } else { m });
-        if largest < 0.0 {
-            vector::scale(&mut x, -1.0);
-        }
-        Eigenpair { value, residual, vector: x }
-    }
-
-    fn converged(&self, eigen: &SymmetricEigen, config: &LanczosConfig) -> bool {
-        let scale = eigen.values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-        let n = eigen.values.len();
-        let mut wanted = (0..config.bottom).chain(n - config.top..n);
-        wanted.all(|i| self.quotient(&eigen.vectors[i]).1 <= config.tolerance * scale)
-    }
-
-    /// Keeps the best Ritz vectors of each end asked for, and goes on from the residual.
-    fn restart(&mut self, eigen: &SymmetricEigen, config: &LanczosConfig) {
-        let n = eigen.values.len();
-        let wanted = config.top + config.bottom;
-        let spare = (n - wanted) / 3;
-        let share = |part: usize| part + spare * part / wanted;
-        let (low, high) = (share(config.bottom), share(config.top));
-        let kept: Vec<usize> = (0..low).chain(n - high..n).collect();
-        let basis: Vec<Vec<f64>> =
-            kept.iter().map(|&i| combine(&self.basis, &eigen.vectors[i])).collect();
-        // Of what a Ritz vector's product is beside its value times itself, all but rounding is
-        // along the last residual, which becomes the next vector.
-        let length = vector::norm(&self.residual);
-        let along_next = |i: usize| length * eigen.vectors[i].last().copied().unwrap_or(0.0);
-        let beyond = kept.iter().map(|&i| (kept.len(), along_next(i))).collect();
-        self.columns = kept
-            .iter()
-            .enumerate()
-            .map(|(j, &i)| {
-                let mut column = vec![0.0; j + 1];
-                column[j] = eigen.values[i];
-                column
-            })
-            .collect();
-        self.basis = basis;
-        // Combinations are orthonormal to rounding, which the residual has to be as well.
-        let mut ignored = vec![0.0; self.basis.len()];
-        vector::orthogonalize(&mut self.residual, &self.basis, &mut ignored);
-        self.extend();
-        self.beyond = beyond;
-    }
-}
-
 impl Instrument for Lanczos {
     const ID: &'static str = "lanczos";
     const SUMMARY: &'static str = "largest and smallest eigenpairs of the Hessian";
@@ -415,10 +309,27 @@ impl Instrument for Lanczos {
                 0 => format!("{end} eigenvalue"),
                 place => format!("{end} eigenvalue {}", place + 1),
             };
+            // Of what ended early an extreme eigenvalue may be known; which comes next is not.
+            let known = |place: usize, pair: &Eigenpair| {
+                reading.converged || (place == 0 && pair.residual <= reading.within)
+            };
+            let value = |place: usize, pair: &Eigenpair| match known(place, pair) {
+                true => pair.value,
+                false => f64::NAN,
+            };
             let each = pairs.iter().enumerate();
-            each.map(|(place, pair)| Quantity::exact(name(place), pair.value)).collect()
+            each.map(|(place, pair)| Quantity::exact(name(place), value(place, pair))).collect()
         };
-        [named(&reading.top, "largest"), named(&reading.bottom, "smallest")].concat()
+        // How far the largest stands out, whatever the scale of the loss.
+        let ratio = match (reading.top.first(), reading.top.get(4)) {
+            (Some(first), Some(fifth)) => {
+                let known = reading.converged;
+                let value = if known { first.value / fifth.value } else { f64::NAN };
+                vec![Quantity::exact("largest eigenvalue over the fifth", value)]
+            }
+            _ => Vec::new(),
+        };
+        [named(&reading.top, "largest"), ratio, named(&reading.bottom, "smallest")].concat()
     }
 
     fn trial() -> LanczosConfig {
@@ -436,103 +347,27 @@ impl Instrument for Lanczos {
     }
 }
 
-/// [`lanczos`] on the Hessian of an objective, as an instrument.
+/// [`lanczos`] on the Hessian of an objective, as an instrument: eigenvalues that have not converged
+/// read NaN.
 #[derive(Clone, Copy, Debug)]
 pub struct Lanczos;
 
 impl Eigenpairs {
-    /// Says where it is so that the products ended before the residuals were within the tolerance.
-    pub(super) fn tell(&self, ctx: &Context<'_>) {
-        if !self.converged {
-            let pairs = self.top.iter().chain(&self.bottom);
-            let worst = pairs.fold(0.0f64, |worst, pair| worst.max(pair.residual));
-            ctx.progress().message(&format!(
-                "The eigenvalues have not converged after {} products: the largest residual is \
-                 {worst:.2e}.",
-                self.products
-            ));
+    /// Says where it is so that the products ended before the residuals were within the tolerance, or
+    /// before copies were looked for.
+    pub fn tell(&self, ctx: &Context<'_>) {
+        if self.converged {
+            return;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::common::DenseOperator;
-    use thalweg_exec::Executor;
-
-    /// A matrix with planted eigenvalues: a product of reflections around a diagonal.
-    fn planted(values: &[f64]) -> DenseOperator {
-        let n = values.len();
-        let stream = Stream::new(1, "planted");
-        let mut rows: Vec<Vec<f64>> = (0..n)
-            .map(|i| (0..n).map(|j| if i == j { values[i] } else { 0.0 }).collect())
-            .collect();
-        for reflection in 0..3 {
-            let mut u: Vec<f64> = (0..n).map(|i| stream.at(reflection).normal(i as u64)).collect();
-            let length = vector::norm(&u);
-            vector::scale(&mut u, 1.0 / length);
-            for _ in 0..2 {
-                for row in &mut rows {
-                    let along = vector::dot(row, &u);
-                    vector::add_scaled(row, -2.0 * along, &u);
-                }
-                rows = (0..n).map(|i| rows.iter().map(|row| row[i]).collect()).collect();
-            }
-        }
-        DenseOperator::new(rows).unwrap()
-    }
-
-    #[test]
-    fn planted_ends_are_found_through_restarts() {
-        let mut values: Vec<f64> = (0..200).map(|i| (f64::from(i) / 200.0).powi(3)).collect();
-        values[0] = -0.3;
-        let executor = Executor::new(1);
-        let ctx = Context::new(&executor, 3);
-        let config = LanczosConfig { top: 4, bottom: 1, tolerance: 1e-7, max_products: 600 };
-        let found = lanczos(&ctx, &planted(&values), &config).unwrap();
-        assert!(found.converged && found.products > 40, "{}", found.products);
-        for (i, pair) in found.top.iter().enumerate() {
-            assert!((pair.value - values[199 - i]).abs() < 1e-10);
-            assert!((vector::norm(&pair.vector) - 1.0).abs() < 1e-12);
-        }
-        assert!((found.bottom[0].value - values[0]).abs() < 1e-7);
-    }
-
-    #[test]
-    fn a_whole_spectrum_with_multiple_eigenvalues_is_found() {
-        let mut values = vec![0.0; 9];
-        values.extend([1.0, 1.0, 5.0]);
-        let executor = Executor::new(1);
-        let ctx = Context::new(&executor, 0);
-        let config = LanczosConfig { top: 12, tolerance: 1e-12, ..LanczosConfig::default() };
-        let found = lanczos(&ctx, &planted(&values), &config).unwrap();
-        for (pair, value) in found.top.iter().zip(values.iter().rev()) {
-            assert!((pair.value - value).abs() < 1e-12, "{} {value}", pair.value);
-        }
-    }
-
-    #[test]
-    fn a_basis_beyond_the_memory_is_told_before_it_is_made() {
-        let executor = Executor::new(1);
-        let ctx = Context::new(&executor, 0).with_memory(24 * 8 * 100 - 1);
-        let values: Vec<f64> = (0..100).map(f64::from).collect();
-        let config = LanczosConfig { top: 1, max_products: 24, ..LanczosConfig::default() };
-        let message = lanczos(&ctx, &planted(&values), &config).unwrap_err().to_string();
-        assert!(message.starts_with("a basis of 24 vectors of 100 elements needs"), "{message}");
-        let fewer = LanczosConfig { max_products: 23, ..config };
-        assert!(lanczos(&ctx, &planted(&values), &fewer).is_ok());
-    }
-
-    #[test]
-    fn running_out_of_products_is_a_status() {
-        let values: Vec<f64> = (0..100).map(f64::from).collect();
-        let executor = Executor::new(1);
-        let ctx = Context::new(&executor, 0);
-        let config = LanczosConfig { top: 2, bottom: 0, tolerance: 1e-12, max_products: 5 };
-        let found = lanczos(&ctx, &planted(&values), &config).unwrap();
-        assert!(!found.converged);
-        assert_eq!(found.products, 5);
-        assert!(found.top[0].residual > 1.0 && found.top[0].value < 99.0);
+        let pairs = self.top.iter().chain(&self.bottom);
+        let worst = pairs.fold(0.0f64, |worst, pair| worst.max(pair.residual));
+        let why = match worst <= self.within {
+            true => "copies of multiple ones may be missing".to_owned(),
+            false => format!("the largest residual is {worst:.2e}"),
+        };
+        let products = self.products;
+        ctx.progress().message(&format!(
+            "The eigenvalues have not converged after {products} products: {why}."
+        ));
     }
 }
