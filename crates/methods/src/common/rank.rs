@@ -1,6 +1,8 @@
 //! How many directions a matrix has.
 
 use super::{symmetric_eigen, vector};
+use thalweg_array::Array;
+use thalweg_nn::{Axis, Parameter, Role};
 
 /// How many directions a matrix has, by several counts. All are zero for a matrix of zeros, and do not
 /// change when the matrix is multiplied by a number.
@@ -60,6 +62,24 @@ pub(crate) fn gram(rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let entry =
         |(i, j): (usize, usize)| if j > i { 0.0 } else { vector::dot(&vectors[i], &vectors[j]) };
     (0..vectors.len()).map(|i| row(i).map(entry).collect()).collect()
+}
+
+/// Whether a parameter is a weight of several axes whose last one alone is that of its outputs: dense,
+/// a kernel, a projection.
+pub(crate) fn has_output_rows(parameter: &Parameter) -> bool {
+    let summed = |axis: &Axis| matches!(axis, Axis::Input | Axis::Spatial);
+    parameter.role == Role::Weight
+        && parameter.axes.split_last().is_some_and(|(last, others)| {
+            *last == Axis::Output && !others.is_empty() && others.iter().all(summed)
+        })
+}
+
+/// A weight whose last axis is that of its outputs as a matrix: a row for each output, with its
+/// whole fan-in.
+pub(crate) fn output_rows(weight: &Array) -> Vec<Vec<f64>> {
+    let n = weight.shape().last().copied().unwrap_or(1).max(1);
+    let values = weight.to_f64_vec();
+    (0..n).map(|i| values.iter().skip(i).step_by(n).copied().collect()).collect()
 }
 
 impl Ranks {

@@ -29,6 +29,8 @@ pub struct Deceleration {
     pub f1: f64,
     /// `L_d = b d1^-c0`: the loss at which the two laws meet.
     pub loss: f64,
+    /// Standard error of that loss: of `ln b - c0 ln d1` to first order, times the loss.
+    pub loss_error: f64,
     /// `r_d = c0 + c1`: the late rate.
     pub late_rate: f64,
     /// Standard errors of `ln b`, `c0`, `c1`, `ln d1` and `ln f1`; zero for what was held.
@@ -130,13 +132,20 @@ pub fn fit_deceleration(
     let fitted = found.covariance.len();
     let error = |k: usize| if k < fitted { found.standard_error(k) } else { 0.0 };
     let variance = |i: usize, j: usize| found.covariance[i][j];
+    // By how much ln L_d changes with ln b, c0 and, where it is fitted, ln d1.
+    let mut slopes = vec![(0, 1.0), (1, -d), (3, -c0)];
+    slopes.retain(|(k, _)| *k < fitted);
+    let pairs = slopes.iter().flat_map(|&of| slopes.iter().map(move |&other| (of, other)));
+    let spread: f64 = pairs.map(|((i, a), (j, b))| a * b * variance(i, j)).sum();
+    let loss = (b - c0 * d).exp();
     Ok(Deceleration {
         b: b.exp(),
         c0,
         c1,
         d1: d.exp(),
         f1,
-        loss: (b - c0 * d).exp(),
+        loss,
+        loss_error: loss * spread.sqrt(),
         late_rate: c0 + c1,
         standard_errors: [0, 1, 2, 3, 4].map(error),
         late_rate_error: (variance(1, 1) + variance(2, 2) + 2.0 * variance(1, 2)).sqrt(),
@@ -297,6 +306,7 @@ fn logistic(u: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use thalweg_data::Stream;
 
     fn steps() -> Vec<f64> {
         (0..80).map(|k| (2.0 + k as f64 * 0.07).exp()).collect()
@@ -310,6 +320,7 @@ mod tests {
             d1: 150.0,
             f1,
             loss: 12.0 * 150f64.powf(-0.45),
+            loss_error: 0.0,
             late_rate: 0.07,
             standard_errors: [0.0; 5],
             late_rate_error: 0.0,
@@ -345,6 +356,50 @@ mod tests {
             // Far beyond the break only the late law is left.
             assert!((law.extrapolated(1e9) / law.at(1e9) - 1.0).abs() < 1e-6);
         }
+    }
+
+    /// Losses of a law with normal errors of their logarithms.
+    fn noisy(law: &Deceleration, noise: &Stream) -> Vec<f64> {
+        let points = steps().into_iter().enumerate();
+        points.map(|(k, t)| law.at(t) * (0.01 * noise.normal(k as u64)).exp()).collect()
+    }
+
+    #[test]
+    fn the_loss_at_the_break_scatters_by_its_error() {
+        let (law, noise) = (planted(0.3), Stream::new(11, "losses"));
+        let config = DecelerationConfig { within: [20.0, 1500.0], softness: Some(0.3) };
+        const N: u64 = 200;
+        let (mut losses, mut errors) = (0.0, 0.0);
+        for i in 0..N {
+            let curve = noisy(&law, &noise.at(i));
+            let found = fit_deceleration(&steps(), &curve, None, &config).unwrap();
+            assert!(!found.at_limit);
+            losses += (found.loss - law.loss).powi(2) / N as f64;
+            errors += found.loss_error.powi(2) / N as f64;
+        }
+        // The standard deviation of 200 draws is known to 5 %.
+        let ratio = losses.sqrt() / errors.sqrt();
+        assert!((ratio - 1.0).abs() < 0.2, "{ratio}");
+    }
+
+    #[test]
+    fn the_error_of_the_loss_does_not_depend_on_the_unit_of_steps() {
+        let curve = noisy(&planted(0.3), &Stream::new(12, "losses"));
+        let at = |unit: f64, within: [f64; 2]| {
+            let scaled: Vec<f64> = steps().iter().map(|t| t / unit).collect();
+            let config =
+                DecelerationConfig { within: within.map(|t| t / unit), softness: Some(0.3) };
+            fit_deceleration(&scaled, &curve, None, &config).unwrap()
+        };
+        let (one, other) = (at(1.0, [20.0, 1500.0]), at(150.0, [20.0, 1500.0]));
+        assert!((one.loss_error / other.loss_error - 1.0).abs() < 1e-5, "{one:?} {other:?}");
+        // A break that is held at step one leaves the error of ln b alone.
+        let held = at(400.0, [400.0, 1500.0]);
+        assert!(held.at_limit);
+        let alone = held.loss * held.standard_errors[0];
+        assert!(alone > 0.0 && (held.loss_error / alone - 1.0).abs() < 1e-9);
+        let elsewhere = at(1.0, [400.0, 1500.0]);
+        assert!((held.loss_error / elsewhere.loss_error - 1.0).abs() < 1e-5);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Where training leads: networks whose end can be worked out, how far one is from it, and what has
 //! become of units, features and weights on the way.
 
+mod abstention;
 mod brownian_control;
+mod condition_report;
 mod dead_units;
 mod deep_linear_collapse;
 mod deep_q_learning;
@@ -9,6 +11,7 @@ mod feature_rank;
 mod feature_variance;
 mod free_features;
 mod frequency_noise;
+mod gaussian_nll;
 mod generalization_monitor;
 mod interference;
 mod interventions;
@@ -33,7 +36,9 @@ mod weight_conditioning;
 mod weight_norm;
 mod weight_rank;
 
+pub use abstention::{abstention_rewards, mean_reward};
 pub use brownian_control::brownian_control;
+pub use condition_report::{LayerCondition, condition_number, condition_report};
 pub use dead_units::{DeadUnits, DeadUnitsConfig, LayerUnits, dead_units};
 pub use deep_linear_collapse::{
     ClassCollapse, CollapseConfig, collapse_threshold, deep_linear_collapse,
@@ -48,6 +53,7 @@ pub use frequency_noise::{
     FrequencyNoiseConfig, FrequencyNoiseRobustness, NoiseBand, band_noise,
     frequency_noise_robustness,
 };
+pub use gaussian_nll::{gaussian_nll, with_gaussian_nll};
 pub use generalization_monitor::{
     MetricCorrelation, monitor_report, moving_average, sustained_gain,
 };
@@ -77,8 +83,7 @@ pub use neural_collapse::{
 };
 pub use ood_score::{OodScoreConfig, ood_score, random_convolution_features};
 pub use optimal_constant::{
-    Constant, abstention_rewards, constant_distance, gaussian_constant, mean_reward,
-    numeric_constant, optimal_constant,
+    Constant, constant_distance, gaussian_constant, numeric_constant, optimal_constant,
 };
 pub use plasticity_probe::{
     Plasticity, PlasticityConfig, interference_objective, plasticity_probe,
@@ -95,7 +100,7 @@ pub use routing_pathways::{
 pub use scaled_residual::ScaledResidual;
 pub use spectral_norm::{SpectralNormConfig, largest_singular_value, spectral_norm};
 pub use weight_conditioning::{
-    RowScaling, ScaledConvolution, ScaledDense, condition_number, fold, with_gains,
+    ConditioningConfig, LineLength, LineNorm, Lines, ScaledWeights, WeightScaling,
 };
 pub use weight_norm::{WeightNorm, WeightNorms, weight_norm};
 pub use weight_rank::{WeightRank, WeightRanks, weight_rank};

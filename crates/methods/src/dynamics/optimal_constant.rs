@@ -4,6 +4,7 @@ use crate::common::{LbfgsConfig, gradient, lbfgs};
 use crate::{Context, MethodError, ModelObjective, ObjectiveConfig};
 use std::sync::Arc;
 use thalweg_array::{Array, DType};
+use thalweg_data::Stream;
 use thalweg_graph::Tensor;
 use thalweg_nn::{
     Axis, Initializer, Layer, Loss, Model, ModelPort, Parameter, Role, Scope, Weights,
@@ -16,6 +17,45 @@ pub enum Constant {
     Probabilities(Vec<f64>),
     /// A value of each output.
     Values(Vec<f64>),
+    /// A normal distribution of each target, of which a model gives the means and then the logarithms
+    /// of the variances.
+    Gaussian {
+        /// The means.
+        means: Vec<f64>,
+        /// The variances.
+        variances: Vec<f64>,
+    },
+}
+
+impl Constant {
+    /// The same numbers in another order, drawn from a stream: as likely beforehand, and not where the
+    /// model would go. A mean keeps its variance.
+    pub fn permuted(&self, stream: &Stream) -> Constant {
+        let order = stream.permutation(self.len());
+        self.each(|c| order.iter().filter_map(|&k| c.get(k).copied()).collect())
+    }
+
+    /// The mean of its numbers everywhere: of probabilities the uniform distribution.
+    pub fn even(&self) -> Constant {
+        self.each(|c| vec![c.iter().sum::<f64>() / c.len().max(1) as f64; c.len()])
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Constant::Probabilities(c) | Constant::Values(c) => c.len(),
+            Constant::Gaussian { means, .. } => means.len(),
+        }
+    }
+
+    fn each(&self, of: impl Fn(&[f64]) -> Vec<f64>) -> Constant {
+        match self {
+            Constant::Probabilities(c) => Constant::Probabilities(of(c)),
+            Constant::Values(c) => Constant::Values(of(c)),
+            Constant::Gaussian { means, variances } => {
+                Constant::Gaussian { means: of(means), variances: of(variances) }
+            }
+        }
+    }
 }
 
 /// The optimal constant solution `c* = argmin over c of sum over i of l(c, y_i)` in closed form: the
@@ -66,18 +106,42 @@ pub fn optimal_constant(
     }
 }
 
-/// The optimal constant of a Gaussian likelihood, whose outputs are a mean and a variance: those of the
-/// targets, divided by their number.
+/// The optimal constant of a Gaussian likelihood ([`gaussian_nll`](fn@super::gaussian_nll)): mean and
+/// variance of each target, the variance divided by their number.
 ///
+/// # Shapes    targets `[n]` or `[n, k]`
 /// # Errors
-/// `Mismatch` for no values, or one that is not finite.
-pub fn gaussian_constant(values: &[f64]) -> Result<[f64; 2], MethodError> {
-    if values.is_empty() || values.iter().any(|x| !x.is_finite()) {
-        return Err(MethodError::mismatch("targets", "finite values", values.len()));
+/// `Mismatch` for no values or ones of other shapes; `NotFinite`; `Config` for a target that does not
+/// vary, whose best variance would be zero.
+/// # Source    as [`optimal_constant`]
+pub fn gaussian_constant(targets: &Array) -> Result<Constant, MethodError> {
+    let (n, k) = match *targets.shape() {
+        [n] => (n, 1),
+        [n, k] => (n, k),
+        _ => (0, 0),
+    };
+    if n == 0 || k == 0 {
+        let got = format!("{:?}", targets.shape());
+        return Err(MethodError::mismatch("targets", "values [n] or [n, k]", got));
     }
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    Ok([mean, values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n])
+    let values = targets.to_f64_vec();
+    let (mut means, mut variances) = (Vec::with_capacity(k), Vec::with_capacity(k));
+    for j in 0..k {
+        let column: Vec<f64> = values.iter().skip(j).step_by(k).copied().collect();
+        let mean = column.iter().sum::<f64>() / n as f64;
+        let variance = column.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / n as f64;
+        if !variance.is_finite() {
+            let what = format!("the variance of target {j}");
+            return Err(MethodError::NotFinite { what, value: variance.to_string() });
+        }
+        if variance == 0.0 {
+            let what = format!("target {j} of a Gaussian likelihood");
+            return Err(MethodError::config(&what, "values that differ", mean));
+        }
+        means.push(mean);
+        variances.push(variance);
+    }
+    Ok(Constant::Gaussian { means, variances })
 }
 
 /// A model of nothing but one output vector.
@@ -144,11 +208,13 @@ pub fn numeric_constant(
 }
 
 /// The mean distance of predictions from a constant: of probabilities `KL(softmax(z) || c) = sum p ln(p /
-/// c)`, in nats, at most `-ln min c`; of values `|z - c|^2`, a sum over the outputs.
+/// c)`, in nats, at most `-ln min c`; of values `|z - c|^2`, a sum over the outputs; of normal
+/// distributions `KL(N(m, e^s) || N(c, v)) = 1/2 sum (ln v - s + (e^s + (m - c)^2) / v - 1)`, in nats, for
+/// predictions `(m, s)`, means and then logarithms of variances.
 ///
 /// # Errors
-/// `Mismatch` for no predictions, or those of another number of outputs; `Config` for a probability that
-/// is not positive.
+/// `Mismatch` for no predictions, or those of another number of outputs; `Config` for a probability or
+/// a variance that is not positive.
 /// # Source    as [`optimal_constant`]; the direction of the divergence is that of its code,
 /// github.com/katiekang1998/cautious_extrapolation
 ///
@@ -160,21 +226,34 @@ pub fn numeric_constant(
 /// # Ok::<(), thalweg_methods::MethodError>(())
 /// ```
 pub fn constant_distance(outputs: &[Vec<f64>], constant: &Constant) -> Result<f64, MethodError> {
-    let (Constant::Probabilities(c) | Constant::Values(c)) = constant;
-    if outputs.is_empty() || outputs.iter().any(|z| z.len() != c.len()) {
-        let expected = format!("at least one of {} outputs", c.len());
+    let expected = match constant {
+        Constant::Gaussian { means, .. } => 2 * means.len(),
+        other => other.len(),
+    };
+    if outputs.is_empty() || outputs.iter().any(|z| z.len() != expected) {
+        let expected = format!("at least one of {expected} outputs");
         return Err(MethodError::mismatch("predictions", expected, outputs.len()));
     }
+    let positive = |what: &str, numbers: &[f64]| {
+        let bad = numbers.iter().find(|c| !(c.is_finite() && **c > 0.0));
+        bad.map_or(Ok(()), |bad| Err(MethodError::config(what, "a number above 0", bad)))
+    };
     let distances: Vec<f64> = match constant {
         Constant::Values(c) => {
             outputs.iter().map(|z| z.iter().zip(c).map(|(z, c)| (z - c).powi(2)).sum()).collect()
         }
         Constant::Probabilities(c) => {
-            if let Some(bad) = c.iter().find(|c| !(c.is_finite() && **c > 0.0)) {
-                let what = "a probability of a constant";
-                return Err(MethodError::config(what, "a number above 0", bad));
-            }
+            positive("a probability of a constant", c)?;
             outputs.iter().map(|z| divergence(z, c)).collect()
+        }
+        Constant::Gaussian { means, variances } => {
+            if means.len() != variances.len() {
+                let expected = format!("{}, one for each mean", means.len());
+                let what = "variances of a constant";
+                return Err(MethodError::mismatch(what, expected, variances.len()));
+            }
+            positive("a variance of a constant", variances)?;
+            outputs.iter().map(|z| gaussian_divergence(z, means, variances)).collect()
         }
     };
     Ok(thalweg_stats::pairwise_sum(&distances) / distances.len() as f64)
@@ -192,54 +271,14 @@ fn divergence(z: &[f64], c: &[f64]) -> f64 {
     z.iter().zip(c).map(term).sum()
 }
 
-/// The rewards of `classes` answers and of none, for each label: 1 for the right class, `-cost` for a wrong
-/// one, 0 for abstaining, which is the last. A model of `classes + 1` outputs that is trained on them by
-/// squared errors predicts what each answer is worth, and abstains where that is the most.
-///
-/// Its optimal constant is `(1 + cost) frequency - cost` for each class, so that without seeing the input
-/// it abstains wherever no class is more frequent than `cost / (1 + cost)`.
-///
-/// # Shapes    labels `[n]` -> `f64 [n, classes + 1]`
-/// # Errors
-/// Labels that are none of the classes; a cost that is negative or not finite.
-/// # Source    as [`optimal_constant`], section 6; its code takes a cost of 4
-pub fn abstention_rewards(labels: &Array, classes: usize, cost: f64) -> Result<Array, MethodError> {
-    if !(cost.is_finite() && cost >= 0.0) {
-        return Err(MethodError::config("cost of a wrong answer", "a number of at least 0", cost));
-    }
-    thalweg_data::check_classes(labels, classes)?;
-    let mut rewards = Vec::with_capacity(labels.len() * (classes + 1));
-    for label in labels.to_f64_vec() {
-        let of = |class: usize| if class == label as usize { 1.0 } else { -cost };
-        rewards.extend((0..classes).map(of).chain([0.0]));
-    }
-    Ok(Array::from_slice(&[labels.len(), classes + 1], &rewards)?)
-}
-
-/// The mean reward of answering with the largest output: 1 if it is the label, 0 if it lies behind the
-/// `classes`, else `-cost`.
-///
-/// # Errors
-/// `Mismatch` for no outputs, or different numbers of them and of labels.
-pub fn mean_reward(
-    outputs: &[Vec<f64>],
-    labels: &[i32],
-    classes: usize,
-    cost: f64,
-) -> Result<f64, MethodError> {
-    if outputs.is_empty() || outputs.len() != labels.len() {
-        let expected = format!("{}, and at least one", labels.len());
-        return Err(MethodError::mismatch("outputs", expected, outputs.len()));
-    }
-    let reward = |(z, &label): (&Vec<f64>, &i32)| {
-        let best = (0..z.len()).rev().max_by(|&i, &j| z[i].total_cmp(&z[j])).unwrap_or(0);
-        match best {
-            best if best >= classes => 0.0,
-            best if i32::try_from(best) == Ok(label) => 1.0,
-            _ => -cost,
-        }
+/// The same of normal distributions, for means and then logarithms of variances.
+fn gaussian_divergence(z: &[f64], means: &[f64], variances: &[f64]) -> f64 {
+    let (m, s) = z.split_at(means.len().min(z.len()));
+    let pairs = m.iter().zip(s).zip(means.iter().zip(variances));
+    let term = |((m, s), (c, v)): ((&f64, &f64), (&f64, &f64))| {
+        0.5 * (v.ln() - s + (s.exp() + (m - c).powi(2)) / v - 1.0)
     };
-    Ok(outputs.iter().zip(labels).map(reward).sum::<f64>() / outputs.len() as f64)
+    pairs.map(term).sum()
 }
 
 #[cfg(test)]
@@ -298,28 +337,60 @@ mod tests {
         assert!(constant_distance(&[], &values).is_err());
         let none = Constant::Probabilities(vec![1.0, 0.0]);
         assert!(constant_distance(&[vec![0.0, 0.0]], &none).is_err());
-        assert_eq!(gaussian_constant(&[1.0, 3.0]).unwrap(), [2.0, 1.0]);
-        assert!(gaussian_constant(&[]).is_err());
     }
 
     #[test]
-    fn at_a_cost_of_four_the_constant_abstains() {
-        let labels: Vec<i32> = (0..100).map(|i| i % 10).collect();
-        let rewards = abstention_rewards(&Array::vector(&labels), 10, 4.0).unwrap();
-        let Constant::Values(c) = optimal_constant(Loss::MeanSquaredError, &rewards, 11).unwrap()
-        else {
-            panic!("probabilities")
-        };
-        assert!(c[..10].iter().all(|value| (value - (5.0 * 0.1 - 4.0)).abs() < 1e-12));
-        assert_eq!(c[10], 0.0);
-        let all = vec![c; 100];
-        assert_eq!(mean_reward(&all, &labels, 10, 4.0).unwrap(), 0.0);
-        // Without the last one it answers, and is right once in ten times.
-        let answers: Vec<Vec<f64>> = all.iter().map(|c| c[..10].to_vec()).collect();
-        let found = mean_reward(&answers, &labels, 10, 4.0).unwrap();
-        assert!((found - (0.1 - 0.9 * 4.0)).abs() < 1e-12);
-        assert!(abstention_rewards(&Array::vector(&[3i32]), 2, 4.0).is_err());
-        assert!(abstention_rewards(&Array::vector(&[1i32]), 2, -1.0).is_err());
-        assert!(mean_reward(&all, &labels[..3], 10, 4.0).is_err());
+    fn gaussian_constants_by_hand() {
+        let targets = Array::from_slice(&[2, 2], &[1.0, 0.0, 3.0, 8.0]).unwrap();
+        let constant = gaussian_constant(&targets).unwrap();
+        let expected = Constant::Gaussian { means: vec![2.0, 4.0], variances: vec![1.0, 16.0] };
+        assert_eq!(constant, expected);
+        let own = vec![2.0, 4.0, 0.0, 16f64.ln()];
+        assert!(constant_distance(&[own], &constant).unwrap().abs() < 1e-15);
+        // N(3, 4) from N(2, 1): (0 - ln 4 + (4 + 1) / 1 - 1) / 2, and nothing from the other one.
+        let found = constant_distance(&[vec![3.0, 4.0, 4f64.ln(), 16f64.ln()]], &constant).unwrap();
+        assert!((found - (4.0 - 4f64.ln()) / 2.0).abs() < 1e-12, "{found}");
+        assert!(constant_distance(&[vec![3.0, 4.0]], &constant).is_err());
+        for variances in [vec![0.0], vec![], vec![1.0, 1.0]] {
+            let none = Constant::Gaussian { means: vec![0.0], variances };
+            assert!(constant_distance(&[vec![0.0, 0.0]], &none).is_err());
+        }
+        assert_eq!(
+            gaussian_constant(&Array::vector(&[1.0, 3.0])).unwrap(),
+            Constant::Gaussian { means: vec![2.0], variances: vec![1.0] }
+        );
+        for bad in [&[][..], &[1.0, 1.0], &[1.0, f64::NAN]] {
+            assert!(gaussian_constant(&Array::vector(bad)).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn control_constants_are_made_of_the_constant() {
+        let constant = Constant::Probabilities(vec![0.6, 0.3, 0.1]);
+        let even = Constant::Probabilities(vec![1.0 / 3.0; 3]);
+        let Constant::Probabilities(found) = constant.even() else { panic!("values") };
+        assert!(found.iter().all(|p| (p - 1.0 / 3.0).abs() < 1e-15));
+        // KL(softmax(0, 0, 0) || even) = 0, and a permutation changes nothing of it.
+        assert!(constant_distance(&[vec![0.0; 3]], &even).unwrap().abs() < 1e-15);
+        let stream = Stream::new(0, "controls");
+        let mut orders = Vec::new();
+        for i in 0..40 {
+            let Constant::Probabilities(mut c) = constant.permuted(&stream.at(i)) else {
+                panic!("values")
+            };
+            orders.push(format!("{c:?}"));
+            c.sort_by(f64::total_cmp);
+            assert_eq!(c, [0.1, 0.3, 0.6]);
+        }
+        orders.sort();
+        orders.dedup();
+        assert_eq!(orders.len(), 6, "every order is drawn");
+        let pairs = Constant::Gaussian { means: vec![1.0, 2.0], variances: vec![10.0, 20.0] };
+        for i in 0..10 {
+            let Constant::Gaussian { means, variances } = pairs.permuted(&stream.at(i)) else {
+                panic!("no distribution")
+            };
+            assert!(means.iter().zip(&variances).all(|(m, v)| m * 10.0 == *v));
+        }
     }
 }

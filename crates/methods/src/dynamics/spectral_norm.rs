@@ -1,10 +1,10 @@
 //! Weights that are divided by their largest singular value in every forward pass.
 
 use crate::MethodError;
-use std::sync::Arc;
+use crate::common::{Reparametrization, reparametrized};
 use thalweg_array::DType;
 use thalweg_graph::{DotAxes, Tensor};
-use thalweg_nn::{Model, Network, Scope};
+use thalweg_nn::Model;
 
 /// How the largest singular value is come by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,49 +98,22 @@ pub fn spectral_norm(
     names: &[&str],
     config: &SpectralNormConfig,
 ) -> Result<Model, MethodError> {
-    let known = model.parameters();
     if config.squarings > MOST {
         let got = config.squarings;
         return Err(MethodError::config("squarings", format!("at most {MOST}"), got));
     }
-    for name in names {
-        if !known.iter().any(|p| p.name == *name && p.shape.len() > 1) {
-            let expected = "a weight of more than one axis";
-            return Err(MethodError::config("weight to normalise", expected, name));
-        }
-    }
-    if let Some(buffer) = model.buffers().first() {
-        let expected = "one without running statistics";
-        return Err(MethodError::config("model to normalise", expected, &buffer.name));
-    }
-    let divided = known.iter().map(|p| names.contains(&p.name.as_str())).collect();
-    let network = Divided { model: model.clone(), divided, squarings: config.squarings };
-    let outputs: Vec<&str> = model.outputs().iter().map(|port| port.name.as_str()).collect();
-    Ok(Model::new(Arc::new(network), model.inputs().to_vec(), &outputs)?)
+    reparametrized(model, names, Divided { squarings: config.squarings })
 }
 
+#[derive(Clone)]
 struct Divided {
-    model: Model,
-    /// Of each parameter, whether it is divided.
-    divided: Vec<bool>,
     squarings: u32,
 }
 
-impl Network for Divided {
-    fn trace<'b>(&self, scope: &Scope<'_, 'b>, inputs: &[Tensor<'b>]) -> Vec<Tensor<'b>> {
-        let own = self.model.parameters().iter().zip(&self.divided).map(|(parameter, &divided)| {
-            // The model applies the factor of the forward pass itself.
-            let mut parameter = parameter.clone();
-            parameter.multipliers.forward = 1.0;
-            let w = scope.parameter(parameter);
-            if !divided {
-                return w;
-            }
-            let s = largest_singular_value(w, self.squarings);
-            w / s.equal(0.0).select(1.0, s)
-        });
-        let parameters: Vec<Tensor<'b>> = own.collect();
-        self.model.apply_to_all(scope.builder(), &parameters, &[], inputs, scope.mode()).outputs
+impl Reparametrization for Divided {
+    fn of<'b>(&self, w: Tensor<'b>, _: Option<Tensor<'b>>) -> Tensor<'b> {
+        let s = largest_singular_value(w, self.squarings);
+        w / s.equal(0.0).select(1.0, s)
     }
 }
 

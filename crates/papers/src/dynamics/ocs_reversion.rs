@@ -19,7 +19,8 @@
 //! convolution's product before its bias over that on pictures as they are; the mean reward of the eleven
 //! answers minus that of the cross-entropy network, which always answers, on the corrupted pictures. The
 //! sets of lost contrast, whose inputs themselves shrink, are left out of the second and third of these.
-//! Pictures that an attack moves (radius 0.1 of the range from -1 to 1, ten steps) are read beside them.
+//! Pictures that an attack moves (radius 0.1 of the range from -1 to 1, ten steps) are read beside them,
+//! and so are the divergence from even frequencies, and the share of the bias in the last hidden layer.
 //!
 //! # Departures
 //! Fashion-MNIST in place of CIFAR-10 and others, three layers in place of twenty. "Mean Spearman" is held
@@ -228,8 +229,11 @@ impl Arm {
 }
 
 /// Numbers of one set and one network: distance from the constant, how much farther permuted ones are,
-/// the norm of the last hidden product, the mean reward.
-type Reading = [f64; 4];
+/// the norm of the last hidden product, the mean reward, how much farther even numbers are, the share of
+/// the last hidden layer's constant part.
+type Reading = [f64; NUMBERS];
+
+const NUMBERS: usize = 6;
 
 /// What the networks of an arm show: for each seed the readings of every set, the pictures as they are
 /// first and the attacked ones last, and the distance of the bare biases; then the accuracy.
@@ -247,7 +251,10 @@ fn readings(bench: &Bench<'_>, arm: Arm, data: &Data, seeds: &[u64]) -> Result<V
         ..TrainConfig::default()
     };
     let constant = optimal_constant(arm.loss(), examples.targets(), arm.outputs())?;
-    let permuted = permuted(&constant, sizes.constants);
+    let orders = Stream::new(0, "papers/permuted constants");
+    let permuted: Vec<Constant> =
+        (0..sizes.constants).map(|i| constant.permuted(&orders.at(i))).collect();
+    let even = constant.even();
     let trainer = bench.trainer(&model, &examples, config)?;
     let networks = bench.train(arm.name(), &trainer, &Member::product(seeds, &[RATE]))?;
     let ctx = bench.context();
@@ -269,9 +276,11 @@ fn readings(bench: &Bench<'_>, arm: Arm, data: &Data, seeds: &[u64]) -> Result<V
             for other in &permuted {
                 others += constant_distance(&found.outputs, other)? / permuted.len() as f64;
             }
-            let norm = found.mean_norms().get(last_hidden).copied().unwrap_or(f64::NAN);
+            let even = constant_distance(&found.outputs, &even)? - distance;
+            let of_layer = |all: Vec<f64>| all.get(last_hidden).copied().unwrap_or(f64::NAN);
+            let (norm, share) = (of_layer(found.mean_norms()), of_layer(found.constant_shares()));
             let reward = mean_reward(&found.outputs, labels, CLASSES, COST)?;
-            Ok(([distance, others - distance, norm, reward], found.outputs))
+            Ok(([distance, others - distance, norm, reward, even, share], found.outputs))
         };
         let (own, outputs) = read(&input(&data.test)?, &data.test.labels)?;
         let mut numbers = own.to_vec();
@@ -291,21 +300,6 @@ fn readings(bench: &Bench<'_>, arm: Arm, data: &Data, seeds: &[u64]) -> Result<V
     };
     let all = bench.each(&format!("readings: {}", arm.name()), &networks, of_network)?;
     Ok(all.concat())
-}
-
-/// The same numbers in other orders.
-fn permuted(constant: &Constant, n: u64) -> Vec<Constant> {
-    let stream = Stream::new(0, "papers/permuted constants");
-    let (Constant::Probabilities(c) | Constant::Values(c)) = constant;
-    let one = |i: u64| {
-        let order = stream.at(i).permutation(c.len());
-        let values: Vec<f64> = order.iter().map(|&k| c[k]).collect();
-        match constant {
-            Constant::Probabilities(_) => Constant::Probabilities(values),
-            Constant::Values(_) => Constant::Values(values),
-        }
-    };
-    (0..n).map(one).collect()
 }
 
 /// The readings of one network.
@@ -328,7 +322,7 @@ impl Network {
             let ([own, attacked], [bare, accuracy]) = ([*own, *attacked], [*bare, *accuracy]);
             Some(Network { own, cells: cells.to_vec(), attacked, bare, accuracy })
         };
-        numbers.chunks_exact(4 * (cells + 2) + 2).filter_map(one).collect()
+        numbers.chunks_exact(NUMBERS * (cells + 2) + 2).filter_map(one).collect()
     }
 }
 
@@ -415,7 +409,8 @@ impl Check for OcsReversion {
         );
         let rewards = abstention_rewards(&labels, CLASSES, COST)?;
         let best = match optimal_constant(Loss::MeanSquaredError, &rewards, CLASSES + 1)? {
-            Constant::Values(values) | Constant::Probabilities(values) => values,
+            Constant::Values(values) => values,
+            _ => vec![f64::NAN; CLASSES + 1],
         };
         let answer = best[..CLASSES].iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let abstains = Gate::new(
@@ -432,7 +427,7 @@ impl Check for OcsReversion {
         let n = data.cells.len();
         let mut arms = Vec::new();
         for arm in ARMS {
-            let key = format!("readings/{}", arm.name());
+            let key = format!("numbers/{}", arm.name());
             let numbers = bench.numbers(&key, || readings(bench, arm, &data, &seeds))?;
             arms.push(Network::from_numbers(&numbers, n));
         }
@@ -494,6 +489,13 @@ impl Check for OcsReversion {
         for (what, of) in beside {
             findings.read_with(what, &mean(&each(&of))?);
         }
+        let even = each(&|network| over(&far, &|i| network.cells[i][4]));
+        let what = "divergence from even frequencies minus from the constant, far sets";
+        findings.read_with(what, &told(&even)?);
+        let what = "share of the last hidden layer's bias on pictures as they are";
+        findings.read_with(what, &mean(&each(&|network| network.own[5]))?);
+        let shares = each(&|network| over(&far, &|i| network.cells[i][5]));
+        findings.read_with("the same on far sets", &told(&shares)?);
         let own = rewards.iter().map(|network| network.own[3]).collect::<Vec<f64>>();
         findings.read_with("reward of eleven answers on pictures as they are", &mean(&own)?);
         for i in order {
