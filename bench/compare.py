@@ -49,7 +49,7 @@ def compared(name, workload, setting, log):
         folder = Path(folder)
         prepared = [worker, "prepare", plain, threads, str(folder)]
         subprocess.run(prepared, check=True, stderr=log)
-        sides = {}
+        sides, ended = {}, []
         for variant in ["thalweg", *workload.peers]:
             if variant == "thalweg":
                 what = "plan" if workload.kind == "plan" else "run"
@@ -66,6 +66,7 @@ def compared(name, workload, setting, log):
                 raise SystemExit(f"{name}: Thalweg's side ended")
             else:
                 print(f"{name}: {variant} ended; {log.name} says why", file=sys.stderr)
+                ended.append(variant)
         variants = [variant for variant in sides if variant != "thalweg"]
         errors = agree(folder, variants) if workload.kind == "graph" else None
         times = in_turn(sides, setting.rounds, setting.warm_up)
@@ -75,7 +76,7 @@ def compared(name, workload, setting, log):
             products, whole = agree_on_curvature(name, folder, variants)
     own = statistics.median(times["thalweg"])
     row = {"thalweg_ms": own, "rounds": len(times["thalweg"]), "thalweg_mib": memory["thalweg"]}
-    row |= {"gflops": None, "errors": errors, "peers": {}}
+    row |= {"gflops": None, "errors": errors, "peers": {}, "ended": ended}
     if workload.kind == "curvature":
         row["products"] = products["thalweg"]
     if workload.kind != "plan":
@@ -126,7 +127,8 @@ def shown(row, rounds):
         spread = f"({peer['least']:.2f}, {peer['most']:.2f}{few}{products and ';' + products})"
         return f"{variant} {bound}{peer['ratio']:.2f} {spread}"
 
-    peers = "; ".join(faster(variant, peer) for variant, peer in row["peers"].items())
+    peers = [faster(variant, peer) for variant, peer in row["peers"].items()]
+    peers = "; ".join(peers + [f"{variant} ended" for variant in row.get("ended", [])])
     memory = [f"{variant} {peer['mib']}" for variant, peer in row["peers"].items()]
     memory = "" if row["thalweg_mib"] is None else f"{row['thalweg_mib']}; {', '.join(memory)}"
     speed = "" if row["gflops"] is None else f"{row['gflops']:.0f} ({row['share_of_peak']:.0%})"
@@ -153,6 +155,19 @@ def growth(rows):
         text += f"\n| {steps} | {branching} | {branching * levels} "
         text += f"| {known[name]['thalweg_mib']} | {jax} |"
     return text
+
+
+def gradients(rows):
+    """Hessian-vector products in gradients, where both were measured."""
+    known = {row["workload"]: row["thalweg_ms"] for row in rows}
+    if not {"resnet-gradient", "resnet-hvp", "resnet-8-hvps"} <= set(known):
+        return ""
+    one, eight = known["resnet-hvp"], known["resnet-8-hvps"] / 8
+    gradient = known["resnet-gradient"]
+    return (
+        f"In gradients of ResNet-20 ({gradient:.0f} ms): one Hessian-vector product "
+        f"{one / gradient:.2f}, each of eight {eight / gradient:.2f}."
+    )
 
 
 def machine():
@@ -186,7 +201,7 @@ def main():
     unknown = [name for name in setting.workloads if name not in KNOWN]
     if unknown:
         parser.error(f"workload {unknown[0]!r}: not one of {', '.join(KNOWN)}")
-    chosen = setting.workloads or (QUICK if setting.quick else list(WORKLOADS))
+    chosen = setting.workloads or (QUICK if setting.quick else KNOWN)
     if setting.quick:
         setting.rounds = 3
     setting.warm_up = 1 if setting.quick else 2
@@ -226,12 +241,12 @@ def main():
                 line = shown(rows[-1], setting.rounds)
             text += "\n" + line
             print(line, flush=True)
-            table = growth(rows)
-            whole = text + (f"\n\n{table}" if table else "") + "\n"
+            notes = [note for note in (gradients(rows), growth(rows)) if note]
+            whole = "\n\n".join([text, *notes]) + "\n"
             (out / "results.json").write_text(json.dumps(about | {"rows": rows}, indent=1))
             (out / "results.md").write_text(whole)
-    if table:
-        print("\n" + table)
+    for note in notes:
+        print("\n" + note)
 
 
 if __name__ == "__main__":

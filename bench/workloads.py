@@ -16,7 +16,8 @@ class Workload(NamedTuple):
 
 CURVATURE = ["torch", "curvlinops", "pyhessian"]
 MAML = ["torch", "torch-func", "higher", "jax"]
-MANY = ["torch-loop", "torch-func", "jax"]
+MANY = ["torch-loop", "torch-loop-compile", "torch-func", "jax"]
+LOOP = ["surface-loop", "surface-loop-compile"]
 
 WORKLOADS = {
     "mlp-step": Workload(
@@ -36,6 +37,9 @@ WORKLOADS = {
         "the same: training step",
         ["torch", "torch-nchw", "torch-compile", "jax"],
         "1.5 x the best",
+    ),
+    "resnet-gradient": Workload(
+        "the same: gradient", ["torch", "torch-compile", "jax"], "at least equal to the best"
     ),
     "resnet-hvp": Workload("the same: one HVP", ["torch", "torch-func", "jax"], "2 x the best"),
     "resnet-8-hvps": Workload("the same: 8 HVPs", ["torch", "torch-func", "jax"], "3 x the best"),
@@ -77,15 +81,20 @@ WORKLOADS = {
     ),
     "gpt-hvp": Workload("the same: one HVP", ["torch", "torch-func", "jax"], "2 x the best"),
     "surface-exact": Workload(
-        "surface of ResNet-20 on 2,000 images, exact: 64 points", ["surface-loop"], "4 x"
+        "surface of ResNet-20 on 2,000 images, exact: 64 points", LOOP, "4 x"
     ),
-    "surface-exact-8": Workload("the same of width 8", ["surface-loop"], ""),
-    "surface-exact-short": Workload("the same on 256 images: 16 points", ["surface-loop"], ""),
+    "surface-exact-8": Workload("the same of width 8", LOOP, ""),
+    "surface-exact-short": Workload("the same on 256 images: 16 points", LOOP, ""),
+    "plan-resnet-loss": Workload("plan of the ResNet-20 loss", ["jax-plan"], "10 x", "plan"),
     "plan-resnet-step": Workload(
         "plan of the ResNet-20 training step", ["jax-plan"], "10 x", "plan"
     ),
     "plan-resnet-hvp": Workload("plan of the ResNet-20 HVP", ["jax-plan"], "10 x", "plan"),
+    "plan-resnet-8-hvps": Workload(
+        "plan of the 8 ResNet-20 HVPs", ["jax-plan"], "10 x", "plan"
+    ),
     "plan-gpt-step": Workload("plan of the GPT training step", ["jax-plan"], "10 x", "plan"),
+    "plan-gpt-hvp": Workload("plan of the GPT HVP", ["jax-plan"], "10 x", "plan"),
     "start-map": Workload(
         "start of `thalweg map` to the first segment of training steps", [], "300 ms", "start"
     ),

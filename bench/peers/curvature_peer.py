@@ -102,6 +102,11 @@ def trace(forms):
             return numpy.mean(taken), error
 
 
+def mean(samples):
+    """Their mean and its standard error."""
+    return numpy.mean(samples), numpy.std(samples, ddof=1) / len(samples) ** 0.5
+
+
 def by_hand(part, network, data, spend):
     product = Product(network, data, spend)
     n = product.dimension
@@ -120,7 +125,7 @@ def by_hand(part, network, data, spend):
             start = signs(n, 1)[:, 0]
             values, _, weights = lanczos(product, start, STEPS, lambda *_: False)
             moments.append(weights @ values)
-        value, error = numpy.mean(moments), None
+        value, error = mean(moments)
     return value, error
 
 
@@ -151,7 +156,7 @@ def with_curvlinops(part, network, data, spend):
         for _ in range(PROBES):
             values, vectors = fast_lanczos(operator, STEPS)
             moments.append((vectors[0] ** 2 @ values).item())
-        value = numpy.mean(moments)
+        return mean(moments)
     return value, None
 
 
@@ -175,7 +180,7 @@ def with_pyhessian(part, network, data, spend):
     if part == "trace":
         return trace(lambda: method.trace(maxIter=1))
     found = zip(*method.density(iter=STEPS, n_v=PROBES))
-    return numpy.mean([numpy.dot(nodes, weights) for nodes, weights in found]), None
+    return mean([numpy.dot(nodes, weights) for nodes, weights in found])
 
 
 WAYS = {"torch": by_hand, "curvlinops": with_curvlinops, "pyhessian": with_pyhessian}

@@ -161,6 +161,8 @@ def work(workload, network, start, inputs):
         return many, (start, directions, x, y), same, outward
     if workload.endswith("loss"):
         return loss, (start, x, y), same, only
+    if workload.endswith("gradient"):
+        return gradient, (start, x, y), same, outward
     if workload.endswith("step"):
         return step, (start, zeros, x, y), next_step, stepped
     if workload.endswith("hvp"):

@@ -1,4 +1,5 @@
-"""PyTorch's side of the surfaces of `bench/run`: a loop over points, in channels-last layout."""
+"""PyTorch's side of the surfaces of `bench/run`: a loop over points, in channels-last layout, eager or
+with a compiled network."""
 
 import protocol
 import torch
@@ -39,6 +40,7 @@ def build(variant, workload, threads, inputs):
     network = ResNet20(channels, width)
     network.load_state_dict(centre, strict=False)
     network = network.eval().to(memory_format=torch.channels_last)
+    forward = torch.compile(network) if variant.endswith("compile") else network
     images = torch.from_numpy(inputs["x"]).movedim(-1, 1)
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.from_numpy(inputs["y"]).long()
@@ -46,7 +48,7 @@ def build(variant, workload, threads, inputs):
 
     def loss():
         parts = zip(images.split(BATCH), labels.split(BATCH))
-        each = [functional.cross_entropy(network(x), y, reduction="sum") for x, y in parts]
+        each = [functional.cross_entropy(forward(x), y, reduction="sum") for x, y in parts]
         return torch.stack(each).double().sum() / len(labels)
 
     def run():

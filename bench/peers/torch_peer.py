@@ -1,8 +1,8 @@
 """PyTorch's side of `bench/run`.
 
 `torch` and `torch-nchw` run eagerly, in channels-last layout and not; `torch-compile` is
-`torch.compile` in channels-last layout; `torch-loop` goes through the members one by one;
-`torch-func` is `torch.func`, with `vmap` over members.
+`torch.compile` in channels-last layout; `torch-loop` goes through the members one by one, and
+`torch-loop-compile` does so with compiled networks; `torch-func` is `torch.func`, with `vmap` over members.
 """
 
 import protocol
@@ -148,7 +148,7 @@ def model(workload, variant):
     else:
         network = Mlp([1, 40, 40, 1] if workload.startswith("maml") else [784, 256, 10])
     network.train()
-    last = variant in ("torch", "torch-compile", "torch-loop")
+    last = variant in ("torch", "torch-compile", "torch-loop", "torch-loop-compile")
     if workload.startswith("resnet") and last:
         network = network.to(memory_format=torch.channels_last)
     return network, last
@@ -200,6 +200,8 @@ def work(variant, workload, threads, inputs):
     network.load_state_dict(start, strict=False)
     if workload.endswith("loss"):
         return losses(variant, network, x, y)
+    if workload.endswith("gradient"):
+        return slope(variant, network, x, y)
     if workload.endswith("step"):
         return step(variant, network, x, y, float(inputs["lr"]))
     directions = tensors(protocol.parts(inputs, "direction"), last)
@@ -215,13 +217,26 @@ def losses(variant, network, x, y):
         with torch.no_grad():
             return functional.cross_entropy(network(x), y)
 
-    run = torch.compile(loss) if variant == "torch-compile" else loss
-    return run, lambda value: result({}, loss=value)
+    return compiled(variant, loss), lambda value: result({}, loss=value)
+
+
+def compiled(variant, function):
+    return torch.compile(function) if variant.endswith("compile") else function
+
+
+def slope(variant, network, x, y):
+    named = dict(network.named_parameters())
+    forward = compiled(variant, network)
+
+    def run():
+        return torch.autograd.grad(functional.cross_entropy(forward(x), y), named.values())
+
+    return run, lambda values: result(dict(zip(named, values)))
 
 
 def step(variant, network, x, y, lr):
     optimizer = torch.optim.SGD(network.parameters(), lr=lr, momentum=0.9)
-    forward = torch.compile(network) if variant == "torch-compile" else network
+    forward = compiled(variant, network)
 
     def run():
         optimizer.zero_grad()
@@ -283,7 +298,9 @@ def population(variant, workload, network, start, x, y, inputs, last):
     names = list(start)
     members = len(start[names[0]])
     steps = workload.endswith("steps")
-    if variant == "torch-loop":
+    if variant.startswith("torch-loop"):
+        # One compilation serves all members; more would be refused after eight.
+        torch._dynamo.config.cache_size_limit = 64
         if last and x.dim() == 5:
             x = [row.contiguous(memory_format=torch.channels_last) for row in x]
         own = []
@@ -293,9 +310,11 @@ def population(variant, workload, network, start, x, y, inputs, last):
             own.append(other)
         if not steps:
 
+            nets = [compiled(variant, net) for net in own]
+
             def run():
                 with torch.no_grad():
-                    return torch.stack([functional.cross_entropy(net(x), y) for net in own])
+                    return torch.stack([functional.cross_entropy(net(x), y) for net in nets])
 
             return run, lambda value: result({}, loss=value)
         lr = float(inputs["lr"])

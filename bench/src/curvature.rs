@@ -129,10 +129,9 @@ impl Curvature {
                     DensityConfig { probes: PROBES, steps: STEPS, ..DensityConfig::default() };
                 let found = density(ctx, &hessian, &config)?;
                 // The first moment, in which densities with other probes agree.
-                let spacing = found.centres[1] - found.centres[0];
-                let moment: f64 =
-                    found.centres.iter().zip(&found.values).map(|(x, v)| x * v * spacing).sum();
-                (found.products, vec![("value", Array::vector(&[moment]))])
+                let [value, error] =
+                    [found.mean.value, found.mean.standard_error].map(|x| Array::vector(&[x]));
+                (found.products, vec![("value", value), ("error", error)])
             }
             other => return Err(format!("{other}: not one of {}", CURVATURE.join(", ")).into()),
         };

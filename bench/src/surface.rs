@@ -133,12 +133,9 @@ impl SurfaceWork {
         let executor = Executor::new(1);
         let ctx = Context::new(&executor, SEED);
         let made = self.make(&ctx)?;
-        let each = thalweg_methods::surface::point_flops(
-            &ctx,
-            &made.objective,
-            &made.centre,
-            &made.plane,
-        )?;
-        Ok(each * (self.side * self.side) as u64)
+        let directions: Vec<Parameters> =
+            std::iter::once(&made.plane.x).chain(&made.plane.y).cloned().collect();
+        let evaluator = Evaluator::affine(&ctx, &made.objective, &made.centre, &directions, 1)?;
+        Ok(evaluator.flops()? * (self.side * self.side) as u64)
     }
 }

@@ -3,7 +3,9 @@
 use crate::{comparison, describe, papers};
 use thalweg_lab::operations;
 use thalweg_record::reply::{Body, MemberStatus, Reply, SpectrumBody};
-use thalweg_record::{Extent, InspectedArray, InspectedPort, Inspection, Products, Quantity};
+use thalweg_record::{
+    Extent, InspectedArray, InspectedPort, Inspection, Outliers, Products, Quantity,
+};
 
 /// The reply as text.
 pub fn text(reply: &Reply) -> String {
@@ -71,7 +73,7 @@ pub fn text(reply: &Reply) -> String {
         }
         Body::Surface(body) => {
             let mut rows = vec![
-                pair("loss at the centre", number(body.loss)),
+                pair("loss at the centre", quantity(&body.loss)),
                 pair("points", body.points.to_string()),
                 pair("not finite", body.not_finite.to_string()),
                 pair(
@@ -143,7 +145,7 @@ pub fn text(reply: &Reply) -> String {
         }
         Body::Spectrum(body) => {
             let mut rows = vec![
-                pair("loss", number(body.loss)),
+                pair("loss", quantity(&body.loss)),
                 pair("gradient norm", number(body.gradient_norm)),
                 pair("matrix", matrix(body)),
             ];
@@ -152,13 +154,21 @@ pub fn text(reply: &Reply) -> String {
                     .map(|(side, values)| (side, values.clone()));
             for (side, values) in sides {
                 for (rank, e) in values.iter().enumerate() {
-                    let text = format!("{} (residual {})", number(e.value), number(e.residual));
+                    let sampling = e.sampling_error.map(number);
+                    let sampling = sampling.map(|error| format!(", sampling error {error}"));
+                    let text = format!(
+                        "{} (residual {}{})",
+                        number(e.value),
+                        number(e.residual),
+                        sampling.unwrap_or_default()
+                    );
                     rows.push(pair(&format!("{side} {}", rank + 1), text));
                 }
             }
             rows.extend(body.trace.as_ref().map(|q| pair("trace", quantity(q))));
             let frobenius = body.frobenius_squared.as_ref();
             rows.extend(frobenius.map(|q| pair("Frobenius norm squared", quantity(q))));
+            rows.extend(body.outliers.as_ref().map(|of| pair("outliers", outliers(of))));
             rows.push(pair("products", products(&body.products)));
             table(&["", ""], &rows)
         }
@@ -214,6 +224,17 @@ fn matrix(body: &SpectrumBody) -> String {
     text
 }
 
+/// What stands out of the bulk of a spectrum.
+fn outliers(of: &Outliers) -> String {
+    format!(
+        "{} by the density, {} of those found: below {} or above {}",
+        quantity(&of.count.into()),
+        of.found,
+        number(of.below),
+        number(of.above)
+    )
+}
+
 /// What each part of a spectrum cost.
 fn products(of: &Products) -> String {
     let parts = [
@@ -224,7 +245,11 @@ fn products(of: &Products) -> String {
     ];
     let parts = parts.into_iter().filter(|(count, _)| *count > 0);
     let each: Vec<String> = parts.map(|(count, part)| format!("{count} ({part})")).collect();
-    if each.is_empty() { "none".to_owned() } else { each.join(", ") }
+    let text = if each.is_empty() { "none".to_owned() } else { each.join(", ") };
+    match of.sampling_error {
+        0 => text,
+        n => format!("{text}; {n} second derivatives (errors of the sample)"),
+    }
 }
 
 /// Rays that an estimate of a volume has to rest on.

@@ -2,10 +2,8 @@
 
 use crate::data_source::PreparedData;
 use crate::error::{LabError, Result};
-use thalweg_array::Array;
 use thalweg_methods::ModelObjective;
 use thalweg_nn::{ClassAdjustment, ClassLoss, ClassOutputs, Loss};
-use thalweg_train::Examples;
 
 /// Examples of each class in the training part, where a loss asks for them.
 ///
@@ -57,35 +55,14 @@ pub(crate) fn weights(loss: &ClassLoss, data: &PreparedData) -> Result<Option<Ve
 /// # Errors
 /// As the frequencies of classes.
 pub(crate) fn adjusted(
-    mut objective: ModelObjective,
+    objective: ModelObjective,
     loss: &ClassLoss,
     data: &PreparedData,
 ) -> Result<ModelObjective> {
-    if let Some(adjustment) = adjustment(loss, data)? {
-        objective = objective.with_adjustment(adjustment)?;
-    }
-    match weights(loss, data)? {
-        Some(of) => Ok(objective.with_class_weights(&of)?),
+    match counts(loss, data)? {
+        Some(counts) => Ok(objective.with_class_loss(loss, &counts)?),
         None => Ok(objective),
     }
-}
-
-/// Examples to train on with the weights of their classes, beside those that they have.
-///
-/// # Errors
-/// Labels beyond the weights, which those that the weights were counted over do not have.
-pub(crate) fn weighted(examples: Examples, of: &[f64]) -> Result<Examples> {
-    let labels = examples.targets().as_slice::<i32>()?.to_vec();
-    let own = examples.weights().map(Array::to_f64_vec);
-    let mut weights = own.unwrap_or_else(|| vec![1.0; labels.len()]);
-    for (weight, label) in weights.iter_mut().zip(labels) {
-        let factor = usize::try_from(label).ok().and_then(|class| of.get(class));
-        *weight *= factor.ok_or_else(|| {
-            LabError::Input(format!("no weight of class {label}: there are {}", of.len()))
-        })?;
-    }
-    let weights = Array::vector(&weights).convert(examples.float());
-    Ok(examples.with_weights(weights)?)
 }
 
 /// What a loss does for classes of unequal frequency, to follow its name; nothing where that is

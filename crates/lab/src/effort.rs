@@ -4,8 +4,8 @@ use crate::error::{LabError, Result};
 use crate::measure;
 use std::fmt;
 use thalweg_methods::surface::{
-    AdaptiveSurface, ClassLosses, Plane, Surface as Found, Tolerance, adaptive_surface,
-    point_flops, surface, surface_by_class,
+    AdaptiveSurface, ClassLosses, Plane, Surface as Found, Tolerance, adaptive_surface, surface,
+    surface_by_class, surface_cost,
 };
 use thalweg_methods::{Context, Objective};
 use thalweg_nn::Weights;
@@ -77,10 +77,14 @@ impl Effort {
         per_class: bool,
     ) -> Result<Taken> {
         let points = (planes.len() * x.len() * y.len()) as u64;
-        let each = match planes.first() {
-            Some(plane) => point_flops(ctx, objective, centre, plane)?,
-            None => 0,
+        let plan = match planes.first() {
+            Some(plane) => {
+                let together = x.len() * y.len();
+                Some(surface_cost(ctx, objective, centre, plane, together)?)
+            }
+            None => None,
         };
+        let each = plan.map_or(0, |plan| plan.flops);
         let whole = each.saturating_mul(points);
         let tolerance = match self {
             Effort::Exact => None,
@@ -90,7 +94,9 @@ impl Effort {
         };
         let say = |text: String| ctx.progress().message(&text);
         let Some(tolerance) = tolerance else {
-            say(format!("{points} points exactly: {}", operations(whole)));
+            let at_once = plan.map(|p| format!(", {} at once in {}", p.together, memory(p.memory)));
+            let at_once = at_once.unwrap_or_default();
+            say(format!("{points} points exactly: {}{at_once}", operations(whole)));
             let (surface, classes) = match per_class {
                 false => (surface(ctx, objective, centre, planes, x, y)?, None),
                 true => {
@@ -205,6 +211,11 @@ pub fn operations(flops: u64) -> String {
         n => (n / 1e6, "MFLOP"),
     };
     format!("{value:.3} {unit}")
+}
+
+/// Bytes of memory as a person reads them.
+pub fn memory(bytes: usize) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
 #[cfg(test)]

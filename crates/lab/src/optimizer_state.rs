@@ -14,7 +14,7 @@ use thalweg_nn::Weights;
 use thalweg_train::{Base, Optimizer};
 
 /// What Adam divides a step by at the end of the training that left these weights, over all
-/// parameters: `sqrt(v / (1 - beta2^t)) + eps`.
+/// parameters.
 ///
 /// # Errors
 /// `Input` for weights without a state of Adam's beside them, and for a state of other weights;
@@ -44,7 +44,7 @@ pub(crate) fn adam_state(file: &WeightsFile, weights: &Weights) -> Result<Vec<f6
         Some((name, place))
     });
     let (name, place) = found.ok_or_else(none)?;
-    let Base::Adam { beta2, eps, .. } = settings.optimizer.parse::<Optimizer>()?.base else {
+    let Base::Adam { beta1, beta2, eps, .. } = settings.optimizer.parse::<Optimizer>()?.base else {
         return Err(LabError::Input(format!(
             "{path} was trained by {}, which divides no step by what it remembers: --preconditioned \
              expects adam or adamw",
@@ -80,5 +80,5 @@ pub(crate) fn adam_state(file: &WeightsFile, weights: &Weights) -> Result<Vec<f6
     if steps == 0 {
         return Err(broken(&"no step was taken, so that Adam has seen no gradient"));
     }
-    Ok(adam_preconditioner(&moments, steps, beta2, eps)?)
+    Ok(adam_preconditioner(&moments, steps, (beta1, beta2), eps)?)
 }

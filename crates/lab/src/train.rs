@@ -10,6 +10,7 @@
 use crate::class_loss;
 use crate::data_source::{DataChoice, PreparedData};
 use crate::design::{Design, GRAPH};
+use crate::effort::memory;
 use crate::error::{LabError, Result};
 use crate::files;
 use crate::measurements::{Measurements, epoch_curves};
@@ -156,7 +157,7 @@ pub fn train(session: &Session, run: &RunDirectory, training: &Training<'_>) -> 
     let loss: ClassLoss = settings.loss.parse()?;
     let all = examples(&data.train)?;
     let of_classes = class_loss::weights(&loss, data)?;
-    let weighted = of_classes.map(|of| class_loss::weighted(all.clone(), &of)).transpose()?;
+    let weighted = of_classes.map(|of| all.clone().with_class_weights(&of)).transpose()?;
     // Two where examples have weights only after a share of the steps.
     let (trainer, after) = match weighted {
         Some(weighted) if loss.from > 0.0 => (made(all)?, Some(made(weighted)?)),
@@ -189,7 +190,7 @@ pub fn train(session: &Session, run: &RunDirectory, training: &Training<'_>) -> 
         info: &info,
         folder,
         parts: 0,
-        measured: Measurements::new(config.schedule.clone(), Vec::new()),
+        measured: Measurements::new(&config, Vec::new()),
         watch: None,
         last: Instant::now(),
         cost: Duration::ZERO,
@@ -197,6 +198,12 @@ pub fn train(session: &Session, run: &RunDirectory, training: &Training<'_>) -> 
     };
     let mut state = watcher.begin(&members)?;
     watcher.watch(&members, &state)?;
+    let plan = trainer.plan(members.len())?;
+    let together = match members.len() {
+        1 => "one network".to_owned(),
+        n => format!("{} of {n} networks at once", plan.size),
+    };
+    session.console.message(&format!("training {together} in {}", memory(plan.bytes)));
     session.console.start("training", trainer.total_steps());
     session.console.advance(state.step());
     let ended = match &after {
@@ -342,8 +349,7 @@ impl Watcher<'_> {
         };
         self.watch = Watch::new(self.session, data, model, settings, &weights)?;
         let Some(watch) = &self.watch else { return Ok(()) };
-        let schedule = self.trainer.config().schedule.clone();
-        self.measured = Measurements::new(schedule, watch.columns());
+        self.measured = Measurements::new(self.trainer.config(), watch.columns());
         if state.step() == 0 {
             let readings = watch.read(state, self.trainer.total_steps())?;
             self.measured.start(state, &readings);

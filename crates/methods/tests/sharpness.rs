@@ -229,14 +229,14 @@ fn a_rise_on_a_sample_has_an_error_that_covers_the_rise_on_all() {
     let exact_rise = sam_sharpness(&ctx, &whole, &point, &config).unwrap();
     assert!(exact_rise.standard_error.is_none());
     let mut covered = 0;
-    for seed in 0..100 {
+    for seed in 0..200 {
         let ctx = Context::new(&executor, seed).with_precision(DType::F64).unwrap();
         let objective = on_digits(&ctx, &model, Some(300), &ObjectiveConfig::default());
         let found = sam_sharpness(&ctx, &objective, &point, &config).unwrap();
         let error = found.standard_error.unwrap();
         covered += usize::from((found.value - exact_rise.value).abs() < 1.97 * error);
     }
-    assert!((85..=100).contains(&covered), "{covered}");
+    assert!((180..=198).contains(&covered), "{covered}");
 }
 
 #[test]

@@ -47,7 +47,8 @@ pub fn density_svg(
     dimension: u64,
 ) -> Option<String> {
     let pairs = |values: Vec<f64>| {
-        values.into_iter().map(|value| Eigenvalue { value, residual: 0.0 }).collect()
+        let eigenvalue = |value| Eigenvalue { value, residual: 0.0, sampling_error: None };
+        values.into_iter().map(eigenvalue).collect()
     };
     let spectrum = Spectrum {
         operator: "hessian".into(),

@@ -37,21 +37,26 @@ impl Objective {
 
     /// The traced function, its first output what the loss is of, for the data as they are.
     pub fn function(&self) -> Result<thalweg_nn::Model> {
-        self.setup.model().for_loss(self.setup.loss(), self.data.inputs())
+        self.setup.model().for_loss(self.setup.loss().loss, self.data.inputs())
     }
 
     /// As the methods take it.
     pub fn open(&self, ctx: &Context<'_>) -> Result<ModelObjective> {
         let (setup, data) = (&self.setup, &self.data);
-        Ok(ModelObjective::from_arrays(
+        let (function, loss) = (self.function()?, setup.loss());
+        let objective = ModelObjective::from_arrays(
             ctx,
-            &self.function()?,
-            setup.loss(),
+            &function,
+            loss.loss,
             setup.model().normalized(data.inputs())?,
             data.targets().clone(),
             data.classes(),
             setup.config(),
-        )?)
+        )?;
+        match data.class_counts(&function, &loss)? {
+            Some(counts) => Ok(objective.with_class_loss(&loss, &counts)?),
+            None => Ok(objective),
+        }
     }
 
     /// Does work on a thread of its own; what is finished of it is kept in the run, if there is
@@ -105,6 +110,11 @@ impl<'a> Work<'a> {
 
     /// The objective as the methods take it.
     pub fn objective(&self) -> Result<ModelObjective> {
+        let loss = self.asked.setup.loss();
+        if loss.from > 0.0 {
+            let expected = "no from=, the share of a training after which weights count";
+            return Err(Failure::config("loss", expected, loss));
+        }
         self.asked.open(&self.ctx)
     }
 
@@ -134,7 +144,7 @@ impl Objective {
 
     /// What a person should know of the output that the loss is of.
     fn said(&self) -> Option<String> {
-        self.setup.model().said(self.setup.loss())
+        self.setup.model().said(self.setup.loss().loss)
     }
 
     /// Loss and accuracy.

@@ -12,7 +12,7 @@ use thalweg_array::{Array, DType};
 use thalweg_exec::Executor;
 use thalweg_lab::{Budget, Bytes, ObjectiveChoice, Precision};
 use thalweg_methods::{Context, ObjectiveConfig, Silent, UnitStore};
-use thalweg_nn::{Loss, Weights};
+use thalweg_nn::{ClassLoss, Weights};
 
 /// How a loss is taken, and with what.
 #[derive(Clone, FromPyObject)]
@@ -67,6 +67,35 @@ impl Data {
     pub fn classes(&self) -> bool {
         self.classes
     }
+
+    /// Examples of each class that a model tells apart, where a loss asks for them.
+    pub fn class_counts(
+        &self,
+        model: &thalweg_nn::Model,
+        loss: &ClassLoss,
+    ) -> Result<Option<Vec<usize>>> {
+        if loss.is_plain() {
+            return Ok(None);
+        }
+        let labels = match self.targets.as_slice::<i32>() {
+            Ok(labels) if self.targets.rank() == 1 => labels,
+            _ => return Err(Failure::config("loss", "targets of one label each", loss)),
+        };
+        let mut counts = vec![0; model.n_classes()];
+        for &label in labels {
+            // Labels beyond are refused where the objective is made.
+            if let Some(count) = usize::try_from(label).ok().and_then(|k| counts.get_mut(k)) {
+                *count += 1;
+            }
+        }
+        match counts.iter().position(|&count| count == 0) {
+            None => Ok(Some(counts)),
+            Some(class) => {
+                let expected = format!("targets with an example of class {class}");
+                Err(Failure::config("loss", &expected, loss))
+            }
+        }
+    }
 }
 
 /// A model, and what the options say, checked.
@@ -75,7 +104,7 @@ pub struct Setup {
     memory: usize,
     precision: Precision,
     seed: u64,
-    loss: Loss,
+    loss: ClassLoss,
     config: ObjectiveConfig,
     model: Model,
 }
@@ -92,7 +121,7 @@ impl Setup {
         }
         let loss = match &options.loss {
             Some(text) => text.parse()?,
-            None => model.loss(),
+            None => model.loss().into(),
         };
         Ok(Setup {
             executor: executor(budget.threads),
@@ -121,7 +150,7 @@ impl Setup {
     }
 
     /// The loss.
-    pub fn loss(&self) -> Loss {
+    pub fn loss(&self) -> ClassLoss {
         self.loss
     }
 

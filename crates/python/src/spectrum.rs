@@ -106,11 +106,12 @@ pub fn spectrum<'py>(
     values.set_item("at", evaluation(py, &at.at)?)?;
     values.set_item("gradient_norm", at.norm())?;
     values.set_item("dimension", record.dimension)?;
-    let split = |pairs: &[Eigenvalue]| -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-        let of = |f: fn(&Eigenvalue) -> f64| {
-            to_numpy(py, pairs.iter().map(f).collect::<Vec<f64>>(), &[pairs.len()])
-        };
-        Ok((of(|p| p.value)?, of(|p| p.residual)?))
+    let split = |pairs: &[Eigenvalue]| -> PyResult<[Option<Bound<'py, PyAny>>; 3]> {
+        let array = |of: Vec<f64>| to_numpy(py, of, &[pairs.len()]);
+        let of = |f: fn(&Eigenvalue) -> f64| array(pairs.iter().map(f).collect::<Vec<f64>>());
+        let sampling: Option<Vec<f64>> = pairs.iter().map(|p| p.sampling_error).collect();
+        let sampling = sampling.filter(|errors| !errors.is_empty()).map(array).transpose()?;
+        Ok([Some(of(|p| p.value)?), Some(of(|p| p.residual)?), sampling])
     };
     values.set_item("top", split(&record.top)?)?;
     values.set_item("bottom", split(&record.bottom)?)?;

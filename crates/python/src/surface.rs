@@ -41,7 +41,7 @@ pub struct Wanted {
     two: bool,
     /// Pairs of random directions.
     pairs: usize,
-    /// `filter`, `layer` or `none`.
+    /// `filter`, `layer`, `weight`, `dfilter`, `dlayer`, `sphere` or `none`.
     normalize: String,
     /// Roles that stay at the centre.
     ignore: Vec<String>,

@@ -16,7 +16,7 @@ use thalweg_methods::Progress;
 use thalweg_nn::Weights;
 use thalweg_train::{
     Ended, Evaluation, Evaluator, Examples, History, Length, Member, Observer, Resources, Segment,
-    Status, TrainConfig, Trainer,
+    Status, TrainConfig, Trainer, run_deferred,
 };
 
 /// How networks are trained.
@@ -66,7 +66,7 @@ pub fn train<'py>(
     reporter: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyList>> {
     let asked = objective.get();
-    let (model, loss) = (asked.setup().model(), asked.setup().loss());
+    let (model, loss) = (asked.setup().model(), asked.setup().loss().loss);
     let validation = validation.map(|(x, y)| Data::new(&x, &y)).transpose()?;
     let trained = asked
         .work(py, None, reporter.as_ref(), move |work| run(work, validation.as_ref(), &settings))?;
@@ -95,6 +95,7 @@ pub fn train<'py>(
             ("loss", &metrics.loss),
             ("accuracy", &metrics.accuracy),
             ("gradient_norm", &metrics.gradient_norm),
+            ("perturbed_loss", &metrics.perturbed_loss),
         ] {
             let values = values.get(index).cloned();
             let array = values.map(|v| {
@@ -122,9 +123,13 @@ fn run(work: &Work<'_>, validation: Option<&Data>, settings: &Settings) -> Resul
     let (setup, data, job) = (work.setup(), work.asked().data(), work.job());
     let float = setup.dtype();
     // The same data as a loss: what is wrong with them is said in the same words.
-    work.objective()?;
+    work.asked().open(work.ctx())?;
     let nn = work.asked().function()?;
     let examples = examples(setup, data)?;
+    let loss = setup.loss();
+    let counts = data.class_counts(&nn, &loss)?;
+    let weights = counts.as_ref().map(|counts| loss.weights(counts)).transpose()?.flatten();
+    let adjustment = counts.map(|counts| loss.adjustment(&counts)).transpose()?.flatten();
     let n = examples.len() as u64;
     if settings.batch == 0 {
         return Err(Failure::config("batch", "at least 1 example", 0));
@@ -135,7 +140,8 @@ fn run(work: &Work<'_>, validation: Option<&Data>, settings: &Settings) -> Resul
     let config = TrainConfig {
         optimizer: settings.optimizer.parse()?,
         schedule: settings.schedule.parse()?,
-        loss: setup.loss(),
+        loss: loss.loss,
+        adjustment,
         batch,
         last_batch: LastBatch::Drop,
         length: match settings.epochs {
@@ -148,7 +154,16 @@ fn run(work: &Work<'_>, validation: Option<&Data>, settings: &Settings) -> Resul
     };
     let resources = Resources { memory: Some(setup.memory()), chunk: None };
     let executor = setup.executor().clone();
-    let trainer = Trainer::new(executor.clone(), nn.clone(), examples, config, resources)?;
+    let made = |examples: Examples| {
+        Trainer::new(executor.clone(), nn.clone(), examples, config.clone(), resources)
+    };
+    let weighted = weights.map(|of| examples.clone().with_class_weights(&of)).transpose()?;
+    // Two where examples have weights only after a share of the steps.
+    let (trainer, after) = match weighted {
+        Some(weighted) if loss.from > 0.0 => (made(examples)?, Some(made(weighted)?)),
+        Some(weighted) => (made(weighted)?, None),
+        None => (made(examples)?, None),
+    };
     let members: Vec<Member> =
         settings.members.iter().map(|&(seed, lr)| Member::new(seed, lr)).collect();
     let mut state = match settings.fresh {
@@ -159,7 +174,7 @@ fn run(work: &Work<'_>, validation: Option<&Data>, settings: &Settings) -> Resul
         None => None,
         Some(data) => {
             let examples = self::examples(setup, data)?;
-            Some(Evaluator::new(executor, nn.clone(), setup.loss(), examples, 256)?)
+            Some(Evaluator::new(executor, nn.clone(), loss.loss, examples, 256)?)
         }
     };
     let mut watcher = Watcher {
@@ -177,7 +192,13 @@ fn run(work: &Work<'_>, validation: Option<&Data>, settings: &Settings) -> Resul
         watcher.keep(0, &state)?;
     }
     job.start("training", trainer.total_steps());
-    let ended = trainer.run(&mut state, &mut watcher);
+    let ended = match &after {
+        None => trainer.run(&mut state, &mut watcher),
+        Some(after) => {
+            let at = (loss.from * trainer.total_steps() as f64).ceil() as u64;
+            run_deferred(&trainer, after, &mut state, at, &mut watcher)
+        }
+    };
     if let Some(failure) = watcher.failure.take() {
         return Err(failure);
     }

@@ -73,6 +73,15 @@ def test_xarray_and_pandas(surface, spectrum, population):
     assert member.validation_loss.dropna().tolist() == population[2].validation_loss.tolist()
 
 
+def test_a_sample_has_errors_of_its_own(trained, digits):
+    some = trained.spectrum(*digits, top=2, trace=4, samples=60)
+    assert some.top_sampling_errors.shape == (2,) and (some.top_sampling_errors > 0).all()
+    assert some.bottom_sampling_errors is None
+    data = some.to_xarray()
+    np.testing.assert_array_equal(data.top_sampling_error, some.top_sampling_errors)
+    assert trained.spectrum(*digits, top=1).top_sampling_errors is None
+
+
 def test_netcdf_attributes_are_plain(surface, spectrum):
     pytest.importorskip("xarray")
     for data in (surface.to_xarray(), spectrum.to_xarray()):

@@ -130,3 +130,53 @@ def test_training_that_cannot_be(trained, digits, settings, message):
         trained.train(*digits, **settings)
     with pytest.raises(TypeError, match="no place"):
         trained.train(*digits, batch_norm="batch")
+
+
+def test_a_loss_knows_how_frequent_classes_are(digits):
+    x, y = digits
+    model = thalweg.build("mlp hidden=8 activation=tanh", (8, 8, 1), 10, precision="f64")
+    logits, counts = model.predict(x, precision="f64"), np.bincount(y, minlength=10)
+
+    def losses(z):
+        z = z - z.max(1, keepdims=True)
+        return np.log(np.exp(z).sum(1)) - z[np.arange(len(y)), y]
+
+    weights = 0.1 / (1 - 0.9**counts)
+    weights *= 10 / weights.sum()
+    known = {
+        "cross-entropy balanced=0.9": np.mean(weights[y] * losses(logits)),
+        "cross-entropy tau=1": np.mean(losses(logits + np.log(counts / len(y)))),
+    }
+    for loss, expected in known.items():
+        assert model.loss(x, y, loss=loss, precision="f64") == pytest.approx(expected, rel=1e-10)
+
+    def step(loss, **settings):
+        settings = {"steps": 1, "batch": 120, "lr": 0.1, "optimizer": "sgd"} | settings
+        trained = model.train(x, y, schedule="constant", loss=loss, precision="f64", **settings)
+        return trained[0].model.parameters.flatten()
+
+    both = "cross-entropy balanced=0.9 tau=1"
+    gradient = model.gradient(x, y, loss=both, precision="f64")
+    expected = model.parameters.to_parameters() - 0.1 * gradient
+    np.testing.assert_allclose(step(both), expected.flatten(), rtol=1e-10, atol=1e-13)
+    # Weights count after half of the steps: in the second of two, and never in a single one.
+    deferred = "cross-entropy balanced=0.9 from=0.5"
+    np.testing.assert_array_equal(step(deferred), step("cross-entropy"))
+    two = [step(loss, steps=2) for loss in (deferred, "cross-entropy", "cross-entropy balanced=0.9")]
+    assert not np.array_equal(two[0], two[1]) and not np.array_equal(two[0], two[2])
+    with pytest.raises(thalweg.ConfigError, match="share of a training"):
+        model.loss(x, y, loss=deferred)
+    with pytest.raises(thalweg.ConfigError, match="an example of class"):
+        model.loss(x[:5], y[:5], loss=both)
+
+
+def test_sam_says_the_loss_at_the_end_of_its_ascent(trained, digits):
+    settings = {"steps": 1, "batch": 120, "lr": 0.1, "schedule": "constant", "precision": "f64"}
+    member = trained.train(*digits, optimizer="sam:rho=0.05", **settings)[0]
+    weights = trained.parameters.to_parameters()
+    gradient = trained.gradient(*digits, precision="f64")
+    ascended = weights + (0.05 / gradient.norm()) * gradient
+    expected = trained.at(ascended).loss(*digits, precision="f64")
+    assert member.perturbed_loss[0] == pytest.approx(expected, rel=1e-9)
+    plain = trained.train(*digits, optimizer="sgd", **settings)
+    assert plain[0].perturbed_loss is None

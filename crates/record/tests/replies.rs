@@ -5,7 +5,7 @@ use thalweg_record::reply::*;
 use thalweg_record::{
     AdaptiveSummary, BasinSummary, ConvexitySummary, Density, Eigenvalue, Estimate, Extent,
     GridPoint, InspectedArray, InspectedOperation, InspectedPort, Inspection, MinimumReply,
-    PlaneShare, Products, Quantity, RelativeTo, schema,
+    Outliers, PlaneShare, Products, Quantity, RelativeTo, schema,
 };
 
 fn reply(body: Body) -> Reply {
@@ -123,7 +123,7 @@ fn deep() -> MinimumReply {
 
 fn surface(loss: f64, minimum: Option<GridPoint>) -> Reply {
     reply(Body::Surface(Box::new(SurfaceBody {
-        loss,
+        loss: minimum.map_or(loss.into(), |_| estimate(loss)),
         minimum,
         maximum: minimum,
         points: 961,
@@ -150,7 +150,7 @@ fn surface(loss: f64, minimum: Option<GridPoint>) -> Reply {
 }
 
 fn spectrum(trace: Option<Quantity>, density: Option<Density>) -> Reply {
-    let top = vec![Eigenvalue { value: 2.0, residual: 1e-6 }];
+    let top = vec![Eigenvalue { value: 2.0, residual: 1e-6, sampling_error: trace.map(|_| 0.1) }];
     reply(Body::Spectrum(SpectrumBody {
         operator: "hessian".into(),
         scope: "whole".into(),
@@ -160,7 +160,7 @@ fn spectrum(trace: Option<Quantity>, density: Option<Density>) -> Reply {
             damping: 0.001,
             preconditioner: Some("fisher-kfac".into()),
         }),
-        loss: 0.5,
+        loss: trace.unwrap_or(0.5.into()),
         gradient_norm: 0.1,
         bottom: density.is_some().then(|| top.clone()),
         top,
@@ -171,7 +171,14 @@ fn spectrum(trace: Option<Quantity>, density: Option<Density>) -> Reply {
             trace: trace.map_or(0, |_| 32),
             density: density.as_ref().map_or(0, |_| 384),
             relative_to: trace.map_or(0, |_| 24),
+            sampling_error: trace.map_or(0, |_| 9),
         },
+        outliers: density.as_ref().map(|density| Outliers {
+            below: -density.values[0],
+            above: density.values[0],
+            count: Estimate { value: 3.1, standard_error: 0.2, samples: 8 },
+            found: 3,
+        }),
         density,
     }))
 }

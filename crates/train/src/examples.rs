@@ -122,6 +122,28 @@ impl Examples {
         Ok(self)
     }
 
+    /// The same examples, the loss of each multiplied by the factor of its class beside the one that it
+    /// may have.
+    ///
+    /// # Errors
+    /// Examples without a class each; a class without a factor; as [`Examples::with_weights`].
+    pub fn with_class_weights(self, of: &[f64]) -> Result<Examples, TrainError> {
+        let what = "weights of classes";
+        let labels = match self.targets.as_slice::<i32>() {
+            Ok(labels) if self.classes && labels.len() == self.len() => labels.to_vec(),
+            _ => return Err(TrainError::setting(what, "examples with a class each", "others")),
+        };
+        let own = self.weights.as_ref().map(Array::to_f64_vec);
+        let mut weights = own.unwrap_or_else(|| vec![1.0; labels.len()]);
+        for (weight, label) in weights.iter_mut().zip(labels) {
+            let factor = usize::try_from(label).ok().and_then(|class| of.get(class));
+            let missing = || TrainError::setting(what, format!("one of class {label}"), of.len());
+            *weight *= factor.ok_or_else(missing)?;
+        }
+        let weights = Array::vector(&weights).convert(self.float);
+        self.with_weights(weights)
+    }
+
     fn checked(self) -> Result<Examples, TrainError> {
         let (inputs, targets, float) = (self.input_types(), &self.targets, self.float);
         let n = targets.shape().first().copied().unwrap_or(0);

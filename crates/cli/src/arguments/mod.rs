@@ -189,7 +189,8 @@ pub struct MapArguments {
     /// Coordinates of the lines along both directions, as A:B:N.
     #[arg(long, value_name = "A:B:N", default_value = "-1:1:51", allow_hyphen_values = true)]
     pub line: Axis,
-    /// How directions are scaled to the weights: filter, layer or none [default: filter].
+    /// How directions are scaled: filter or layer to the norm of the weights', weight by each weight,
+    /// dfilter, dlayer or sphere to norm one, or none [default: filter].
     #[arg(long, value_name = "SCALE")]
     pub normalize: Option<String>,
     /// Roles of parameters held at the centre: bias, norm, or none.
@@ -254,8 +255,9 @@ pub struct SurfaceArguments {
     /// pattern in quotes, as 'run/*.pt'. Without MODEL the last is the centre.
     #[arg(long, value_name = "FOLDER")]
     pub checkpoints: Option<String>,
-    /// How directions are scaled to the weights: filter, layer or none [default: filter for
-    /// random directions and those of a file, else none].
+    /// How directions are scaled: filter or layer to the norm of the weights', weight by each weight,
+    /// dfilter, dlayer or sphere to norm one, or none [default: filter for random directions and
+    /// those of a file, else none].
     #[arg(long, value_name = "SCALE")]
     pub normalize: Option<String>,
     /// Roles of parameters held at the centre: bias, norm, or none [default: none].
@@ -294,7 +296,7 @@ pub struct SurfaceArguments {
 /// Arguments of `spectrum`.
 #[derive(Debug, Args)]
 pub struct SpectrumArguments {
-    /// A run directory, or a file of weights: .safetensors (also in shards), .pt or .npz.
+    /// A run directory, an .onnx file or a file of weights: .safetensors (also in shards), .pt or .npz.
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
     /// Architecture of a file of weights that does not say it, or the .onnx file of its graph.
@@ -446,7 +448,7 @@ pub struct ReproduceArguments {
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArguments {
-    /// A run directory, or a file of weights: .safetensors (also in shards), .pt or .npz.
+    /// A run directory, an .onnx file or a file of weights: .safetensors (also in shards), .pt or .npz.
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
     /// Architecture of a file of weights that does not say it, with input and outputs, as

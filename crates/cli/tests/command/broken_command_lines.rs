@@ -17,7 +17,7 @@ const FAULTS: [(&str, &[&str]); 87] = [
     ("surface m n --directions random", &["one model, got 2"]),
     ("surface m --pairs 0", &["--pairs 0", "at least 1"]),
     ("surface m --pairs 2 --directions eigenvectors", &["--pairs 2", "unless they are random"]),
-    ("surface m --normalize rows", &["--normalize", "filter, layer or none"]),
+    ("surface m --normalize rows", &["--normalize", "one of filter, layer, weight, dfilter"]),
     ("surface m --ignore weights", &["--ignore", "bias, norm or none"]),
     ("surface m --directions trajectory --normalize filter", &["trajectory", "give none"]),
     ("surface m --directions trajectory --line", &["--line", "plane"]),

@@ -1,11 +1,7 @@
 //! `compare`: the same instruments, examples and draws for every model.
 
-use crate::harness::{Bench, assert_same};
+use crate::harness::{Bench, assert_same, number};
 use serde_json::Value;
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().or_else(|| value["value"].as_f64()).unwrap_or_else(|| panic!("{value}"))
-}
 
 /// The reading of a quantity, one number a model.
 fn values(object: &Value, name: &str) -> Vec<f64> {
@@ -46,7 +42,7 @@ fn a_model_does_not_differ_from_itself_and_does_from_another() {
     let spectrum = bench.json("spectrum m --top 1 --trace 0 --samples 48 --out s");
     let one = spectrum["top"][0]["value"].as_f64().unwrap();
     assert!((values(&other, "largest eigenvalue")[0] - one).abs() < 1e-3 * one);
-    assert!((loss[0] - spectrum["loss"].as_f64().unwrap()).abs() < 1e-6);
+    assert!((loss[0] - number(&spectrum["loss"])).abs() < 1e-6);
     let page = String::from_utf8(bench.read("other/report.html")).unwrap();
     assert!(page.contains("Comparison") && page.contains("adjusted p"));
     assert!(bench.exists("other/figures/comparison.png"));

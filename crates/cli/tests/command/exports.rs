@@ -41,8 +41,8 @@ const TABLES: [(&str, &[Expected]); 5] = [
     (
         "spectrum",
         &[
-            ("results-bottom", "bottom,bottom_eigenvalue,bottom_residual", 1),
-            ("results-top", "top,top_eigenvalue,top_residual", 2),
+            ("results-bottom", "bottom,bottom_eigenvalue,bottom_residual,bottom_sampling_error", 1),
+            ("results-top", "top,top_eigenvalue,top_residual,top_sampling_error", 2),
         ],
     ),
     (
@@ -51,7 +51,7 @@ const TABLES: [(&str, &[Expected]); 5] = [
             ("mlp-hidden-4", "y,x,accuracy,loss,loss_standard_error,status", 9),
             ("mlp-hidden-4-line_x", "y,x,accuracy,loss,loss_standard_error,status", 5),
             ("mlp-hidden-4-line_y", "y,x,accuracy,loss,loss_standard_error,status", 5),
-            ("mlp-hidden-4-spectrum-top", "top,top_eigenvalue,top_residual", 1),
+            ("mlp-hidden-4-spectrum-top", "top,top_eigenvalue,top_residual,top_sampling_error", 1),
         ],
     ),
 ];

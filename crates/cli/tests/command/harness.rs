@@ -10,6 +10,12 @@ use thalweg_record::schema;
 /// A working directory of its own for a test, removed when it ends.
 pub struct Bench(PathBuf);
 
+/// The value of a quantity in a reply: a number, or an estimate with its error.
+pub fn number(quantity: &Value) -> f64 {
+    let value = quantity.as_f64().or_else(|| quantity["value"].as_f64());
+    value.unwrap_or_else(|| panic!("no number: {quantity}"))
+}
+
 /// What came of a command.
 #[derive(Debug)]
 pub struct Done {

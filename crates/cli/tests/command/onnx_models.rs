@@ -1,7 +1,6 @@
 //! ONNX files as models: measured, trained, written again.
 
-use crate::harness::Bench;
-use serde_json::Value;
+use crate::harness::{Bench, number};
 use std::path::Path;
 use thalweg_array::{Array, DType};
 use thalweg_formats::npz;
@@ -34,10 +33,6 @@ fn bench(test: &str) -> Bench {
     data(&bench, "features.npz", &[6]);
     data(&bench, "first.npz", &[2, 7, 7]);
     bench
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value}"))
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `surface`: what is measured beside the loss, and surfaces in the space of inputs.
 
-use crate::harness::{Bench, assert_same};
+use crate::harness::{Bench, assert_same, number};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use thalweg_array::Array;
@@ -13,10 +13,6 @@ fn arrays(bench: &Bench, run: &str) -> BTreeMap<String, Vec<f64>> {
     read.into_iter()
         .map(|(name, array)| (name.trim_start_matches("results/").to_owned(), array.to_f64_vec()))
         .collect()
-}
-
-fn number(value: &Value) -> f64 {
-    value["value"].as_f64().or(value.as_f64()).unwrap_or(f64::NAN)
 }
 
 fn smooth(bench: &Bench, out: &str, seeds: &str) {

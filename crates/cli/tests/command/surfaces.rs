@@ -43,6 +43,10 @@ fn random_directions_are_scaled_and_held_as_asked() {
     let each = [
         "--normalize filter",
         "--normalize layer",
+        "--normalize weight",
+        "--normalize dfilter",
+        "--normalize dlayer",
+        "--normalize sphere",
         "--normalize none",
         "--ignore bias,norm",
         "--ignore norm",

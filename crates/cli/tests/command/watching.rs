@@ -43,6 +43,8 @@ fn what_is_watched_is_what_is_measured_afterwards() {
     bench.ok("export b --csv --out b-csv");
     let losses = |run| -> Vec<(u64, f64)> { read(&bench, run, "train_loss") };
     assert_eq!(losses("a"), losses("b"));
+    let page = String::from_utf8(bench.read("a/report.html")).unwrap();
+    assert!(page.contains("its largest eigenvalue"), "stability is told");
     for (member, lr) in ["0.1", "0.05"].into_iter().enumerate() {
         let line = format!("spectrum a/weights/seed-0-lr-{lr}.safetensors --subsample 200 --top 1");
         let told = bench.json(&format!("{line} --trace 0 --out s{member}"));
@@ -50,6 +52,28 @@ fn what_is_watched_is_what_is_measured_afterwards() {
         let (_, found) = sharpness[6 + member];
         assert!((found / expected - 1.0).abs() < 1e-2, "{lr}: {found}, {expected}");
     }
+}
+
+#[test]
+fn sam_has_columns_of_its_ascent() {
+    let bench = Bench::new("watching-sam");
+    let line = TRAIN.replace("--optimizer sgd", "--optimizer sam");
+    bench.json(&format!("{line} --watch weight_norm:10 --out a"));
+    bench.ok("export a --csv --out a-csv");
+    let of = |name: &str| read(&bench, "a", name);
+    let (loss, perturbed, gap) =
+        (of("train_loss"), of("train_perturbed_loss"), of("train_perturbed_gap"));
+    assert_eq!((loss.len(), perturbed.len(), gap.len()), (20, 20, 20));
+    for ((loss, perturbed), gap) in loss.iter().zip(&perturbed).zip(&gap) {
+        assert!(gap.1 > 0.0 && (perturbed.1 - loss.1 - gap.1).abs() < 1e-12, "{gap:?}");
+    }
+    for name in ["training", "train_perturbed_gap"] {
+        assert!(bench.exists(&format!("a/figures/{name}.png")), "{name}");
+    }
+    bench.json(&format!("{TRAIN} --out b"));
+    bench.ok("export b --csv --out b-csv");
+    let table = String::from_utf8(bench.read("b-csv/metrics.csv")).unwrap();
+    assert!(!table.contains("perturbed"));
 }
 
 #[test]

@@ -223,6 +223,12 @@ impl<'a> Evaluator<'a> {
         Ok(sum)
     }
 
+    /// Bytes that the largest of its programs needs at its peak.
+    pub fn memory(&self) -> usize {
+        let programs = self.losses.iter().chain(&self.statistics);
+        programs.map(|(_, program)| program.memory().peak()).max().unwrap_or(0)
+    }
+
     /// Number of points evaluated at once.
     pub fn members(&self) -> usize {
         self.members

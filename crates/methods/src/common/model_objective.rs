@@ -1,5 +1,7 @@
 //! The loss of a model on data.
 
+mod class_losses;
+
 use super::objective::{BatchNorm, Examples, Objective, Sampling};
 use crate::{Context, MethodError};
 use std::sync::Arc;
@@ -225,42 +227,12 @@ impl ModelObjective {
         })
     }
 
-    /// The same with outputs adjusted for classes of unequal frequency before the loss sees them;
-    /// whether an example is classified rightly is told from the outputs as they are.
+    /// The same examples and outputs under another loss.
     ///
     /// # Errors
-    /// Examples without a class each, or another number of classes than the model has outputs.
-    pub fn with_adjustment(
-        mut self,
-        adjustment: ClassAdjustment,
-    ) -> Result<ModelObjective, MethodError> {
-        self.adjustment = Some(adjustment);
-        self.verify()?;
-        Ok(self)
-    }
-
-    /// The same with the loss of each example multiplied by the factor of its class, beside the one
-    /// that it may have of its own.
-    ///
-    /// # Errors
-    /// Examples without a class each; a class without a factor, or one that is negative or not finite.
-    pub fn with_class_weights(mut self, of: &[f64]) -> Result<ModelObjective, MethodError> {
-        let what = "the weights of classes";
-        if let Some(weight) = of.iter().find(|weight| !(**weight >= 0.0 && weight.is_finite())) {
-            return Err(MethodError::config(what, "numbers of at least 0", weight));
-        }
-        let Some(labels) = Objective::labels(&self) else {
-            return Err(MethodError::mismatch(what, "examples with a class each", "others"));
-        };
-        let own = self.weights.as_ref().map(Array::to_f64_vec);
-        let mut weights = own.unwrap_or_else(|| vec![1.0; labels.len()]);
-        for (weight, label) in weights.iter_mut().zip(labels) {
-            let factor = usize::try_from(label).ok().and_then(|class| of.get(class));
-            *weight *= factor.ok_or_else(|| {
-                MethodError::mismatch(what, format!("one of class {label}"), of.len())
-            })?;
-        }
-        self.weights = Some(Array::vector(&weights).convert(self.float));
+    /// A loss that does not fit the outputs or the targets.
+    pub fn with_loss(mut self, loss: Loss) -> Result<ModelObjective, MethodError> {
+        self.loss = loss;
         self.verify()?;
         Ok(self)
     }
@@ -467,6 +439,11 @@ impl Objective for ModelObjective {
 
     fn loss(&self) -> Option<Loss> {
         Some(self.loss)
+    }
+
+    fn is_likelihood(&self) -> bool {
+        let without = |of: &ClassAdjustment| of.margins.iter().all(|margin| *margin == 0.0);
+        self.adjustment.as_ref().is_none_or(without)
     }
 
     fn labels(&self) -> Option<Vec<i32>> {

@@ -70,8 +70,12 @@ impl LinearOperator for Scaled<'_> {
     }
 }
 
-/// What Adam divides a step by: `P = sqrt(v / (1 - beta2^t)) + eps`, from its second moments `v`
-/// (`exp_avg_sq`) after `steps` steps.
+/// `P` of Adam's step `w -= rate P^-1 m` along its running mean `m` of gradients:
+/// `P = (1 - beta1^t) (sqrt(v / (1 - beta2^t)) + eps)`, from its second moments `v` (`exp_avg_sq`)
+/// after `steps` steps `t`.
+///
+/// The first factor is the correction of `m` for its start. In a quadratic of largest preconditioned
+/// eigenvalue above `2 (1 + beta1) / (rate (1 - beta1))` such steps diverge.
 ///
 /// # Errors
 /// Settings outside of their range; a second moment that is negative; no steps.
@@ -81,8 +85,8 @@ impl LinearOperator for Scaled<'_> {
 /// ```
 /// use thalweg_methods::common::{DenseOperator, LinearOperator, Scaled, adam_preconditioner};
 /// let hessian = DenseOperator::new(vec![vec![8.0, 0.0], vec![0.0, 3.0]])?;
-/// // After one step with beta2 = 0 moments are squared gradients.
-/// let preconditioner = adam_preconditioner(&[16.0, 1.0], 1, 0.0, 0.0)?;
+/// // Without memory moments are squared gradients.
+/// let preconditioner = adam_preconditioner(&[16.0, 1.0], 1, (0.0, 0.0), 0.0)?;
 /// let effective = Scaled::preconditioned(&hessian, &preconditioner)?;
 /// assert_eq!(effective.product(&[1.0, 1.0])?, [2.0, 3.0]);
 /// # Ok::<(), thalweg_methods::MethodError>(())
@@ -90,11 +94,13 @@ impl LinearOperator for Scaled<'_> {
 pub fn adam_preconditioner(
     second_moments: &[f64],
     steps: u64,
-    beta2: f64,
+    (beta1, beta2): (f64, f64),
     eps: f64,
 ) -> Result<Vec<f64>, MethodError> {
-    if !(0.0..1.0).contains(&beta2) {
-        return Err(MethodError::config("beta2", "from 0 to below 1", beta2));
+    for (name, beta) in [("beta1", beta1), ("beta2", beta2)] {
+        if !(0.0..1.0).contains(&beta) {
+            return Err(MethodError::config(name, "from 0 to below 1", beta));
+        }
     }
     if !(eps >= 0.0 && eps.is_finite()) {
         return Err(MethodError::config("eps", "0 or a positive number", eps));
@@ -105,8 +111,10 @@ pub fn adam_preconditioner(
     if let Some(value) = second_moments.iter().find(|&&v| v.is_nan() || v < 0.0) {
         return Err(MethodError::mismatch("a second moment", "0 or a positive number", value));
     }
-    let correction = if beta2 == 0.0 { 1.0 } else { -(steps as f64 * beta2.ln()).exp_m1() };
-    Ok(second_moments.iter().map(|v| (v / correction).sqrt() + eps).collect())
+    // 1 - beta^t without the loss of digits near beta = 1.
+    let seen = |beta: f64| if beta == 0.0 { 1.0 } else { -(steps as f64 * beta.ln()).exp_m1() };
+    let (first, second) = (seen(beta1), seen(beta2));
+    Ok(second_moments.iter().map(|v| first * ((v / second).sqrt() + eps)).collect())
 }
 
 /// `(I - V V^T) A (I - V V^T)`: an operator without what orthonormal vectors span.
@@ -171,17 +179,26 @@ mod tests {
 
     #[test]
     fn adams_preconditioner_is_corrected_for_its_start() {
-        // v = (1 - beta2) g^2 after one step is g^2 when corrected.
-        let found = adam_preconditioner(&[0.001 * 25.0, 0.0], 1, 0.999, 1e-8).unwrap();
-        assert!((found[0] - 5.0 - 1e-8).abs() < 1e-12 && found[1] == 1e-8);
+        // After one step v = (1 - beta2) g^2 and m = (1 - beta1) g, and the step is the rate.
+        let (gradient, eps) = (5.0, 1e-8);
+        let moments = [0.001 * gradient * gradient, 0.0];
+        let found = adam_preconditioner(&moments, 1, (0.9, 0.999), eps).unwrap();
+        let step = 0.1 * gradient / found[0];
+        assert!((step - 1.0 / (1.0 + eps / gradient)).abs() < 1e-12, "{step}");
+        assert!((found[1] / (0.1 * eps) - 1.0).abs() < 1e-12, "{}", found[1]);
+        // After many the correction is gone.
+        let late = adam_preconditioner(&[25.0], 100_000, (0.9, 0.999), 0.0).unwrap();
+        assert!((late[0] - 5.0).abs() < 1e-12, "{}", late[0]);
     }
 
     #[test]
     fn scales_that_are_none_are_named() {
         let adam = |moment, steps, beta2, eps| {
-            adam_preconditioner(&[moment], steps, beta2, eps).unwrap_err().to_string()
+            adam_preconditioner(&[moment], steps, (0.9, beta2), eps).unwrap_err().to_string()
         };
         assert_eq!(adam(1.0, 1, 1.0, 0.0), "beta2: expected from 0 to below 1, got 1");
+        let first = adam_preconditioner(&[1.0], 1, (-0.1, 0.9), 0.0).unwrap_err().to_string();
+        assert_eq!(first, "beta1: expected from 0 to below 1, got -0.1");
         assert_eq!(adam(1.0, 1, 0.9, -1.0), "eps: expected 0 or a positive number, got -1");
         assert_eq!(adam(1.0, 0, 0.9, 0.0), "steps of Adam: expected at least 1, got 0");
         assert_eq!(

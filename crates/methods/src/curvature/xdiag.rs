@@ -1,5 +1,6 @@
 //! The diagonal by XDiag.
 
+use super::OfMatrix;
 use super::sketch::{Sketch, combined, exchangeable_variance};
 use crate::common::{LinearOperator, Objective, signs, vector};
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
@@ -116,10 +117,11 @@ pub fn xdiag(
         return Ok(Diagonal { values: inside, standard_errors, extremes, samples: k, products });
     }
     let left_out = sketch.left_out();
-    let of = |vectors: &[Vec<f64>]| -> Vec<Vec<f64>> {
-        left_out.iter().map(|left| combined(vectors, &left.unit, n)).collect()
+    // Vectors go once they are combined, so that there are never more than a sketch may have.
+    let of = |vectors: Vec<Vec<f64>>| -> Vec<Vec<f64>> {
+        left_out.iter().map(|left| combined(&vectors, &left.unit, n)).collect()
     };
-    let (missing, images) = (of(&sketch.basis), of(&sketch.images));
+    let (missing, images) = (of(sketch.basis), of(sketch.images));
     // What of `A x_i` is outside the others' span is `Q s_i / length`.
     let mut each = Vec::with_capacity(k);
     for (i, left) in left_out.iter().enumerate() {
@@ -166,29 +168,29 @@ fn check(config: &XDiagConfig) -> Result<(), MethodError> {
     }
 }
 
-/// [`xdiag`] on the Hessian of an objective, as an instrument.
+/// [`xdiag`] on a curvature matrix of an objective, as an instrument.
 #[derive(Clone, Copy, Debug)]
 pub struct XDiag;
 
 impl Instrument for XDiag {
     const ID: &'static str = "xdiag";
-    const SUMMARY: &'static str = "diagonal of the Hessian";
+    const SUMMARY: &'static str = "diagonal of the Hessian (or another matrix)";
     const SOURCE: &'static str = "Epperly, Tropp, Webber 2024, arXiv 2301.07825";
     const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation];
-    type Config = XDiagConfig;
+    type Config = OfMatrix<XDiagConfig>;
     type Reading = Diagonal;
 
     fn measure(
         ctx: &Context<'_>,
         objective: &dyn Objective,
         point: &Weights,
-        config: &XDiagConfig,
+        config: &OfMatrix<XDiagConfig>,
     ) -> Result<Diagonal, MethodError> {
         check(config)?;
-        xdiag(ctx, &super::Hessian::new(ctx, objective, point)?, config)
+        xdiag(ctx, &config.at(ctx, objective, point)?, config)
     }
 
-    fn cost(config: &XDiagConfig, _: &Size) -> Cost {
+    fn cost(config: &OfMatrix<XDiagConfig>, _: &Size) -> Cost {
         Cost::at_most(0, 0, config.products)
     }
 
@@ -200,7 +202,7 @@ impl Instrument for XDiag {
         ]
     }
 
-    fn refused() -> Vec<XDiagConfig> {
-        [0, 3].map(|products| XDiagConfig { products }).to_vec()
+    fn refused() -> Vec<OfMatrix<XDiagConfig>> {
+        OfMatrix::refused([0, 3].map(|products| XDiagConfig { products }).to_vec())
     }
 }

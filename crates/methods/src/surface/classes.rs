@@ -17,14 +17,23 @@ pub struct ClassLosses {
     pub standard_error: Option<Vec<f64>>,
 }
 
-/// The examples of each class, by their places.
-pub(super) struct Classes<'a> {
-    classes: Vec<(i32, Vec<usize>)>,
-    sampling: &'a Sampling,
+/// The examples of each class.
+pub(super) struct Classes {
+    classes: Vec<Class>,
+    sampled: bool,
 }
 
-impl<'a> Classes<'a> {
-    pub(super) fn new(objective: &'a dyn Objective) -> Result<Classes<'a>, MethodError> {
+struct Class {
+    label: i32,
+    /// Where its examples are.
+    places: Vec<usize>,
+    /// How many they were drawn from: a class is a stratum, or its examples are a sample of nobody
+    /// knows how many.
+    population: usize,
+}
+
+impl Classes {
+    pub(super) fn new(objective: &dyn Objective) -> Result<Classes, MethodError> {
         let labels = objective.labels().ok_or_else(|| {
             let expected = "examples with one class each";
             MethodError::config("surfaces of classes", expected, "none")
@@ -32,12 +41,18 @@ impl<'a> Classes<'a> {
         let mut known = labels.clone();
         known.sort_unstable();
         known.dedup();
-        let places = |class: i32| {
-            let of = labels.iter().enumerate().filter(|(_, label)| **label == class);
-            (class, of.map(|(place, _)| place).collect())
+        let sampling = objective.sampling();
+        let class = |label: i32| {
+            let of = labels.iter().enumerate().filter(|(_, own)| **own == label);
+            let places: Vec<usize> = of.map(|(place, _)| place).collect();
+            let stratum = match sampling {
+                Sampling::All => None,
+                Sampling::Strata(strata) => strata.iter().find(|(members, _)| *members == places),
+            };
+            Class { label, places, population: stratum.map_or(usize::MAX >> 12, |(_, size)| *size) }
         };
-        let classes = known.into_iter().map(places).collect();
-        Ok(Classes { classes, sampling: objective.sampling() })
+        let classes = known.into_iter().map(class).collect();
+        Ok(Classes { classes, sampled: *sampling != Sampling::All })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -46,19 +61,11 @@ impl<'a> Classes<'a> {
 
     /// Mean loss of each class at a point, and its standard error; NaN where all were taken.
     pub(super) fn summarize(&self, values: &ExampleValues) -> Vec<[f64; 2]> {
-        let one = |(_, places): &(i32, Vec<usize>)| {
-            let losses: Vec<f64> = places.iter().map(|&place| values.losses[place]).collect();
+        let one = |class: &Class| {
+            let losses: Vec<f64> = class.places.iter().map(|&at| values.losses[at]).collect();
             let mean = pairwise_sum(&losses) / losses.len() as f64;
-            let error = match self.sampling {
-                Sampling::All => f64::NAN,
-                Sampling::Strata(strata) => {
-                    // A class is a stratum, or its examples are a sample of nobody knows how many.
-                    let own = strata.iter().find(|(members, _)| members == places);
-                    let size = own.map_or(usize::MAX >> 12, |(_, size)| *size);
-                    standard_error(&losses, &[((0..losses.len()).collect(), size)])
-                }
-            };
-            [mean, error]
+            let stratum = ((0..losses.len()).collect(), class.population);
+            [mean, if self.sampled { standard_error(&losses, &[stratum]) } else { f64::NAN }]
         };
         self.classes.iter().map(one).collect()
     }
@@ -69,12 +76,11 @@ impl<'a> Classes<'a> {
         let turned = |values: &[f64]| -> Vec<f64> {
             (0..n).flat_map(|class| values.iter().skip(class).step_by(n).copied()).collect()
         };
-        let sampled = *self.sampling != Sampling::All;
         ClassLosses {
-            classes: self.classes.iter().map(|(class, _)| *class).collect(),
-            examples: self.classes.iter().map(|(_, places)| places.len()).collect(),
+            classes: self.classes.iter().map(|class| class.label).collect(),
+            examples: self.classes.iter().map(|class| class.places.len()).collect(),
             loss: turned(loss),
-            standard_error: sampled.then(|| turned(errors)),
+            standard_error: self.sampled.then(|| turned(errors)),
         }
     }
 }

@@ -2,12 +2,14 @@
 
 mod adaptive;
 mod basin;
+mod batch_path;
 mod classes;
 mod convexity;
 mod dbrane_landscape;
 mod directions;
 mod discovery;
 mod distinct_minima;
+mod example_hessian_bound;
 mod given;
 mod grid;
 mod likelihood_flatness;
@@ -22,18 +24,21 @@ mod pde_losses;
 mod plane;
 mod random_surface;
 mod roughness_index;
+mod sensitivity_table;
 mod term_descent;
 mod total_variation;
 mod trajectory;
 
 pub use adaptive::{AdaptiveSurface, Tolerance, adaptive_surface};
 pub use basin::{Basin, BasinConfig, BasinVolume, basin};
+pub use batch_path::{BatchPath, BatchRuns, batch_path};
 pub use classes::ClassLosses;
 pub use convexity::{ConvexityConfig, ConvexityMap, convexity_map};
 pub use dbrane_landscape::DbraneLandscape;
 pub use directions::{DirectionConfig, Ignore, Normalize, normalize, random_direction};
 pub use discovery::{Discovery, discovery};
 pub use distinct_minima::{DistinctMinima, distinct_minima};
+pub use example_hessian_bound::{ExampleHessianBound, example_hessian_bound};
 pub use given::{ThroughThree, between, given, plane_through};
 pub use grid::GridRange;
 pub use likelihood_flatness::{FlatnessConfig, LikelihoodFlatness, likelihood_flatness};
@@ -48,13 +53,14 @@ pub use osculating::{Osculating, osculating};
 pub use parabola_roughness::parabola_roughness;
 pub use pde_losses::{Boundary, PdeLoss, Poisson, Source};
 pub use plane::{
-    Plane, Surface, point_flops, surface, surface_by_class, surface_unit, surface_units,
+    Plane, Surface, SurfaceCost, surface, surface_by_class, surface_cost, surface_unit, surface_units,
 };
 pub use random_surface::{RandomSurface, RandomSurfaceConfig, random_planes};
 pub use roughness_index::{
     Divisor, Roughness, RoughnessConfig, RoughnessIndex, relative_spread, roughness_index,
     roughness_trajectory,
 };
+pub use sensitivity_table::{SensitivityTable, rank_agreement};
 pub use term_descent::{TermDescentConfig, Terms, normal_starts, term_descent};
 pub use total_variation::total_variation;
 pub use trajectory::{Trajectory, trajectory_plane};

@@ -92,7 +92,7 @@ fn take(
     centre: &Weights,
     planes: &[Plane],
     (x, y): (&[f64], &[f64]),
-    classes: Option<&Classes<'_>>,
+    classes: Option<&Classes>,
 ) -> Result<(Surface, [Vec<f64>; 2]), MethodError> {
     let points = check(planes, x, y)?;
     let mut of_classes = [Vec::new(), Vec::new()];
@@ -201,7 +201,7 @@ impl Block {
         &self,
         evaluator: &Evaluator<'_>,
         objective: &dyn Objective,
-        classes: Option<&Classes<'_>>,
+        classes: Option<&Classes>,
     ) -> Result<NamedArrays, MethodError> {
         let Some(classes) = classes else {
             return Ok(Block::columns(&evaluator.at(&self.points)?));
@@ -233,18 +233,32 @@ impl Block {
     }
 }
 
-/// Floating-point operations for one point of a plane on all examples.
+/// What an exact surface takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SurfaceCost {
+    /// Floating-point operations for one point on all examples.
+    pub flops: u64,
+    /// Points that are evaluated at once.
+    pub together: usize,
+    /// Bytes that the largest program needs at its peak.
+    pub memory: usize,
+}
+
+/// What [`surface`] on so many points of a plane takes, from its plans: known before it runs.
 ///
 /// # Errors
 /// A plane of another model; no room for a single point; those of the engine.
-pub fn point_flops(
+pub fn surface_cost(
     ctx: &Context<'_>,
     objective: &dyn Objective,
     centre: &Weights,
     plane: &Plane,
-) -> Result<u64, MethodError> {
+    points: usize,
+) -> Result<SurfaceCost, MethodError> {
     let directions: Vec<Parameters> = std::iter::once(&plane.x).chain(&plane.y).cloned().collect();
-    Evaluator::affine(ctx, objective, centre, &directions, 1)?.flops()
+    let evaluator = Evaluator::affine(ctx, objective, centre, &directions, UNIT.min(points))?;
+    let (flops, together, memory) = (evaluator.flops()?, evaluator.members(), evaluator.memory());
+    Ok(SurfaceCost { flops, together, memory })
 }
 
 /// How many points planes have on these coordinates.

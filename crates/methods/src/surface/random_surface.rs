@@ -6,6 +6,7 @@ use super::plane::{Plane, Surface, surface};
 use crate::common::Objective;
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
+use thalweg_array::Array;
 use thalweg_nn::Weights;
 use thalweg_stats::Estimate;
 
@@ -38,7 +39,8 @@ impl Default for RandomSurfaceConfig {
 /// member `i` of the context's stream `directions`, whatever the number of pairs.
 ///
 /// # Errors
-/// Weights of another model; no pair.
+/// Weights of another model; no pair; more directions than the memory holds, since all are there at
+/// once.
 pub fn random_planes(
     ctx: &Context<'_>,
     objective: &dyn Objective,
@@ -49,6 +51,13 @@ pub fn random_planes(
 ) -> Result<Vec<Plane>, MethodError> {
     if pairs == 0 {
         return Err(MethodError::config("number of pairs of directions", "at least 1", 0));
+    }
+    let directions = pairs.saturating_mul(1 + usize::from(two_dimensional));
+    let weights: usize = centre.parameters.arrays().iter().map(Array::size_in_bytes).sum();
+    let needed = directions.saturating_mul(weights);
+    if needed > ctx.memory() {
+        let what = format!("{directions} directions of {} weights", centre.parameters.count());
+        return Err(MethodError::Memory { what, needed, budget: ctx.memory() });
     }
     let root = ctx.stream("directions");
     let one = |pair: usize, axis: &str| {

@@ -17,6 +17,10 @@ class Options(TypedDict, total=False):
     loss : str
         `"cross-entropy"` (with `smoothing=0.1` after it, if so), `"mse"`, `"bce"`, ...; without it
         that which the model was trained with, or cross-entropy for labels and `"mse"` for values.
+        For classes of unequal frequency, which is counted in the targets that are given, with more
+        after it: `balanced=0.999` weighs examples by class (in training with `from=0.8` only after
+        that share of the steps), `tau=1` adjusts logits (and `gamma` scales them), `margin=0.5` sets
+        margins (and `scale` a factor). A trained model is measured by the plain loss again.
     batch : int
         Examples that are taken at once; part of what is measured under `batch_norm="batch"`. 256.
     batch_norm : str

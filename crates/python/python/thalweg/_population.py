@@ -32,6 +32,8 @@ class Member:
     loss, gradient_norm : ndarray, [step]
         Of each step's batch, before the step.
     accuracy : ndarray or None, [step]
+    perturbed_loss : ndarray or None, [step]
+        Of each step's batch at the end of SAM's ascent, where the optimizer is SAM.
     validation_step, validation_loss, validation_accuracy : ndarray
         At the end of each epoch, where validation data were given.
     trajectory : list of (int, Model)
@@ -45,6 +47,7 @@ class Member:
     loss: np.ndarray
     gradient_norm: np.ndarray
     accuracy: np.ndarray | None
+    perturbed_loss: np.ndarray | None
     validation_step: np.ndarray
     validation_loss: np.ndarray
     validation_accuracy: np.ndarray
@@ -107,8 +110,9 @@ class Population(Table, Sequence[Member]):
             "loss": np.concatenate([m.loss for m in self.members]),
             "gradient_norm": np.concatenate([m.gradient_norm for m in self.members]),
         }
-        if all(m.accuracy is not None for m in self.members):
-            columns["accuracy"] = np.concatenate([m.accuracy for m in self.members])
+        for name in ("accuracy", "perturbed_loss"):
+            if all(getattr(m, name) is not None for m in self.members):
+                columns[name] = np.concatenate([getattr(m, name) for m in self.members])
         if all(len(m.validation_step) for m in self.members):
             for name in ("loss", "accuracy"):
                 column = np.full(len(columns["step"]), np.nan)
@@ -127,11 +131,10 @@ class Population(Table, Sequence[Member]):
             name: (("member", "step"), np.stack([getattr(m, name) for m in self.members]))
             for name in ("loss", "gradient_norm")
         }
-        if all(m.accuracy is not None for m in self.members):
-            data["accuracy"] = (
-                ("member", "step"),
-                np.stack([m.accuracy for m in self.members]),  # type: ignore[misc]
-            )
+        for name in ("accuracy", "perturbed_loss"):
+            if all(getattr(m, name) is not None for m in self.members):
+                values = np.stack([getattr(m, name) for m in self.members])
+                data[name] = (("member", "step"), values)
         if len(self.members[0].validation_step):
             for name in ("loss", "accuracy"):
                 values = np.stack([getattr(m, f"validation_{name}") for m in self.members])

@@ -40,6 +40,9 @@ class Spectrum(Table):
     top_residuals, bottom_residuals : ndarray
         `|H v - value v|` of each: an eigenvalue lies within this distance. Relative to another matrix
         `|A v - value B v| / |B v|`.
+    top_sampling_errors, bottom_sampling_errors : ndarray or None
+        Of the Hessian on a sample of the examples: the standard deviation of each over the choice
+        of the sample, to first order. Largest eigenvalues also tend to be too large on a sample.
     vectors : list of Parameters
         Unit eigenvectors of `top`, then of `bottom`; relative to another matrix of length one in its
         product.
@@ -61,6 +64,8 @@ class Spectrum(Table):
     bottom: np.ndarray
     top_residuals: np.ndarray
     bottom_residuals: np.ndarray
+    top_sampling_errors: np.ndarray | None
+    bottom_sampling_errors: np.ndarray | None
     vectors: list[Parameters]
     trace: Estimate | float | None
     frobenius_squared: Estimate | float | None
@@ -79,6 +84,9 @@ class Spectrum(Table):
             if len(getattr(self, name)):
                 data[f"{name}_eigenvalue"] = ((name,), getattr(self, name))
                 data[f"{name}_residual"] = ((name,), getattr(self, f"{name}_residuals"))
+                errors = getattr(self, f"{name}_sampling_errors")
+                if errors is not None:
+                    data[f"{name}_sampling_error"] = ((name,), errors)
         coords = {}
         if self.density is not None:
             coords["centre"] = self.density.centres

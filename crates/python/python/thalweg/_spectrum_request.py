@@ -110,7 +110,8 @@ class SpectrumRequest:
         """Computes what is wanted, or takes it from the run directory."""
         structure = self.model._structure
         found = _thalweg.spectrum(self.objective.native, self.wanted, run, report)
-        (top_values, top_residuals), (low_values, low_residuals) = found["top"], found["bottom"]
+        top_values, top_residuals, top_errors = found["top"]
+        low_values, low_residuals, low_errors = found["bottom"]
         parts = ("eigenvalues", "trace", "density")
         values = {
             name: None if found[name] is None else quantity(*found[name])
@@ -121,6 +122,8 @@ class SpectrumRequest:
             bottom=low_values,
             top_residuals=top_residuals,
             bottom_residuals=low_residuals,
+            top_sampling_errors=top_errors,
+            bottom_sampling_errors=low_errors,
             vectors=[Parameters(structure, vector) for vector in found["vectors"]],
             trace=values["trace"],
             frobenius_squared=values["frobenius_squared"],

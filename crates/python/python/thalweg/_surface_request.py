@@ -61,8 +61,10 @@ class SurfaceRequest:
         line : bool
             The first direction alone.
         normalize : str, optional
-            Scales directions to the weights: by `"filter"`, by `"layer"`, or `"none"`. Random
-            directions are scaled by filter, others stay as they are, without it.
+            Scales directions: each `"filter"` or `"layer"` to the norm of the weights', each element
+            by its `"weight"`; to norm one each filter (`"dfilter"`), each layer (`"dlayer"`) or the
+            whole (`"sphere"`); or `"none"`. Random directions are scaled by filter, others stay as
+            they are, without it.
         ignore : str or iterable of str
             Roles that stay at the centre: `"bias"`, `"norm"`.
         pairs : int

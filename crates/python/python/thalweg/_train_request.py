@@ -152,7 +152,14 @@ class TrainRequest:
         return f"train/seed-{member[0]}-lr-{member[1]!r}"
 
 
-ARRAYS = ("loss", "gradient_norm", "accuracy", "validation_loss", "validation_accuracy")
+ARRAYS = (
+    "loss",
+    "gradient_norm",
+    "accuracy",
+    "perturbed_loss",
+    "validation_loss",
+    "validation_accuracy",
+)
 
 
 def pack(one: dict[str, Any]) -> list[tuple[str, np.ndarray]]:
@@ -206,6 +213,7 @@ def _member(kind: type[Any], one: dict[str, Any]) -> Member:
         loss=one["loss"],
         gradient_norm=one["gradient_norm"],
         accuracy=one["accuracy"],
+        perturbed_loss=one["perturbed_loss"],
         validation_step=np.asarray(one["validation_step"], dtype=np.int64),
         validation_loss=one["validation_loss"],
         validation_accuracy=one["validation_accuracy"],

@@ -1,6 +1,6 @@
 //! The reply of `thalweg spectrum`.
 
-use crate::{Density, Eigenvalue, Products, Quantity, RelativeTo, number};
+use crate::{Density, Eigenvalue, Outliers, Products, Quantity, RelativeTo, number};
 use serde::Serialize;
 
 /// The keys of `spectrum`; those not asked for are absent.
@@ -17,9 +17,8 @@ pub struct SpectrumBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relative_to: Option<RelativeTo>,
     /// The loss.
-    #[serde(with = "number")]
-    pub loss: f64,
-    /// The Euclidean norm of the gradient.
+    pub loss: Quantity,
+    /// The Euclidean norm of the gradient on the examples that were taken.
     #[serde(with = "number")]
     pub gradient_norm: f64,
     /// The largest eigenvalues, descending.
@@ -36,6 +35,9 @@ pub struct SpectrumBody {
     /// The density of eigenvalues.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub density: Option<Density>,
+    /// What stands out of its bulk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outliers: Option<Outliers>,
     /// Products with the matrix that each part took.
     pub products: Products,
 }

@@ -2,7 +2,6 @@
 
 use crate::{
     AdaptiveSummary, BasinSummary, ConvexitySummary, GridPoint, MinimumReply, PlaneShare, Quantity,
-    number,
 };
 use serde::Serialize;
 
@@ -10,8 +9,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SurfaceBody {
     /// The loss at the centre.
-    #[serde(with = "number")]
-    pub loss: f64,
+    pub loss: Quantity,
     /// The lowest point; `null` if no loss is finite.
     pub minimum: Option<GridPoint>,
     /// The highest point; `null` if no loss is finite.
@@ -20,7 +18,7 @@ pub struct SurfaceBody {
     pub points: u64,
     /// Those of them whose loss is not finite.
     pub not_finite: u64,
-    /// How directions were scaled: `filter`, `layer` or `none`.
+    /// How directions were scaled: `filter`, `layer`, `weight`, `dfilter`, `dlayer`, `sphere` or `none`.
     pub normalize: String,
     /// Roles of parameters held at the centre.
     pub ignore: Vec<String>,

@@ -1,12 +1,14 @@
 //! How each number of a spectrum was obtained, in sentences.
 
 use super::settings::SpectrumSettings;
-use crate::command::{explain, explain_eigenvalues, explain_loss, explain_trace, sides};
+use crate::command::{
+    explain, explain_eigenvalues, explain_loss, explain_sample, explain_trace, sides,
+};
 use crate::measure::{DensityMethod, Measured, TraceEstimator};
 use crate::relative::most_products;
 use crate::subject::ObjectiveChoice;
 use thalweg_methods::curvature::{Approximation, Scope};
-use thalweg_record::{Explanation, Products, RelativeTo, Spectrum};
+use thalweg_record::{Explanation, Outliers, Products, RelativeTo, Spectrum};
 
 /// A matrix and its scope, as the middle of a sentence.
 pub(super) fn words(measured: &Measured) -> String {
@@ -48,9 +50,10 @@ pub(super) fn explanations(
     };
     list.extend(kept.map(|how| explain("Approximation", how)));
     if measured.preconditioner.is_some() {
-        let how = "Adam divides the step of each weight by P = √(v / (1 - β₂ᵗ)) + ε, with the second \
-                   moments v that the training kept. All numbers are those of P⁻¹ᐟ² A P⁻¹ᐟ², whose \
-                   eigenvalues are those of P⁻¹ A: the curvature that Adam's steps meet.";
+        let how = "Adam's step is that along its running mean of gradients divided, weight by weight, \
+                   by P = (1 - β₁ᵗ) (√(v / (1 - β₂ᵗ)) + ε), with the second moments v that the training \
+                   kept. All numbers are those of P⁻¹ᐟ² A P⁻¹ᐟ², whose eigenvalues are those of P⁻¹ A: \
+                   the curvature that Adam's steps meet.";
         list.push(explain("Preconditioned by Adam", how));
     }
     if measured.between.is_some() {
@@ -110,9 +113,30 @@ pub(super) fn explanations(
             ),
         };
         list.push(explain("Density of eigenvalues", how));
+        list.push(explain("Outliers", outliers(found)));
     }
+    list.extend(explain_sample(found, samples));
     list.push(explain("Cost", cost(&found.products)));
     list
+}
+
+/// What stands out, and by which rule.
+fn outliers(found: &Spectrum) -> String {
+    let counted = found.outliers.map(|outliers| {
+        let Outliers { below, above, count, found: of_those } = outliers;
+        format!(
+            "{:.3} ± {:.3} of all {} eigenvalues are below {below:.4} or above {above:.4} by the density, \
+             and {of_those} of the {} found: all of them at an end where one is found between. ",
+            count.value,
+            count.standard_error,
+            found.dimension,
+            found.top.len() + found.bottom.len(),
+        )
+    });
+    let rule = "The bulk reaches on each side from the median to twice the distance at which 5 % of the \
+                density are left, and at least as far as there is more than half an eigenvalue under a \
+                bell of the density's width. The error is over the vectors, with these ends.";
+    counted.unwrap_or_default() + rule
 }
 
 /// What each part cost.
@@ -131,7 +155,11 @@ fn cost(products: &Products) -> String {
         0 => String::new(),
         count => format!("; {count} with the matrix that they are relative to"),
     };
-    format!("Products of the matrix with a vector: {}{beside}.", each.join(", "))
+    let second = match products.sampling_error {
+        0 => String::new(),
+        count => format!("; beside them second derivatives of each loss along {count} vectors"),
+    };
+    format!("Products of the matrix with a vector: {}{beside}{second}.", each.join(", "))
 }
 
 /// How eigenvalues relative to another matrix are obtained.

@@ -166,13 +166,14 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
         scope: found.scope.clone(),
         preconditioner: found.preconditioner.clone(),
         relative_to: found.relative_to.clone(),
-        loss: at.at.loss,
+        loss: measure::loss(&at.at),
         gradient_norm: at.norm(),
         top: found.top.clone(),
         bottom: (settings.bottom > 0).then(|| found.bottom.clone()),
         trace: found.trace,
         frobenius_squared: found.frobenius_squared,
         density: found.density.clone(),
+        outliers: found.outliers,
         products: found.products,
     };
     let mut report = Report::new(

@@ -166,7 +166,7 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
     let (adaptive, found) = (found.summary(&record), found.surface);
     let topology = record.topology.clone().unwrap_or_default();
     let body = SurfaceBody {
-        loss: found.centre.loss,
+        loss: measure::loss(&found.centre),
         minimum: record.minimum(),
         maximum: record.maximum(),
         points: record.points() as u64,

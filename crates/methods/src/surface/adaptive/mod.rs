@@ -36,7 +36,8 @@
 //! Otherwise it depends on its batch or on all data, and every point takes all examples; then only
 //! points are saved.
 //!
-//! Time is linear in the losses evaluated; memory holds about 24 bytes for each of them.
+//! Time is linear in the losses evaluated. Memory holds 16 to 24 bytes for each of those that finer
+//! points may lean on, which are all but the finest lattice's: in a plane about a quarter.
 //!
 //! # Source    Heinrich, Multilevel Monte Carlo methods, 2001 (families of integrals); Harten,
 //! Adaptive multiresolution schemes for shock computations, 1994; Cochran, Sampling techniques,
@@ -49,7 +50,7 @@ mod sampler;
 mod scale;
 
 use super::{Plane, Surface};
-use crate::common::{Evaluation, Objective, Sampling, Status, standard_error};
+use crate::common::{Evaluation, Objective, Sampling, Status};
 use crate::{Context, MethodError};
 use lattice::Lattice;
 use node::Node;
@@ -120,11 +121,11 @@ pub struct AdaptiveSurface {
 /// on its batch (batch norm that is not frozen), every evaluated point takes all examples.
 ///
 /// The same seed gives the same bits whatever the threads, the memory budget, and interruptions.
-/// It holds about 24 bytes for each loss evaluated.
+/// It holds up to 24 bytes for each loss evaluated on all but the finest lattice.
 ///
 /// # Errors
 /// As [`super::surface()`]; coordinates that do not all rise or all fall; a loss at the centre
-/// that is not finite.
+/// that is not finite; more losses to hold than the memory has room for.
 pub fn adaptive_surface(
     ctx: &Context<'_>,
     objective: &dyn Objective,
@@ -159,8 +160,9 @@ pub fn adaptive_surface(
             std::iter::once(&plane.x).chain(&plane.y).cloned().collect();
         let ctx = ctx.within(&format!("adaptive/{pair}"));
         let sampler = Sampler::new(&ctx, &drawn, centre, &directions)?;
-        let (refined, held_out) = refine(&ctx, &drawn, sampler, [x, y], at_centre, tolerance)?;
-        found.take(&refined, &held_out, &drawn, objective.sampling());
+        let drawn = (&drawn, objective.sampling());
+        let (refined, held_out) = refine(&ctx, drawn, sampler, [x, y], at_centre, tolerance)?;
+        found.take(&refined, &held_out);
         ctx.progress().advance((x.len() * y.len()) as u64);
     }
     Ok(found)
@@ -168,7 +170,7 @@ pub fn adaptive_surface(
 
 fn refine<'a>(
     ctx: &Context<'_>,
-    drawn: &'a Drawn<'a>,
+    (drawn, sampling): (&'a Drawn<'a>, &'a Sampling),
     sampler: Sampler<'a>,
     [x, y]: [&[f64]; 2],
     at_centre: Evaluation,
@@ -182,7 +184,9 @@ fn refine<'a>(
         let values = sampler.sample(&key, &at, size.checked_sub(1), size)?;
         values.into_iter().for_each(|values| centre.extend(values));
     }
-    centre.settle(&[], centre.examples(), |values| drawn.in_order(values));
+    let in_order = |values: &[f64]| drawn.in_order(values);
+    centre.settle(&[], centre.examples(), in_order);
+    centre.choose(sampling, in_order);
     // An objective of zero at its centre has the size of its smallest slope seen nearby.
     let lattice = Lattice::new(x, y);
     let mut differences = Vec::new();
@@ -195,7 +199,8 @@ fn refine<'a>(
             .extend(found.iter().map(|v| v.losses.iter().sum::<f64>() / v.losses.len() as f64));
     }
     let scale = Scale::new(at_centre.loss, differences.into_iter());
-    let mut refined = Refinement::new(lattice, sampler, drawn, scale, tolerance.value(), centre);
+    let scales = (scale, tolerance.value());
+    let mut refined = Refinement::new(lattice, sampler, (drawn, sampling), scales, centre);
     let mut held_out = HeldOut::default();
     let stream = ctx.stream("surface/held-out");
     for round in 0..ROUNDS {
@@ -240,13 +245,7 @@ impl AdaptiveSurface {
     }
 
     /// Takes over a plane.
-    fn take(
-        &mut self,
-        refined: &Refinement<'_>,
-        held_out: &HeldOut,
-        drawn: &Drawn<'_>,
-        sampling: &Sampling,
-    ) {
+    fn take(&mut self, refined: &Refinement<'_>, held_out: &HeldOut) {
         let lattice = &refined.lattice;
         let points = lattice.points();
         let mut loss = vec![f64::NAN; points];
@@ -256,8 +255,7 @@ impl AdaptiveSurface {
             if let Some(node) = refined.nodes.get(&point) {
                 loss[point] = node.value;
                 let slope = refined.scale.slope(node.value);
-                let of_choice = choice_error(node, drawn, sampling);
-                parts[point] = [node.variance.sqrt() / slope, of_choice / slope, node.accuracy];
+                parts[point] = [node.variance.sqrt() / slope, node.choice / slope, node.accuracy];
                 continue;
             }
             loss[point] = refined.scale.loss(refined.heights[point]);
@@ -290,18 +288,4 @@ impl AdaptiveSurface {
         self.held_out += held_out.points;
         self.beyond += held_out.beyond;
     }
-}
-
-/// The standard error that the choice of the objective's examples leaves in a loss: as in an exact
-/// surface where the point has all of them, else without the gain of the strata.
-fn choice_error(node: &Node, drawn: &Drawn<'_>, sampling: &Sampling) -> f64 {
-    let Sampling::Strata(strata) = sampling else { return 0.0 };
-    let taken: usize = strata.iter().map(|(positions, _)| positions.len()).sum();
-    if node.examples() == taken {
-        return standard_error(&drawn.in_order(&node.losses), strata);
-    }
-    let available: usize = strata.iter().map(|(_, size)| size).sum();
-    let share = 1.0 / taken as f64 - 1.0 / available as f64;
-    let moments: thalweg_stats::Moments = node.losses.iter().copied().collect();
-    (moments.variance().unwrap_or(f64::NAN) * share).sqrt()
 }

@@ -1,8 +1,8 @@
 //! The loss at a point from some of the examples, and its sampling error.
 
 use super::scale::Scale;
-use crate::common::ExampleValues;
 use crate::common::vector::add_scaled;
+use crate::common::{ExampleValues, Sampling, standard_error};
 use std::collections::BTreeMap;
 use thalweg_stats::{Moments, pairwise_sum};
 
@@ -21,7 +21,9 @@ const JUDGES: usize = 1024;
 /// covariance `(1 / max(n, m) - 1 / N) S(a_n, a_m)`, which gives the variance of the sum.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Node {
-    /// Losses of the first examples.
+    /// How many examples it rests on.
+    examples: usize,
+    /// Losses of these examples, unless they were forgotten.
     pub(super) losses: Vec<f64>,
     /// Which of them are classified rightly.
     pub(super) correct: Option<Vec<f64>>,
@@ -33,6 +35,8 @@ pub(super) struct Node {
     influence: BTreeMap<usize, Vec<f64>>,
     /// The variance of the estimate.
     pub(super) variance: f64,
+    /// The standard error that the choice of the objective's examples leaves in it.
+    pub(super) choice: f64,
 }
 
 /// A point that others lean on, with its weight in the loss and in the accuracy.
@@ -45,11 +49,24 @@ pub(super) struct Support<'n> {
 impl Node {
     /// How many examples it rests on.
     pub(super) fn examples(&self) -> usize {
-        self.losses.len()
+        self.examples
+    }
+
+    /// Bytes that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        let influence: usize = self.influence.values().map(Vec::len).sum();
+        let correct = self.correct.as_ref().map_or(0, Vec::len);
+        size_of::<f64>() * (self.losses.len() + correct + influence)
+    }
+
+    /// Drops what only points need that lean on it.
+    pub(super) fn forget(&mut self) {
+        (self.losses, self.correct, self.influence) = Default::default();
     }
 
     /// Takes in more examples.
     pub(super) fn extend(&mut self, values: ExampleValues) {
+        self.examples += values.losses.len();
         self.losses.extend(values.losses);
         if let Some(correct) = values.correct {
             self.correct.get_or_insert_default().extend(correct);
@@ -64,7 +81,7 @@ impl Node {
     /// A point that was not evaluated: what its supports say.
     pub(super) fn interpolated(supports: &[Support<'_>], population: usize) -> Node {
         let n = supports.iter().map(|s| s.node.examples()).min().unwrap_or(0);
-        let mut node = Node { losses: control(supports, n), ..Node::default() };
+        let mut node = Node { examples: n, losses: control(supports, n), ..Node::default() };
         if supports.iter().all(|s| s.node.correct.is_some()) {
             node.correct = Some(correct_control(supports, n));
         }
@@ -108,6 +125,25 @@ impl Node {
         own.iter_mut().zip(judges).for_each(|(own, residual)| *own += residual);
         self.variance = variance(&self.influence, population);
     }
+
+    /// Settles the error that the choice of the objective's examples leaves: as in an exact surface
+    /// where the point has all of them, else without the gain of the strata.
+    pub(super) fn choose(&mut self, sampling: &Sampling, in_order: impl Fn(&[f64]) -> Vec<f64>) {
+        let Sampling::Strata(strata) = sampling else { return };
+        let taken: usize = strata.iter().map(|(positions, _)| positions.len()).sum();
+        self.choice = match self.examples == taken {
+            true => standard_error(&in_order(&self.losses), strata),
+            false => error_of_taking(&self.losses, taken, strata.iter().map(|(_, n)| n).sum()),
+        };
+    }
+}
+
+/// The standard error of a mean over examples of which so many were `taken` without replacement, from
+/// the losses of some of them.
+fn error_of_taking(losses: &[f64], taken: usize, available: usize) -> f64 {
+    let moments: Moments = losses.iter().copied().collect();
+    let share = 1.0 / taken as f64 - 1.0 / available as f64;
+    (moments.variance().unwrap_or(f64::NAN) * share).sqrt()
 }
 
 /// The variance that supports bring with them.
@@ -243,6 +279,15 @@ mod tests {
         }
         let ratio = said / squares;
         assert!((ratio - 1.0).abs() < 0.1, "{ratio}");
+    }
+
+    #[test]
+    fn taking_more_of_what_there_is_leaves_less_error() {
+        // A variance of 2, and 1/4 - 1/10 of it; nothing where all are taken.
+        let error = error_of_taking(&[1.0, 3.0], 4, 10);
+        assert!((error * error - 0.3).abs() < 1e-15, "{error}");
+        assert_eq!(error_of_taking(&[1.0, 3.0], 10, 10), 0.0);
+        assert!(error_of_taking(&[1.0], 4, 10).is_nan());
     }
 
     #[test]

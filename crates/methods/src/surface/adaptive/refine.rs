@@ -5,6 +5,7 @@ use super::node::{Node, Support, inherited, judge, lean};
 use super::sampler::{Drawn, Sampler};
 use super::scale::Scale;
 use crate::MethodError;
+use crate::common::Sampling;
 use std::collections::BTreeMap;
 use thalweg_data::Stream;
 
@@ -17,6 +18,9 @@ const OWN_SHARE: f64 = 0.1;
 
 /// How often a point asks for more examples before it is content.
 const PASSES: usize = 4;
+
+/// Points whose samples grow together: enough to fill a population, few enough to hold.
+const TOGETHER: usize = 256;
 
 /// Points that are held out of an interpolation to judge it.
 const HELD_OUT: usize = 39;
@@ -36,6 +40,7 @@ pub(super) struct Refinement<'a> {
     tolerance: f64,
     sampler: Sampler<'a>,
     drawn: &'a Drawn<'a>,
+    sampling: &'a Sampling,
     centre: Node,
     /// Points that were not evaluated and on which evaluated ones lean.
     between: BTreeMap<usize, Node>,
@@ -78,9 +83,8 @@ impl<'a> Refinement<'a> {
     pub(super) fn new(
         lattice: Lattice,
         sampler: Sampler<'a>,
-        drawn: &'a Drawn<'a>,
-        scale: Scale,
-        tolerance: f64,
+        (drawn, sampling): (&'a Drawn<'a>, &'a Sampling),
+        (scale, tolerance): (Scale, f64),
         centre: Node,
     ) -> Refinement<'a> {
         let heights = vec![f64::NAN; lattice.points()];
@@ -96,6 +100,7 @@ impl<'a> Refinement<'a> {
             tolerance,
             sampler,
             drawn,
+            sampling,
             centre,
             between,
             details,
@@ -192,6 +197,18 @@ impl<'a> Refinement<'a> {
     }
 
     fn evaluate(&mut self, key: &str, level: usize, points: &[usize]) -> Result<(), MethodError> {
+        for (part, points) in points.chunks(TOGETHER).enumerate() {
+            self.evaluate_together(&format!("{key}/{part}"), level, points)?;
+        }
+        Ok(())
+    }
+
+    fn evaluate_together(
+        &mut self,
+        key: &str,
+        level: usize,
+        points: &[usize],
+    ) -> Result<(), MethodError> {
         let expected: Vec<f64> = points.iter().map(|&point| self.expected(point)).collect();
         for (&point, height) in points.iter().zip(&expected) {
             if !height.is_nan() {
@@ -211,6 +228,7 @@ impl<'a> Refinement<'a> {
         for pass in 0..PASSES {
             for size in 0..self.sampler.sizes().len() {
                 self.grow(&format!("{key}/{pass}-{size}"), size, &mut growing)?;
+                self.check_memory(&growing)?;
             }
             for (one, &height) in growing.iter_mut().zip(&expected) {
                 self.decide(level, height, one);
@@ -224,6 +242,7 @@ impl<'a> Refinement<'a> {
                 let supports = self.supports(one.point, height, one.on_stencil);
                 let in_order = |values: &[f64]| self.drawn.in_order(values);
                 one.node.settle(&supports, self.population(), in_order);
+                one.node.choose(self.sampling, in_order);
             } else {
                 let losses = &one.node.losses;
                 one.node.value = losses.iter().sum::<f64>() / losses.len() as f64;
@@ -231,14 +250,34 @@ impl<'a> Refinement<'a> {
                 one.node.accuracy =
                     correct.map_or(f64::NAN, |c| c.iter().sum::<f64>() / c.len() as f64);
                 one.node.variance = f64::NAN;
+                one.node.choice = f64::NAN;
             }
             let found = self.scale.height(one.node.value);
             let off = (found - height).abs() / self.tolerance;
             self.details.insert(one.point, if off.is_nan() { f64::INFINITY } else { off });
             self.heights[one.point] = found;
+            if level + 1 == self.lattice.levels() {
+                one.node.forget();
+            }
             self.nodes.insert(one.point, one.node);
         }
         Ok(())
+    }
+
+    /// # Errors
+    /// More losses than the memory has room for.
+    fn check_memory(&self, growing: &[Growing]) -> Result<(), MethodError> {
+        let known = self.nodes.values().chain(self.between.values());
+        let held = known.chain(growing.iter().map(|one| &one.node)).map(Node::bytes);
+        let (needed, budget) = (held.sum::<usize>(), self.sampler.memory());
+        match needed <= budget {
+            true => Ok(()),
+            false => {
+                let what =
+                    "a surface to a tolerance, for the losses of single examples,".to_owned();
+                Err(MethodError::Memory { what, needed, budget })
+            }
+        }
     }
 
     /// Takes the examples of a size beyond the one below for all who want them.
@@ -275,6 +314,10 @@ impl<'a> Refinement<'a> {
             if size.is_some_and(|size| want.is_none_or(|other| size <= other)) {
                 (on_stencil, want) = (true, size);
             }
+        }
+        // Beside what is not finite, only all examples tell whether the loss is.
+        if height.is_nan() && level > 0 {
+            want = None;
         }
         one.on_stencil = on_stencil;
         one.want = want.unwrap_or(self.sampler.sizes().len() - 1).max(have);

@@ -114,6 +114,11 @@ impl<'a> Sampler<'a> {
         self.dimensions
     }
 
+    /// Bytes that may be held.
+    pub(super) fn memory(&self) -> usize {
+        self.ctx.memory()
+    }
+
     /// Examples in a sample of each size that there is, increasing; the last has all.
     pub(super) fn sizes(&self) -> &[usize] {
         &self.sizes
