@@ -4,7 +4,7 @@ use crate::MethodError;
 use std::sync::Arc;
 use thalweg_array::{Array, DType};
 use thalweg_graph::{Builder, Tensor};
-use thalweg_nn::{Loss, Mode, Model, ModelPort, Network, PortType, Scope};
+use thalweg_nn::{Loss, Mode, Model, ModelPort, Network, Parameters, PortType, Scope};
 
 /// The original model at the weights of the derived one, while that is being traced.
 pub struct Original<'a, 'b> {
@@ -23,8 +23,24 @@ impl<'b> Original<'_, 'b> {
     /// The first output for any inputs `[n, ..]`, as often as it is needed.
     #[track_caller]
     pub fn output(&self, inputs: &[Tensor<'b>]) -> Tensor<'b> {
-        let (builder, parameters) = (self.builder, self.parameters);
-        self.model.apply_to_all(builder, parameters, &[], inputs, self.mode).output
+        self.output_at(self.parameters, inputs)
+    }
+
+    /// The weights of the derived model, in the original's order.
+    pub fn parameters(&self) -> &[Tensor<'b>] {
+        self.parameters
+    }
+
+    /// The first output as [`Original::output`], at other weights.
+    #[track_caller]
+    pub fn output_at(&self, parameters: &[Tensor<'b>], inputs: &[Tensor<'b>]) -> Tensor<'b> {
+        self.model.apply_to_all(self.builder, parameters, &[], inputs, self.mode).output
+    }
+
+    /// Weights that stay as they are, as values.
+    pub fn constants(&self, parameters: &Parameters) -> Vec<Tensor<'b>> {
+        let (builder, float) = (self.builder, self.builder.float());
+        parameters.arrays().iter().map(|array| builder.constant(array.convert(float))).collect()
     }
 
     /// The key of this step's draws, `u32 [2]`; none where nothing is drawn, as in an evaluation.
