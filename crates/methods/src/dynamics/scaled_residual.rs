@@ -3,15 +3,18 @@
 use crate::MethodError;
 use std::sync::Arc;
 use thalweg_graph::Tensor;
-use thalweg_nn::{Axis, Initializer, Layer, Model, ModelPort, Parameter, Role, Scope};
+use thalweg_nn::{
+    Axis, Initializer, Layer, LayerPlace, Model, ModelPort, NetworkSize, Parameter,
+    Parametrization, Role, Scope, UpdateSize,
+};
 
 /// `h^1 = W^0 x / sqrt(D)`, `h^(l+1) = h^l + a W^l phi(h^l) / sqrt(N)` for `l` from 1 to `L`, `f = W phi(h^(L+1))
-/// / (gamma sqrt(N))`, with ReLU as `phi`, all weights drawn from a normal distribution of variance one,
-/// and `a` one, or `1 / sqrt(L)` where depth is scaled.
+/// / (gamma sqrt(N))`, with ReLU as `phi` and all weights drawn from a normal distribution of variance one.
 ///
-/// At a constant `gamma` it is in the parametrisation of the neural tangent kernel. With `gamma =
-/// gamma_0 sqrt(N / N_base)` it is in that of maximal update, and with depth scaled in its extension
-/// to depth; gradient descent's rate is then `rate gamma^2`. So both are one at `N_base`.
+/// The factors and the rates are those of [`Parametrization::of_layer`]: `a` is one, or `sqrt(L_base / L)`
+/// where depth is scaled, `gamma` is constant in the parametrisation of the neural tangent kernel and
+/// `gamma_0 sqrt(N / N_base)` in that of maximal update. Rates are multipliers of the model's parameters, so
+/// that it is trained at the base's own rate, and all parametrisations are one at the base's size.
 ///
 /// # Shapes    `[n, D] -> [n, outputs]`
 /// # Source    Noci, Meterez, Hofmann, Orvieto, Super consistency of neural network landscapes and
@@ -19,57 +22,63 @@ use thalweg_nn::{Axis, Initializer, Layer, Model, ModelPort, Parameter, Role, Sc
 /// hyperparameter transfer in residual networks, 2023, arXiv 2309.16620
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScaledResidual {
-    /// Units `N` of every layer.
-    pub width: usize,
-    /// Residual layers `L`.
-    pub depth: usize,
+    /// Width and depth, beside those of the base.
+    pub size: NetworkSize,
     /// Outputs.
     pub outputs: usize,
-    /// `gamma`.
-    pub gamma: f64,
     /// Whether there are skips; without them no layer is scaled by depth.
     pub skips: bool,
-    /// Whether residual layers are scaled by `1 / sqrt(L)`.
-    pub scales_depth: bool,
+    /// How it is scaled.
+    pub parametrization: Parametrization,
+    /// What its updates are in proportion to.
+    pub updates: UpdateSize,
 }
 
 impl Layer for ScaledResidual {
     fn forward<'b>(&self, scope: &Scope<'_, 'b>, x: Tensor<'b>) -> Tensor<'b> {
         let inputs = x.shape().last().copied().unwrap_or(1);
-        let weight = |name: &str, from: usize, to: usize| {
+        let width = self.size.width;
+        let layer = |x: Tensor<'b>, name: &str, place: LayerPlace, [from, to]: [usize; 2]| {
+            let scale = self.parametrization.of_layer(place, from.max(1), &self.size, self.updates);
             let axes = [Axis::Input, Axis::Output];
             let normal = Initializer::Normal { standard_deviation: 1.0 };
-            scope.parameter(Parameter::new(name, &[from, to], Role::Weight, &axes, normal))
+            let mut weight = Parameter::new(name, &[from, to], Role::Weight, &axes, normal);
+            weight.multipliers.learning_rate = scale.learning_rate;
+            // On the product, which is smaller than the weight where layers are wide.
+            x.matmul(scope.parameter(weight)) * scale.forward
         };
-        let per_unit = 1.0 / (self.width as f64).sqrt();
-        let branch = match self.skips && self.scales_depth {
-            true => per_unit / (self.depth.max(1) as f64).sqrt(),
-            false => per_unit,
-        };
-        let first = weight("input.weight", inputs, self.width);
-        let mut h = x.matmul(first) * (1.0 / (inputs.max(1) as f64).sqrt());
-        for layer in 1..=self.depth {
-            let w = weight(&format!("layer{layer}.weight"), self.width, self.width);
-            let added = h.relu().matmul(w) * branch;
+        let mut h = layer(x, "input.weight", LayerPlace::Input, [inputs, width]);
+        let place = if self.skips { LayerPlace::Branch } else { LayerPlace::Hidden };
+        for i in 1..=self.size.depth {
+            let added = layer(h.relu(), &format!("layer{i}.weight"), place, [width, width]);
             h = if self.skips { h + added } else { added };
         }
-        let last = weight("output.weight", self.width, self.outputs);
-        h.relu().matmul(last) * (per_unit / self.gamma)
+        layer(h.relu(), "output.weight", LayerPlace::Output, [width, self.outputs])
     }
 }
 
 impl ScaledResidual {
+    /// `gamma`: see [`Parametrization::gamma`].
+    pub fn gamma(&self) -> f64 {
+        self.parametrization.gamma(&self.size)
+    }
+
     /// The model for inputs of so many elements.
     ///
     /// # Errors
-    /// No units, outputs or inputs; a gamma that is not positive.
+    /// No units, outputs or inputs, here or in the base; a `gamma_0` that is not positive.
     pub fn model(&self, inputs: usize) -> Result<Model, MethodError> {
-        if self.width == 0 || self.outputs == 0 || inputs == 0 {
-            let got = format!("{}, {} and {inputs}", self.width, self.outputs);
+        let NetworkSize { width, base_width, base_depth, gamma, .. } = self.size;
+        if width == 0 || self.outputs == 0 || inputs == 0 {
+            let got = format!("{width}, {} and {inputs}", self.outputs);
             return Err(MethodError::config("units, outputs and inputs", "at least 1 each", got));
         }
-        if !(self.gamma > 0.0 && self.gamma.is_finite()) {
-            return Err(MethodError::config("gamma", "a positive number", self.gamma));
+        if base_width == 0 || base_depth == Some(0) {
+            let expected = "at least 1 unit and layer";
+            return Err(MethodError::config("size of the base", expected, 0));
+        }
+        if !(gamma > 0.0 && gamma.is_finite()) {
+            return Err(MethodError::config("gamma", "a positive number", gamma));
         }
         let port = ModelPort::float("input", &[inputs]);
         Ok(Model::new(Arc::new(*self), vec![port], &["output"])?)
@@ -99,44 +108,94 @@ mod tests {
         program.run(Vec::new()).unwrap()[0].to_f64_vec()
     }
 
-    fn network(width: usize, gamma: f64) -> ScaledResidual {
-        ScaledResidual { width, depth: 3, outputs: 10, gamma, skips: true, scales_depth: true }
+    fn network(width: usize, depth: usize, parametrization: Parametrization) -> ScaledResidual {
+        let size = NetworkSize { width, base_width: 32, depth, base_depth: Some(1), gamma: 1.0 };
+        let updates = UpdateSize::Gradient;
+        ScaledResidual { size, outputs: 10, skips: true, parametrization, updates }
+    }
+
+    fn inputs() -> Array {
+        let stream = thalweg_data::Stream::new(0, "inputs");
+        let x: Vec<f64> = (0..8 * 16).map(|i| stream.normal(i)).collect();
+        Array::from_slice(&[8, 16], &x).unwrap()
+    }
+
+    /// The logarithm of the outputs' deviation at the start, over eight seeds.
+    fn spread(network: &ScaledResidual, x: &Array) -> f64 {
+        let all: Vec<f64> = (0..8).flat_map(|seed| outputs(network, x, seed)).collect();
+        0.5 * (all.iter().map(|x| x * x).sum::<f64>() / all.len() as f64).ln()
     }
 
     #[test]
     fn outputs_shrink_with_the_width_under_maximal_update_alone() {
-        let stream = thalweg_data::Stream::new(0, "inputs");
-        let x: Vec<f64> = (0..8 * 16).map(|i| stream.normal(i)).collect();
-        let x = Array::from_slice(&[8, 16], &x).unwrap();
-        let slope = |gamma: &dyn Fn(usize) -> f64| {
+        let x = inputs();
+        let slope = |parametrization: Parametrization| {
             let widths = [32usize, 64, 128, 256];
-            let spread = |width: usize| {
-                let all: Vec<f64> = (0..8)
-                    .flat_map(|seed| outputs(&network(width, gamma(width)), &x, seed))
-                    .collect();
-                let square = all.iter().map(|x| x * x).sum::<f64>() / all.len() as f64;
-                0.5 * square.ln()
-            };
             let logs = widths.map(|width| (width as f64).ln());
-            fit_line(&logs, &widths.map(spread)).unwrap().slope
+            let spreads = widths.map(|width| spread(&network(width, 3, parametrization), &x));
+            fit_line(&logs, &spreads).unwrap().slope
         };
-        let maximal = slope(&|width| (width as f64 / 32.0).sqrt());
+        let maximal = slope(Parametrization::MaximalUpdate);
         assert!((maximal + 0.5).abs() < 0.1, "{maximal}");
-        let tangent = slope(&|_| 1.0);
+        let tangent = slope(Parametrization::NeuralTangent);
         assert!(tangent.abs() < 0.1, "{tangent}");
+    }
+
+    #[test]
+    fn outputs_do_not_grow_with_the_depth_that_is_scaled() {
+        let x = inputs();
+        let slope = |base_depth: Option<usize>| {
+            let depths = [2usize, 8, 32];
+            let of = |depth: usize| {
+                let mut network = network(64, depth, Parametrization::MaximalUpdate);
+                network.size.base_depth = base_depth;
+                spread(&network, &x)
+            };
+            fit_line(&depths.map(|depth| (depth as f64).ln()), &depths.map(of)).unwrap().slope
+        };
+        // Without the factor each layer adds half of the variance that comes in.
+        assert!(
+            slope(Some(1)).abs() < 0.1 && slope(None) > 1.0,
+            "{} {}",
+            slope(Some(1)),
+            slope(None)
+        );
+    }
+
+    #[test]
+    fn at_the_base_all_parametrisations_are_one() {
+        for updates in [UpdateSize::Gradient, UpdateSize::Normalized] {
+            let of = |parametrization| {
+                let network = ScaledResidual { updates, ..network(32, 1, parametrization) };
+                let model = network.model(16).unwrap();
+                (model.parameters().to_vec(), outputs(&network, &inputs(), 0))
+            };
+            let standard = of(Parametrization::Standard);
+            assert_eq!(of(Parametrization::NeuralTangent), standard);
+            assert_eq!(of(Parametrization::MaximalUpdate), standard);
+        }
+    }
+
+    #[test]
+    fn rates_are_those_of_the_parametrisation() {
+        let rates = |network: ScaledResidual| -> Vec<f64> {
+            let model = network.model(16).unwrap();
+            model.parameters().iter().map(|p| p.multipliers.learning_rate).collect()
+        };
+        let maximal = network(128, 4, Parametrization::MaximalUpdate);
+        assert_eq!(rates(maximal), [4.0; 6]);
+        assert_eq!(maximal.gamma(), 2.0);
+        let adam = ScaledResidual { updates: UpdateSize::Normalized, ..maximal };
+        // In hidden layers 1 / sqrt(N), and 1 / sqrt(L) of as many.
+        assert_eq!(rates(adam), [1.0, 0.25, 0.25, 0.25, 0.25, 1.0]);
+        assert_eq!(rates(network(128, 2, Parametrization::NeuralTangent)), [1.0; 4]);
     }
 
     #[test]
     fn one_unit_by_hand() {
         // h = 2 * 3 / sqrt(1) = 6, then 6 + 6 / sqrt(2) * 0.5 of two layers, and so on.
-        let network = ScaledResidual {
-            width: 1,
-            depth: 2,
-            outputs: 1,
-            gamma: 4.0,
-            skips: true,
-            scales_depth: true,
-        };
+        let mut network = network(1, 2, Parametrization::NeuralTangent);
+        (network.outputs, network.size.gamma) = (1, 4.0);
         let model = network.model(1).unwrap();
         assert_eq!(model.parameter_count(), 4);
         let b = thalweg_graph::Builder::new(DType::F64);
@@ -149,7 +208,14 @@ mod tests {
         let h = 6.0 + 6.0 * 0.5 * root;
         let expected = (h - h * root) * 3.0 / 4.0;
         assert!((found[0].to_f64_vec()[0] - expected).abs() < 1e-12);
-        assert!(ScaledResidual { gamma: 0.0, ..network }.model(1).is_err());
-        assert!(ScaledResidual { width: 0, ..network }.model(1).is_err());
+        let refused = |change: fn(&mut ScaledResidual)| {
+            let mut network = network;
+            change(&mut network);
+            network.model(1).is_err()
+        };
+        assert!(refused(|network| network.size.gamma = 0.0));
+        assert!(refused(|network| network.size.width = 0));
+        assert!(refused(|network| network.size.base_width = 0));
+        assert!(refused(|network| network.size.base_depth = Some(0)));
     }
 }
