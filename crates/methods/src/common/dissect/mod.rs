@@ -5,6 +5,7 @@
 mod activation;
 mod classifier;
 mod inside;
+mod layer_inputs;
 mod residual;
 
 pub(crate) use activation::Activation;

@@ -1,7 +1,9 @@
 //! How far a network's features and classifier are from collapse.
 
+mod by_layer;
 mod measures;
 
+pub use by_layer::{CollapseTarget, LayerCollapse, neural_collapse_by_layer};
 pub use measures::{class_scatter, frame_distance, simplex_frame, within_class_variability};
 
 use crate::common::{Features, Objective, Sampling, features, standard_error, vector};
