@@ -16,37 +16,39 @@
 //! widths 256 and 128 under maximal update; the slope of the log loss at the best rate on `log2` of the
 //! width, neural tangent minus maximal update. Beside them the best rates and their drift, the parts of
 //! the Hessian, and with one seed at `gamma` four times as large the drift and the spread of the rescaled
-//! sharpness over widths at one rate.
+//! sharpness over those widths that do not diverge at one rate. And with one seed at the best rate of width
+//! 32 the rescaled sharpness and the loss every 50 steps, and how far those of width 128 are from those of 256
+//! as a share ([`relative_gaps`]): super consistent is what does not come apart with time.
 //!
 //! # Departures
 //! Lanczos in place of power iteration, which is not behind it after as many products. Intervals by
 //! Student's t in place of the bootstrap, see [`crate::statistic::mean`]. At width 32 both are the same
-//! runs and run once.
+//! runs and run once; that the rules of both give them is a gate.
 //!
 //! # Source    Noci, Meterez, Hofmann, Orvieto, Super consistency of neural network landscapes and
 //! learning rate transfer, 2024, arXiv 2402.17457
 
+mod runs;
+
 use crate::bench::Bench;
 use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
-use crate::data::digit_rows;
 use crate::spectrum;
 use crate::statistic::mean;
 use crate::work;
-use thalweg_array::{Array, DType};
-use thalweg_data::Stream;
-use thalweg_lab::{LabError, Result};
+use runs::{PRODUCTS, Width, data, model, over_time, trained, width};
+use thalweg_array::DType;
+use thalweg_lab::Result;
 use thalweg_methods::Silent;
 use thalweg_methods::curvature::curvature_split;
-use thalweg_methods::dynamics::{ScaledResidual, learning_rate_transfer};
-use thalweg_nn::{Loss, Model, Weights};
+use thalweg_methods::dynamics::{learning_rate_transfer, relative_gaps};
+use thalweg_nn::{Loss, Parametrization};
 use thalweg_stats::{Bound, fit_line};
-use thalweg_train::{Examples, Length, Member, Optimizer, Schedule, TrainConfig, initialize};
+use thalweg_train::initialize;
 
 /// The check.
 pub(crate) struct SuperConsistency;
 
 const DEPTH: usize = 3;
-const PRODUCTS: usize = 30;
 /// `gamma_0` of what decides, and of what is read beside it.
 const GAMMAS: [f64; 2] = [1.0, 4.0];
 
@@ -54,6 +56,8 @@ struct Sizes {
     widths: &'static [usize],
     examples: usize,
     steps: u64,
+    /// Steps between two looks at a run.
+    every: u64,
     seeds: u64,
     /// Twice the binary logarithms of the rates.
     rates: std::ops::RangeInclusive<i32>,
@@ -65,12 +69,18 @@ fn sizes(scale: Scale) -> Sizes {
             widths: &[32, 64, 128, 256],
             examples: 300,
             steps: 250,
+            every: 50,
             seeds: 4,
             rates: -2..=8,
         },
-        Scale::Sample => {
-            Sizes { widths: &[4, 8, 16], examples: 40, steps: 10, seeds: 2, rates: -2..=0 }
-        }
+        Scale::Sample => Sizes {
+            widths: &[4, 8, 16],
+            examples: 40,
+            steps: 10,
+            every: 10,
+            seeds: 2,
+            rates: -2..=0,
+        },
     }
 }
 
@@ -90,10 +100,15 @@ impl Arm {
         }
     }
 
-    fn gamma(self, sizes: &Sizes, gamma: f64, width: usize) -> f64 {
+    /// The name of its runs of a width: one at the first width, whatever it is called.
+    fn name_at(self, sizes: &Sizes, width: usize) -> &'static str {
+        if width == sizes.widths[0] { "both" } else { self.name() }
+    }
+
+    fn parametrization(self) -> Parametrization {
         match self {
-            Arm::NeuralTangent => gamma,
-            Arm::MaximalUpdate => gamma * (width as f64 / sizes.widths[0] as f64).sqrt(),
+            Arm::MaximalUpdate => Parametrization::MaximalUpdate,
+            Arm::NeuralTangent => Parametrization::NeuralTangent,
         }
     }
 }
@@ -102,130 +117,21 @@ fn rates(sizes: &Sizes) -> Vec<f64> {
     sizes.rates.clone().map(|half| (f64::from(half) / 2.0).exp2()).collect()
 }
 
-fn model(gamma: f64, width: usize) -> Result<Model> {
-    let network =
-        ScaledResidual { width, depth: DEPTH, outputs: 10, gamma, skips: true, scales_depth: true };
-    Ok(network.model(64)?)
-}
-
-fn data(sizes: &Sizes) -> Result<Examples> {
-    let (rows, labels) = digit_rows()?;
-    let order = Stream::new(0, "papers/digits").permutation(rows.len());
-    let (mut pixels, mut targets) = (Vec::new(), Vec::new());
-    for &row in &order[..sizes.examples.min(order.len())] {
-        pixels.extend(rows[row].iter().map(|x| 2.0 * x - 1.0));
-        targets.extend((0..10).map(|class| f64::from(u8::from(labels[row] == class)) - 0.1));
-    }
-    let n = targets.len() / 10;
-    let array = |width: usize, values: &[f64]| -> Result<Array> {
-        Ok(Array::from_slice(&[n, width], values)?.convert(DType::F32))
-    };
-    Ok(Examples::from_arrays(array(64, &pixels)?, array(10, &targets)?, false, DType::F32)?)
-}
-
-fn losses(bench: &Bench<'_>, model: &Model, weights: &[Weights]) -> Result<Vec<f64>> {
-    let data = data(&sizes(bench.scale()))?;
-    let found = bench.evaluations(model, Loss::HalfSquaredError, &data, weights)?;
-    Ok(found.into_iter().map(|found| found.loss).collect())
-}
-
-/// What a width gave.
-#[derive(Clone)]
-struct Width {
-    /// Final losses, `[rate][seed]`; infinite of those that diverged.
-    losses: Vec<Vec<f64>>,
-    /// Of the best rate or that asked for, of each seed: the largest eigenvalues of the Hessian, of its
-    /// Gauss-Newton part and of the rest, times `gamma^2`.
-    curvature: Vec<[f64; 3]>,
-    /// The place of that rate.
-    rate: usize,
-}
-
-/// Trains one width at every rate. `at` is the rate whose ends are looked at, the best if none is asked
-/// for.
-fn width(
-    bench: &Bench<'_>,
-    arm: Arm,
-    gamma: f64,
-    width: usize,
-    seeds: &[u64],
-    at: Option<usize>,
-) -> Result<Width> {
-    let sizes = sizes(bench.scale());
-    let rates = rates(&sizes);
-    // One network at the first width, whatever it is called.
-    let name = if width == sizes.widths[0] { "both" } else { arm.name() };
-    let scaled = arm.gamma(&sizes, gamma, width);
-    let model = model(scaled, width)?;
-    let found = bench.numbers(&format!("losses/{name}/{gamma}/{width}"), || {
-        let networks = trained(bench, name, gamma, &model, scaled, width, seeds)?;
-        let ends: Vec<Weights> = networks.iter().map(|(weights, _)| weights.clone()).collect();
-        let starts = seeds
-            .iter()
-            .map(|&seed| Ok(initialize(&model, seed, DType::F32)?))
-            .collect::<Result<Vec<_>>>()?;
-        let starts = losses(bench, &model, &starts)?;
-        let ends = losses(bench, &model, &ends)?;
-        // For each rate every seed.
-        let judged = ends.iter().zip(&networks).enumerate().map(|(i, (&end, (_, finished)))| {
-            let trained = *finished && end.is_finite() && end <= starts[i % seeds.len()];
-            if trained { end } else { f64::INFINITY }
-        });
-        Ok(judged.collect())
-    })?;
-    if found.len() != rates.len() * seeds.len() {
-        let text =
-            format!("stored losses: expected {}, got {}", rates.len() * seeds.len(), found.len());
-        return Err(LabError::Input(text));
-    }
-    let losses: Vec<Vec<f64>> = found.chunks(seeds.len()).map(<[f64]>::to_vec).collect();
-    let means: Vec<f64> =
-        losses.iter().map(|of| of.iter().sum::<f64>() / of.len() as f64).collect();
-    let best = learning_rate_transfer(&rates, std::slice::from_ref(&means))?.best[0];
-    let rate = at.unwrap_or(best);
-    let key = format!("curvature/{name}/{gamma}/{width}/{rate}");
-    let numbers = bench.numbers(&key, || {
-        let networks = trained(bench, name, gamma, &model, scaled, width, seeds)?;
-        let ctx = bench.context().clone().with_units(&Silent);
-        let objective = spectrum::objective(&ctx, &model, Loss::HalfSquaredError, &data(&sizes)?)?;
-        let mut numbers = Vec::new();
-        for (weights, _) in &networks[rate * seeds.len()..(rate + 1) * seeds.len()] {
-            let found = curvature_split(&ctx, &objective, weights, PRODUCTS)?;
-            let parts = [found.hessian, found.gauss_newton, found.residual];
-            numbers.extend(parts.map(|value| value * scaled * scaled));
+/// Trains one seed of a width by the rule of each, and counts the weights that differ.
+fn differing(bench: &Bench<'_>, width: usize) -> Result<[f64; 2]> {
+    bench.row(&format!("gate/{width}"), || {
+        let sizes = sizes(bench.scale());
+        let mut ends = Vec::new();
+        for arm in ARMS {
+            let model = model(&sizes, arm, 1.0, width)?;
+            let key = format!("gate/networks/{}/{width}", arm.name());
+            let found = trained(bench, &key, &model, &[bench.root()])?;
+            let flat = found.iter().flat_map(|end| end.weights.parameters.flatten());
+            ends.push(flat.collect::<Vec<f64>>());
         }
-        Ok(numbers)
-    })?;
-    let curvature = numbers.chunks_exact(3).map(|of| [of[0], of[1], of[2]]).collect();
-    Ok(Width { losses, curvature, rate })
-}
-
-/// The ends of every rate and seed, for each rate every seed, and whether each is finite.
-fn trained(
-    bench: &Bench<'_>,
-    name: &str,
-    gamma: f64,
-    model: &Model,
-    scaled: f64,
-    width: usize,
-    seeds: &[u64],
-) -> Result<Vec<(Weights, bool)>> {
-    let sizes = sizes(bench.scale());
-    let data = data(&sizes)?;
-    let config = TrainConfig {
-        optimizer: Optimizer::sgd(),
-        schedule: Schedule::default(),
-        loss: Loss::HalfSquaredError,
-        batch: data.len(),
-        length: Length::Steps(sizes.steps),
-        segment: 25,
-        ..TrainConfig::default()
-    };
-    let trainer = bench.trainer(model, &data, config)?;
-    let scaled: Vec<f64> = rates(&sizes).iter().map(|rate| rate * scaled * scaled).collect();
-    let key = format!("networks/{name}/{gamma}/{width}");
-    let networks = bench.train(&key, &trainer, &Member::product(seeds, &scaled))?;
-    Ok(networks.into_iter().map(|network| (network.weights, network.finished)).collect())
+        let differ = ends[0].iter().zip(&ends[1]).filter(|(a, b)| a.to_bits() != b.to_bits());
+        Ok([differ.count() as f64, ends[0].len() as f64])
+    })
 }
 
 impl Check for SuperConsistency {
@@ -238,13 +144,17 @@ impl Check for SuperConsistency {
         let n_rates = rates(&sizes).len();
         let mut flops = 0;
         for (i, &width) in sizes.widths.iter().enumerate() {
-            let model = model(1.0, width)?;
+            let model = model(&sizes, Arm::NeuralTangent, 1.0, width)?;
             let arms = if i == 0 { 1 } else { ARMS.len() };
             // One seed more for the larger gamma.
             let seeds = arms * (sizes.seeds as usize + 1);
             flops += work::training(&model, sizes.examples, sizes.steps, seeds * n_rates)?;
             // The Hessian, its part, and both for the rest.
             flops += work::products(&model, sizes.examples, 4 * PRODUCTS * seeds)?;
+            // One seed at one rate, along its training.
+            let looks = (sizes.steps / sizes.every.max(1) + 1) as usize;
+            flops += work::training(&model, sizes.examples, sizes.steps, arms)?;
+            flops += work::products(&model, sizes.examples, PRODUCTS * arms * looks)?;
         }
         let part = |name, statistic, bound| Part { name, statistic, bound };
         Ok(Protocol {
@@ -277,7 +187,8 @@ impl Check for SuperConsistency {
 
     fn gates(&self, bench: &Bench<'_>) -> Result<Vec<Gate>> {
         let sizes = sizes(bench.scale());
-        let at_start = model(1.0, sizes.widths[0])?;
+        let (first, second) = (sizes.widths[0], sizes.widths[1]);
+        let at_start = model(&sizes, Arm::NeuralTangent, 1.0, first)?;
         let weights = initialize(&at_start, bench.root(), DType::F32)?;
         let ctx = bench.context().clone().with_units(&Silent);
         let loss = Loss::HalfSquaredError;
@@ -289,26 +200,14 @@ impl Check for SuperConsistency {
             bounded && found.hessian > 0.0,
             format!("{:.4} of {:.4} and {:.4}", found.hessian, found.gauss_newton, found.residual),
         );
-        let first = sizes.widths[0];
-        let gammas = ARMS.map(|arm| arm.gamma(&sizes, 1.0, first));
-        let same = bench.numbers("gate/base width", || {
-            let mut ends = Vec::new();
-            for (arm, gamma) in ARMS.into_iter().zip(gammas) {
-                let model = model(gamma, first)?;
-                let key = format!("gate/{}", arm.name());
-                let found = trained(bench, &key, gamma, &model, gamma, first, &[bench.root()])?;
-                ends.push(found.first().map(|(w, _)| w.parameters.flatten()).unwrap_or_default());
-            }
-            let differ = ends[0].iter().zip(&ends[1]).filter(|(a, b)| a.to_bits() != b.to_bits());
-            Ok(vec![differ.count() as f64, ends[0].len() as f64])
-        })?;
-        let [differ, all] = same[..] else {
-            return Err(LabError::Input("stored unit of a gate: expected 2 numbers".into()));
-        };
+        let ([none, all], [some, others]) = (differing(bench, first)?, differing(bench, second)?);
         let base = Gate::new(
-            "at the base width both parametrisations are one, bit for bit",
-            differ == 0.0 && all > 0.0,
-            format!("{differ:.0} of {all:.0} weights differ"),
+            "at the base width the rules of both give one network, bit for bit, and at the next do not",
+            none == 0.0 && all > 0.0 && some > 0.5 * others,
+            format!(
+                "{none:.0} of {all:.0} trained weights differ at width {first}, {some:.0} of {others:.0} at \
+                 width {second}"
+            ),
         );
         Ok(vec![split, base])
     }
@@ -369,6 +268,24 @@ impl Check for SuperConsistency {
             let drift = (rates[all[a][last].rate] / rates[all[a][0].rate]).log2();
             findings.read(format!("drift of the best rate in octaves, {}", arm.name()), drift);
         }
+        // One seed at a rate that is common to all, along its training.
+        let common = rates[all[0][0].rate];
+        for arm in ARMS {
+            let of = |&n: &usize| over_time(bench, arm, n, common, seeds[0]);
+            let traces = sizes.widths.iter().map(of).collect::<Result<Vec<_>>>()?;
+            for (place, what) in ["rescaled sharpness", "loss"].into_iter().enumerate() {
+                let values: Vec<Vec<f64>> = traces.iter().map(|of| of[place].clone()).collect();
+                let gaps = relative_gaps(&values)?.pop().unwrap_or_default();
+                let widest = values.last().map_or(&[][..], Vec::as_slice);
+                for (time, (value, gap)) in widest.iter().zip(&gaps).enumerate() {
+                    let when = format!("after {} steps, {}", time as u64 * sizes.every, arm.name());
+                    findings.read(format!("{what} of the widest at a common rate {when}"), *value);
+                    let name =
+                        format!("{what}, share between the two widest at a common rate {when}");
+                    findings.read(name, *gap);
+                }
+            }
+        }
         // One seed with features that move more.
         let one = &seeds[..1];
         for arm in ARMS {
@@ -383,12 +300,16 @@ impl Check for SuperConsistency {
             let name = arm.name();
             let drift = (rates[best[last]] / rates[best[0]]).log2();
             findings.read(format!("drift of the best rate in octaves at gamma 4, {name}"), drift);
-            let (low, high) = sharp
+            // What diverged at that rate has no curvature that says anything.
+            let kept: Vec<f64> = sharp.iter().copied().filter(|s| s.is_finite()).collect();
+            let (low, high) = kept
                 .iter()
                 .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &x| (l.min(x), h.max(x)));
-            let spread = (high - low) / (sharp.iter().sum::<f64>() / sharp.len() as f64);
+            let spread = (high - low) / (kept.iter().sum::<f64>() / kept.len() as f64);
             findings
                 .read(format!("spread of the sharpness at one rate and gamma 4, {name}"), spread);
+            let lost = (sharp.len() - kept.len()) as f64;
+            findings.read(format!("widths that diverge at one rate and gamma 4, {name}"), lost);
         }
         Ok(findings)
     }
@@ -413,7 +334,10 @@ mod tests {
     #[test]
     fn the_base_width_is_common_to_both() {
         let sizes = sizes(Scale::Whole);
-        assert_eq!(ARMS.map(|arm| arm.gamma(&sizes, 1.0, 32)), [1.0, 1.0]);
-        assert_eq!(ARMS.map(|arm| arm.gamma(&sizes, 4.0, 128)), [8.0, 4.0]);
+        let gammas = |gamma: f64, width: usize| {
+            ARMS.map(|arm| runs::network(&sizes, arm, gamma, width).gamma())
+        };
+        assert_eq!(gammas(1.0, 32), [1.0, 1.0]);
+        assert_eq!(gammas(4.0, 128), [8.0, 4.0]);
     }
 }
