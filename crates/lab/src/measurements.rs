@@ -5,7 +5,7 @@ use crate::watch::Readings;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use thalweg_record::{Column, CurveColumn, Table, TrainingCurve};
-use thalweg_train::{Evaluation, Schedule, Segment, TrainState};
+use thalweg_train::{Evaluation, Schedule, Segment, TrainConfig, TrainState};
 
 /// Rows since the last checkpoint, ordered by step and then by member: the order does not depend
 /// on where checkpoints fell.
@@ -17,6 +17,8 @@ pub(crate) struct Measurements {
     member: Vec<i64>,
     seed: Vec<i64>,
     columns: BTreeMap<String, Vec<f64>>,
+    /// Whether the optimizer ascends, and there are columns of that.
+    ascends: bool,
     /// Columns of what is watched, after the others.
     watched: Vec<String>,
 }
@@ -26,20 +28,31 @@ pub(crate) struct Measurements {
 const REAL: [&str; 6] =
     ["lr", "train_loss", "train_accuracy", "gradient_norm", "test_loss", "test_accuracy"];
 
+/// Columns behind these where the optimizer is SAM: the loss of a batch at the end of its ascent, and
+/// by how much it is above that before the step.
+const ASCENT: [&str; 2] = ["train_perturbed_loss", "train_perturbed_gap"];
+
 /// Names of the whole columns.
 const PLACE: [&str; 4] = ["step", "epoch", "member", "seed"];
 
 impl Measurements {
-    pub(crate) fn new(schedule: Schedule, watched: Vec<String>) -> Measurements {
+    pub(crate) fn new(config: &TrainConfig, watched: Vec<String>) -> Measurements {
         Measurements {
-            schedule,
+            schedule: config.schedule.clone(),
             step: Vec::new(),
             epoch: Vec::new(),
             member: Vec::new(),
             seed: Vec::new(),
             columns: BTreeMap::new(),
+            ascends: config.optimizer.rho.is_some(),
             watched,
         }
+    }
+
+    /// The columns that are not everybody's.
+    fn more(&self) -> Vec<String> {
+        let ascent = ASCENT.into_iter().filter(|_| self.ascends).map(str::to_owned);
+        ascent.chain(self.watched.iter().cloned()).collect()
     }
 
     /// Adds what was read before the first step.
@@ -81,17 +94,24 @@ impl Measurements {
                     test.and_then(|test| test.accuracy).unwrap_or(f64::NAN),
                 ];
                 self.row(place, values);
+                let perturbed = at(&metrics.perturbed_loss);
+                for (name, value) in ASCENT.into_iter().zip([perturbed, perturbed - values[1]]) {
+                    if let Some(last) = self.columns.get_mut(name).and_then(|of| of.last_mut()) {
+                        *last = value;
+                    }
+                }
             }
         }
         self.read(segment.state.len(), readings);
     }
 
-    /// A row with nothing that is watched.
+    /// A row with nothing in the columns that are not everybody's.
     fn row(&mut self, place: [i64; 4], values: [f64; REAL.len()]) {
         let to = [&mut self.step, &mut self.epoch, &mut self.member, &mut self.seed];
         to.into_iter().zip(place).for_each(|(to, value)| to.push(value));
-        let watched = self.watched.iter().map(|name| (name.as_str(), f64::NAN));
-        for (name, value) in REAL.into_iter().zip(values).chain(watched) {
+        let more = self.more();
+        let more = more.iter().map(|name| (name.as_str(), f64::NAN));
+        for (name, value) in REAL.into_iter().zip(values).chain(more) {
             match self.columns.get_mut(name) {
                 Some(column) => column.push(value),
                 None => drop(self.columns.insert(name.to_owned(), vec![value])),
@@ -118,7 +138,8 @@ impl Measurements {
         for (name, values) in PLACE.into_iter().zip(whole) {
             table.push(name, Column::I64(std::mem::take(values)))?;
         }
-        for name in REAL.into_iter().chain(self.watched.iter().map(String::as_str)) {
+        let more = self.more();
+        for name in REAL.into_iter().chain(more.iter().map(String::as_str)) {
             let values = self.columns.remove(name).unwrap_or_default();
             table.push(name, Column::F64(values))?;
         }
@@ -154,7 +175,8 @@ pub(crate) fn epoch_curves(metrics: &Table, names: &[String]) -> Result<Vec<Trai
                 _ => spans.push(row..row + 1),
             }
         }
-        let is_watched = |name: &str| !REAL.contains(&name) && !PLACE.contains(&name);
+        let is_step = |name: &str| REAL.contains(&name) || ASCENT.contains(&name);
+        let is_watched = |name: &str| !is_step(name) && !PLACE.contains(&name);
         let watched: Vec<&CurveColumn> =
             curve.columns.iter().filter(|(name, _)| is_watched(name)).map(|(_, c)| c).collect();
         let is_read = |row: &usize| watched.iter().any(|column| column.0[*row].is_finite());
@@ -169,7 +191,7 @@ pub(crate) fn epoch_curves(metrics: &Table, names: &[String]) -> Result<Vec<Trai
                 Some(span) if averaged => {
                     column.0[span.clone()].iter().sum::<f64>() / span.len() as f64
                 }
-                None if REAL.contains(&name.as_str()) => f64::NAN,
+                None if is_step(name) => f64::NAN,
                 _ => column.0[row],
             };
             columns.insert(name.clone(), CurveColumn(points.iter().map(value).collect()));

@@ -15,6 +15,9 @@ pub struct Metrics {
     pub gradient_norm: Vec<Vec<f64>>,
     /// Share of the batch classified rightly before the step; empty for real-valued targets.
     pub accuracy: Vec<Vec<f64>>,
+    /// Loss of each step's batch at the end of SAM's ascent; empty for optimizers without one. Less
+    /// the loss before the step it is the rise that SAM makes small beside the loss.
+    pub perturbed_loss: Vec<Vec<f64>>,
 }
 
 /// Some steps that all members have just taken.
@@ -77,6 +80,7 @@ impl Observer for History {
         append(&mut self.metrics.loss, &segment.metrics.loss);
         append(&mut self.metrics.gradient_norm, &segment.metrics.gradient_norm);
         append(&mut self.metrics.accuracy, &segment.metrics.accuracy);
+        append(&mut self.metrics.perturbed_loss, &segment.metrics.perturbed_loss);
         ControlFlow::Continue(())
     }
 }

@@ -38,7 +38,9 @@ pub enum Base {
 /// `adamw:weight_decay=0.01`. Any of them takes `weight_decay`, `decay_on=all|weights`,
 /// `clip` (by the global norm, before anything else) and `rho` (SAM's ascent), beside which may stand
 /// `scale=plain|adaptive` (adaptive is ASAM, whose `rho` is about ten times as large),
-/// `norm=whole|parameter` and `shard` (examples that ascend together: m-sharpness). Short for common
+/// `norm=whole|parameter`, `p` (the order of the ascent's norm, `inf` for the largest element),
+/// `shard` (examples that ascend together: m-sharpness), and `rho_at=200/400` with
+/// `rho_times=2/10` (after so many steps `rho` is so many times what it was at first). Short for common
 /// ones: `momentum` and `nesterov` (0.9), `sam` (SGD with momentum 0.9 and `rho` 0.05). The
 /// learning rate is a member's own.
 ///
@@ -52,7 +54,7 @@ pub enum Base {
 /// assert_eq!(optimizer.to_string(), "sgd:momentum=0.9,nesterov=true,weight_decay=0.0005");
 /// # Ok::<(), thalweg_train::TrainError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Optimizer {
     /// What gradients are turned into.
     pub base: Base,
@@ -64,6 +66,8 @@ pub struct Optimizer {
     pub clip: Option<f64>,
     /// Distance of SAM's ascent.
     pub rho: Option<f64>,
+    /// What that is multiplied by after so many steps, see [`Sam::rises`].
+    pub rho_rises: Vec<(u64, f64)>,
     /// What may differ about the ascent.
     pub ascent: AscentKind,
 }
@@ -85,6 +89,7 @@ impl Optimizer {
             decay_on: DecayOn::All,
             clip: None,
             rho: None,
+            rho_rises: Vec::new(),
             ascent: AscentKind::default(),
         }
     }
@@ -128,7 +133,7 @@ impl Optimizer {
     /// The traced parts.
     pub fn rule(&self) -> UpdateRule {
         let gradient: Arc<dyn GradientRule> = match self.rho {
-            Some(rho) => Arc::new(Sam { rho, kind: self.ascent }),
+            Some(rho) => Arc::new(Sam { rho, rises: self.rho_rises.clone(), kind: self.ascent }),
             None => Arc::new(AtPoint),
         };
         let mut chain: Vec<Arc<dyn Transformation>> = Vec::new();
@@ -160,7 +165,18 @@ impl Optimizer {
 }
 
 /// The options that every optimizer takes.
-const SHARED: [&str; 7] = ["weight_decay", "decay_on", "clip", "rho", "scale", "norm", "shard"];
+const SHARED: [&str; 10] = [
+    "weight_decay",
+    "decay_on",
+    "clip",
+    "rho",
+    "scale",
+    "norm",
+    "p",
+    "shard",
+    "rho_at",
+    "rho_times",
+];
 
 impl FromStr for Optimizer {
     type Err = TrainError;
@@ -182,6 +198,7 @@ impl FromStr for Optimizer {
         };
         let share = "a number from 0 to below 1";
         let at_least = "a number of at least 0";
+        let (mut rho_at, mut rho_times) = (Vec::new(), Vec::new());
         for (key, value) in options {
             let fraction = || text::number(name, key, value, share, |x| (0.0..1.0).contains(&x));
             let positive = || text::number(name, key, value, at_least, |x| x >= 0.0);
@@ -208,6 +225,22 @@ impl FromStr for Optimizer {
                 ("norm", _) => {
                     optimizer.ascent.norm = text::choice(name, key, value, &AscentNorm::NAMES)?;
                 }
+                ("p", _) => {
+                    let order = value.parse().ok().filter(|order: &f64| *order > 1.0);
+                    optimizer.ascent.p = order.ok_or_else(|| {
+                        let what = format!("p of {name}");
+                        TrainError::setting(what, "a number above 1, or inf", value)
+                    })?;
+                }
+                ("rho_at", _) => {
+                    let rises = |steps: &[u64]| steps.windows(2).all(|pair| pair[0] < pair[1]);
+                    let expected = "rising numbers of steps as 200/400";
+                    rho_at = text::list(name, key, value, expected, rises)?;
+                }
+                ("rho_times", _) => {
+                    let fits = |all: &[f64]| all.iter().all(|x| *x >= 0.0 && x.is_finite());
+                    rho_times = text::list(name, key, value, "factors as 2/10", fits)?;
+                }
                 ("shard", _) => {
                     let count = value.parse().ok().filter(|count: &usize| *count > 0);
                     optimizer.ascent.shard = Some(count.ok_or_else(|| {
@@ -228,8 +261,15 @@ impl FromStr for Optimizer {
             let what = format!("nesterov of {name}");
             return Err(TrainError::setting(what, "a momentum beside it", "none"));
         }
-        if optimizer.rho.is_none() && optimizer.ascent != AscentKind::default() {
-            let what = format!("scale, norm or shard of {name}");
+        if rho_at.len() != rho_times.len() {
+            let what = format!("rho_times of {name}");
+            let expected = format!("{}, one for each of rho_at", rho_at.len());
+            return Err(TrainError::setting(what, expected, rho_times.len()));
+        }
+        optimizer.rho_rises = rho_at.into_iter().zip(rho_times).collect();
+        let ascends = optimizer.ascent != AscentKind::default() || !optimizer.rho_rises.is_empty();
+        if optimizer.rho.is_none() && ascends {
+            let what = format!("scale, norm, p, shard or rho_at of {name}");
             return Err(TrainError::setting(what, "a rho beside it", "none"));
         }
         Ok(optimizer)
@@ -257,10 +297,19 @@ impl fmt::Display for Optimizer {
         options.extend(self.clip.map(|clip| format!("clip={clip}")));
         options.extend(self.rho.map(|rho| format!("rho={rho}")));
         if self.rho.is_some() {
-            let AscentKind { scale, norm, shard } = self.ascent;
+            let AscentKind { scale, norm, p, shard } = self.ascent;
             options.extend((scale == AscentScale::Adaptive).then(|| "scale=adaptive".to_owned()));
             options.extend((norm == AscentNorm::Parameter).then(|| "norm=parameter".to_owned()));
+            options.extend((p != 2.0).then(|| format!("p={p}")));
             options.extend(shard.map(|shard| format!("shard={shard}")));
+            if !self.rho_rises.is_empty() {
+                let joined = |each: &mut dyn Iterator<Item = String>| {
+                    each.collect::<Vec<String>>().join("/")
+                };
+                let at = joined(&mut self.rho_rises.iter().map(|(at, _)| at.to_string()));
+                let times = joined(&mut self.rho_rises.iter().map(|(_, times)| times.to_string()));
+                options.push(format!("rho_at={at},rho_times={times}"));
+            }
         }
         f.write_str(&text::join(name, &options))
     }
@@ -280,10 +329,14 @@ mod tests {
             "adamw:weight_decay=0.1,decay_on=weights",
             "sam:rho=0.1",
             "sam:rho=0.5,scale=adaptive,norm=parameter,shard=16",
+            "sam:p=inf",
+            "adam:rho=0.1,p=1.5,rho_at=10/200,rho_times=0.5/2e3",
         ] {
             let optimizer: Optimizer = text.parse().unwrap();
             assert_eq!(optimizer.to_string().parse(), Ok(optimizer), "{text}");
         }
+        let rising: Optimizer = "sam:rho_at=10/200,rho_times=2/10".parse().unwrap();
+        assert_eq!(rising.rho_rises, [(10, 2.0), (200, 10.0)]);
         // AdamW without decay is not Adam's default text read back as AdamW's.
         let plain = Optimizer { weight_decay: Some(0.0), ..Optimizer::adamw() };
         assert_eq!(plain.to_string().parse(), Ok(plain));
@@ -316,8 +369,19 @@ mod tests {
         assert_eq!(message("sam:scale=big"), "scale of sam: expected plain or adaptive, got big");
         assert_eq!(
             message("sgd:shard=4"),
-            "scale, norm or shard of sgd: expected a rho beside it, got none"
+            "scale, norm, p, shard or rho_at of sgd: expected a rho beside it, got none"
         );
+        assert_eq!(message("sam:p=1"), "p of sam: expected a number above 1, or inf, got 1");
+        assert!(message("sam:p=nan").starts_with("p of sam"));
+        assert_eq!(
+            message("sam:rho_at=4/4,rho_times=1/2"),
+            "rho_at of sam: expected rising numbers of steps as 200/400, got 4/4"
+        );
+        assert_eq!(
+            message("sam:rho_at=4"),
+            "rho_times of sam: expected 1, one for each of rho_at, got 0"
+        );
+        assert!(message("sam:rho_at=4,rho_times=-1").starts_with("rho_times of sam"));
     }
 
     #[test]

@@ -82,6 +82,16 @@ pub struct StepInfo<'b> {
     pub gradient_norm: Tensor<'b>,
     /// Share of the batch classified rightly before the step, where targets are labels.
     pub accuracy: Option<Tensor<'b>>,
+    /// Loss of the batch where the gradient is taken, if that is not the point itself.
+    pub perturbed_loss: Option<Tensor<'b>>,
+}
+
+impl<'b> StepInfo<'b> {
+    /// What there is, in order.
+    fn tensors(&self) -> Vec<Tensor<'b>> {
+        let always = [self.loss, self.gradient_norm];
+        always.into_iter().chain(self.accuracy).chain(self.perturbed_loss).collect()
+    }
 }
 
 /// The sequences that a loop of `S` steps reads.
@@ -161,6 +171,7 @@ impl Recipe {
             loss: evaluated.loss,
             gradient_norm: global_norm(builder, &evaluated.gradient),
             accuracy: labels.then(|| Loss::correct(evaluated.output, batch.targets).mean(&[0])),
+            perturbed_loss: evaluated.perturbed_loss,
         };
         let (parameters, optimizer) =
             self.rule.apply(&context, evaluated.gradient, &point.optimizer);
@@ -194,6 +205,7 @@ impl Recipe {
                 gradient: gradient(loss, parameters),
                 new_buffers: applied.new_buffers,
                 output: applied.output,
+                perturbed_loss: None,
             }
         };
         self.rule.gradient().evaluate(context, &objective)
@@ -236,6 +248,7 @@ impl Recipe {
             .collect();
         let n_inputs = batch.inputs.len();
         let n_parameters = context.parameters.len();
+        let mut perturbs = false;
         let all = vmap_of(
             |x| {
                 let (inputs, rest) = x.split_at(n_inputs);
@@ -246,7 +259,10 @@ impl Recipe {
                 };
                 let key = keys.map(|_| rest[rest.len() - 1]);
                 let found = self.evaluate(context, buffers, &part, key);
-                [vec![found.output, found.loss], found.gradient, found.new_buffers].concat()
+                perturbs = found.perturbed_loss.is_some();
+                let perturbed = found.perturbed_loss.into_iter().collect();
+                [vec![found.output, found.loss], perturbed, found.gradient, found.new_buffers]
+                    .concat()
             },
             &arguments,
             count,
@@ -255,8 +271,9 @@ impl Recipe {
         let output = all[0].reshape(&[&[n], shape.get(2..).unwrap_or_default()].concat());
         let mut means = all[1..].iter().map(|x| x.mean(&[0]));
         let loss = means.next().unwrap_or_else(|| builder.scalar(0.0));
+        let perturbed_loss = if perturbs { means.next() } else { None };
         let gradient = means.by_ref().take(n_parameters).collect();
-        Evaluated { loss, gradient, new_buffers: means.collect(), output }
+        Evaluated { loss, gradient, new_buffers: means.collect(), output, perturbed_loss }
     }
 
     /// As many steps as the sequences are long, in one `scan`; the infos are sequences `[S]`.
@@ -283,6 +300,7 @@ impl Recipe {
             .chain(sequences.inputs)
             .collect();
         let n_shared_inputs = shared.inputs.len();
+        let labels = shared.targets.dtype() == DType::I32;
         let constants: Vec<Tensor<'b>> = hyper
             .tensors()
             .into_iter()
@@ -304,17 +322,12 @@ impl Recipe {
             builder.scan(length, &carry, &xs, &constants, checkpoint_branching, |step| {
                 body.trace(&step)
             });
-        let info = match infos[..] {
-            [loss, gradient_norm] => StepInfo { loss, gradient_norm, accuracy: None },
-            [loss, gradient_norm, accuracy] => {
-                StepInfo { loss, gradient_norm, accuracy: Some(accuracy) }
-            }
-            // Only after a mistake that the builder keeps.
-            _ => {
-                let zero = builder.scalar(0.0);
-                StepInfo { loss: zero, gradient_norm: zero, accuracy: None }
-            }
-        };
+        let mut infos = infos.into_iter();
+        // Neither is missing but after a mistake that the builder keeps.
+        let [loss, gradient_norm] =
+            [infos.next(), infos.next()].map(|info| info.unwrap_or_else(|| builder.scalar(0.0)));
+        let accuracy = if labels { infos.next() } else { None };
+        let info = StepInfo { loss, gradient_norm, accuracy, perturbed_loss: infos.next() };
         let n = carry.len() - usize::from(alive.is_some());
         (Point::from_tensors(self, &carry[..n]), info)
     }
@@ -361,7 +374,6 @@ impl Body<'_> {
                 kept.map(|(new, &old)| alive.select(new, old)).chain([alive]).collect()
             }
         };
-        let infos = [info.loss, info.gradient_norm].into_iter().chain(info.accuracy).collect();
-        (carry, infos)
+        (carry, info.tensors())
     }
 }

@@ -9,10 +9,14 @@ use crate::{Examples, Status, TrainConfig, TrainError};
 use thalweg_array::{Array, DType};
 use thalweg_graph::{Builder, Graph, GraphError, TensorType};
 
+/// The output that only optimizers have that take gradients elsewhere than where they are.
+pub(crate) const PERTURBED_LOSS: &str = "perturbed_loss";
+
 /// `length` steps of one member, and where a population's axis goes into each input.
 ///
 /// Inputs: the member's arrays, whether it is alive, its hyper-parameters; the sequences; the data.
-/// Outputs: the arrays; loss, gradient norm and, with labels, accuracy of each step.
+/// Outputs: the arrays; loss, gradient norm and, with labels, accuracy of each step, and the loss at
+/// the ends of ascents if the optimizer takes any.
 pub(crate) fn graph(
     recipe: &Recipe,
     layout: &Layout,
@@ -70,6 +74,7 @@ pub(crate) fn graph(
         ("loss", Some(info.loss)),
         ("gradient_norm", Some(info.gradient_norm)),
         ("accuracy", info.accuracy),
+        (PERTURBED_LOSS, info.perturbed_loss),
     ];
     let infos = infos.into_iter().filter_map(|(name, info)| info.map(|info| (name, info)));
     let outputs: Vec<_> = names.zip(point.tensors()).chain(infos).collect();

@@ -27,6 +27,19 @@ pub(crate) fn number(
         .ok_or_else(|| TrainError::setting(format!("{key} of {owner}"), expected, text))
 }
 
+/// Values joined by `/` that fit together, which `expected` puts into words.
+pub(crate) fn list<T: std::str::FromStr>(
+    owner: &str,
+    key: &str,
+    text: &str,
+    expected: &str,
+    fits: impl Fn(&[T]) -> bool,
+) -> Result<Vec<T>, TrainError> {
+    let values: Result<Vec<T>, _> = text.split('/').map(str::parse).collect();
+    let found = values.ok().filter(|values| fits(values));
+    found.ok_or_else(|| TrainError::setting(format!("{key} of {owner}"), expected, text))
+}
+
 /// `true` or `false`.
 pub(crate) fn flag(owner: &str, key: &str, text: &str) -> Result<bool, TrainError> {
     match text {

@@ -5,7 +5,7 @@ use crate::feed::{Fed, Feed};
 use crate::part::UpdateRule;
 use crate::population::{Chunking, Population, Resources};
 use crate::recipe::Recipe;
-use crate::segment::{arguments, graph};
+use crate::segment::{PERTURBED_LOSS, arguments, graph};
 use crate::state::{Layout, MemberState};
 use crate::{
     Examples, Length, Member, Metrics, Observer, Segment, Status, TrainConfig, TrainError,
@@ -296,8 +296,14 @@ impl Trainer {
         let population = self.segment(length)?;
         let n = state.len();
         let nothing = vec![vec![f64::NAN; length]; n];
-        let accuracy = if self.examples.classes() { nothing.clone() } else { Vec::new() };
-        let mut metrics = Metrics { loss: nothing.clone(), gradient_norm: nothing, accuracy };
+        let perturbs = population.graph().output_index(PERTURBED_LOSS).is_some();
+        let if_any = |there: bool| if there { nothing.clone() } else { Vec::new() };
+        let mut metrics = Metrics {
+            accuracy: if_any(self.examples.classes()),
+            perturbed_loss: if_any(perturbs),
+            loss: nothing.clone(),
+            gradient_norm: nothing.clone(),
+        };
         let mut next = state.members.clone();
         for (own, filled) in chunking.chunks(n) {
             if state.members[own.clone()].iter().all(|m| m.status != Status::Running) {
@@ -329,8 +335,10 @@ impl Trainer {
                 let mut of = of.into_iter();
                 metrics.loss[index] = of.next().unwrap_or_default();
                 metrics.gradient_norm[index] = of.next().unwrap_or_default();
-                if let (Some(to), Some(values)) = (metrics.accuracy.get_mut(index), of.next()) {
-                    *to = values;
+                for to in [&mut metrics.accuracy, &mut metrics.perturbed_loss] {
+                    if let Some(to) = to.get_mut(index) {
+                        *to = of.next().unwrap_or_default();
+                    }
                 }
             }
         }

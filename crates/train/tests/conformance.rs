@@ -67,7 +67,7 @@ fn every_optimizer_reads_what_it_prints_and_names_each_part_once() {
     let mut printed = BTreeSet::new();
     for name in Optimizer::NAMES {
         let optimizer: Optimizer = name.parse().unwrap();
-        assert_eq!(optimizer.to_string().parse(), Ok(optimizer), "{name}");
+        assert_eq!(optimizer.to_string().parse(), Ok(optimizer.clone()), "{name}");
         assert!(printed.insert(optimizer.to_string()), "{name} is another's short form");
         let rule = optimizer.rule();
         let names: Vec<_> = rule.hyper_parameters().iter().map(|h| h.name).collect();

@@ -141,13 +141,94 @@ fn sam_without_a_radius_is_its_base() {
         state.weights(0).unwrap()
     };
     let plain = run("sgd:momentum=0.9");
-    for kind in ["", ",scale=adaptive", ",norm=parameter", ",shard=16"] {
+    let kinds = ["", ",scale=adaptive", ",norm=parameter", ",shard=16", ",p=3", ",p=inf"];
+    for kind in kinds {
         assert!(run(&format!("sgd:momentum=0.9,rho=0{kind}")) == plain, "{kind}");
         assert!(run(&format!("sgd:momentum=0.9,rho=0.1{kind}")) != plain, "{kind}");
     }
     let whole = run("sgd:momentum=0.9,rho=0.1");
     assert!(run("sgd:momentum=0.9,rho=0.1,shard=16") == whole, "one shard is the batch");
     assert!(run("sgd:momentum=0.9,rho=0.1,shard=4") != whole);
+}
+
+#[test]
+fn sam_tells_the_loss_at_the_end_of_its_ascent() {
+    // Two weights and two examples: L = (2 w1^2 + w2^2 / 2) / 2, and of each example one of the terms.
+    let parabola = model("linear bias=false", &[2], 1);
+    let input = Array::from_slice(&[2, 2], &[2.0, 0.0, 0.0, 1.0]).unwrap();
+    let target = Array::zeros(DType::F64, &[2, 1]);
+    let examples = Examples::from_arrays(input, target, false, DType::F64).unwrap();
+    let seen = |text: &str, members: &[Member]| {
+        let config = TrainConfig {
+            optimizer: text.parse().unwrap(),
+            schedule: Schedule::default(),
+            loss: thalweg_nn::Loss::HalfSquaredError,
+            batch: 2,
+            length: Length::Steps(2),
+            precision: DType::F64,
+            segment: 1,
+            ..TrainConfig::default()
+        };
+        let trainer = trainer(1, None, &parabola, &examples, &config);
+        let mut start = thalweg_train::initialize(&parabola, 0, DType::F64).unwrap();
+        start.parameters = start.parameters.unflatten(&[0.4, -1.0]).unwrap();
+        let mut state = trainer.start_from(members, &vec![start; members.len()]).unwrap();
+        let mut history = History::default();
+        trainer.run(&mut state, &mut history).unwrap();
+        history.metrics
+    };
+    let (rho, lr) = (0.3, 0.1);
+    let loss = |w: [f64; 2]| (2.0 * w[0] * w[0] + 0.5 * w[1] * w[1]) / 2.0;
+    let slope = |w: [f64; 2]| [2.0 * w[0], 0.5 * w[1]];
+    let ascended = |w: [f64; 2]| {
+        let g = slope(w);
+        let long = g[0].hypot(g[1]);
+        [w[0] + rho * g[0] / long, w[1] + rho * g[1] / long]
+    };
+    let alone = [Member::new(0, lr)];
+    let found = seen("sgd:rho=0.3", &alone);
+    let mut w = [0.4, -1.0];
+    for step in 0..2 {
+        let expected = [loss(w), loss(ascended(w))];
+        let got = [found.loss[0][step], found.perturbed_loss[0][step]];
+        close(&format!("losses of step {step}"), &got, &expected);
+        let g = slope(ascended(w));
+        w = [w[0] - lr * g[0], w[1] - lr * g[1]];
+    }
+    assert!(found.accuracy.is_empty());
+    // Shards ascend by themselves: of one example each, along its own weight.
+    let shards = seen("sgd:rho=0.3,shard=1", &alone);
+    let expected = (2.0 * 0.7f64.powi(2) + 0.5 * 1.3f64.powi(2)) / 2.0;
+    close(
+        "shards",
+        &[shards.loss[0][0], shards.perturbed_loss[0][0]],
+        &[loss([0.4, -1.0]), expected],
+    );
+    // Without an ascent there is nothing to tell, and who has diverged is read no more.
+    assert!(seen("sgd", &alone).perturbed_loss.is_empty());
+    let lost = seen("sgd:rho=0.3", &[Member::new(0, 1e200), Member::new(0, lr)]).perturbed_loss;
+    assert!(lost[0][1].is_nan() || !lost[0][1].is_finite(), "{lost:?}");
+    assert_eq!(lost[1], found.perturbed_loss[0]);
+    // Beside accuracies each is in its own place.
+    let (train, _) = common::digit_examples(DType::F64);
+    let (train, network) = (common::first(&train, 32), model("mlp hidden=8", &[8, 8, 1], 10));
+    for text in ["sam", "sam:shard=8", "sam:p=inf,rho=1e-3"] {
+        let config = TrainConfig {
+            optimizer: text.parse().unwrap(),
+            batch: 32,
+            length: Length::Steps(2),
+            precision: DType::F64,
+            ..TrainConfig::default()
+        };
+        let trainer = trainer(1, None, &network, &train, &config);
+        let mut state = trainer.start(&alone).unwrap();
+        let mut history = History::default();
+        trainer.run(&mut state, &mut history).unwrap();
+        let metrics = history.metrics;
+        assert!(metrics.perturbed_loss[0][0] > metrics.loss[0][0], "{text}");
+        let share = metrics.accuracy[0][0] * 32.0;
+        assert!((share - share.round()).abs() < 1e-12 && share <= 32.0, "{text}: {share}");
+    }
 }
 
 #[test]

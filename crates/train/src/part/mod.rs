@@ -13,6 +13,7 @@ mod momentum;
 mod project;
 mod pull;
 mod sam;
+mod table;
 
 pub use adam::ScaleByAdam;
 pub use clip::ClipByGlobalNorm;
@@ -22,6 +23,7 @@ pub use momentum::Momentum;
 pub use project::ProjectNorm;
 pub use pull::PullAffine;
 pub use sam::{AscentKind, AscentNorm, AscentScale, Sam};
+pub use table::ScaleByTable;
 
 use std::sync::Arc;
 use thalweg_graph::{Builder, Tensor};
@@ -139,6 +141,8 @@ pub struct Evaluated<'b> {
     pub new_buffers: Vec<Tensor<'b>>,
     /// The model's first output.
     pub output: Tensor<'b>,
+    /// The loss where the gradient was taken, if that is not the point itself.
+    pub perturbed_loss: Option<Tensor<'b>>,
 }
 
 /// Evaluates the loss and its gradient at given parameters, on one batch with the same draws.

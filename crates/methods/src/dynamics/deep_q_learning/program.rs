@@ -200,7 +200,7 @@ fn one_step<'s>(
         let output = apply(weights, images.take(from));
         let loss = config.values.loss(output, actions, taken, goal).mean(&[0]);
         let gradient = gradient(loss, weights);
-        Evaluated { loss, gradient, new_buffers: Vec::new(), output }
+        Evaluated { loss, gradient, new_buffers: Vec::new(), output, perturbed_loss: None }
     };
     let evaluated = rule.gradient().evaluate(&context, &objective);
     let (moved, slots) = rule.apply(&context, evaluated.gradient, slots);

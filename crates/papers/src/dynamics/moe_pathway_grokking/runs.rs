@@ -122,7 +122,7 @@ impl Task {
             });
         }
         let config = TrainConfig {
-            optimizer: self.optimizer,
+            optimizer: self.optimizer.clone(),
             schedule: self.schedule.clone(),
             batch: self.sizes.batch,
             length: Length::Steps(self.sizes.steps),
