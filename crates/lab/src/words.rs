@@ -2,8 +2,8 @@
 
 use crate::study::TrainSettings;
 use thalweg_nn::Architecture;
-use thalweg_nn::architecture::Kind;
-use thalweg_nn::layer::{Activation, Normalization};
+use thalweg_nn::architecture::{Kind, ResidualInit};
+use thalweg_nn::layer::{Activation, Classifier, Normalization};
 use thalweg_train::part::{AscentKind, AscentNorm, AscentScale};
 use thalweg_train::{Base, Optimizer, Schedule, Shape};
 
@@ -57,17 +57,28 @@ fn optimizer(optimizer: &Optimizer) -> String {
         with.push(format!("gradients clipped to norm {}", number(clip)));
     }
     let head = match optimizer.rho {
-        Some(rho) => format!("{} on {name}", ascent(rho, optimizer.ascent)),
+        Some(rho) => {
+            let rises = optimizer.rho_rises.iter().map(|&(at, times)| {
+                format!(", {} after {}", number(rho * times), count(at, "step"))
+            });
+            format!("{} on {name}", ascent(rho, &rises.collect::<String>(), optimizer.ascent))
+        }
         None => name.to_owned(),
     };
     if with.is_empty() { head } else { format!("{head} with {}", list(&with)) }
 }
 
-fn ascent(rho: f64, kind: AscentKind) -> String {
+fn ascent(rho: f64, rises: &str, kind: AscentKind) -> String {
     let name = if kind.scale == AscentScale::Adaptive { "adaptive SAM" } else { "SAM" };
     let of = if kind.norm == AscentNorm::Parameter { " for each parameter" } else { "" };
     let shards = kind.shard.map(|n| format!(", in shards of {}", count(n as u64, "example")));
-    format!("{name} (rho {}{of}{})", number(rho), shards.unwrap_or_default())
+    let measured = match kind.p {
+        2.0 => String::new(),
+        p if p.is_infinite() => " in each weight".to_owned(),
+        p => format!(" in the norm of order {}", number(p)),
+    };
+    let shards = shards.unwrap_or_default();
+    format!("{name} (rho {}{measured}{of}{rises}{shards})", number(rho))
 }
 
 fn schedule(schedule: &Schedule, rate: &str) -> String {
@@ -99,6 +110,10 @@ fn schedule(schedule: &Schedule, rate: &str) -> String {
             percent(*decay)
         ),
         Shape::OneCycle { .. } => format!("a one-cycle learning rate that peaks at {rate}"),
+        Shape::Table { factors } => format!(
+            "a learning rate of {rate} times a table of {}",
+            count(factors.len() as u64, "factor")
+        ),
     };
     if schedule.warm_up > 0.0 {
         text +=
@@ -110,6 +125,7 @@ fn schedule(schedule: &Schedule, rate: &str) -> String {
 /// A network: its kind and what is worth knowing of its options.
 pub(crate) fn architecture(architecture: &Architecture) -> String {
     let mut parts = Vec::new();
+    let mut ends = Classifier::Dense;
     let (norm, activation) = match &architecture.kind {
         Kind::Linear(_) => (Normalization::None, None),
         Kind::DeepLinear(deep) => {
@@ -133,11 +149,18 @@ pub(crate) fn architecture(architecture: &Architecture) -> String {
         Kind::ConvNet(net) => {
             let channels: Vec<String> = net.channels.iter().map(usize::to_string).collect();
             parts.push(format!("{} channels", list(&channels)));
+            ends = net.classifier;
             (net.norm, Some(net.activation))
         }
         Kind::ResNet(net) => {
             parts.push(format!("{} layers", net.depth));
             parts.push(format!("width {}", net.width));
+            parts.extend(match net.init {
+                ResidualInit::Plain => None,
+                ResidualInit::Zero => Some("blocks that begin as their shortcuts".to_owned()),
+                ResidualInit::Fixup => Some("Fixup initialisation".to_owned()),
+            });
+            ends = net.classifier;
             (net.norm, Some(net.activation))
         }
         Kind::AlterNet(net) => {
@@ -174,6 +197,7 @@ pub(crate) fn architecture(architecture: &Architecture) -> String {
         Activation::Silu => "SiLU".to_owned(),
         other => other.to_string(),
     }));
+    parts.extend((ends == Classifier::Cosine).then(|| "outputs that are cosines".to_owned()));
     let name = match &architecture.kind {
         Kind::Linear(_) => "linear model",
         Kind::DeepLinear(_) => "deep linear network",
@@ -250,6 +274,11 @@ mod tests {
             "1 epoch in batches of 64, by adaptive SAM (rho 0.5 for each parameter, in shards of 16 \
              examples) on SGD with momentum 0.9, under a constant learning rate of 0.1"
         );
+        assert_eq!(
+            words("sam:rho=0.5,p=3,rho_at=10/200,rho_times=2/4", "constant"),
+            "1 epoch in batches of 64, by SAM (rho 0.5 in the norm of order 3, 1 after 10 steps, 2 \
+             after 200 steps) on SGD with momentum 0.9, under a constant learning rate of 0.1"
+        );
     }
 
     #[test]
@@ -279,6 +308,10 @@ mod tests {
         assert_eq!(
             told("mlp hidden=4 activation=tanh"),
             "multi-layer perceptron: one hidden layer of 4, tanh"
+        );
+        assert_eq!(
+            told("resnet depth=8 norm=none init=fixup classifier=cosine"),
+            "residual network: 8 layers, width 16, Fixup initialisation, ReLU, outputs that are cosines"
         );
         assert_eq!(told("linear"), "linear model");
         assert_eq!(

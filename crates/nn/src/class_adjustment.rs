@@ -58,7 +58,8 @@ impl ClassAdjustment {
     /// as said, and outputs multiplied by `scale`.
     ///
     /// The authors' model has outputs that are cosines, of features and rows of the last layer both of
-    /// length one; the margins and the scale, 0.5 and 30, are meant for these.
+    /// length one ([`Classifier::Cosine`](crate::layer::Classifier::Cosine)); the margins and the scale,
+    /// 0.5 and 30, are meant for these.
     ///
     /// # Errors
     /// A class without examples; a margin below zero; a scale that is not positive.

@@ -3,7 +3,7 @@
 //! Each owner lists its fields once; the parser and the printer both walk that list.
 
 use crate::error::{NnError, nearest};
-use crate::layer::{Activation, Normalization};
+use crate::layer::{Activation, Classifier, Normalization};
 
 /// A value that an option can have.
 pub(crate) trait Field {
@@ -149,6 +149,7 @@ macro_rules! named_field {
 pub(crate) use named_field;
 
 named_field!(Normalization);
+named_field!(Classifier);
 
 impl Field for Activation {
     fn set(&mut self, text: &str) -> Result<(), String> {

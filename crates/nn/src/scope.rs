@@ -1,5 +1,6 @@
 //! How a layer gets at its parameters while it is traced.
 
+use crate::initialize::Initializer;
 use crate::parameter::{Buffer, Parameter};
 use std::cell::RefCell;
 use thalweg_graph::{Builder, Tensor, TensorType};
@@ -48,6 +49,8 @@ pub struct Scope<'s, 'b> {
     builder: &'b Builder,
     mode: &'s Mode<'b>,
     prefix: String,
+    /// Whether parameters begin at zero, however their layers would draw them.
+    zeroed: bool,
     trace: &'s RefCell<Trace<'b>>,
 }
 
@@ -88,12 +91,19 @@ impl<'s, 'b> Scope<'s, 'b> {
         mode: &'s Mode<'b>,
         trace: &'s RefCell<Trace<'b>>,
     ) -> Scope<'s, 'b> {
-        Scope { builder, mode, prefix: String::new(), trace }
+        Scope { builder, mode, prefix: String::new(), zeroed: false, trace }
     }
 
     /// The part called `name`.
     pub fn enter(&self, name: &str) -> Scope<'s, 'b> {
         Scope { prefix: format!("{}{name}.", self.prefix), ..*self }
+    }
+
+    /// The same part, whose parameters begin at zero if so said: a layer that gives nothing before it
+    /// has learned.
+    #[must_use]
+    pub fn zeroed(&self, zeroed: bool) -> Scope<'s, 'b> {
+        Scope { prefix: self.prefix.clone(), zeroed: self.zeroed || zeroed, ..*self }
     }
 
     /// The builder that traces.
@@ -117,6 +127,9 @@ impl<'s, 'b> Scope<'s, 'b> {
     #[track_caller]
     pub fn parameter(&self, mut parameter: Parameter) -> Tensor<'b> {
         parameter.name = format!("{}{}", self.prefix, parameter.name);
+        if self.zeroed {
+            parameter.initializer = Initializer::Constant(0.0);
+        }
         let ty = TensorType::new(self.builder.float(), parameter.shape.clone());
         let mut trace = self.trace.borrow_mut();
         let index = trace.parameters.len();

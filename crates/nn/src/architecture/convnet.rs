@@ -3,8 +3,8 @@
 use super::{Design, Scheme, flatten, require, require_image};
 use crate::error::NnError;
 use crate::layer::{
-    Activation, AveragePool, Convolution, Dense, DenseLayout, Dropout, GlobalAveragePool, MaxPool,
-    Normalization,
+    Activation, AveragePool, Classifier, Convolution, Dense, DenseLayout, Dropout,
+    GlobalAveragePool, MaxPool, Normalization,
 };
 use crate::model::{Layer, Network};
 use crate::options::{Field, Options, named_field};
@@ -35,6 +35,8 @@ pub struct ConvNet {
     pub dropout: f64,
     /// How the weights are drawn.
     pub init: Scheme,
+    /// What the last layer makes of the features.
+    pub classifier: Classifier,
 }
 
 /// What halves an image.
@@ -85,6 +87,7 @@ impl Default for ConvNet {
             bias: true,
             dropout: 0.0,
             init: Scheme::Torch,
+            classifier: Classifier::Dense,
         }
     }
 }
@@ -99,6 +102,7 @@ impl Options for ConvNet {
         visit("bias", &mut self.bias);
         visit("dropout", &mut self.dropout);
         visit("init", &mut self.init);
+        visit("classifier", &mut self.classifier);
     }
 }
 
@@ -121,7 +125,8 @@ struct Traced {
 
 impl Layer for Traced {
     fn forward<'b>(&self, scope: &Scope<'_, 'b>, mut x: Tensor<'b>) -> Tensor<'b> {
-        let ConvNet { channels, activation, norm, pool, head, bias, dropout, init } = &self.options;
+        let ConvNet { channels, activation, norm, pool, head, bias, dropout, init, classifier } =
+            &self.options;
         for (i, &outputs) in channels.iter().enumerate() {
             let convolution = Convolution::new(outputs, 3)
                 .padding(1)
@@ -148,6 +153,6 @@ impl Layer for Traced {
         let x = Dropout { rate: *dropout }.forward(scope, x);
         let initializer = init.initializer(Activation::Identity, false);
         let dense = Dense { bias: *bias, initializer, layout, ..Dense::new(self.outputs) };
-        dense.forward(&scope.enter("fc"), x)
+        classifier.of(dense, &scope.enter("fc"), x)
     }
 }

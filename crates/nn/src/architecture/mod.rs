@@ -22,7 +22,7 @@ pub use deep_linear::DeepLinear;
 pub use gpt::Gpt;
 pub use linear::Linear;
 pub use mlp::Mlp;
-pub use resnet::{ResNet, Shortcut};
+pub use resnet::{ResNet, ResidualInit, Shortcut};
 pub use scheme::Scheme;
 pub use siren::Siren;
 pub use vit::{TokenPool, Vit};

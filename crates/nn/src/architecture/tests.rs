@@ -179,7 +179,7 @@ fn wrong_options_get_one_sentence() {
     assert_eq!(
         message("resnet widht=4"),
         "resnet has no option \"widht\"; it has input, outputs, depth, width, skip, shortcut, \
-         norm, activation, bias (did you mean \"width\"?)"
+         norm, activation, bias, init, classifier (did you mean \"width\"?)"
     );
     assert_eq!(
         message("resnet depth=21"),
@@ -352,4 +352,106 @@ fn weights_are_drawn_as_the_scheme_and_the_activation_say() {
     }
     let plain = of("resnet norm=none skip=false", "layer1.0.conv2.weight");
     assert_eq!(plain, normal(Fan::Out, root_two));
+}
+
+/// Alike for equal names, and of both signs.
+struct Waves;
+
+impl crate::Draw for Waves {
+    fn uniform(&mut self, name: &str, n: usize) -> Vec<f64> {
+        let phase: u32 = name.bytes().map(u32::from).sum();
+        (0..n).map(|i| 0.5 + 0.5 * (f64::from(phase) + 1.7 * i as f64).sin()).collect()
+    }
+
+    fn normal(&mut self, name: &str, n: usize) -> Vec<f64> {
+        self.uniform(name, n).into_iter().map(|u| 2.0 * u - 1.0).collect()
+    }
+}
+
+/// The outputs of a network on two images, its parameters changed before.
+fn outputs(text: &str, change: impl Fn(&str, Vec<f64>) -> Vec<f64>) -> Vec<f64> {
+    let model = text.parse::<Architecture>().unwrap().build(&[6, 6, 1], 3).unwrap();
+    let weights = model.initialize(&mut Waves, DType::F64).unwrap();
+    let changed = weights.parameters.iter().map(|(name, array)| {
+        let values = change(name, array.to_f64_vec());
+        thalweg_array::Array::from_slice(array.shape(), &values).unwrap()
+    });
+    let mut inputs: Vec<_> = changed.collect();
+    inputs.extend(weights.buffers.into_arrays());
+    let images: Vec<f64> = (0..72).map(|i| (0.3 * f64::from(i)).cos()).collect();
+    inputs.push(thalweg_array::Array::from_slice(&[2, 6, 6, 1], &images).unwrap());
+    let graph = model.evaluation_graph(DType::F64, 2).unwrap();
+    thalweg_exec::reference::evaluate(&graph, &inputs).unwrap()[0].to_f64_vec()
+}
+
+#[test]
+fn blocks_may_begin_as_their_shortcuts() {
+    let same = |_: &str, values: Vec<f64>| values;
+    // What is computed on the way to what a block adds.
+    let branches = |name: &str, values: Vec<f64>| match name.starts_with("layer") {
+        true if name.contains("conv1") => values.into_iter().map(|x| 0.5 - 3.0 * x).collect(),
+        _ => values,
+    };
+    for norm in ["batch", "group", "layer", "rms", "none"] {
+        let text = |init: &str| format!("resnet depth=14 width=2 norm={norm} init={init}");
+        let (zero, plain) = (text("zero"), text("plain"));
+        let found = outputs(&zero, same);
+        assert!(found.iter().any(|x| x.abs() > 1e-3), "{zero}: {found:?}");
+        assert_eq!(found, outputs(&zero, branches), "{zero}");
+        assert_ne!(outputs(&plain, same), outputs(&plain, branches), "{plain}");
+        // They learn: what a block adds is seen as soon as its last factors are something.
+        let begun = |name: &str, values: Vec<f64>| match norm {
+            "none" if name.ends_with("conv2.weight") => vec![0.1; values.len()],
+            _ if name.ends_with("bn2.weight") => vec![0.1; values.len()],
+            _ => values,
+        };
+        assert_ne!(found, outputs(&zero, begun), "{zero}");
+    }
+    let message = |text: &str| {
+        let refused = text.parse::<Architecture>().unwrap().build(&[8, 8, 1], 10).unwrap_err();
+        refused.to_string()
+    };
+    assert!(message("resnet skip=false init=zero").contains("plain without skips"));
+    assert!(message("resnet init=fixup").contains("fixup with norm=none"));
+}
+
+#[test]
+fn fixup_is_scaled_by_the_number_of_blocks() {
+    use crate::initialize::{Fan, Initializer};
+    let text = "resnet norm=none init=fixup shortcut=a";
+    // The published 269,722 without normalisations, five scalars a block and two more.
+    assert_eq!(count(text, &[32, 32, 3], 10), 269_722 - 1376 + 9 * 5 + 2);
+    let model = text.parse::<Architecture>().unwrap().build(&[32, 32, 3], 10).unwrap();
+    let root_two = std::f64::consts::SQRT_2;
+    for parameter in model.parameters() {
+        let name = parameter.name.as_str();
+        let scaled = |factor: f64| Initializer::KaimingNormal { fan: Fan::Out, gain: factor };
+        // Two layers a block: L^(-1 / (2 m - 2)) is the root of a ninth.
+        let expected = match name.rsplit('.').take(2).collect::<Vec<_>>()[..] {
+            ["weight", "conv1"] if name == "conv1.weight" => scaled(root_two),
+            ["weight", "conv1"] => scaled((1.0 / 9f64.sqrt()) * root_two),
+            ["scale", _] => Initializer::Constant(1.0),
+            _ => Initializer::Constant(0.0),
+        };
+        assert_eq!(parameter.initializer, expected, "{name}");
+        assert!(!name.ends_with("conv1.bias") && !name.ends_with("conv2.bias"), "{name}");
+    }
+    let small = "resnet depth=14 width=2 norm=none init=fixup";
+    assert_eq!(outputs(small, |_, values| values), [0.0; 6]);
+    // Every scalar is part of the function.
+    let moved = |moved: Option<&str>| {
+        outputs(small, |name, values| match name {
+            "fc.weight" => values.iter().enumerate().map(|(i, _)| (i as f64).sin()).collect(),
+            _ if name.ends_with("conv2.weight") => vec![0.2; values.len()],
+            _ if moved == Some(name) => vec![0.7],
+            _ => values,
+        })
+    };
+    let still = moved(None);
+    for name in ["bias1", "bias2"] {
+        assert_ne!(moved(Some(name)), still, "{name}");
+    }
+    for name in ["bias1a", "bias1b", "bias2a", "scale", "bias2b"] {
+        assert_ne!(moved(Some(&format!("layer2.1.{name}"))), still, "{name}");
+    }
 }

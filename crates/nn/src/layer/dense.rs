@@ -37,7 +37,7 @@ pub enum DenseLayout {
 }
 
 impl DenseLayout {
-    fn of(self, inputs: usize, outputs: usize) -> TorchLayout {
+    pub(super) fn of(self, inputs: usize, outputs: usize) -> TorchLayout {
         let shape = [inputs, outputs];
         match self {
             DenseLayout::InputFirst => TorchLayout::same(&shape),

@@ -6,6 +6,7 @@
 mod activation;
 mod attention;
 mod batch_norm;
+mod classifier;
 mod convolution;
 mod dense;
 mod dropout;
@@ -21,6 +22,7 @@ mod window_attention;
 pub use activation::Activation;
 pub use attention::{SelfAttention, dot_product_attention, scaled_dot_product_attention};
 pub use batch_norm::BatchNorm;
+pub use classifier::Classifier;
 pub use convolution::Convolution;
 pub use dense::{Dense, DenseLayout};
 pub use dropout::Dropout;
