@@ -34,6 +34,7 @@ mod run_directory;
 #[cfg(test)]
 mod scratch;
 mod session;
+mod stability;
 mod store;
 mod study;
 mod subject;

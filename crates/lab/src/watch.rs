@@ -13,7 +13,10 @@ use thalweg_nn::{ClassLoss, Model, Weights};
 use thalweg_train::{Base, Member, Optimizer, Schedule, Status, TrainState};
 
 /// The word for the largest eigenvalue, which has a threshold.
-const SHARPNESS: &str = "sharpness";
+pub(crate) const SHARPNESS: &str = "sharpness";
+
+/// What follows the name of a column in that of its threshold.
+pub(crate) const THRESHOLD: &str = "_threshold";
 
 /// Steps between looks at a run at most.
 const LONGEST_LOOK: u64 = 64;
@@ -284,7 +287,7 @@ fn values(quantities: &[Quantity]) -> Vec<f64> {
 }
 
 fn threshold_column(name: &str) -> Option<String> {
-    (name == SHARPNESS).then(|| format!("{name}_threshold"))
+    (name == SHARPNESS).then(|| format!("{name}{THRESHOLD}"))
 }
 
 /// The largest eigenvalue with which gradient descent on a quadratic does not diverge: `2 / lr`,

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::model_source::{WeightsFile, open_model};
 use crate::run_directory::{Output, RunDirectory};
 use crate::session::Session;
+use crate::stability;
 use crate::study::{BudgetSection, Common, TrainOptions, TrainSettings};
 use crate::subject::{Subject, Wanted};
 use crate::train::{Trained, Training};
@@ -113,22 +114,26 @@ pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
             seeds * rates
         ),
     };
-    report.models = members(&trained, model.parameter_count());
+    report.models = members(&trained, model.parameter_count())?;
     report.explanations = explanations(&data, settings);
     Ok(Outcome { body: Body::Train(body(&trained)), report, run })
 }
 
-fn members(trained: &Trained, parameters: usize) -> Vec<ModelReport> {
+fn members(trained: &Trained, parameters: usize) -> Result<Vec<ModelReport>> {
     let mut curves = trained.curves.iter();
-    trained
+    let mut stability = stability::reports(&trained.metrics, trained.members.len())?.into_iter();
+    Ok(trained
         .members
         .iter()
         .map(|member| ModelReport {
             name: member.name.clone(),
             // All are alike: only what sets a member apart stands beside its name.
-            description: match member.diverged {
-                Some(step) => format!("diverged at step {step}; its weights are those before it"),
-                None => String::new(),
+            description: {
+                let diverged = member.diverged.map(|step| {
+                    format!("diverged at step {step}; its weights are those before it")
+                });
+                let stability = stability.next().map(|report| stability::words(&report));
+                diverged.into_iter().chain(stability).collect::<Vec<_>>().join("; ")
             },
             parameters: parameters as u64,
             test_accuracy: member.test.accuracy,
@@ -136,7 +141,7 @@ fn members(trained: &Trained, parameters: usize) -> Vec<ModelReport> {
             curves: curves.next().into_iter().cloned().collect(),
             ..ModelReport::default()
         })
-        .collect()
+        .collect())
 }
 
 fn body(trained: &Trained) -> TrainBody {

@@ -2,10 +2,12 @@
 //! conditioned network stands as large a rate as one with normalisation.
 //!
 //! # Protocol
-//! A network of ten ReLU layers of width 64 without normalisation, its weights drawn 1.6 times as
-//! large as He's, on the 1,797 digits; SGD with momentum 0.9 in batches of 128 for 400 steps, rates
-//! `2^-9` to `2^0`, five seeds. Arms: nothing; a linear warm-up over 200 steps; layer normalisation;
-//! weights at 0.8 of He's; gradients clipped to norm 1. Each arm has the same ten rates.
+//! A network of ten layers, nine of 64 ReLU units and the output, without normalisation, its weights
+//! drawn 1.6 times as large as He's, on the 1,797 digits; SGD with momentum 0.9 in batches of 128 for
+//! 400 steps, rates `2^-9` to `2^0`, five seeds. Arms: nothing; a linear warm-up over 200 steps; layer
+//! normalisation; weights at 0.8 of He's; gradients clipped to norm 1. Each arm has the same ten rates.
+//! Beside them, deciding nothing: batch normalisation, and the badly drawn weights after MetaInit (500
+//! steps on normal inputs in batches of 128).
 //!
 //! Deciding, over seeds: the binary logarithm of the largest rate that ends below 1.5 nats on all data
 //! (chance is 2.30; half the smallest rate where none does), with warm-up minus without; the lowest
@@ -15,9 +17,22 @@
 //! share of these rates at which training without warm-up fails.
 //!
 //! # Departures
-//! Digits in place of Fashion-MNIST, because they are part of the program. MetaInit, Fixup and batch
-//! normalisation are left out: of the better conditioned networks layer normalisation is the one that
-//! is compared with.
+//! 1,797 digits to train and to be judged on in place of 5,000 and 1,000 of Fashion-MNIST: when the
+//! protocol was fixed they were the images that are part of the program. By now it holds 3,400 of the
+//! clothes at 14 x 14 pixels too, which would be fewer than asked for as well. Fixup, which needs
+//! residual blocks, has no place in this network; of the better conditioned ones layer normalisation is
+//! the one that is compared with.
+//!
+//! That training without warm-up fails 'in more than half of the runs' can be read in two ways. As a
+//! statement about these runs, the pooled share of them is to be above one half: it is read beside. As
+//! one about runs like these, which decides here, the interval of the seeds' shares is to lie above
+//! one half. And the row calls the claim refuted where the first part alone has its bound below zero,
+//! while here each part may refute. Neither rule was changed when the outcome was known: inconclusive,
+//! by the last part alone, whose pooled share is above one half.
+//!
+//! Until that outcome was known a seed on which every rate of warm-up diverged would have been left
+//! out of the loss against normalisation; now such a seed leaves that part without a number. There was
+//! none.
 //!
 //! # Source    Gilmer et al., A loss curvature perspective on training instability in deep learning,
 //! 2022, arXiv 2110.04369
@@ -29,14 +44,19 @@ use crate::spectrum::{objective, objective_of_first};
 use crate::statistic::{mean, mean_if_any};
 use crate::work;
 use thalweg_array::{Array, DType};
-use thalweg_lab::{LabError, Result};
+use thalweg_lab::Result;
 use thalweg_methods::curvature::{Hessian, LanczosConfig, lanczos};
-use thalweg_methods::{MethodError, Silent};
+use thalweg_methods::dynamics::{
+    LearningRateSweep, Look, MetaInitConfig, SweepConfig, learning_rate_sweep, meta_init,
+};
+use thalweg_methods::{MethodError, ModelObjective, Silent};
 use thalweg_nn::architecture::{Mlp, Scheme};
 use thalweg_nn::layer::Normalization;
 use thalweg_nn::{Architecture, Loss, Model, Multipliers, Role, Weights};
 use thalweg_stats::Bound;
-use thalweg_train::{Examples, Length, Member, Schedule, TrainConfig, Trainer, initialize};
+use thalweg_train::{
+    Evaluator, Examples, Length, Member, Schedule, TrainConfig, Trainer, initialize,
+};
 
 /// The check.
 pub(crate) struct WarmupCurvature;
@@ -55,9 +75,20 @@ enum Arm {
     LayerNorm,
     Smaller,
     Clip,
+    BatchNorm,
+    MetaInit,
 }
 
-const ARMS: [Arm; 5] = [Arm::Nothing, Arm::WarmUp, Arm::LayerNorm, Arm::Smaller, Arm::Clip];
+/// The last two decide nothing.
+const ARMS: [Arm; 7] = [
+    Arm::Nothing,
+    Arm::WarmUp,
+    Arm::LayerNorm,
+    Arm::Smaller,
+    Arm::Clip,
+    Arm::BatchNorm,
+    Arm::MetaInit,
+];
 
 impl Arm {
     fn name(self) -> &'static str {
@@ -67,12 +98,15 @@ impl Arm {
             Arm::LayerNorm => "layer normalisation",
             Arm::Smaller => "smaller weights",
             Arm::Clip => "clipped gradients",
+            Arm::BatchNorm => "batch normalisation",
+            Arm::MetaInit => "MetaInit",
         }
     }
 
     fn model(self, sizes: &Sizes) -> Result<Model> {
         let norm = match self {
             Arm::LayerNorm => Normalization::Layer,
+            Arm::BatchNorm => Normalization::Batch,
             _ => Normalization::None,
         };
         let hidden = vec![sizes.width; sizes.depth];
@@ -106,6 +140,8 @@ struct Sizes {
     seeds: u64,
     /// Binary logarithms of the rates.
     rates: &'static [i32],
+    /// Steps of MetaInit.
+    meta: usize,
 }
 
 fn sizes(scale: Scale) -> Sizes {
@@ -116,62 +152,70 @@ fn sizes(scale: Scale) -> Sizes {
             steps: 400,
             seeds: 5,
             rates: &[-9, -8, -7, -6, -5, -4, -3, -2, -1, 0],
+            meta: 500,
         },
-        Scale::Sample => Sizes { width: 8, depth: 3, steps: 40, seeds: 2, rates: &[-7, -4, -2] },
+        Scale::Sample => {
+            Sizes { width: 8, depth: 3, steps: 40, seeds: 2, rates: &[-7, -4, -2], meta: 5 }
+        }
     }
-}
-
-fn members(sizes: &Sizes, seeds: &[u64]) -> Vec<Member> {
-    let rates: Vec<f64> = sizes.rates.iter().map(|&power| 2f64.powi(power)).collect();
-    Member::product(seeds, &rates)
 }
 
 fn trainer(bench: &Bench<'_>, arm: Arm, sizes: &Sizes) -> Result<Trainer> {
     bench.trainer(&arm.model(sizes)?, &all_digits(DType::F32)?, arm.config(sizes)?)
 }
 
-/// The final loss of each member on all data; infinite if it diverged.
-fn final_losses(bench: &Bench<'_>, arm: Arm, seeds: &[u64]) -> Result<Vec<f64>> {
-    let sizes = sizes(bench.scale());
-    let trainer = trainer(bench, arm, &sizes)?;
-    let members = members(&sizes, seeds);
-    let networks = bench.train(&format!("networks/{}", arm.name()), &trainer, &members)?;
-    let (data, model) = (all_digits(DType::F32)?, &trainer.recipe().model);
-    let weights: Vec<Weights> = networks.iter().map(|network| network.weights.clone()).collect();
-    let found = bench.evaluations(model, Loss::default(), &data, &weights)?;
-    let judged = found.iter().zip(&networks).map(|(found, network)| {
-        let trained = network.finished && found.loss.is_finite();
-        if trained { found.loss } else { f64::INFINITY }
-    });
-    Ok(judged.collect())
+/// The loss whose Hessian is looked at: that on some of the data.
+fn curved(bench: &Bench<'_>, model: &Model) -> Result<ModelObjective> {
+    let ctx = bench.context().clone().with_units(&Silent);
+    objective_of_first(&ctx, model, Loss::default(), &all_digits(DType::F32)?, SAMPLES)
 }
 
-/// The largest eigenvalue of the Hessian on some of the data.
-fn sharpness(bench: &Bench<'_>, model: &Model, weights: &Weights) -> Result<f64> {
+/// The largest eigenvalue of its Hessian.
+fn sharpness(
+    bench: &Bench<'_>,
+    objective: &ModelObjective,
+    weights: &Weights,
+) -> std::result::Result<f64, MethodError> {
     let ctx = bench.context().clone().with_units(&Silent);
-    let (data, loss) = (all_digits(DType::F32)?, Loss::default());
-    let objective = objective_of_first(&ctx, model, loss, &data, SAMPLES)?;
-    let hessian = Hessian::new(&ctx, &objective, weights)?;
+    let hessian = Hessian::new(&ctx, objective, weights)?;
     let config = LanczosConfig { top: 1, max_products: 40, ..LanczosConfig::default() };
     Ok(lanczos(&ctx, &hessian, &config)?.top[0].value)
 }
 
-/// Of each member: whether it survives to the end of the warm-up, and its largest eigenvalue there.
-fn after_warm_up(bench: &Bench<'_>, seeds: &[u64]) -> Result<Vec<f64>> {
-    let sizes = sizes(bench.scale());
-    let trainer = trainer(bench, Arm::WarmUp, &sizes)?;
-    let members = members(&sizes, seeds);
-    let half = sizes.steps / 2;
-    let networks = bench.train_until("networks/end of warm-up", &trainer, &members, half)?;
-    let model = trainer.recipe().model.clone();
-    bench.each("curvature after warm-up", &networks, |network| match network.finished {
-        true => match sharpness(bench, &model, &network.weights) {
-            // Weights so large that a product overflows.
-            Err(LabError::Method(MethodError::NotFinite { .. })) => Ok(f64::NAN),
-            found => found,
-        },
-        false => Ok(f64::NAN),
+/// Weights after MetaInit, one of each seed.
+fn meta_starts(bench: &Bench<'_>, sizes: &Sizes, seeds: &[u64]) -> Result<Vec<Weights>> {
+    let model = Arm::MetaInit.model(sizes)?;
+    bench.each("MetaInit", seeds, |&seed| {
+        let ctx = bench.context().within(&format!("meta-init/{seed}"));
+        let config = MetaInitConfig { steps: sizes.meta, seed, ..MetaInitConfig::default() };
+        let start = initialize(&model, seed, DType::F32)?;
+        Ok(meta_init(&ctx, &model, Loss::default(), &start, &config)?.weights)
     })
+}
+
+/// The final losses on all data of an arm's runs, and with warm-up the largest eigenvalues at its end.
+fn sweep(bench: &Bench<'_>, arm: Arm, seeds: &[u64]) -> Result<LearningRateSweep> {
+    let sizes = sizes(bench.scale());
+    let rates: Vec<f64> = sizes.rates.iter().map(|&power| 2f64.powi(power)).collect();
+    let trainer = trainer(bench, arm, &sizes)?;
+    let model = &trainer.recipe().model;
+    let starts = match arm {
+        Arm::MetaInit => Some(meta_starts(bench, &sizes, seeds)?),
+        _ => None,
+    };
+    let objective = curved(bench, model)?;
+    let look: &Look<'_> = &|weights: &Weights| sharpness(bench, &objective, weights);
+    let config = SweepConfig {
+        rates: &rates,
+        seeds,
+        starts: starts.as_deref(),
+        look: (arm == Arm::WarmUp).then_some((sizes.steps / 2, look)),
+    };
+    let (data, loss) = (all_digits(DType::F32)?, Loss::default());
+    let all = data.len();
+    let evaluator = Evaluator::new(bench.executor(), model.clone(), loss, data, all)?;
+    let ctx = bench.context().within(arm.name());
+    Ok(learning_rate_sweep(&ctx, &trainer, &evaluator, &config)?)
 }
 
 impl Check for WarmupCurvature {
@@ -189,7 +233,8 @@ impl Check for WarmupCurvature {
             flops += work::forward(&model, 1797 * each)?;
         }
         let model = Arm::WarmUp.model(&sizes)?;
-        flops += work::training(&model, 128, sizes.steps / 2, each)?;
+        // The slopes of a quotient are a product with third derivatives: some ten gradients.
+        flops += work::training(&model, 128, 10 * sizes.meta as u64, sizes.seeds as usize)?;
         flops += work::products(&model, SAMPLES, 20 * (each + sizes.seeds as usize))?;
         let part = |name, statistic, bound| Part { name, statistic, bound };
         Ok(Protocol {
@@ -273,40 +318,39 @@ impl Check for WarmupCurvature {
         let sizes = sizes(bench.scale());
         let seeds = self.protocol(bench.scale(), bench.root())?.seeds;
         let (n_seeds, n_rates) = (seeds.len(), sizes.rates.len());
-        // For each arm the losses, for each rate every seed.
-        let mut losses = Vec::new();
+        let mut sweeps = Vec::new();
         for arm in ARMS {
-            let key = format!("losses/{}", arm.name());
-            losses.push(bench.numbers(&key, || final_losses(bench, arm, &seeds))?);
+            sweeps.push(sweep(bench, arm, &seeds)?);
         }
-        let of = |arm: Arm| &losses[ARMS.iter().position(|known| *known == arm).unwrap_or(0)];
-        let at = |arm: Arm, rate: usize, seed: usize| of(arm)[rate * n_seeds + seed];
+        let of = |arm: Arm| &sweeps[ARMS.iter().position(|known| *known == arm).unwrap_or(0)];
+        let at = |arm: Arm, rate: usize, seed: usize| of(arm).losses[rate][seed];
+        let least = f64::from(sizes.rates[0] - 1);
         let largest = |arm: Arm, seed: usize| -> f64 {
-            let works = (0..n_rates).filter(|&rate| at(arm, rate, seed) < TRAINED);
-            let least = f64::from(sizes.rates[0] - 1);
-            works.map(|rate| f64::from(sizes.rates[rate])).fold(least, f64::max)
+            of(arm).largest(seed, TRAINED).map_or(least, f64::log2)
         };
-        let best = |arm: Arm, seed: usize| {
-            (0..n_rates).map(|rate| at(arm, rate, seed)).fold(f64::INFINITY, f64::min)
-        };
+        let best = |arm: Arm, seed: usize| of(arm).best(seed);
         let each =
             |number: &dyn Fn(usize) -> f64| -> Vec<f64> { (0..n_seeds).map(number).collect() };
         let gain = each(&|seed| largest(Arm::WarmUp, seed) - largest(Arm::Nothing, seed));
-        let mut apart = each(&|seed| best(Arm::WarmUp, seed) - best(Arm::LayerNorm, seed));
-        apart.retain(|difference| difference.is_finite());
+        let apart = each(&|seed| best(Arm::WarmUp, seed) - best(Arm::LayerNorm, seed));
+        let apart = match apart.iter().all(|difference| difference.is_finite()) {
+            true => mean(&apart)?,
+            false => mean_if_any(&[])?,
+        };
         let start = bench.numbers("curvature/start", || {
             let model = Arm::WarmUp.model(&sizes)?;
-            let at_start =
-                |&seed: &u64| sharpness(bench, &model, &initialize(&model, seed, DType::F32)?);
+            let objective = curved(bench, &model)?;
+            let at_start = |&seed: &u64| -> Result<f64> {
+                Ok(sharpness(bench, &objective, &initialize(&model, seed, DType::F32)?)?)
+            };
             seeds.iter().map(at_start).collect()
         })?;
-        let later = bench.numbers("curvature/warm-up", || after_warm_up(bench, &seeds))?;
-        let (mut logs, mut failures) = (Vec::new(), Vec::new());
+        let (mut logs, mut failures, mut pooled) = (Vec::new(), Vec::new(), Vec::new());
         for seed in 0..n_seeds {
             let (mut ratios, mut failed) = (Vec::new(), Vec::new());
             for rate in 0..n_rates {
                 let lr = 2f64.powi(sizes.rates[rate]);
-                let value = later[rate * n_seeds + seed];
+                let value = of(Arm::WarmUp).readings[rate][seed];
                 let survives = at(Arm::WarmUp, rate, seed) < TRAINED;
                 if lr * start[seed] > EDGE && survives && value > 0.0 {
                     ratios.push((value * lr / EDGE).ln());
@@ -318,10 +362,15 @@ impl Check for WarmupCurvature {
                 logs.push(ratios.iter().sum::<f64>() / ratios.len() as f64);
                 failures.push(failed.iter().sum::<f64>() / failed.len() as f64);
             }
+            pooled.extend(failed);
         }
-        let parts =
-            vec![mean(&gain)?, mean_if_any(&apart)?, mean_if_any(&logs)?, mean_if_any(&failures)?];
+        let parts = vec![mean(&gain)?, apart, mean_if_any(&logs)?, mean_if_any(&failures)?];
         let mut findings = Findings { parts, ..Findings::default() };
+        if !pooled.is_empty() {
+            let share = pooled.iter().sum::<f64>() / pooled.len() as f64;
+            findings.read("share of all those runs together that fail without warm-up", share);
+            findings.read("runs that this is the share of", pooled.len() as f64);
+        }
         findings.read_with("largest eigenvalue at the start", &mean(&start)?);
         for arm in ARMS {
             let name = format!("log2 of the largest rate that trains with {}", arm.name());
@@ -330,6 +379,9 @@ impl Check for WarmupCurvature {
             if bests.iter().all(|loss| loss.is_finite()) {
                 findings.read_with(format!("lowest loss with {}", arm.name()), &mean(&bests)?);
             }
+            let rates = of(arm).failure_rates(f64::INFINITY);
+            let diverged = rates.iter().sum::<f64>() / n_rates as f64;
+            findings.read(format!("share of runs that diverge with {}", arm.name()), diverged);
         }
         Ok(findings)
     }
