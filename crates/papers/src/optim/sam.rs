@@ -19,7 +19,9 @@
 //!
 //! # Departures
 //! Intervals by Student's t in place of the bootstrap, see [`crate::statistic::mean`]. Weight decay comes
-//! after SAM's ascent; here SAM has none. Both kinds of labels decide.
+//! after SAM's ascent; here SAM has none. Both kinds of labels decide. Every seed divides the digits
+//! anew: the 300 to choose on are none of the test part of their own seed, and half of those of a
+//! tuning seed are in the test part of a fresh one, which chooses among six settings for every arm.
 //!
 //! # Source    Foret, Kleiner, Mobahi, Neyshabur, Sharpness-aware minimization for efficiently improving
 //! generalization, 2021, arXiv 2010.01412
