@@ -28,6 +28,8 @@ pub enum SeparationConfig {
         /// Largest inverse distances that the tail is fitted to; 2,000 in the authors' code.
         tail: usize,
     },
+    /// A distance that is known otherwise; no pair is looked at.
+    Given(f64),
 }
 
 impl Default for SeparationConfig {
@@ -41,7 +43,7 @@ impl Default for SeparationConfig {
 pub struct Separation {
     /// The distance, in the units of the points.
     pub distance: f64,
-    /// The smallest that was seen.
+    /// The smallest that was seen; infinite if none was looked at.
     pub seen: f64,
     /// Pairs that were looked at.
     pub pairs: usize,
@@ -50,24 +52,39 @@ pub struct Separation {
 }
 
 /// The smallest Euclidean distance between points of different classes: over all pairs of points if
-/// that is not more than are asked for, else over so many from the stream `class separation`.
+/// that is not more than are asked for, else over so many from the stream `class separation`. A given
+/// one is taken as it is.
 ///
 /// # Shapes    x `[point][feature]`, y `[point]` -> `[]`
 /// # Errors
 /// Points and labels of different numbers; no two classes; every pair a duplicate; a number that is not
-/// finite; a tail that is not smaller than the pairs.
+/// finite; a share of duplicates that is negative; a given distance that is not positive; a tail that is
+/// not smaller than the pairs.
 pub fn class_separation(
     ctx: &Context<'_>,
     x: &[Vec<f64>],
     y: &[i32],
     config: &SeparationConfig,
 ) -> Result<Separation, MethodError> {
-    let (SeparationConfig::Seen { pairs, duplicate }
-    | SeparationConfig::Extrapolated { pairs, duplicate, .. }) = *config;
     if x.len() != y.len() {
         return Err(MethodError::mismatch("labels", format!("{}, one a point", x.len()), y.len()));
     }
-    let least = duplicate * radius(x)?;
+    let radius = radius(x)?;
+    let (pairs, duplicate) = match *config {
+        SeparationConfig::Seen { pairs, duplicate }
+        | SeparationConfig::Extrapolated { pairs, duplicate, .. } => (pairs, duplicate),
+        SeparationConfig::Given(distance) if distance > 0.0 && distance.is_finite() => {
+            return Ok(Separation { distance, seen: f64::INFINITY, pairs: 0, left_out: 0 });
+        }
+        SeparationConfig::Given(distance) => {
+            return Err(MethodError::config("separation", "a positive number", distance));
+        }
+    };
+    if !(duplicate >= 0.0 && duplicate.is_finite()) {
+        let expected = "a finite share of at least 0";
+        return Err(MethodError::config("distance of duplicates", expected, duplicate));
+    }
+    let least = duplicate * radius;
     let n = x.len();
     let all = n * (n - 1) / 2;
     let mut found: Vec<f64> = Vec::new();
@@ -101,7 +118,7 @@ pub fn class_separation(
     }
     let seen = found.iter().copied().fold(f64::INFINITY, f64::min);
     let distance = match *config {
-        SeparationConfig::Seen { .. } => seen,
+        SeparationConfig::Seen { .. } | SeparationConfig::Given(_) => seen,
         SeparationConfig::Extrapolated { tail, .. } => {
             // As many pairs of different classes among all as among those looked at.
             let share = if all <= pairs { 1.0 } else { all as f64 / pairs as f64 };
@@ -152,6 +169,31 @@ mod tests {
         assert_eq!(found, Separation { distance: 0.5, seen: 0.5, pairs: 6, left_out: 1 });
         assert!(class_separation(&ctx, &x, &[0; 5], &SeparationConfig::default()).is_err());
         assert!(class_separation(&ctx, &x, &[0, 1], &SeparationConfig::default()).is_err());
+    }
+
+    #[test]
+    fn a_given_distance_is_taken_and_what_is_none_is_refused() {
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 0);
+        let x: Vec<Vec<f64>> = [0.0, 1.0, 3.0].iter().map(|&x| vec![x]).collect();
+        let find = |config| class_separation(&ctx, &x, &[0, 1, 0], &config);
+        let found = find(SeparationConfig::Given(0.25)).unwrap();
+        assert_eq!((found.distance, found.seen, found.pairs), (0.25, f64::INFINITY, 0));
+        for distance in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let message = find(SeparationConfig::Given(distance)).unwrap_err().to_string();
+            assert!(message.starts_with("separation: expected a positive number"), "{message}");
+        }
+        for duplicate in [-1e-3, f64::NAN, f64::INFINITY] {
+            let seen = SeparationConfig::Seen { pairs: 10, duplicate };
+            let extrapolated = SeparationConfig::Extrapolated { pairs: 10, duplicate, tail: 1 };
+            for config in [seen, extrapolated] {
+                let message = find(config).unwrap_err().to_string();
+                assert!(
+                    message.starts_with("distance of duplicates: expected a finite"),
+                    "{message}"
+                );
+            }
+        }
     }
 
     #[test]

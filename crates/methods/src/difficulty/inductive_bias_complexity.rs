@@ -256,6 +256,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_given_is_not_estimated() {
+        let executor = thalweg_exec::Executor::new(1);
+        let ctx = Context::new(&executor, 0);
+        let x: Vec<Vec<f64>> = (0..4).map(|i| vec![f64::from(i)]).collect();
+        let config = ComplexityConfig {
+            dimension: Some(1.0),
+            separation: SeparationConfig::Given(0.5),
+            ..ComplexityConfig::default()
+        };
+        let (task, found) = inductive_bias_complexity(&ctx, &x, &[0, 1, 2, 1], &config).unwrap();
+        let expected =
+            GeneralizationTask { examples: 4.0, dimension: 1.0, radius: 3.0, ..self::task() };
+        assert_eq!(task, expected);
+        assert_eq!(found, expected.complexity().unwrap());
+    }
+
+    #[test]
     fn huge_numbers_keep_their_logarithm_and_wrong_ones_are_refused() {
         let huge = GeneralizationTask { dimension: 700.0, separation: 1e-3, ..task() };
         let found = huge.complexity().unwrap();

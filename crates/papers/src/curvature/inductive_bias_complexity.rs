@@ -24,10 +24,12 @@
 //! slope of `log2` of the complexity on the estimated dimension.
 //!
 //! # Departures
-//! Other tasks of digits in place of other data sets, because the digits are part of the program: the
-//! order is of one kind of data. `epsilon` is one for all `n` of a frequency and not one a cell, because
-//! the share could otherwise not fall with `n`. Five seeds in B. The draws of training parts are
-//! averaged and tasks resampled. The dimension is not rounded.
+//! Tasks made of the digits in place of other data sets: all of A is of one kind of data, so that it
+//! asks whether the number orders tasks, not whether it orders data sets. The digits are part of the
+//! program, so that the check runs everywhere; the small clothes are too, and are not used. `epsilon`
+//! is one for all `n` of a frequency and not one a cell, because the share could otherwise not fall
+//! with `n`. Five seeds in B. The draws of training parts are averaged and tasks resampled. The
+//! dimension is not rounded.
 //!
 //! # Source    Boopathy et al., Model-agnostic measure of generalization difficulty, 2023, arXiv
 //! 2305.01034
@@ -103,13 +105,13 @@ fn split(task: &DigitTask, sizes: &Sizes, seed: u64) -> [Pictures; 2] {
     task.split(train, TESTED, &Stream::new(seed, "papers/tasks"))
 }
 
-/// `log2` of the bits, and the estimated dimension.
-fn complexity(bench: &Bench<'_>, rows: &[Vec<f64>], labels: &[i32]) -> Result<[f64; 2]> {
+/// `log2` of the bits, the estimated dimension, and the distance of classes.
+fn complexity(bench: &Bench<'_>, rows: &[Vec<f64>], labels: &[i32]) -> Result<[f64; 3]> {
     let config = ComplexityConfig::default();
     let (task, found) = inductive_bias_complexity(bench.context(), rows, labels, &config)?;
     // Less than nothing is asked for where the data say more than the task needs.
     let bits = found.log2_bits.unwrap_or(0.0);
-    Ok([bits, task.dimension])
+    Ok([bits, task.dimension, task.separation])
 }
 
 /// The share of wrong answers of the nearest neighbour.
@@ -163,18 +165,27 @@ fn network_error(
     Ok(1.0 - right / found.len().max(1) as f64)
 }
 
-/// Of one draw of a task: the bits, and the errors of both learners.
-type Difficulty = [f64; 3];
+/// Of one draw of a task: the bits, the errors of both learners, the dimension, the distance of classes.
+type Difficulty = [f64; 5];
+
+/// What is read of every task: its name in records, and its place in a [`Difficulty`].
+const READ: [(&str, usize); 5] = [
+    ("log2 bits of", 0),
+    ("dimension of", 3),
+    ("separation of", 4),
+    ("neighbour's error on", 1),
+    ("network's error on", 2),
+];
 
 /// Of each draw.
 fn difficulties(bench: &Bench<'_>, task: &DigitTask, seeds: &[u64]) -> Result<Vec<Difficulty>> {
     let of = |&seed: &u64| {
-        bench.row(&format!("task/{}/{seed}", task.name), || {
+        bench.row(&format!("difficulty/{}/{seed}", task.name), || {
             let parts = split(task, &sizes(bench.scale()), seed);
             let [train, test] = &parts;
-            let [bits, _] = complexity(bench, &train.to_rows(), &train.labels)?;
+            let [bits, dimension, separation] = complexity(bench, &train.to_rows(), &train.labels)?;
             let networks = network_error(bench, task, &parts, seed)?;
-            Ok([bits, neighbour_error(train, test), networks])
+            Ok([bits, neighbour_error(train, test), networks, dimension, separation])
         })
     };
     bench.each(&task.name, seeds, of)
@@ -269,7 +280,7 @@ fn noise_slope(bench: &Bench<'_>, all: &DigitTask, seed: u64) -> Result<[f64; 3]
         for (i, row) in wider.iter_mut().enumerate() {
             row.extend((0..features as u64).map(|j| noise.at(j).uniform(i as u64)));
         }
-        let [log2, dimension] = complexity(bench, &wider, &train.labels)?;
+        let [log2, dimension, _] = complexity(bench, &wider, &train.labels)?;
         dimensions.push(dimension);
         bits.push(log2);
     }
@@ -392,9 +403,9 @@ impl Check for InductiveBiasComplexity {
         let mut tasks = Vec::new();
         for task in &all[..sizes.tasks] {
             let found = difficulties(bench, task, &seeds)?;
-            let name = &task.name;
-            findings.read_with(format!("log2 bits of {name}"), &mean(&column(&found, 0))?);
-            findings.read_with(format!("network's error on {name}"), &mean(&column(&found, 2))?);
+            for (what, place) in READ {
+                findings.read_with(format!("{what} {}", task.name), &mean(&column(&found, place))?);
+            }
             tasks.push(found);
         }
         let taus = [0, 1].map(|learner| tau(&tasks, learner));
@@ -446,7 +457,7 @@ mod tests {
 
     #[test]
     fn the_tau_of_an_order_is_one() {
-        let task = |bits: f64, error: f64| vec![[bits, error, -error]; 2];
+        let task = |bits: f64, error: f64| vec![[bits, error, -error, 0.0, 0.0]; 2];
         let tasks = [task(1.0, 0.1), task(2.0, 0.2), task(3.0, 0.5)];
         assert_eq!([0, 1].map(|learner| tau(&tasks, learner)), [1.0, -1.0]);
     }
