@@ -15,6 +15,10 @@ pub fn basin_figure(surfaces: &[(&str, &Surface)], style: &Style) -> Option<Figu
     let unit = match first.summary.unit.as_str() {
         "filter" => "in root mean squares of each filter's weights",
         "layer" => "in root mean squares of each array's weights",
+        "weight" => "in shares of each weight",
+        "dfilter" => "in weights times the root of their filter's size",
+        "dlayer" => "in weights times the root of their array's size",
+        "sphere" => "in weights times the root of their number",
         _ => "in weight space",
     };
     let mut notes = vec![format!("it ends where the loss has risen by {}", first.summary.rise)];

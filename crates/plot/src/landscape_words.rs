@@ -10,6 +10,10 @@ pub(crate) fn axis_labels(attributes: &SurfaceAttributes) -> [String; 2] {
     let unit = match attributes.normalize.as_str() {
         "filter" => " (in norms of each filter)",
         "layer" => " (in norms of each layer)",
+        "weight" => " (in shares of each weight)",
+        "dfilter" => " (each filter of norm 1)",
+        "dlayer" => " (each layer of norm 1)",
+        "sphere" => " (of norm 1)",
         _ => "",
     };
     let share = |index: usize| {
@@ -43,6 +47,10 @@ pub(crate) fn note(panels: &[Panel], maps: bool) -> String {
         ("random", _) if attributes.space.is_some() => "random directions of the input".into(),
         ("random", "filter") => "random directions, filter-normalised".to_owned(),
         ("random", "layer") => "random directions, layer-normalised".to_owned(),
+        ("random", "weight") => "random directions, times the weights".to_owned(),
+        ("random", "dfilter") => "random directions, each filter of norm 1".to_owned(),
+        ("random", "dlayer") => "random directions, each layer of norm 1".to_owned(),
+        ("random", "sphere") => "random directions of norm 1".to_owned(),
         ("random", _) => "random directions, not normalised".to_owned(),
         ("pca", _) => "principal directions of the training trajectory".to_owned(),
         ("eigenvectors", _) => "unit eigenvectors of the Hessian's two largest eigenvalues".into(),
@@ -123,4 +131,23 @@ pub(crate) fn note(panels: &[Panel], maps: bool) -> String {
 fn counted(n: usize, state: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
     format!("{n} point{plural} {state}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_scale_of_directions_has_a_unit_of_its_own() {
+        let names = ["filter", "layer", "weight", "dfilter", "dlayer", "sphere", "none"];
+        let labels: HashSet<[String; 2]> = names
+            .into_iter()
+            .map(|name| {
+                let (directions, normalize) = ("random".to_owned(), name.to_owned());
+                axis_labels(&SurfaceAttributes { directions, normalize, ..Default::default() })
+            })
+            .collect();
+        assert_eq!(labels.len(), names.len(), "{labels:?}");
+    }
 }

@@ -78,7 +78,7 @@ impl PlaneShare {
 /// How a surface was taken: what one must know to compare it with another.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct SurfaceAttributes {
-    /// How directions were scaled to the weights: `filter`, `layer` or `none`.
+    /// How directions were scaled: `filter`, `layer`, `weight`, `dfilter`, `dlayer`, `sphere` or `none`.
     pub normalize: String,
     /// Roles of parameters held at the centre: `bias`, `norm`.
     pub ignore: Vec<String>,

@@ -29,7 +29,7 @@ use crate::{DataChoice, PreparedData, VERSION};
 use thalweg_methods::surface::{DirectionConfig, Normalize};
 use thalweg_nn::ClassLoss;
 use thalweg_record::reply::Body;
-use thalweg_record::{Explanation, Provenance, Report};
+use thalweg_record::{Explanation, Provenance, Report, Spectrum};
 
 /// What a command left: a directory, its reply, and what a report shows.
 #[derive(Debug)]
@@ -120,6 +120,13 @@ fn scaling(config: &DirectionConfig) -> String {
              normalisation factor for itself) is scaled once to the norm of the weights' filter."
         }
         Normalize::Layer => " Each array of a direction is scaled to the norm of the weights'.",
+        Normalize::Weight => " Each element of a direction is multiplied by its weight.",
+        Normalize::UnitFilter => {
+            " Each filter of a direction (an output unit with its whole fan-in, a bias or a \
+             normalisation factor for itself) is scaled once to norm one."
+        }
+        Normalize::UnitLayer => " Each array of a direction is scaled to norm one.",
+        Normalize::UnitSphere => " Each direction is scaled to norm one.",
         Normalize::None => " They are used as they are.",
     }
     .to_owned();
@@ -201,8 +208,9 @@ fn explain_eigenvalues(matrix: &str, top: usize, bottom: usize, tolerance: f64) 
         format!(
             "The {sides} of the {matrix} of this loss, by Lanczos iteration with full \
              reorthogonalisation until every residual |Hv - λv| of the unit vectors found is below \
-             {tolerance} of the largest, or for {} products; an eigenvalue lies within its \
-             residual of the value given.",
+             {tolerance} of the largest, and then from a random vector outside of them until no copy \
+             of a multiple one would be missed but with a probability of 0.001; for {} products at \
+             most. An eigenvalue lies within its residual of the value given.",
             crate::measure::most_products(top + bottom)
         ),
     )
@@ -212,7 +220,7 @@ fn explain_trace(known: usize, probes: usize, tolerance: f64) -> Explanation {
     let vectors = match tolerance > 0.0 {
         true => format!(
             "random sign vectors z, of which eight at a time are taken until the standard error is \
-             {} % of the trace, at most {probes}",
+             {} % of the trace (of 8 and 16 a third and two thirds of that), at most {probes}",
             100.0 * tolerance
         ),
         false => format!("{probes} random sign vectors z"),
@@ -224,6 +232,41 @@ fn explain_trace(known: usize, probes: usize, tolerance: f64) -> Explanation {
              without its part along the eigenvectors found"
         ),
     };
-    let error = "The standard error is over them, for the examples taken.";
+    let error = "Their standard error is for the examples taken.";
     explain("Trace", format!("Hutchinson's estimate: {how}. {error}"))
+}
+
+/// What a spectrum on a sample says of all the examples; nothing where all were taken.
+fn explain_sample(
+    spectrum: &Spectrum,
+    (samples, available): (usize, usize),
+) -> Option<Explanation> {
+    if samples == available {
+        return None;
+    }
+    let Some(vectors) = Some(spectrum.products.sampling_error).filter(|&n| n > 0) else {
+        let how = "These numbers are those of the matrix on the examples taken: their errors do not \
+                   hold the choice of the sample.";
+        return Some(explain("Spectrum of a sample", how));
+    };
+    let which = match (spectrum.top.len() + spectrum.bottom.len(), spectrum.trace) {
+        (0, _) => "random sign vectors",
+        (_, None) => "the eigenvectors found",
+        _ => "the eigenvectors found and random sign vectors",
+    };
+    let mut how = format!(
+        "Another sample would give other numbers. How other, the second derivatives of the loss of each \
+         example along {vectors} vectors say ({which}), taken in a forward pass for each of them."
+    );
+    if spectrum.trace.is_some() {
+        how += " The standard error of the trace holds this, with that over its own vectors added in \
+                squares.";
+    }
+    if spectrum.top.len() + spectrum.bottom.len() > 0 {
+        how += " The sampling error of an eigenvalue is one to first order, its eigenvector held. It is no \
+                error bar: on a sample the largest eigenvalues tend to be too large, the more so the closer \
+                they lie together, and that it does not hold.";
+    }
+    how += " What is said of the Frobenius norm and the density is for the examples taken.";
+    Some(explain("Spectrum of a sample", how))
 }

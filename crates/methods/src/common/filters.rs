@@ -51,11 +51,21 @@ impl Filters {
 
     /// Scales each group of a direction to the norm that it has in the weights.
     pub(crate) fn rescale(&self, d: &mut [f64], w: &[f64]) {
+        self.scale_to(d, self.squares(w));
+    }
+
+    /// Scales each group of a direction to norm one; one of zeros stays.
+    pub(crate) fn rescale_to_one(&self, d: &mut [f64]) {
+        self.scale_to(d, vec![1.0; self.n]);
+    }
+
+    /// Scales each group to a sum of squares.
+    fn scale_to(&self, d: &mut [f64], squares: Vec<f64>) {
         let factors: Vec<f64> = self
             .squares(d)
             .into_iter()
-            .zip(self.squares(w))
-            .map(|(d, w)| if d > 0.0 { (w / d).sqrt() } else { 0.0 })
+            .zip(squares)
+            .map(|(d, wanted)| if d > 0.0 { (wanted / d).sqrt() } else { 0.0 })
             .collect();
         for (i, value) in d.iter_mut().enumerate() {
             *value *= factors[self.group(i)];

@@ -18,7 +18,7 @@ pub struct BasinConfig {
     /// The basin ends where the loss has risen by so much over the centre's.
     pub rise: f64,
     /// Coordinates: weights as they are (`none`), or in units of the root mean square of the weights'
-    /// filter or array; and what is held.
+    /// filter or array, or of what else a direction of ones is scaled to; and what is held.
     pub directions: DirectionConfig,
     /// How far rays go, in norms of the weights that move.
     pub reach: f64,
@@ -423,9 +423,20 @@ mod tests {
         let found = basin(&ctx, &walled, &point, &config).unwrap();
         assert_eq!(found.not_finite, 4);
         assert!(found.radius.iter().all(|r| (r - 1.0).abs() < 2e-3), "{:?}", found.radius);
-        // In units of the weights the wall is a third as far, and no scale of the weights is seen.
-        let scaled = BasinConfig { directions: DirectionConfig::default(), ..config };
-        let found = basin(&ctx, &walled, &point, &scaled).unwrap();
-        assert!(found.radius.iter().all(|r| (r - 1.0 / 3.0).abs() < 1e-3), "{:?}", found.radius);
+        // In units of the weights the wall is a third as far, and no scale of the weights is seen. A
+        // filter has one weight, and the whole two.
+        for (normalize, distance) in [
+            (Normalize::Filter, 1.0 / 3.0),
+            (Normalize::Weight, 1.0 / 3.0),
+            (Normalize::UnitFilter, 1.0),
+            (Normalize::UnitLayer, 2f64.sqrt()),
+            (Normalize::UnitSphere, 2f64.sqrt()),
+        ] {
+            let directions = DirectionConfig { normalize, ignore: Ignore::default() };
+            let found =
+                basin(&ctx, &walled, &point, &BasinConfig { directions, ..config }).unwrap();
+            let near = |r: &f64| (r / distance - 1.0).abs() < 3e-3;
+            assert!(found.radius.iter().all(near), "{normalize}: {:?}", found.radius);
+        }
     }
 }

@@ -8,7 +8,7 @@ use thalweg_array::Array;
 use thalweg_data::Stream;
 use thalweg_nn::{Parameter, Parameters, Role};
 
-/// How a direction is scaled to the weights that it is taken from.
+/// How a direction is scaled, most often to the weights that it is taken from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Normalize {
     /// Each filter to the norm of the weights' filter.
@@ -16,19 +16,39 @@ pub enum Normalize {
     Filter,
     /// Each array to the norm of the weights' array.
     Layer,
+    /// Each element by the weight that it moves.
+    Weight,
+    /// Each filter to norm one.
+    UnitFilter,
+    /// Each array to norm one.
+    UnitLayer,
+    /// The whole to norm one.
+    UnitSphere,
     /// Not at all.
     None,
 }
 
 impl Normalize {
     /// Every way.
-    pub const ALL: [Normalize; 3] = [Normalize::Filter, Normalize::Layer, Normalize::None];
+    pub const ALL: [Normalize; 7] = [
+        Normalize::Filter,
+        Normalize::Layer,
+        Normalize::Weight,
+        Normalize::UnitFilter,
+        Normalize::UnitLayer,
+        Normalize::UnitSphere,
+        Normalize::None,
+    ];
 
-    /// The name in commands and records.
+    /// The name in commands and records: but for `sphere` that of the authors' code.
     pub fn name(self) -> &'static str {
         match self {
             Normalize::Filter => "filter",
             Normalize::Layer => "layer",
+            Normalize::Weight => "weight",
+            Normalize::UnitFilter => "dfilter",
+            Normalize::UnitLayer => "dlayer",
+            Normalize::UnitSphere => "sphere",
             Normalize::None => "none",
         }
     }
@@ -45,7 +65,10 @@ impl FromStr for Normalize {
 
     fn from_str(text: &str) -> Result<Normalize, MethodError> {
         let found = Normalize::ALL.into_iter().find(|way| way.name() == text);
-        found.ok_or_else(|| MethodError::config("normalisation", "filter, layer or none", text))
+        found.ok_or_else(|| {
+            let names = Normalize::ALL.map(Normalize::name);
+            MethodError::config("normalisation", format!("one of {}", names.join(", ")), text)
+        })
     }
 }
 
@@ -144,23 +167,26 @@ pub fn random_direction(
     normalize(described, weights, &Parameters::new(arrays)?, config)
 }
 
-/// A direction scaled to the weights, in `f64`.
+/// A direction scaled, in `f64`.
 ///
 /// - `filter`: `d_f <- d_f |w_f| / |d_f|` for each filter `f`: an output unit with its whole
 ///   fan-in, biases apart. In an array of one axis (biases, normalisation) and in a scalar each
 ///   element is a filter of its own; in an embedding each row is one.
 /// - `layer`: the same for each array.
+/// - `weight`: `d <- d w`, element by element.
+/// - `dfilter`, `dlayer`: `d_f <- d_f / |d_f|` for each filter, for each array, whatever the weights.
+/// - `sphere`: `d <- d / |d|` for the whole direction: the roughness index's unit sphere.
 /// - `none`: as it is.
 ///
-/// Ignored parameters get zero. So does a filter whose direction is zero; one whose weights are
-/// zero gets norm zero, and does not move.
+/// Ignored parameters get zero, and the sphere is that of the others. So does a filter whose direction
+/// is zero; where it is scaled to weights that are zero, it gets norm zero and does not move.
 ///
 /// # Errors
 /// Weights or a direction of another model.
 /// # Deviations    the authors' code takes the weights themselves as direction of arrays of one
 /// axis, which moves all of them outward together; here their signs are those of the draws. It also
 /// adds 1e-10 to `|d_f|`.
-/// # Source    Li et al. 2018, arXiv 1712.09913, section 4
+/// # Source    Li et al. 2018, arXiv 1712.09913, section 4, and its code (`normalize_direction`)
 pub fn normalize(
     described: &[Parameter],
     weights: &Parameters,
@@ -169,22 +195,32 @@ pub fn normalize(
 ) -> Result<Parameters, MethodError> {
     check(described, "the weights of a direction", weights)?;
     check(described, "a direction", direction)?;
-    let mut arrays = Vec::with_capacity(described.len());
+    let mut scaled = Vec::with_capacity(described.len());
     for ((parameter, w), d) in described.iter().zip(weights.arrays()).zip(direction.arrays()) {
         let (w, mut d) = (w.to_f64_vec(), d.to_f64_vec());
         if config.ignore.leaves(parameter.role) {
             d.fill(0.0);
         }
-        let groups = match config.normalize {
-            Normalize::None => None,
-            Normalize::Layer => Some(Filters::WHOLE),
-            Normalize::Filter => Some(Filters::of(parameter)),
-        };
-        if let Some(groups) = groups {
-            groups.rescale(&mut d, &w);
+        match config.normalize {
+            Normalize::Filter => Filters::of(parameter).rescale(&mut d, &w),
+            Normalize::Layer => Filters::WHOLE.rescale(&mut d, &w),
+            Normalize::Weight => d.iter_mut().zip(&w).for_each(|(d, w)| *d *= w),
+            Normalize::UnitFilter => Filters::of(parameter).rescale_to_one(&mut d),
+            Normalize::UnitLayer => Filters::WHOLE.rescale_to_one(&mut d),
+            Normalize::UnitSphere | Normalize::None => {}
         }
-        arrays.push((parameter.name.clone(), Array::from_slice(&parameter.shape, &d)?));
+        scaled.push(d);
     }
+    if config.normalize == Normalize::UnitSphere {
+        let length = scaled.iter().flatten().map(|x| x * x).sum::<f64>().sqrt();
+        if length > 0.0 {
+            scaled.iter_mut().flatten().for_each(|x| *x /= length);
+        }
+    }
+    let array = |(parameter, d): (&Parameter, Vec<f64>)| -> Result<_, MethodError> {
+        Ok((parameter.name.clone(), Array::from_slice(&parameter.shape, &d)?))
+    };
+    let arrays = described.iter().zip(scaled).map(array).collect::<Result<_, _>>()?;
     Ok(Parameters::new(arrays)?)
 }
 
@@ -272,6 +308,48 @@ mod tests {
     }
 
     #[test]
+    fn directions_of_norm_one_and_in_shares_of_weights_are_by_hand() {
+        let weight = |name: &str, role| {
+            let axes = [thalweg_nn::Axis::Input, thalweg_nn::Axis::Output];
+            let zero = thalweg_nn::Initializer::Constant(0.0);
+            match role {
+                Role::Bias => Parameter::new(name, &[2], role, &axes[1..], zero),
+                _ => Parameter::new(name, &[2, 2], role, &axes, zero),
+            }
+        };
+        let described = [weight("w", Role::Weight), weight("b", Role::Bias)];
+        let tree = |w: [f64; 4], b: [f64; 2]| {
+            let [w, b] = [Array::from_slice(&[2, 2], &w), Array::from_slice(&[2], &b)];
+            Parameters::new(vec![("w".into(), w.unwrap()), ("b".into(), b.unwrap())]).unwrap()
+        };
+        // Filters are columns: (3, 4) and (5, 12), of norms 5 and 13.
+        let d = tree([3.0, 5.0, 4.0, 12.0], [-2.0, 7.0]);
+        let w = tree([1.0, 2.0, -3.0, 0.0], [10.0, 0.0]);
+        let of = |normalize, ignore: Ignore| {
+            let config = DirectionConfig { normalize, ignore };
+            super::normalize(&described, &w, &d, &config).unwrap().flatten()
+        };
+        let all = Ignore::default();
+        let near = |found: Vec<f64>, expected: [f64; 6]| {
+            let apart = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(found.len() == 6 && apart < 1e-15, "{found:?} {expected:?}");
+        };
+        near(of(Normalize::Weight, all), [3.0, 10.0, -12.0, 0.0, -20.0, 0.0]);
+        let (a, b) = (1.0 / 5.0, 1.0 / 13.0);
+        near(of(Normalize::UnitFilter, all), [3.0 * a, 5.0 * b, 4.0 * a, 12.0 * b, -1.0, 1.0]);
+        // 9 + 25 + 16 + 144 = 194, 4 + 49 = 53.
+        let (a, b) = (194f64.sqrt(), 53f64.sqrt());
+        let expected = [3.0 / a, 5.0 / a, 4.0 / a, 12.0 / a, -2.0 / b, 7.0 / b];
+        near(of(Normalize::UnitLayer, all), expected);
+        let c = 247f64.sqrt();
+        let expected = [3.0 / c, 5.0 / c, 4.0 / c, 12.0 / c, -2.0 / c, 7.0 / c];
+        near(of(Normalize::UnitSphere, all), expected);
+        // Of what moves alone.
+        let bias = Ignore::BIAS_AND_NORM;
+        near(of(Normalize::UnitSphere, bias), [3.0 / a, 5.0 / a, 4.0 / a, 12.0 / a, 0.0, 0.0]);
+    }
+
+    #[test]
     fn zero_filters_do_not_move() {
         let weight = Parameter::new(
             "w",
@@ -318,8 +396,14 @@ mod tests {
 
     #[test]
     fn names_are_read() {
-        assert_eq!("layer".parse::<Normalize>().unwrap(), Normalize::Layer);
-        assert!("Filter".parse::<Normalize>().is_err());
+        for way in Normalize::ALL {
+            assert_eq!(way.to_string().parse::<Normalize>().unwrap(), way);
+        }
+        assert_eq!(
+            "Filter".parse::<Normalize>().unwrap_err().to_string(),
+            "normalisation: expected one of filter, layer, weight, dfilter, dlayer, sphere, none, \
+             got Filter"
+        );
         assert_eq!("bias norm".parse::<Ignore>().unwrap().names(), ["bias", "norm"]);
         assert!("biasbn".parse::<Ignore>().is_err());
         assert_eq!("".parse::<Ignore>().unwrap(), Ignore::default());

@@ -83,6 +83,10 @@ pub(super) fn explanations(
             Normalize::None => "weights as they are",
             Normalize::Filter => "weights over the root mean square of their filter",
             Normalize::Layer => "weights over the root mean square of their array",
+            Normalize::Weight => "shares of each weight",
+            Normalize::UnitFilter => "weights times the root of the size of their filter",
+            Normalize::UnitLayer => "weights times the root of the size of their array",
+            Normalize::UnitSphere => "weights times the root of how many move",
         };
         let how = format!(
             "Along {} random rays the first distance at which the loss is seen to have risen by {}, in \

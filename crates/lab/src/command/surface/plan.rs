@@ -102,7 +102,7 @@ pub struct SurfaceSettings {
     /// The folder or pattern of the trajectory's files, if they were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoints: Option<String>,
-    /// `filter`, `layer` or `none`.
+    /// How directions are scaled: `filter`, `layer`, `weight`, `dfilter`, `dlayer`, `sphere` or `none`.
     pub normalize: String,
     /// Roles that stay at the centre.
     pub ignore: Vec<String>,
