@@ -11,6 +11,11 @@
 //! That the change falls like `1 / k` is an identity of means, not a property of networks
 //! ([`loss_increments`]): it is a gate here and decides nothing.
 //!
+//! Beside it, of ten digits, one of each class, and every network: how the largest eigenvalue of the
+//! example's Gauss-Newton matrix compares with the paper's bound and with that of the products of norms
+//! ([`example_hessian_bound`]); that the latter holds is a gate. And the number of examples from which
+//! one more changes the smoothed mean loss by less than 0.001.
+//!
 //! # Departures
 //! Digits in place of MNIST, 30 epochs in place of 10, because a digit network of width 4 takes
 //! longer. Intervals of the means by Student's t.
@@ -25,7 +30,7 @@ use crate::work;
 use thalweg_array::DType;
 use thalweg_data::Stream;
 use thalweg_lab::Result;
-use thalweg_methods::surface::loss_increments;
+use thalweg_methods::surface::{example_hessian_bound, loss_increments};
 use thalweg_nn::architecture::Mlp;
 use thalweg_nn::{Architecture, Loss, Model, Parameters};
 use thalweg_stats::{Bound, fit_line, spearman};
@@ -42,6 +47,11 @@ const HEIGHT: (usize, usize) = (300, 1700);
 const SLOPE: (usize, usize) = (50, 1700);
 /// Distances from the trained point at which the height is read again.
 const RADII: [f64; 3] = [0.1, 0.2, 0.4];
+/// A change of the mean loss that is small, and how it is smoothed: as the authors do.
+const TOLERANCE: f64 = 1e-3;
+const SMOOTHING: f64 = 0.99;
+/// Examples whose curvature is bounded: the first ones are a digit of each class.
+const BOUNDED: usize = 10;
 
 /// The two series of networks, each as (what varies, hidden layers).
 fn series(scale: Scale) -> [Vec<(f64, Vec<usize>)>; 2] {
@@ -55,9 +65,12 @@ fn series(scale: Scale) -> [Vec<(f64, Vec<usize>)>; 2] {
     ]
 }
 
+fn mlp(hidden: &[usize]) -> Mlp {
+    Mlp { hidden: hidden.to_vec(), bias: false, ..Mlp::default() }
+}
+
 fn model(hidden: &[usize]) -> Result<Model> {
-    let mlp = Mlp { hidden: hidden.to_vec(), bias: false, ..Mlp::default() };
-    Ok(Architecture::from(mlp).build(&[64], 10)?)
+    Ok(Architecture::from(mlp(hidden)).build(&[64], 10)?)
 }
 
 /// Random orders of the examples.
@@ -81,20 +94,22 @@ struct Height {
     at: f64,
     slope: f64,
     accuracy: f64,
+    /// Examples from which one more changes little; NaN where all are too few.
+    advice: f64,
     /// `C` at each of the radii.
     around: Vec<f64>,
 }
 
 impl Height {
-    const COUNT: usize = 3 + RADII.len();
+    const COUNT: usize = 4 + RADII.len();
 
     fn numbers(&self) -> Vec<f64> {
-        [&[self.at, self.slope, self.accuracy], self.around.as_slice()].concat()
+        [&[self.at, self.slope, self.accuracy, self.advice], self.around.as_slice()].concat()
     }
 
     fn from_numbers(numbers: &[f64]) -> Option<Height> {
-        let [at, slope, accuracy, around @ ..] = numbers else { return None };
-        Some(Height { at: *at, slope: *slope, accuracy: *accuracy, around: around.to_vec() })
+        let &[at, slope, accuracy, advice, ref around @ ..] = numbers else { return None };
+        Some(Height { at, slope, accuracy, advice, around: around.to_vec() })
     }
 }
 
@@ -111,6 +126,8 @@ impl Check for LandscapeSampleConvergence {
             let steps = epochs(scale) * (EXAMPLES / BATCH) as u64;
             flops += work::training(&model, BATCH, steps, seeds as usize)?;
             flops += work::forward(&model, EXAMPLES * (1 + RADII.len()) * seeds as usize)?;
+            // The matrix has a direction for each class.
+            flops += work::products(&model, 1, 10 * BOUNDED * seeds as usize)?;
         }
         Ok(Protocol {
             data: "all 1,797 digits of 8x8, pixels in -1 to 1".into(),
@@ -163,16 +180,22 @@ impl Check for LandscapeSampleConvergence {
         let seeds = self.protocol(bench.scale(), bench.root())?.seeds;
         let members = Member::product(&seeds, &[1e-3]);
         let mut findings = Findings::default();
-        let (mut slopes, mut fits) = (Vec::new(), Vec::new());
+        let (mut slopes, mut fits, mut bounds) = (Vec::new(), Vec::new(), Vec::new());
         let names = ["width", "depth"];
         for (name, nets) in names.into_iter().zip(series(bench.scale())) {
             // Of each network in the series, each seed's.
             let mut heights: Vec<Vec<Height>> = Vec::new();
             for (value, hidden) in &nets {
-                let found = heights_of(bench, &format!("{name} {value}"), hidden, &members)?;
+                let key = format!("{name} {value}");
+                let networks = trained(bench, &key, hidden, &members)?;
+                let found = heights_of(bench, &key, hidden, &networks, &members)?;
                 let average = mean(&found.iter().map(|h| h.at).collect::<Vec<_>>())?;
                 findings.read_with(format!("mean C at {name} {value}"), &average);
+                let advice = median(&found.iter().map(|h| h.advice).collect::<Vec<_>>());
+                let what = "median number of examples from which one more changes less than 0.001";
+                findings.read(format!("{what} at {name} {value}"), advice);
                 heights.push(found);
+                bounds.extend(bounds_of(bench, &key, hidden, &networks)?);
             }
             let values: Vec<f64> = nets.iter().map(|(value, _)| *value).collect();
             let rank = |seed: usize, least: f64| -> Result<f64> {
@@ -208,18 +231,44 @@ impl Check for LandscapeSampleConvergence {
         ));
         findings
             .read("median R^2 of C's rise over the squared distance from the point", median(&fits));
+        read_bounds(&mut findings, &bounds);
         Ok(findings)
     }
 }
 
-/// The networks of one shape, and what is read off each.
-fn heights_of(
+/// What the Gauss-Newton norms of examples say of their bounds.
+fn read_bounds(findings: &mut Findings, bounds: &[Bounded]) {
+    // By how much a bound lies above the norm of an example that has one, and in how many cases.
+    let above = |bound: fn(&Bounded) -> f64| -> Vec<f64> {
+        let known = bounds.iter().filter(|of| of.norm > 0.0);
+        known.map(|of| bound(of) / of.norm).collect()
+    };
+    let (products, theorem) = (above(|of| of.products), above(|of| of.theorem));
+    let closest = products.iter().copied().fold(f64::INFINITY, f64::min);
+    let held = theorem.iter().filter(|times| **times >= 1.0).count() as f64;
+    let largest = bounds.iter().map(|of| of.norm).fold(0.0, f64::max);
+    findings.gates.push(Gate::new(
+        "no example's Gauss-Newton norm exceeds its bound by products of norms",
+        closest >= 1.0 - 1e-9,
+        format!(
+            "the bound is at least {closest:.3} times the norm, of {} examples",
+            products.len()
+        ),
+    ));
+    findings
+        .read("share of examples for which the paper's bound holds", held / theorem.len() as f64);
+    findings.read("median of the paper's bound over an example's norm", median(&theorem));
+    findings.read("median of the bound by products over an example's norm", median(&products));
+    findings.read("largest Gauss-Newton norm of an example", largest);
+}
+
+/// The networks of one shape.
+fn trained(
     bench: &Bench<'_>,
     key: &str,
     hidden: &[usize],
     members: &[Member],
-) -> Result<Vec<Height>> {
-    let model = model(hidden)?;
+) -> Result<Vec<TrainedNetwork>> {
     let examples = all_digits(DType::F32)?;
     let config = TrainConfig {
         optimizer: Optimizer::adam(),
@@ -228,9 +277,51 @@ fn heights_of(
         length: Length::Epochs(epochs(bench.scale())),
         ..TrainConfig::default()
     };
-    let trainer = bench.trainer(&model, &examples, config)?;
-    let networks = bench.train(&format!("networks/{key}"), &trainer, members)?;
+    let trainer = bench.trainer(&model(hidden)?, &examples, config)?;
+    bench.train(&format!("networks/{key}"), &trainer, members)
+}
+
+/// The curvature that an example gives a network, and what bounds it.
+struct Bounded {
+    norm: f64,
+    products: f64,
+    theorem: f64,
+}
+
+/// Of each network, that of some of the examples.
+fn bounds_of(
+    bench: &Bench<'_>,
+    key: &str,
+    hidden: &[usize],
+    networks: &[TrainedNetwork],
+) -> Result<Vec<Bounded>> {
+    let numbers = bench.numbers(&format!("bounds/{key}"), || {
+        let ctx = bench.exact()?.with_units(&thalweg_methods::Silent);
+        let inputs = all_digits(DType::F64)?.input_rows(0..BOUNDED)?.remove(0);
+        let mut numbers = Vec::new();
+        for network in networks {
+            let found = example_hessian_bound(&ctx, &mlp(hidden), &network.weights, &inputs)?;
+            let bounds = found.products.iter().zip(&found.theorem);
+            let rows = found.norms.iter().zip(bounds);
+            numbers
+                .extend(rows.flat_map(|(norm, (products, theorem))| [*norm, *products, *theorem]));
+        }
+        Ok(numbers)
+    })?;
+    let (rows, _) = numbers.as_chunks::<3>();
+    Ok(rows.iter().map(|&[norm, products, theorem]| Bounded { norm, products, theorem }).collect())
+}
+
+/// What is read off the networks of one shape.
+fn heights_of(
+    bench: &Bench<'_>,
+    key: &str,
+    hidden: &[usize],
+    networks: &[TrainedNetwork],
+    members: &[Member],
+) -> Result<Vec<Height>> {
     let numbers = bench.numbers(&format!("heights/{key}"), || {
+        let (model, examples) = (model(hidden)?, all_digits(DType::F32)?);
         let evaluator =
             Evaluator::new(bench.executor(), model, Loss::default(), examples, EXAMPLES)?;
         let mut numbers = Vec::new();
@@ -258,18 +349,20 @@ fn height_of(
     }
     let found = evaluator.evaluate(&points, &bench.resources())?;
     let mut heights = Vec::new();
-    let mut slope = f64::NAN;
+    let (mut slope, mut advice) = (f64::NAN, f64::NAN);
     let orders = orders(bench.scale());
     for evaluation in &found {
         let increments = loss_increments(&evaluation.losses, orders, &stream.child("orders"))?;
         if heights.is_empty() {
             slope = increments.slope(SLOPE.0, SLOPE.1)?;
+            let enough = increments.sample_size_advice(TOLERANCE, SMOOTHING)?;
+            advice = enough.map_or(f64::NAN, |k| k as f64);
         }
         heights.push(increments.height(HEIGHT.0, HEIGHT.1));
     }
     let around = heights.split_off(1);
     let accuracy = found[0].accuracy.unwrap_or(f64::NAN);
-    Ok(Height { at: heights[0], slope, accuracy, around })
+    Ok(Height { at: heights[0], slope, accuracy, advice, around })
 }
 
 /// A random direction of length one.
