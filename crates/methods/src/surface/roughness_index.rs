@@ -1,6 +1,6 @@
 //! The roughness index.
 
-use super::directions::{DirectionConfig, Ignore, Normalize, random_direction};
+use super::directions::{DirectionConfig, Ignore, Normalize, normalize, random_direction};
 use crate::common::{Evaluator, Objective};
 use crate::error::stored;
 use crate::registry::{Cost, Instrument, Invariance, Over, Quantity, Size};
@@ -18,7 +18,7 @@ pub struct RoughnessConfig {
     pub half_width: f64,
     /// Number of equal intervals on it; at least two.
     pub intervals: usize,
-    /// How directions are scaled to the weights.
+    /// How directions are scaled.
     pub normalize: Normalize,
     /// What the total variation of a line is divided by.
     pub divisor: Divisor,
@@ -57,9 +57,9 @@ pub struct Roughness {
     pub interval: Interval,
     /// Mean and standard error of the normalised total variations.
     pub mean: Estimate,
-    /// The normalised total variation of each line with a finite loss throughout that is not flat.
+    /// The normalised total variation of each line, in their order; NaN for one that is left out.
     pub variations: Vec<f64>,
-    /// The share of these lines on which the loss is not monotone.
+    /// The share of the lines that are not left out on which the loss is not monotone.
     pub turning: f64,
     /// Lines left out because the loss is not finite somewhere on them.
     pub not_finite: usize,
@@ -73,9 +73,9 @@ pub struct Roughness {
 /// `T_j = sum over i of |f_j(t_{i+1}) - f_j(t_i)|`, `V_j = T_j / (2 l) / (max f_j - min f_j)`,
 /// `index = std(V) / mean(V)` with the unbiased variance. [`Divisor`] has other `V_j`.
 ///
-/// Directions are Gaussian, scaled to the weights; arrays of one axis do not move. `2 l V_j` is 1
-/// on a monotone line, 2 on one that turns once between equal ends, more where the loss wiggles. So
-/// the index is 0 where all lines are monotone and where all turn alike; at small `l` it says how
+/// Directions are Gaussian but for arrays of one axis, which do not move, and then scaled. `2 l V_j`
+/// is 1 on a monotone line, 2 on one that turns once between equal ends, more where the loss wiggles.
+/// So the index is 0 where all lines are monotone and where all turn alike; at small `l` it says how
 /// gradient and curvature compare rather than how rough the loss is.
 ///
 /// The loss is not finite or flat on some lines: they are left out and counted. With fewer than
@@ -153,14 +153,15 @@ pub(super) fn line(
     config: &RoughnessConfig,
     j: usize,
 ) -> Result<Parameters, MethodError> {
-    let directions = DirectionConfig { normalize: config.normalize, ignore: Ignore::default() };
     let draws = ctx.stream("roughness").at(j as u64);
-    let parameters = objective.parameters();
-    let direction = random_direction(parameters, &point.parameters, &directions, &draws)?;
+    let (parameters, weights) = (objective.parameters(), &point.parameters);
+    let direction = random_direction(parameters, weights, &DirectionConfig::UNSCALED, &draws)?;
     let still = parameters.iter().zip(direction.arrays()).map(|(p, array)| {
         if p.shape.len() < 2 { Array::zeros(DType::F64, &p.shape) } else { array.clone() }
     });
-    Ok(direction.with_arrays(still.collect())?)
+    let direction = direction.with_arrays(still.collect())?;
+    let scaled = DirectionConfig { normalize: config.normalize, ignore: Ignore::default() };
+    normalize(parameters, weights, &direction, &scaled)
 }
 
 pub(super) fn check(config: &RoughnessConfig) -> Result<(), MethodError> {
@@ -211,21 +212,28 @@ pub(super) fn summarize(
     let (mut variations, mut turning, mut not_finite, mut flat) = (Vec::new(), 0, 0, 0);
     let length = 2.0 * config.half_width;
     for line in lines {
-        match *line {
-            Line::NotFinite => not_finite += 1,
-            Line::Flat => flat += 1,
+        variations.push(match *line {
+            Line::NotFinite => {
+                not_finite += 1;
+                f64::NAN
+            }
+            Line::Flat => {
+                flat += 1;
+                f64::NAN
+            }
             Line::Varies { total, range } => {
                 // Rounding moves the sum of a monotone line's steps by less than this.
                 turning += usize::from(total / range > 1.0 + 1e-9);
-                variations.push(match config.divisor {
+                match config.divisor {
                     Divisor::LengthAndRange => total / range / length,
                     Divisor::Length => total / length,
                     Divisor::One => total,
-                });
+                }
             }
-        }
+        });
     }
-    let n = variations.len();
+    let known: Vec<f64> = variations.iter().copied().filter(|v| !v.is_nan()).collect();
+    let n = known.len();
     let turning = turning as f64 / n as f64;
     if n < 2 {
         let unknown = Estimate { value: f64::NAN, standard_error: f64::NAN, samples: n };
@@ -233,8 +241,8 @@ pub(super) fn summarize(
         let (index, mean) = (unknown, unknown);
         return Ok(Roughness { index, interval, mean, variations, turning, not_finite, flat });
     }
-    let mean = Estimate::mean(&variations)?;
-    let (index, interval) = if variations.iter().all(|v| *v == variations[0]) {
+    let mean = Estimate::mean(&known)?;
+    let (index, interval) = if known.iter().all(|v| *v == known[0]) {
         // All alike: the bootstrap has no spread to correct for.
         let index = Estimate { value: 0.0, standard_error: 0.0, samples: n };
         (index, Interval { low: 0.0, high: 0.0 })
@@ -243,7 +251,7 @@ pub(super) fn summarize(
         let spread = |s: &[f64]| if s.len() < 2 { 0.0 } else { relative_spread(s) };
         let seed = ctx.stream("roughness/bootstrap").u64(0);
         let config = BootstrapConfig { seed, ..Default::default() };
-        let found = bootstrap(&variations, spread, &config)?;
+        let found = bootstrap(&known, spread, &config)?;
         let (value, standard_error) = (found.value, found.standard_error);
         (Estimate { value, standard_error, samples: n }, found.interval)
     };
@@ -310,6 +318,7 @@ impl Instrument for RoughnessIndex {
 mod tests {
     use super::*;
     use crate::Function;
+    use crate::common::vector;
     use thalweg_exec::Executor;
     use thalweg_graph::Tensor;
 
@@ -378,10 +387,54 @@ mod tests {
     #[test]
     fn what_is_flat_or_not_finite_is_counted() {
         let flat = of(&gaussian(), &[1.0; 4], |w| w.sum_all() * 0.0 + 2.0);
-        assert_eq!((flat.flat, flat.variations.len()), (50, 0));
-        assert!(flat.index.value.is_nan());
+        assert_eq!((flat.flat, flat.variations.len()), (50, 50));
+        assert!(flat.index.value.is_nan() && flat.variations.iter().all(|v| v.is_nan()));
         let broken = of(&gaussian(), &[0.0; 4], |w| w.sqrt().sum_all());
         assert_eq!(broken.not_finite, 50);
+    }
+
+    #[test]
+    fn lines_that_are_left_out_keep_their_place() {
+        // From the middle a line of half width 0.01 goes where a root is not finite if an element of
+        // its direction is larger than one.
+        fn edge(w: Tensor<'_>) -> Tensor<'_> {
+            (w + 0.01).sqrt().sum_all()
+        }
+        let found = of(&gaussian(), &[0.0; 4], edge);
+        let kept = found.variations.iter().filter(|v| v.is_finite()).count();
+        assert!(found.not_finite > 0 && kept > 1 && kept + found.not_finite == 50);
+        // Line j is that of its own draws, whoever is left out before it.
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 0);
+        let function = Function::new(DType::F64, &[("w", &[2, 2])], |_, w| edge(w[0]));
+        let point = function.point(&[0.0; 4]).unwrap();
+        for (j, found) in found.variations.iter().enumerate() {
+            let direction = line(&ctx, &function, &point, &gaussian(), j).unwrap().flatten();
+            let reaches = direction.iter().any(|d| d.abs() > 1.0);
+            assert_eq!(found.is_nan(), reaches, "line {j}: {direction:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_unit_sphere_has_length_one_without_arrays_of_one_axis() {
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 0);
+        let shapes: [(&str, &[usize]); 2] = [("w", &[2, 2]), ("b", &[2])];
+        let function = Function::new(DType::F64, &shapes, |_, w| {
+            w[0].square().sum_all() + w[1].square().sum_all()
+        });
+        let point = function.point(&[0.0, 0.0, 0.0, 3.0, 1.0, 1.0]).unwrap();
+        let sphere = RoughnessConfig { normalize: Normalize::UnitSphere, ..gaussian() };
+        let [unit, gaussian] = [sphere, gaussian()]
+            .map(|config| line(&ctx, &function, &point, &config, 3).unwrap().flatten());
+        let length = vector::norm(&gaussian);
+        for (unit, gaussian) in unit.iter().zip(&gaussian) {
+            assert!((unit - gaussian / length).abs() < 1e-15);
+        }
+        assert_eq!(&unit[4..], [0.0, 0.0]);
+        // At the middle of a bowl all lines turn once, however long they are.
+        let bowl = of(&sphere, &[0.0; 4], |w| w.square().sum_all());
+        assert!(bowl.index.value < 1e-9 && bowl.turning == 1.0);
     }
 
     #[test]

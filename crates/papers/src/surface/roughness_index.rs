@@ -15,18 +15,23 @@
 //! the rougher of first and last, in logarithms, at (10, 0.01).
 //!
 //! An index below 0.001 counts as 0.001, because where all lines are monotone it is zero and has no
-//! logarithm.
+//! logarithm. Where fewer than two lines have a loss that is finite and not flat there is no index, and
+//! what rests on it is undecided.
 //!
 //! # Departures
 //! Fresh points come from 2.5 million that all seeds share, each in an order of its own, each point
 //! once. 1,024 midpoints in two dimensions, for a square grid. Intervals by Student's t.
 //!
+//! Until this was corrected, with the outcome known, a line that was left out moved the ones behind it
+//! up, so that halves were not lines 1 to 25 and 26 to 50, and an index of fewer than two lines counted
+//! as 0.001. How many lines are left out is read.
+//!
 //! # Source    Wu et al., Roughness index for loss landscapes of neural network models of partial
 //! differential equations, 2021, arXiv 2103.11069
 
 use crate::bench::Bench;
-use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
-use crate::statistic::{mean, median};
+use crate::check::{Check, Findings, Gate, Measured, Part, Protocol, Scale};
+use crate::statistic::{mean, mean_if_any, median};
 use crate::work;
 use std::sync::Arc;
 use thalweg_array::{Array, DType};
@@ -36,7 +41,7 @@ use thalweg_lab::Result;
 use thalweg_methods::common::output_as_loss;
 use thalweg_methods::surface::{
     Divisor, Normalize, PdeLoss, Poisson, Roughness, RoughnessConfig, parabola_roughness,
-    relative_spread, roughness_index,
+    relative_spread, roughness_index, roughness_trajectory,
 };
 use thalweg_methods::{Context, Function, ModelObjective, ObjectiveConfig, evaluate};
 use thalweg_nn::layer::{Activation, Dense};
@@ -187,18 +192,24 @@ struct At {
     parabola: f64,
 }
 
-/// The normalised variations along the trajectory, by lines, and what is read at its end.
+/// The normalised variations along the trajectory, by lines, NaN for one that is left out, and what is
+/// read at its end.
 struct Run {
     along: Vec<Vec<f64>>,
     /// For each window: on the midpoints, then on drawn points.
     end: Vec<[At; 2]>,
 }
 
-/// The index of variations, of which a line that is flat or not finite has none.
+/// The index of variations, of which a line that is flat or not finite has none; NaN of fewer than two.
 fn index(variations: &[f64]) -> f64 {
     let known: Vec<f64> = variations.iter().copied().filter(|v| v.is_finite()).collect();
     let spread = relative_spread(&known);
-    if spread.is_nan() { FLOOR } else { spread.max(FLOOR) }
+    if spread.is_nan() { spread } else { spread.max(FLOOR) }
+}
+
+/// The mean; everything is NaN, which decides nothing, where one of the samples is.
+fn mean_or_undecided(samples: &[f64]) -> Result<Measured> {
+    if samples.iter().any(|sample| sample.is_nan()) { mean_if_any(&[]) } else { mean(samples) }
 }
 
 /// Everything that is measured on one trajectory.
@@ -212,13 +223,9 @@ fn run(
     let ctx = bench.exact()?.with_units(&thalweg_methods::Silent);
     let n = sizes.lines;
     let numbers = bench.numbers(key, || {
-        let mut numbers = Vec::new();
-        for point in points {
-            let found = roughness_index(&ctx, &objectives[0], point, &config(&sizes, WINDOWS[0]))?;
-            let mut lines = found.variations;
-            lines.resize(n, f64::NAN);
-            numbers.extend(lines);
-        }
+        let window = config(&sizes, WINDOWS[0]);
+        let along = roughness_trajectory(&ctx, &objectives[0], points, &window)?;
+        let mut numbers: Vec<f64> = along.into_iter().flat_map(|found| found.variations).collect();
         let Some(end) = points.last() else { return Ok(numbers) };
         for window in WINDOWS {
             let config = config(&sizes, window);
@@ -240,13 +247,16 @@ fn run(
 }
 
 /// How far the roughest checkpoint, located by one half of the lines, lies above both ends by the
-/// other half, in logarithms.
+/// other half, in logarithms; NaN where one of the checkpoints has no index.
 fn rise(along: &[Vec<f64>]) -> f64 {
     let half = along.first().map_or(0, Vec::len) / 2;
     let [locating, measuring] = [true, false].map(|first| {
         let part = |v: &Vec<f64>| index(if first { &v[..half] } else { &v[half..] }).ln();
         along.iter().map(part).collect::<Vec<f64>>()
     });
+    if locating.iter().chain(&measuring).any(|index| index.is_nan()) {
+        return f64::NAN;
+    }
     let peak = (0..along.len()).max_by(|&i, &j| locating[i].total_cmp(&locating[j]));
     let ends = measuring[0].max(measuring[along.len() - 1]);
     peak.map_or(f64::NAN, |peak| measuring[peak] - ends)
@@ -385,7 +395,7 @@ impl Check for RoughnessIndex {
                 ];
                 ctx.progress().start(&format!("roughness of {loss}"), seeds.len() as u64);
                 for (seed, points) in seeds.iter().zip(&trajectories) {
-                    let key = format!("roughness/{loss}/{dimensions}/{seed}");
+                    let key = format!("lines/{loss}/{dimensions}/{seed}");
                     both[dimensions - 1].push(run(bench, &key, &objectives, points)?);
                     ctx.progress().advance(1);
                 }
@@ -406,16 +416,16 @@ impl Check for RoughnessIndex {
             runs.iter().flatten().map(|run| rise(&run.along)).collect()
         };
         findings.parts = vec![
-            mean(&apart(0, 0))?,
-            mean(&apart(1, 0))?,
-            mean(&rises(galerkin))?,
-            mean(&rises(ritz))?,
+            mean_or_undecided(&apart(0, 0))?,
+            mean_or_undecided(&apart(1, 0))?,
+            mean_or_undecided(&rises(galerkin))?,
+            mean_or_undecided(&rises(ritz))?,
         ];
         for (window, (_, l)) in WINDOWS.into_iter().enumerate() {
             for (sample, points) in ["midpoints", "drawn points"].into_iter().enumerate() {
                 if window == 2 || sample == 1 {
                     let name = format!("log index, Ritz minus Galerkin, within {l} on {points}");
-                    findings.read_with(name, &mean(&apart(window, sample))?);
+                    findings.read_with(name, &mean_or_undecided(&apart(window, sample))?);
                 }
                 for (loss, runs) in PdeLoss::ALL.into_iter().zip(&runs) {
                     let ends: Vec<At> =
@@ -435,6 +445,9 @@ impl Check for RoughnessIndex {
             }
         }
         for (loss, runs) in PdeLoss::ALL.into_iter().zip(&runs) {
+            let lines = runs.iter().flatten().flat_map(|run| run.along.iter().flatten());
+            let left_out = lines.filter(|variation| variation.is_nan()).count();
+            findings.read(format!("lines of {loss} along training left out"), left_out as f64);
             for time in 0..=CHECKPOINTS as usize {
                 let at: Vec<f64> =
                     runs.iter().flatten().map(|run| index(&run.along[time])).collect();
@@ -448,6 +461,7 @@ impl Check for RoughnessIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use thalweg_stats::Verdict;
 
     #[test]
     fn a_peak_is_measured_by_lines_that_did_not_locate_it() {
@@ -462,5 +476,26 @@ mod tests {
         lucky[..4].copy_from_slice(&lines(0.5)[..4]);
         assert!(rise(&[lines(0.1), lucky, lines(0.1)]).abs() < 1e-12);
         assert_eq!(index(&[1.0, 1.0, f64::NAN]), FLOOR);
+    }
+
+    #[test]
+    fn lines_that_are_left_out_change_no_half_and_decide_nothing() {
+        let lines = |spread: f64| -> Vec<f64> {
+            (0..8).map(|i| if i % 2 == 0 { 1.0 + spread } else { 1.0 - spread }).collect()
+        };
+        // Two lines of the first half are left out: the second is as it was.
+        let mut some = lines(0.5);
+        some[..2].fill(f64::NAN);
+        let along = [lines(0.1), some, lines(0.1)];
+        assert!((rise(&along) - 5f64.ln()).abs() < 1e-12);
+        // Of one line there is no index, and nothing follows from it.
+        let mut one = lines(0.1);
+        one[5..].fill(f64::NAN);
+        assert!(index(&one[4..]).is_nan());
+        assert!(rise(&[lines(0.1), lines(0.5), one.clone()]).is_nan(), "at an end");
+        assert!(rise(&[lines(0.1), one, lines(0.1)]).is_nan(), "on the way");
+        let undecided = mean_or_undecided(&[1.0, f64::NAN, 2.0]).unwrap();
+        assert_eq!(Bound::above(0.0).judge(undecided.interval), Verdict::Inconclusive);
+        assert_eq!(mean_or_undecided(&[1.0, 3.0]).unwrap().value, 2.0);
     }
 }
