@@ -33,7 +33,8 @@ use thalweg_array::{Array, DType};
 use thalweg_data::Stream;
 use thalweg_lab::Result;
 use thalweg_methods::surface::{
-    ORDERS, Reduction, Sensitivity, SensitivityConfig, SensitivityNetwork, loss_sensitivity,
+    ORDERS, Reduction, Sensitivity, SensitivityConfig, SensitivityNetwork, SensitivityTable,
+    loss_sensitivity, rank_agreement,
 };
 use thalweg_methods::{Context, ModelObjective, ObjectiveConfig};
 use thalweg_nn::layer::Activation;
@@ -116,36 +117,6 @@ fn restarts(
     Ok((0..seeds.len()).map(of).collect())
 }
 
-/// What each row adds to the scores of one restart, the mean over its epochs:
-/// `[order][variable][row]`.
-type Terms = [Vec<Vec<f64>>; ORDERS];
-
-fn mean_terms(points: &[Sensitivity]) -> Terms {
-    let n = points.len() as f64;
-    std::array::from_fn(|k| {
-        let variables = points.first().map_or(0, |point| point.terms[k].len());
-        let of = |v: usize| -> Vec<f64> {
-            let rows = points[0].terms[k][v].len();
-            let term = |row: usize| points.iter().map(|p| p.terms[k][v][row]).sum::<f64>() / n;
-            (0..rows).map(term).collect()
-        };
-        (0..variables).map(of).collect()
-    })
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// Scores `[order][variable]` of restarts, each the mean over its rows.
-fn scores(restarts: &[Terms]) -> [Vec<f64>; ORDERS] {
-    std::array::from_fn(|k| {
-        let variables = restarts.first().map_or(0, |terms| terms[k].len());
-        let of = |v: usize| restarts.iter().map(|t| mean(&t[k][v])).sum::<f64>();
-        (0..variables).map(|v| of(v) / restarts.len() as f64).collect()
-    })
-}
-
 /// Spearman's correlation of each column with the target.
 fn correlations(columns: &[Vec<f64>], target: &[f64]) -> Result<Vec<f64>> {
     let of = |column: &Vec<f64>| {
@@ -160,20 +131,11 @@ fn sizes_of(values: &[f64]) -> Vec<f64> {
     values.iter().map(|x| x.abs()).collect()
 }
 
-/// `A_k` of each order.
-fn agreements(scores: &[Vec<f64>; ORDERS], correlations: &[f64]) -> Result<[f64; ORDERS]> {
-    let mut found = [f64::NAN; ORDERS];
-    for (found, scores) in found.iter_mut().zip(scores) {
-        *found = spearman(&sizes_of(scores), &sizes_of(correlations))?;
-    }
-    Ok(found)
-}
-
 /// `A_k` with restarts and rows drawn again.
 fn replicate(
     table: &Tabular,
     columns: &[Vec<f64>],
-    restarts: &[Terms],
+    restarts: &[Sensitivity],
     draws: &Stream,
 ) -> Result<[f64; ORDERS]> {
     let n = table.rows.len();
@@ -187,7 +149,7 @@ fn replicate(
     let mut sums: [Vec<f64>; ORDERS] = std::array::from_fn(|_| vec![0.0; columns.len()]);
     for i in 0..restarts.len() {
         let drawn = &restarts[below(restarts.len(), &for_restarts, i)];
-        for (sums, terms) in sums.iter_mut().zip(drawn) {
+        for (sums, terms) in sums.iter_mut().zip(&drawn.terms) {
             for (sum, term) in sums.iter_mut().zip(terms) {
                 *sum += term.iter().zip(&counts).map(|(t, c)| t * c).sum::<f64>();
             }
@@ -195,7 +157,7 @@ fn replicate(
     }
     let pick = |values: &[f64]| -> Vec<f64> { rows.iter().map(|&row| values[row]).collect() };
     let columns: Vec<Vec<f64>> = columns.iter().map(|column| pick(column)).collect();
-    agreements(&sums, &correlations(&columns, &pick(&table.target))?)
+    Ok(rank_agreement(&sums, &correlations(&columns, &pick(&table.target))?)?)
 }
 
 /// Agreements of one set under one setting, and those with everything drawn again.
@@ -344,20 +306,21 @@ impl Check for GradientSensitivity {
                     let decides = activation == Activation::Tanh && reduction == Reduction::RowSum;
                     let replicates = if decides { sizes.replicates } else { 0 };
                     let setting = format!("{}, {activation}", reduction.name());
-                    let key = format!("agreements/{}/{setting}", table.name);
+                    let key = format!("tables/{}/{setting}", table.name);
                     let numbers = bench.numbers(&key, || {
                         let objective = objective(&ctx, table, activation)?;
                         let config = SensitivityConfig { reduction, parameter: None };
                         let (mut all, mut first) = (Vec::new(), Vec::new());
                         for points in &restarts {
                             let found = loss_sensitivity(&ctx, &objective, points, &config)?;
-                            all.push(mean_terms(&found));
-                            first.push(mean_terms(&found[..1]));
+                            all.push(Sensitivity::mean(&found)?);
+                            first.push(Sensitivity::mean(&found[..1])?);
                         }
-                        let scored = scores(&all);
-                        let mut numbers = agreements(&scored, &known)?.to_vec();
-                        numbers.extend(agreements(&scores(&first), &known)?);
+                        let scored = SensitivityTable::new(&all)?;
+                        let mut numbers = scored.compare(&known)?.to_vec();
+                        numbers.extend(SensitivityTable::new(&first)?.compare(&known)?);
                         numbers.extend(signed(&all, &known)?);
+                        numbers.extend(certainty(&scored));
                         let stream = Stream::new(bench.root(), "papers/sensitivity");
                         let stream = stream.child(table.name);
                         for r in 0..replicates {
@@ -368,16 +331,25 @@ impl Check for GradientSensitivity {
                     let rows: Vec<[f64; ORDERS]> =
                         numbers.chunks_exact(ORDERS).map(|row| [row[0], row[1], row[2]]).collect();
                     let kinds = ["all epochs", "first epoch", "all epochs, signed"];
-                    for (kind, row) in kinds.iter().zip(&rows) {
+                    let (of_kinds, rows) = rows.split_at(kinds.len().min(rows.len()));
+                    for (kind, row) in kinds.iter().zip(of_kinds) {
                         if settings.len() == place {
                             settings.push((format!("{setting}, {kind}"), Vec::new()));
                         }
                         settings[place].1.push(*row);
                         place += 1;
                     }
-                    if decides {
-                        let replicates = rows[kinds.len()..].to_vec();
-                        deciding.push(Agreement { value: rows[0], replicates });
+                    if let [signs, errors, replicates @ ..] = rows
+                        && decides
+                    {
+                        let replicates = replicates.to_vec();
+                        deciding.push(Agreement { value: of_kinds[0], replicates });
+                        for k in 0..ORDERS {
+                            let of = format!("order {} in {}", k + 1, table.name);
+                            findings
+                                .read(format!("share of restarts with the sign of {of}"), signs[k]);
+                            findings.read(format!("relative standard error of {of}"), errors[k]);
+                        }
                     }
                 }
                 if activation == Activation::Tanh {
@@ -431,15 +403,30 @@ impl Check for GradientSensitivity {
 
 /// Agreement with signs: the sign that one half of the restarts shows, times Spearman's correlation of
 /// the other half's scores with those of the columns.
-fn signed(restarts: &[Terms], known: &[f64]) -> Result<[f64; ORDERS]> {
+fn signed(restarts: &[Sensitivity], known: &[f64]) -> Result<[f64; ORDERS]> {
     let (choosing, held) = restarts.split_at(restarts.len() / 2);
-    let [choosing, held] = [choosing, held].map(scores);
+    let choosing = SensitivityTable::new(choosing)?.scores;
+    let held = SensitivityTable::new(held)?.scores;
     let mut found = [f64::NAN; ORDERS];
     for k in 0..ORDERS {
         let sign = spearman(&choosing[k], known)?.signum();
         found[k] = sign * spearman(&held[k], known)?;
     }
     Ok(found)
+}
+
+/// How sure the scores of each order are: the share of restarts that have the sign of a variable's mean
+/// score, mean over the variables; and the median of the standard errors over the sizes of the scores.
+fn certainty(table: &SensitivityTable) -> [f64; 2 * ORDERS] {
+    std::array::from_fn(|i| {
+        let k = i % ORDERS;
+        if i < ORDERS {
+            let shares = &table.sign_consistency[k];
+            return shares.iter().sum::<f64>() / shares.len() as f64;
+        }
+        let both = table.standard_errors[k].iter().zip(&table.scores[k]);
+        median(&both.map(|(error, score)| error / score.abs()).collect::<Vec<f64>>())
+    })
 }
 
 /// Agreement of the sizes of the weights after the last epoch, mean over restarts.
@@ -472,21 +459,24 @@ mod tests {
     #[test]
     fn scores_that_are_the_correlations_agree() {
         let known = [0.1, -0.9, 0.5, 0.3];
-        let terms = |factor: f64| -> Terms {
-            std::array::from_fn(|k| {
-                let of = |c: &f64| vec![factor * c * (k as f64 + 1.0), factor * c];
-                known.iter().map(of).collect()
-            })
+        let restart = |factor: f64| Sensitivity {
+            scores: std::array::from_fn(|k| {
+                known.iter().map(|c| factor * c * (k as f64 + 1.0)).collect()
+            }),
+            terms: std::array::from_fn(|_| Vec::new()),
         };
-        let restarts = [terms(1.0), terms(2.0), terms(3.0), terms(4.0)];
+        let restarts = [1.0, 2.0, 3.0, 4.0].map(restart);
         let whole = |found: [f64; 3]| found.iter().all(|a| (a - 1.0).abs() < 1e-12);
-        assert!(whole(agreements(&scores(&restarts), &known).unwrap()));
+        let table = SensitivityTable::new(&restarts).unwrap();
+        assert!(whole(table.compare(&known).unwrap()));
         assert!(whole(signed(&restarts, &known).unwrap()));
-        let turned = restarts.map(|terms| {
-            terms
-                .map(|t| t.into_iter().map(|rows| rows.into_iter().map(|x| -x).collect()).collect())
-        });
+        let turned = [-1.0, -2.0, -3.0, -4.0].map(restart);
         assert!(whole(signed(&turned, &known).unwrap()), "one sign for all");
+        // Factors 1 to 4 have one sign, the variance 5/3 and the mean 5/2.
+        let [signs @ .., a, b, c] = certainty(&table);
+        assert_eq!(signs, [1.0; 3]);
+        let error = (5.0f64 / 3.0 / 4.0).sqrt() / 2.5;
+        assert!([a, b, c].iter().all(|found| (found - error).abs() < 1e-12));
         assert!(at_random(&known, &Stream::new(0, "t")).unwrap() > 0.5);
     }
 }
