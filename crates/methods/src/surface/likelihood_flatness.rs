@@ -48,8 +48,9 @@ pub struct LikelihoodFlatness {
     pub slope: Estimate,
     /// The standard deviation of the outputs of the examples' classes.
     pub spread: f64,
-    /// Of each class, the mean `|D|` over the planes; NaN for one without examples.
-    pub per_class: Vec<f64>,
+    /// Of each class, the mean `|D|` over the planes with its standard error over the class's examples;
+    /// NaN for one without examples, and the error of a single one.
+    pub per_class: Vec<Estimate>,
     /// `D` at every offset of the plane, mean over examples and directions: row by row, `a` along the
     /// gradient varying fastest.
     pub surface: Vec<f64>,
@@ -184,10 +185,15 @@ impl Found {
         };
         let planes = of(2, plane);
         let classes = labels.iter().copied().max().map_or(0, |most| most as usize + 1);
-        let mean = |class: usize| {
+        let mean = |class: usize| -> Result<Estimate, MethodError> {
             let own = labels.iter().zip(&planes).filter(|(label, _)| **label as usize == class);
             let own: Vec<f64> = own.map(|(_, value)| *value).collect();
-            own.iter().sum::<f64>() / own.len() as f64
+            let alone = |value| Estimate { value, standard_error: f64::NAN, samples: own.len() };
+            match own[..] {
+                [] => Ok(alone(f64::NAN)),
+                [value] => Ok(alone(value)),
+                _ => Ok(Estimate::mean(&own)?),
+            }
         };
         let spread: Moments = self.chosen.iter().copied().collect();
         Ok(LikelihoodFlatness {
@@ -196,7 +202,7 @@ impl Found {
             over_plane: Estimate::mean(&planes)?,
             slope: Estimate::mean(&self.slopes)?,
             spread: spread.standard_deviation().unwrap_or(f64::NAN),
-            per_class: (0..classes).map(mean).collect(),
+            per_class: (0..classes).map(mean).collect::<Result<_, _>>()?,
             surface,
             offsets,
         })
@@ -328,11 +334,26 @@ mod tests {
 
     const N: usize = 9;
 
-    fn objective(ctx: &Context<'_>, model: &Model) -> ModelObjective {
+    /// `[N, 3]`.
+    fn inputs() -> Vec<f64> {
         let draws = Stream::new(1, "inputs");
-        let inputs: Vec<f64> = (0..3 * N as u64).map(|i| draws.normal(i)).collect();
+        (0..3 * N as u64).map(|i| draws.normal(i)).collect()
+    }
+
+    /// The signs of the gradient by an input of the cross-entropy of linear outputs: weights `[3, 4]`,
+    /// then biases.
+    fn rising(flat: &[f64], x: &[f64], label: usize) -> [f64; 3] {
+        let f = |k: usize| flat[12 + k] + (0..3).map(|j| x[j] * flat[4 * j + k]).sum::<f64>();
+        let total: f64 = (0..4).map(|k| f(k).exp()).sum();
+        std::array::from_fn(|j| {
+            let mean = (0..4).map(|k| f(k).exp() / total * flat[4 * j + k]).sum::<f64>();
+            (mean - flat[4 * j + label]).signum()
+        })
+    }
+
+    fn objective(ctx: &Context<'_>, model: &Model) -> ModelObjective {
         let labels: Vec<i32> = (0..N as i32).map(|i| i % 4).collect();
-        let array = Array::from_slice(&[N, 3], &inputs).unwrap();
+        let array = Array::from_slice(&[N, 3], &inputs()).unwrap();
         let config = ObjectiveConfig { batch: 4, ..ObjectiveConfig::default() };
         let (loss, labels) = (Loss::default(), Array::vector(&labels));
         ModelObjective::from_arrays(ctx, model, loss, vec![array], labels, true, &config).unwrap()
@@ -378,23 +399,36 @@ mod tests {
         }
         // Along the gradient |D| = |a| |w_y . d_1|, and the mean of |a| over six offsets is 2/3 eps.
         let flat = weights.parameters.flatten();
-        let draws = Stream::new(1, "inputs");
-        let expected: f64 = (0..N)
-            .map(|i| {
-                let x: Vec<f64> = (0..3).map(|j| draws.normal((3 * i + j) as u64)).collect();
-                let f =
-                    |k: usize| flat[12 + k] + (0..3).map(|j| x[j] * flat[4 * j + k]).sum::<f64>();
-                let total: f64 = (0..4).map(|k| f(k).exp()).sum();
-                let rising = |j: usize| {
-                    let mean = (0..4).map(|k| f(k).exp() / total * flat[4 * j + k]).sum::<f64>();
-                    (mean - flat[4 * j + i % 4]).signum()
-                };
-                let slope: f64 = (0..3).map(|j| flat[4 * j + i % 4] * rising(j)).sum();
+        let expected: f64 = (inputs().chunks(3).enumerate())
+            .map(|(i, x)| {
+                let rising = rising(&flat, x, i % 4);
+                let slope: f64 = (0..3).map(|j| flat[4 * j + i % 4] * rising[j]).sum();
                 slope.abs() * 0.3 * 2.0 / 3.0 / N as f64
             })
             .sum();
         assert!((found.along_gradient.value - expected).abs() < 1e-12);
         assert_eq!((found.per_class.len(), found.along_random.samples), (4, N));
+        // Classes are the places modulo four, and all examples count once.
+        let counts = found.per_class.iter().map(|class| class.samples).collect::<Vec<usize>>();
+        assert_eq!(counts, [3, 2, 2, 2]);
+        let sum: f64 = found.per_class.iter().map(|c| c.value * c.samples as f64).sum();
+        assert!((sum / N as f64 - found.over_plane.value).abs() < 1e-12);
+    }
+
+    #[test]
+    fn classes_have_the_error_of_their_own_examples() {
+        let found = |labels: Vec<i32>| {
+            // Means over a plane of eight offsets: 1, 3, 8 and 2.
+            let absolute = [8.0, 24.0, 64.0, 16.0].map(|plane| [0.0, 0.0, plane]).to_vec();
+            let found = Found { absolute, slopes: vec![1.0; 4], chosen: vec![0.0; 4] };
+            let config = FlatnessConfig { points: 3, directions: 1, ..FlatnessConfig::default() };
+            found.summarize(&config, labels, Vec::new(), Vec::new()).unwrap().per_class
+        };
+        let [two, none, one, last] = found(vec![0, 0, 2, 3])[..] else { panic!("four classes") };
+        assert_eq!((two.value, two.standard_error, two.samples), (2.0, 1.0, 2));
+        assert!(none.value.is_nan() && none.standard_error.is_nan() && none.samples == 0);
+        assert_eq!((one.value, last.value, last.samples), (8.0, 2.0, 1));
+        assert!(one.standard_error.is_nan());
     }
 
     #[test]
@@ -410,16 +444,32 @@ mod tests {
         let constant = of(&shifted(|x| x.sum(&[1]) * 0.0 + 5.0));
         assert!((plain.over_plane.value - constant.over_plane.value).abs() < 1e-12);
         assert!((plain.spread - constant.spread).abs() < 1e-12);
-        // The loss does not see what all outputs share, so the directions are the same; a quadratic adds
-        // its own difference: of |x|^2 along signs the mean of 3 a^2 + 2 a x . d.
+        // The loss does not see what all outputs share, so the directions are the same; a function adds
+        // its own difference, here |x + a d_1 + b d_2|^2 - |x|^2, at each point of the plane.
         let bent = of(&shifted(|x| x.square().sum(&[1])));
-        let n = config.points;
-        let sum = |found: &LikelihoodFlatness, a: usize| {
-            found.surface[n * (n / 2) + a] + found.surface[n * (n / 2) + n - 1 - a]
-        };
-        for (column, a) in plain.offsets.iter().enumerate() {
-            let added = sum(&bent, column) - sum(&plain, column);
-            assert!((added - 6.0 * a * a).abs() < 1e-12, "{added}");
+        let stream = ctx.stream("likelihood flatness");
+        let x = inputs();
+        for (row, b) in plain.offsets.iter().enumerate() {
+            for (column, a) in plain.offsets.iter().enumerate() {
+                let mut added = 0.0;
+                for (i, x) in x.chunks(3).enumerate() {
+                    let rising = rising(&weights.parameters.flatten(), x, i % 4);
+                    for direction in 0..config.directions as u64 {
+                        // Batches have four examples.
+                        let draws = stream.at(direction).at(i as u64 / 4);
+                        let sign = |j: usize| match draws.u32((3 * (i % 4) + j) as u64) % 2 {
+                            0 => 1.0,
+                            _ => -1.0,
+                        };
+                        let moved = |j: usize| x[j] + a * rising[j] + b * sign(j);
+                        added += (0..3).map(|j| moved(j).powi(2) - x[j].powi(2)).sum::<f64>();
+                    }
+                }
+                let place = config.points * row + column;
+                let found = bent.surface[place] - plain.surface[place];
+                let expected = added / (N * config.directions) as f64;
+                assert!((found - expected).abs() < 1e-12, "{a} {b}: {found} {expected}");
+            }
         }
     }
 
