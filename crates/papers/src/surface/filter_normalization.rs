@@ -16,7 +16,9 @@
 //! Convexity: residual networks of 20 layers and width 8 with and without skips, 20 epochs in batches
 //! of 100 as above, five of the seeds. On 5 x 5 points of a filter-normalised plane from -1 to 1 the
 //! extreme eigenvalues of the Hessian on 100 digits by ten Lanczos steps. Deciding: the mean of
-//! `|smallest / largest|` without skips minus that with.
+//! `|smallest / largest|` without skips minus that with. Beside it: what the networks reach on the
+//! training digits, and the loss of 500 of them on 15 x 15 points of the plane: its mean, its mean
+//! steepness, its minima.
 //!
 //! # Departures
 //! Batches of 500 in place of 512, which divide the data; half as many epochs and images for the
@@ -37,7 +39,10 @@ use thalweg_data::Stream;
 use thalweg_lab::Result;
 use thalweg_methods::common::Evaluator;
 use thalweg_methods::curvature::{Hessian, LanczosConfig, lanczos};
-use thalweg_methods::surface::{DirectionConfig, Ignore, Normalize, random_direction};
+use thalweg_methods::surface::{
+    DirectionConfig, GridRange, Ignore, Neighbours, Normalize, Plane, merge_tree, random_direction,
+    surface, total_variation,
+};
 use thalweg_methods::{Context, ModelObjective, evaluate};
 use thalweg_nn::{Architecture, Loss, Model, Parameters, Role, Weights};
 use thalweg_stats::{Bound, kendall_tau};
@@ -66,6 +71,8 @@ struct Sizes {
     grid: &'static [f64],
     samples: usize,
     products: usize,
+    /// Points along both axes of the surface, and examples on it.
+    surface: (usize, usize),
 }
 
 fn sizes(scale: Scale) -> Sizes {
@@ -84,6 +91,7 @@ fn sizes(scale: Scale) -> Sizes {
             grid: &[-1.0, -0.5, 0.0, 0.5, 1.0],
             samples: 100,
             products: 10,
+            surface: (15, 500),
         },
         Scale::Sample => Sizes {
             convnet: "convnet channels=4-4 norm=batch",
@@ -99,6 +107,7 @@ fn sizes(scale: Scale) -> Sizes {
             grid: &[0.0],
             samples: 32,
             products: 4,
+            surface: (3, 32),
         },
     }
 }
@@ -231,6 +240,53 @@ fn sharpnesses(bench: &Bench<'_>, seeds: &[u64]) -> Result<Vec<f64>> {
     Ok(numbers)
 }
 
+/// Both directions of a seed's plane around a network.
+fn axes(model: &Model, centre: &Weights, seed: u64) -> Result<Vec<Parameters>> {
+    let stream = Stream::new(seed, "papers/filter normalisation").child("plane");
+    drawn(model, centre, None, 2, &stream)
+}
+
+/// What is read of a residual network beside its concavity. A minimum counts if it is 0.1 nats deep.
+const READINGS: [&str; 5] = [
+    "training accuracy",
+    "training loss",
+    "mean loss on the plane",
+    "mean steepness of the plane",
+    "minima on the plane",
+];
+
+/// Of each seed, the [`READINGS`].
+fn surfaces(
+    bench: &Bench<'_>,
+    model: &Model,
+    weights: &[Weights],
+    seeds: &[u64],
+) -> Result<Vec<f64>> {
+    let sizes = sizes(bench.scale());
+    let ctx = bench.context().clone().with_units(&thalweg_methods::Silent);
+    let [train, _] = split_digits(sizes.train, DType::F32)?;
+    let (points, samples) = sizes.surface;
+    let on_all = objective(&ctx, model, &train, sizes.train)?;
+    let on_some = objective(&ctx, model, &train, samples)?;
+    let grid = GridRange::new(-1.0, 1.0, points)?.values();
+    let mut numbers = Vec::new();
+    for (&seed, centre) in seeds.iter().zip(weights) {
+        let axes = axes(model, centre, seed)?;
+        let [x, y] = &axes[..] else { continue };
+        let plane = Plane { x: x.clone(), y: Some(y.clone()) };
+        let loss = surface(&ctx, &on_some, centre, &[plane], &grid, &grid)?.loss;
+        let at = evaluate(&ctx, &on_all, centre)?;
+        let finite: Vec<f64> = loss.iter().copied().filter(|loss| loss.is_finite()).collect();
+        // From -1 to 1 along both axes: an area of four.
+        let steepness = total_variation(&loss, &grid, &grid)? / 4.0;
+        let minima = merge_tree(&loss, points, Neighbours::Eight)?.count(0.1);
+        let accuracy = at.accuracy.unwrap_or(f64::NAN);
+        let average = finite.iter().sum::<f64>() / finite.len() as f64;
+        numbers.extend([accuracy, at.loss, average, steepness, minima as f64]);
+    }
+    Ok(numbers)
+}
+
 /// Of each seed, the mean of `|smallest / largest|` over the plane.
 fn concavity(
     bench: &Bench<'_>,
@@ -247,8 +303,7 @@ fn concavity(
     let config = LanczosConfig { top: 1, bottom: 1, tolerance: 1e-9, max_products: sizes.products };
     let mut means = Vec::new();
     for (&seed, centre) in seeds.iter().zip(weights) {
-        let stream = Stream::new(seed, "papers/filter normalisation").child("plane");
-        let axes = drawn(model, centre, None, 2, &stream)?;
+        let axes = axes(model, centre, seed)?;
         let mut ratios = Vec::new();
         for &x in sizes.grid {
             for &y in sizes.grid {
@@ -290,6 +345,9 @@ impl Check for FilterNormalization {
             flops += work::training(&resnet, sizes.residual_batch, steps, sizes.residual_seeds)?;
             let points = sizes.grid.len() * sizes.grid.len() * sizes.residual_seeds;
             flops += work::products(&resnet, sizes.samples, sizes.products * points)?;
+            let (points, samples) = sizes.surface;
+            let surface = points * points * samples + sizes.train;
+            flops += work::forward(&resnet, surface * sizes.residual_seeds)?;
         }
         let part = |name, statistic| Part { name, statistic, bound: Bound::above(0.0) };
         Ok(Protocol {
@@ -389,6 +447,10 @@ impl Check for FilterNormalization {
             let means = bench.numbers(&key, || concavity(bench, &model, &weights, chosen))?;
             findings.read_with(format!("concavity {name}"), &mean(&means)?);
             findings.read(format!("median concavity {name}"), median(&means));
+            let key = format!("surfaces/{name}");
+            let numbers = bench.numbers(&key, || surfaces(bench, &model, &weights, chosen))?;
+            let rows = numbers.as_chunks::<5>().0;
+            findings.read_columns(&READINGS, rows, |what| format!("{what} {name}"))?;
             found.push(means);
         }
         findings.parts.push(paired(&found[1], &found[0])?);
