@@ -172,7 +172,9 @@ impl Check for LandscapeSampleConvergence {
     fn remark(&self) -> Option<&'static str> {
         Some(
             "The trend is that of how well a network fits its data: C is the mean absolute deviation \
-             of the losses, up to a factor that tends to one. Networks of width 4 and 8 do not differ.",
+             of the losses, up to a factor that tends to one. Networks of width 4 and 8 do not differ. \
+             The paper's bound of an example's curvature held for each one tried, half a million times \
+             too large in the median, that by products of norms 380 times.",
         )
     }
 
