@@ -64,7 +64,7 @@ pub(crate) fn words(report: &StabilityReport) -> String {
     };
     let unstable = match report.unstable {
         None => String::new(),
-        Some(step) => format!(", and stays there while the loss rises {}", steps(step)),
+        Some(step) => format!(", and stays above it while the loss rises, {} first", steps(step)),
     };
     let spikes = match report.spikes.len() {
         0 => "its loss has no spikes".to_owned(),
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(
             words(&report),
             "its largest eigenvalue is above the optimizer's threshold first at the start, and stays \
-             there while the loss rises after 1 step; its loss has 2 spikes"
+             above it while the loss rises, after 1 step first; its loss has 2 spikes"
         );
     }
 }
