@@ -5,9 +5,10 @@ use crate::relative::{Metric, relative_spectrum};
 use crate::subject::ObjectiveChoice;
 use thalweg_methods::common::{LinearOperator, Sampling, Scaled};
 use thalweg_methods::curvature::{
-    Coupling, DensityConfig, Eigenpair, HutchPlusPlusConfig, HutchinsonConfig,
-    KernelPolynomialConfig, LanczosConfig, OperatorChoice, ParameterBlock, Scope, XTraceConfig,
-    density, exact_moments, hutch_plus_plus, hutchinson, kernel_polynomial, lanczos, xtrace,
+    Coupling, CurvatureMatrix, DensityConfig, Eigenpair, ExampleGroup, HutchPlusPlusConfig,
+    HutchinsonConfig, KernelPolynomialConfig, LanczosConfig, OperatorChoice, ParameterBlock, Scope,
+    XTraceConfig, density, exact_moments, hutch_plus_plus, hutchinson, kernel_polynomial, lanczos,
+    sampling_error, xtrace,
 };
 use thalweg_methods::gradients::{PathGradient, line_gradients, trajectory_gradients};
 use thalweg_methods::sharpness::Rise;
@@ -18,7 +19,7 @@ use thalweg_methods::{Context, Evaluation, MethodError, ModelObjective, Objectiv
 use thalweg_nn::Weights;
 use thalweg_record::{
     COMPUTED, Density, Derivatives, Eigenvalue, Estimate, Line, LineGradients, NOT_COMPUTED,
-    NOT_FINITE, Parabola, Products, Quantity, Spectrum, Surface, SurfaceAttributes, SurfaceMinimum,
+    NOT_FINITE, Outliers, Parabola, Products, Quantity, Spectrum, Surface, SurfaceAttributes, SurfaceMinimum,
     Topology, TrajectoryGradients,
 };
 
@@ -336,6 +337,15 @@ impl Measured {
         }
     }
 
+    /// Whether it is the Hessian of all the objective's examples, over all parameters or some: of a
+    /// mean over examples each of them has its own.
+    fn is_hessian(&self) -> bool {
+        self.operator == CurvatureMatrix::Hessian.into()
+            && self.scope.examples == ExampleGroup::All
+            && self.between.is_none()
+            && self.preconditioner.is_none()
+    }
+
     /// The matrix.
     fn matrix<'a>(
         &self,
@@ -351,6 +361,23 @@ impl Measured {
                 Box::new(Coupling::new(ctx, objective, point, matrix, blocks, examples)?)
             }
         })
+    }
+}
+
+/// Probes of the trace's error over the choice of examples: they leave a tenth or so of the error open,
+/// for less than a tenth of what the eigenvalues take.
+const SAMPLE_PROBES: usize = 8;
+
+/// A number with the error of the sample, which is independent of its own.
+fn with_sample(found: Quantity, of_sample: f64, examples: usize) -> Quantity {
+    let value = found.value();
+    match found {
+        Quantity::Exact(_) => {
+            Estimate { value, standard_error: of_sample, samples: examples as u64 }.into()
+        }
+        Quantity::Estimate(of) => {
+            Estimate { standard_error: of.standard_error.hypot(of_sample), ..of }.into()
+        }
     }
 }
 
@@ -382,6 +409,9 @@ pub fn spectrum_with_vectors(
 
 /// [`spectrum_with_vectors`] of any curvature operator; vectors are of the scope's parameters, and
 /// with a preconditioner `P` of `P^-1/2 A P^-1/2`.
+///
+/// Of the Hessian on a sample of examples, eigenvalues and trace have its error (see
+/// [`sampling_error()`]); of all else errors are those of probes alone, for the examples taken.
 ///
 /// # Errors
 /// Those of the methods.
@@ -425,11 +455,14 @@ pub fn spectrum_of(
             max_products: most_products(config.top + config.bottom),
         };
         let found = lanczos(ctx, matrix, &wanted)?;
-        if !found.converged {
-            ctx.progress().message(NOT_CONVERGED);
-        }
+        found.tell(ctx);
         let values = |pairs: &[Eigenpair]| {
-            pairs.iter().map(|p| Eigenvalue { value: p.value, residual: p.residual }).collect()
+            let of = |pair: &Eigenpair| Eigenvalue {
+                value: pair.value,
+                residual: pair.residual,
+                sampling_error: None,
+            };
+            pairs.iter().map(of).collect()
         };
         spectrum.top = values(&found.top);
         spectrum.bottom = values(&found.bottom);
@@ -465,6 +498,21 @@ pub fn spectrum_of(
             spectrum.frobenius_squared = Some(estimate(&found.frobenius_squared).into());
         }
     }
+    if measured.is_hessian() && (!known.is_empty() || spectrum.trace.is_some()) {
+        let probes = if spectrum.trace.is_some() { SAMPLE_PROBES } else { 0 };
+        let block = &measured.scope.parameters;
+        if let Some(error) = sampling_error(ctx, objective, point, block, &known, probes)? {
+            let found = spectrum.top.iter_mut().chain(&mut spectrum.bottom);
+            for (eigenvalue, error) in found.zip(&error.eigenvalues) {
+                eigenvalue.sampling_error = Some(*error);
+            }
+            if let Some(of_sample) = error.trace {
+                let with = |trace| with_sample(trace, of_sample, error.examples);
+                spectrum.trace = spectrum.trace.map(with);
+            }
+            products.sampling_error = error.passes as u64;
+        }
+    }
     if config.density > 0 {
         let probes = config.density;
         let found = match measured.density {
@@ -477,6 +525,13 @@ pub fn spectrum_of(
             }
         };
         products.density = found.products as u64;
+        let pairs = spectrum.top.iter().chain(&spectrum.bottom);
+        spectrum.outliers = Some(Outliers {
+            below: found.outliers.below,
+            above: found.outliers.above,
+            count: estimate(&found.outliers.count),
+            found: pairs.filter(|pair| found.outliers.holds(pair.value)).count() as u64,
+        });
         spectrum.density = Some(Density {
             centres: found.centres,
             values: found.values,

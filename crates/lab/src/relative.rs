@@ -77,8 +77,12 @@ pub(crate) fn relative_spectrum(
     let products: u64 = found().map(|found| found.products as u64).sum();
     let values = |found: &Option<GeneralizedPairs>| -> Vec<Eigenvalue> {
         let each = found.iter().flat_map(|found| found.pairs.iter().zip(&found.metric_norms));
-        each.map(|(pair, norm)| Eigenvalue { value: pair.value, residual: pair.residual / norm })
-            .collect()
+        let eigenvalue = |(pair, norm): (&Eigenpair, &f64)| Eigenvalue {
+            value: pair.value,
+            residual: pair.residual / norm,
+            sampling_error: None,
+        };
+        each.map(eigenvalue).collect()
     };
     let relative_to = RelativeTo {
         operator: metric.operator.to_string(),

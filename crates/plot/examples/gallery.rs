@@ -57,7 +57,11 @@ fn spectrum(top: f64) -> Spectrum {
         relative_to: None,
         dimension: 2794,
         top: (0..10)
-            .map(|i| Eigenvalue { value: top * 0.72f64.powi(i), residual: 1e-5 * top })
+            .map(|i| Eigenvalue {
+                value: top * 0.72f64.powi(i),
+                residual: 1e-5 * top,
+                sampling_error: None,
+            })
             .collect(),
         bottom: Vec::new(),
         trace: Some(estimate(3.1 * top).into()),
@@ -67,6 +71,7 @@ fn spectrum(top: f64) -> Spectrum {
             centres,
             values,
         }),
+        outliers: None,
         products: Default::default(),
     }
 }

@@ -52,8 +52,8 @@ pub(crate) fn results(report: &Report) -> String {
     )
 }
 
-/// The eigenvalues found and their residuals, a pair of columns for each model: the largest from
-/// the top, the smallest from the bottom.
+/// The eigenvalues found, their residuals and, where there are some, their sampling errors, two or three
+/// columns for each model: the largest from the top, the smallest from the bottom.
 pub(crate) fn eigenvalues(report: &Report) -> Option<String> {
     let models: Vec<_> = report
         .models
@@ -62,24 +62,31 @@ pub(crate) fn eigenvalues(report: &Report) -> Option<String> {
         .filter(|(_, s)| !s.top.is_empty() || !s.bottom.is_empty())
         .collect();
     models.first()?;
+    let mut all = models.iter().flat_map(|(_, s)| s.top.iter().chain(&s.bottom));
+    let sampled = all.any(|found| found.sampling_error.is_some());
+    let heads = ["eigenvalue λ", "|Hv − λv|", "sampling error"];
+    let heads = if sampled { &heads[..] } else { &heads[..2] };
+    let n = heads.len();
     let names: String = models
         .iter()
-        .map(|(name, _)| format!("<th scope=\"col\" colspan=\"2\">{}</th>", escape(name)))
+        .map(|(name, _)| format!("<th scope=\"col\" colspan=\"{n}\">{}</th>", escape(name)))
         .collect();
-    let kinds: String = models
-        .iter()
-        .map(|_| "<th scope=\"col\">eigenvalue λ</th><th scope=\"col\">|Hv − λv|</th>")
-        .collect();
+    let kinds: String = heads.iter().map(|head| format!("<th scope=\"col\">{head}</th>")).collect();
+    let kinds = kinds.repeat(models.len());
     let row = |name: String, pick: &dyn Fn(&Spectrum) -> Option<Eigenvalue>| {
         let cells: String = models
             .iter()
-            .map(|(_, spectrum)| match pick(spectrum) {
-                Some(found) => format!(
-                    "<td>{}</td><td>{}</td>",
-                    significant(found.value, 5),
-                    significant(found.residual, 2)
-                ),
-                None => "<td></td><td></td>".to_owned(),
+            .flat_map(|(_, spectrum)| {
+                let found = pick(spectrum);
+                let cells = [
+                    found.map(|found| significant(found.value, 5)),
+                    found.map(|found| significant(found.residual, 2)),
+                    found.and_then(|found| found.sampling_error).map(|e| significant(e, 2)),
+                ];
+                cells
+                    .into_iter()
+                    .take(n)
+                    .map(|cell| format!("<td>{}</td>", cell.unwrap_or_default()))
             })
             .collect();
         format!("<tr><th scope=\"row\">{name}</th>{cells}</tr>")
@@ -193,19 +200,22 @@ mod tests {
     #[test]
     fn both_ends_of_a_spectrum_are_listed() {
         let mut report = Report::new("t", "loss", Provenance::default());
-        let found = |value| Eigenvalue { value, residual: 0.01 };
+        let found = |value| Eigenvalue { value, residual: 0.01, sampling_error: None };
         let spectrum = Spectrum {
             top: vec![found(3.0), found(2.0)],
             bottom: vec![found(-1.5), found(f64::NAN)],
             ..Spectrum::default()
         };
-        let bottom_only = Spectrum { top: Vec::new(), ..spectrum.clone() };
+        let mut bottom_only = Spectrum { top: Vec::new(), ..spectrum.clone() };
+        bottom_only.bottom[0].sampling_error = Some(0.125);
         report.models = vec![ModelReport { spectrum: Some(spectrum), ..ModelReport::default() }];
         let table = eigenvalues(&report).unwrap();
         let order = [">1<", ">3<", ">2<", ">n−1<", ">not a number<", ">n<", ">−1.5<"];
         let places: Vec<_> = order.map(|text| table.find(text).unwrap()).into();
         assert!(places.is_sorted(), "{table}");
         report.models[0].spectrum = Some(bottom_only);
-        assert!(eigenvalues(&report).unwrap().contains("−1.5"));
+        let sampled = eigenvalues(&report).unwrap();
+        assert!(sampled.contains(">−1.5</td><td>0.01</td><td>0.12</td>"), "{sampled}");
+        assert!(sampled.contains("colspan=\"3\"") && !table.contains("sampling error"));
     }
 }

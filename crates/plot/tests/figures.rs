@@ -145,7 +145,7 @@ fn charts_take_what_records_may_hold() {
     assert!(draw(line(vec![])).is_none());
     assert!(draw(line(vec![f64::NAN])).is_none());
 
-    let eigenvalue = |value| Eigenvalue { value, residual: 0.0 };
+    let eigenvalue = |value| Eigenvalue { value, residual: 0.0, sampling_error: None };
     for values in [vec![3.0, 1.0], vec![3.0, -1.0], vec![0.0], vec![f64::NAN, 1.0]] {
         let top = values.into_iter().map(eigenvalue).collect();
         let spectrum = Spectrum { operator: "hessian".into(), top, ..Spectrum::default() };
@@ -263,7 +263,8 @@ fn a_cell_with_a_corner_that_is_not_finite_is_hatched_whole() {
 
 #[test]
 fn negative_eigenvalues_are_hollow_and_said_so() {
-    let found = |value: f64| Eigenvalue { value, residual: 0.5 * value.abs() };
+    let found =
+        |value: f64| Eigenvalue { value, residual: 0.5 * value.abs(), sampling_error: None };
     let spectrum = Spectrum {
         top: vec![found(100.0), found(1.0)],
         bottom: vec![found(-2.0)],

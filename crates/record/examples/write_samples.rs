@@ -75,7 +75,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
 
     let spectrum = Spectrum {
         operator: "hessian".into(),
-        top: vec![Eigenvalue { value: 3.0, residual: 1e-7 }],
+        top: vec![Eigenvalue { value: 3.0, residual: 1e-7, sampling_error: None }],
         density: Some(Density {
             centres: vec![0.0, 1.0],
             values: vec![0.75, 0.25],

@@ -1,6 +1,6 @@
 //! What is known of the eigenvalues of a curvature operator.
 
-use crate::{Quantity, number};
+use crate::{Estimate, Quantity, number};
 use serde::{Deserialize, Serialize};
 
 /// An eigenvalue and how well its eigenvector satisfies the equation.
@@ -13,6 +13,11 @@ pub struct Eigenvalue {
     /// `|A v - value B v| / |B v|`.
     #[serde(with = "number")]
     pub residual: f64,
+    /// Where the examples are a sample, the standard deviation over its choice to first order: of
+    /// `v^T H v`, the vector held. On a sample the largest eigenvalue also tends to be too large and the
+    /// smallest too small, which this does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "number::option")]
+    pub sampling_error: Option<f64>,
 }
 
 /// The density of eigenvalues, estimated by stochastic Lanczos quadrature.
@@ -27,6 +32,22 @@ pub struct Density {
     /// The standard error of each value over probes.
     #[serde(with = "number::vec")]
     pub standard_errors: Vec<f64>,
+}
+
+/// What stands out of the bulk of a spectrum, whose ends follow from the density.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Outliers {
+    /// Smaller eigenvalues stand out.
+    #[serde(with = "number")]
+    pub below: f64,
+    /// Larger ones stand out.
+    #[serde(with = "number")]
+    pub above: f64,
+    /// How many of all stand out by the density.
+    pub count: Estimate,
+    /// How many of the eigenvalues that were found: all of them at an end where one was found that does
+    /// not stand out.
+    pub found: u64,
 }
 
 /// How many products with a vector each part of a spectrum took; 0: it was not asked for.
@@ -44,6 +65,10 @@ pub struct Products {
     /// approximation.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub relative_to: u64,
+    /// Beside products: vectors along which the losses of all examples were differentiated twice, in one
+    /// forward pass each, for the errors of the sample.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sampling_error: u64,
 }
 
 fn is_zero(count: &u64) -> bool {
@@ -94,6 +119,9 @@ pub struct Spectrum {
     /// The density of eigenvalues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub density: Option<Density>,
+    /// What stands out of the bulk of the density.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outliers: Option<Outliers>,
     /// What each part cost.
     #[serde(default)]
     pub products: Products,

@@ -2,7 +2,7 @@
 
 use crate::zarr::{ArraySpec, Group, Store};
 use crate::{
-    Density, Eigenvalue, Products, Quantity, RECORD_VERSION, RelativeTo, Result, Spectrum,
+    Density, Eigenvalue, Outliers, Products, Quantity, RECORD_VERSION, RelativeTo, Result, Spectrum,
     format_error,
 };
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ struct Attributes {
     trace: Option<Quantity>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     frobenius_squared: Option<Quantity>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outliers: Option<Outliers>,
     #[serde(default)]
     products: Products,
 }
@@ -43,13 +45,17 @@ impl Spectrum {
             dimension: self.dimension,
             trace: self.trace,
             frobenius_squared: self.frobenius_squared,
+            outliers: self.outliers,
             products: self.products,
         })?;
         for (side, values) in [("top", &self.top), ("bottom", &self.bottom)] {
             let spec = ArraySpec::new::<f64>(&[values.len()], &[side]);
             group = group
                 .array(&format!("{side}_eigenvalue"), spec.clone())
-                .array(&format!("{side}_residual"), spec);
+                .array(&format!("{side}_residual"), spec.clone());
+            if sampling_errors(values).is_some() {
+                group = group.array(&format!("{side}_sampling_error"), spec);
+            }
         }
         if let Some(density) = &self.density {
             let n = density.centres.len();
@@ -76,6 +82,9 @@ impl Spectrum {
             let column = |part: fn(&Eigenvalue) -> f64| values.iter().map(part).collect::<Vec<_>>();
             group.write(store, &at(&format!("{side}_eigenvalue")), &column(|e| e.value))?;
             group.write(store, &at(&format!("{side}_residual")), &column(|e| e.residual))?;
+            if let Some(errors) = sampling_errors(values) {
+                group.write(store, &at(&format!("{side}_sampling_error")), &errors)?;
+            }
         }
         if let Some(density) = &self.density {
             group.write(store, &at("eigenvalue"), &density.centres)?;
@@ -107,8 +116,18 @@ impl Spectrum {
         let side = |side: &str| -> Result<Vec<Eigenvalue>> {
             let values = group.read::<f64>(store, &format!("{side}_eigenvalue"))?;
             let residuals = group.read::<f64>(store, &format!("{side}_residual"))?;
-            let pairs = values.into_iter().zip(residuals);
-            Ok(pairs.map(|(value, residual)| Eigenvalue { value, residual }).collect())
+            let name = format!("{side}_sampling_error");
+            let errors: Vec<Option<f64>> = match group.find(&name) {
+                Some(_) => group.read::<f64>(store, &name)?.into_iter().map(Some).collect(),
+                None => vec![None; values.len()],
+            };
+            let each = values.into_iter().zip(residuals).zip(errors);
+            let each = each.map(|((value, residual), sampling_error)| Eigenvalue {
+                value,
+                residual,
+                sampling_error,
+            });
+            Ok(each.collect())
         };
         let density = match group.find("density") {
             Some(_) => Some(Density {
@@ -129,9 +148,15 @@ impl Spectrum {
             trace: attributes.trace,
             frobenius_squared: attributes.frobenius_squared,
             density,
+            outliers: attributes.outliers,
             products: attributes.products,
         })
     }
+}
+
+/// The errors of the sample, where each of some eigenvalues has one.
+fn sampling_errors(of: &[Eigenvalue]) -> Option<Vec<f64>> {
+    of.iter().map(|e| e.sampling_error).collect::<Option<Vec<f64>>>().filter(|all| !all.is_empty())
 }
 
 #[cfg(test)]
@@ -152,8 +177,8 @@ mod tests {
                 preconditioner: Some("fisher-kfac".into()),
             }),
             dimension: 10,
-            top: vec![Eigenvalue { value: 3.0, residual: 1e-7 }],
-            bottom: Vec::new(),
+            top: vec![Eigenvalue { value: 3.0, residual: 1e-7, sampling_error: Some(0.25) }],
+            bottom: vec![Eigenvalue { value: -1.0, residual: 1e-7, sampling_error: None }],
             trace: Some(Estimate { value: 5.0, standard_error: 0.1, samples: 8 }.into()),
             frobenius_squared: None,
             density: Some(Density {
@@ -161,7 +186,19 @@ mod tests {
                 values: vec![0.75, 0.25],
                 standard_errors: vec![0.0, 0.0],
             }),
-            products: Products { trace: 8, density: 96, relative_to: 3, ..Products::default() },
+            outliers: Some(Outliers {
+                below: -2.0,
+                above: 2.0,
+                count: Estimate { value: 1.5, standard_error: 0.5, samples: 8 },
+                found: 1,
+            }),
+            products: Products {
+                trace: 8,
+                density: 96,
+                relative_to: 3,
+                sampling_error: 9,
+                ..Products::default()
+            },
         };
         let store = MemoryStore::default();
         spectrum.write_zarr(&store).unwrap();

@@ -200,6 +200,9 @@ pub fn map(session: &Session, request: MapRequest) -> Result<Outcome> {
     let accuracy = super::explain_accuracy(&data, here);
     report.explanations = explanations(&study, &directions, samples, accuracy);
     // Of networks in a row the first that is not exact speaks for all.
+    let spectrum = mapped.first().and_then(|m| Some((m.report.spectrum.as_ref()?, m.samples)));
+    let sampled = spectrum.and_then(|(spectrum, samples)| super::explain_sample(spectrum, samples));
+    report.explanations.extend(sampled);
     let told = mapped.iter().find_map(|m| Some((m.reply.adaptive?, m.surface.points() as u64)));
     report.explanations.extend(told.map(|(summary, points)| effort::explanation(&summary, points)));
     let models = mapped.iter().map(|m| m.reply.clone()).collect();

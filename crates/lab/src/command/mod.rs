@@ -255,8 +255,8 @@ fn explain_sample(
         _ => "the eigenvectors found and random sign vectors",
     };
     let mut how = format!(
-        "Another sample would give other numbers. How other, the second derivatives of the loss of each \
-         example along {vectors} vectors say ({which}), taken in a forward pass for each of them."
+        "Another sample would give other numbers. By how much, the second derivatives of the loss of each \
+         example along {vectors} vectors say: {which}, with a forward pass for each vector."
     );
     if spectrum.trace.is_some() {
         how += " The standard error of the trace holds this, with that over its own vectors added in \

@@ -1,12 +1,14 @@
 //! Curvature at a point: products of curvature matrices, eigenpairs, trace and other sums over the
 //! spectrum, its density.
 
+mod bulk;
 mod class_spectrum;
 mod curvature_slope;
 mod density;
 mod effective_dimension;
 mod exact;
 mod frobenius_norm;
+mod gauss_newton_split;
 mod hessian;
 mod hessian_max_spectrum;
 mod hutch_plus_plus;
@@ -16,21 +18,25 @@ mod known;
 mod lanczos;
 mod lobpcg;
 mod log_determinant;
+mod of_matrix;
 mod operator;
 mod outliers;
 mod quadrature;
+mod sampling_error;
 mod sketch;
 mod spectral_sum;
 mod split;
 mod xdiag;
 mod xtrace;
 
+pub use bulk::Outliers;
 pub use class_spectrum::{ClassSpectrum, ClassSpectrumConfig, class_spectrum};
 pub use curvature_slope::{CurvatureSlopeConfig, CurvatureSlopeReading, CurvatureSlopes};
 pub use density::{Density, DensityConfig, SpectralDensity, density};
 pub use effective_dimension::{EffectiveDimension, effective_dimension};
 pub use exact::{ExactSpectrum, dense, exact_moments};
 pub use frobenius_norm::{FrobeniusNorm, frobenius_norm};
+pub use gauss_newton_split::{GaussNewtonSplit, gauss_newton_split};
 pub use hessian::Hessian;
 pub use hessian_max_spectrum::{MaxSpectrum, MaxSpectrumConfig, hessian_max_spectrum};
 pub use hutch_plus_plus::{HutchPlusPlus, HutchPlusPlusConfig, hutch_plus_plus};
@@ -39,12 +45,14 @@ pub use kernel_polynomial::{KernelPolynomial, KernelPolynomialConfig, kernel_pol
 pub use lanczos::{Eigenpair, Eigenpairs, Lanczos, LanczosConfig, lanczos, lanczos_from};
 pub use lobpcg::{End, GeneralizedPairs, LobpcgConfig, lobpcg};
 pub use log_determinant::{LogDeterminant, log_determinant};
+pub use of_matrix::OfMatrix;
 pub use operator::{
     Approximation, Coupling, Curvature, CurvatureMatrix, CurvatureSlope, ExampleGroup,
     KroneckerFactored, KroneckerFactors, OperatorChoice, ParameterBlock, Scope, diagonal,
     eigenvalue_slopes,
 };
 pub use outliers::{OutlierRule, count_outliers};
+pub use sampling_error::{SamplingError, sampling_error};
 pub use sketch::SketchedTrace;
 pub use spectral_sum::{SpectralSum, SpectralSumConfig};
 pub use split::{CurvatureSplit, ResidualCurvature, curvature_split};

@@ -60,6 +60,34 @@ impl ParameterBlock {
         Ok(part)
     }
 
+    /// The vector over all parameters that has these elements for its own and zeros elsewhere.
+    ///
+    /// # Errors
+    /// A model without such parameters; a vector of another length.
+    pub fn expanded(
+        &self,
+        parameters: &[Parameter],
+        part: &[f64],
+    ) -> Result<Vec<f64>, MethodError> {
+        let places = self.places(parameters)?;
+        let n = self.count(parameters)?;
+        if part.len() != n {
+            let (what, expected) = (format!("a vector over {self}"), format!("{n} elements"));
+            return Err(MethodError::mismatch(what, expected, part.len()));
+        }
+        let (mut whole, mut rest) = (Vec::new(), part);
+        for (place, parameter) in parameters.iter().enumerate() {
+            let end = whole.len() + parameter.count();
+            if places.contains(&place) {
+                let (head, tail) = rest.split_at(parameter.count());
+                whole.extend_from_slice(head);
+                rest = tail;
+            }
+            whole.resize(end, 0.0);
+        }
+        Ok(whole)
+    }
+
     /// The places of its parameters, ascending.
     pub(crate) fn places(&self, parameters: &[Parameter]) -> Result<Vec<usize>, MethodError> {
         let where_ = |keep: &dyn Fn(&Parameter) -> bool| -> Vec<usize> {
@@ -221,6 +249,10 @@ mod tests {
         let part = |whole: &[f64]| ParameterBlock::Layer("fc".into()).restricted(parameters, whole);
         assert_eq!(part(&[1.0, 2.0, 3.0, 4.0, 5.0]).unwrap(), [1.0, 2.0, 5.0]);
         assert!(part(&[1.0; 4]).unwrap_err().to_string().ends_with("expected 5 elements, got 4"));
+        let whole = |part: &[f64]| ParameterBlock::Layer("fc".into()).expanded(parameters, part);
+        assert_eq!(whole(&[1.0, 2.0, 5.0]).unwrap(), [1.0, 2.0, 0.0, 0.0, 5.0]);
+        let message = whole(&[1.0; 4]).unwrap_err().to_string();
+        assert_eq!(message, "a vector over layer fc: expected 3 elements, got 4");
         let scope = Scope {
             parameters: ParameterBlock::Layer("fc".into()),
             examples: ExampleGroup::Class(3),
