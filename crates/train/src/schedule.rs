@@ -72,6 +72,12 @@ pub enum Shape {
         /// The last factor is the first divided by this.
         final_div: f64,
     },
+    /// Factor `floor(n t / T)` of `n`: each for as many steps as the others, and one each where there
+    /// are as many as steps. One where there is none.
+    Table {
+        /// The factors, from the first step on.
+        factors: Vec<f64>,
+    },
 }
 
 impl Default for Schedule {
@@ -82,8 +88,8 @@ impl Default for Schedule {
 
 impl Schedule {
     /// The names that a text may begin with.
-    pub const NAMES: [&'static str; 6] =
-        ["constant", "linear", "cosine", "step", "warm-up-stable-decay", "one-cycle"];
+    pub const NAMES: [&'static str; 7] =
+        ["constant", "linear", "cosine", "step", "warm-up-stable-decay", "one-cycle", "table"];
 
     /// PyTorch's one-cycle schedule with its defaults.
     pub fn one_cycle() -> Schedule {
@@ -131,6 +137,10 @@ impl Shape {
                     1.0
                 }
             }
+            Shape::Table { factors } => {
+                let place = (t * factors.len() as f64 / steps) as usize;
+                factors.get(place).or(factors.last()).copied().unwrap_or(1.0)
+            }
         }
     }
 }
@@ -152,6 +162,7 @@ impl FromStr for Schedule {
                 Shape::WarmUpStableDecay { decay: 0.2, floor: 0.0 }
             }
             "one-cycle" => Schedule::one_cycle().shape,
+            "table" => Shape::Table { factors: vec![1.0] },
             _ => {
                 let expected = format!("one of {}", Schedule::NAMES.join(", "));
                 return Err(TrainError::setting("schedule", expected, name));
@@ -169,6 +180,13 @@ impl FromStr for Schedule {
                 ("decay", Shape::WarmUpStableDecay { decay, .. }) => *decay = share()?,
                 ("gamma", Shape::Step { gamma, .. }) => *gamma = any()?,
                 ("at", Shape::Step { at, .. }) => *at = milestones(name, value)?,
+                ("factors", Shape::Table { factors }) => {
+                    let expected = "numbers of at least 0 as 1/0.5/0.25";
+                    let each = value.split('/');
+                    *factors = each
+                        .map(|factor| text::number(name, key, factor, expected, |x| x >= 0.0))
+                        .collect::<Result<_, _>>()?;
+                }
                 ("start", Shape::OneCycle { start, .. }) => *start = share()?,
                 ("div", Shape::OneCycle { div, .. }) => *div = above()?,
                 ("final_div", Shape::OneCycle { final_div, .. }) => *final_div = above()?,
@@ -179,6 +197,7 @@ impl FromStr for Schedule {
                         Shape::Step { .. } => &["warm_up", "at", "gamma"],
                         Shape::WarmUpStableDecay { .. } => &["warm_up", "decay", "floor"],
                         Shape::OneCycle { .. } => &["warm_up", "start", "div", "final_div"],
+                        Shape::Table { .. } => &["warm_up", "factors"],
                     };
                     return Err(text::unknown(name, key, known));
                 }
@@ -216,6 +235,10 @@ impl fmt::Display for Schedule {
             Shape::OneCycle { start, div, final_div } => {
                 ("one-cycle", vec![format!("start={start},div={div},final_div={final_div}")])
             }
+            Shape::Table { factors } => {
+                let factors: Vec<_> = factors.iter().map(f64::to_string).collect();
+                ("table", vec![format!("factors={}", factors.join("/"))])
+            }
         };
         let always = matches!(self.shape, Shape::WarmUpStableDecay { .. });
         if always || self.warm_up != 0.0 {
@@ -236,11 +259,20 @@ mod tests {
             "step:at=0.3/0.6/0.9,gamma=0.2",
             "wsd:warm_up=0,decay=0.5",
             "one-cycle div=10 final_div=100 start=0.25",
+            "table:factors=1/0.3/0.1234567890123,warm_up=0.1",
         ]) {
             let schedule: Schedule = text.parse().unwrap();
             assert_eq!(schedule.to_string().parse(), Ok(schedule), "{text}");
         }
-        for text in ["", "cosin", "cosine:gamma=1", "step:at=0.7/0.5", "linear:warm_up=1"] {
+        for text in [
+            "",
+            "cosin",
+            "cosine:gamma=1",
+            "step:at=0.7/0.5",
+            "linear:warm_up=1",
+            "table:factors=1/-1",
+            "table:factors=",
+        ] {
             assert!(text.parse::<Schedule>().is_err(), "{text}");
         }
     }
@@ -259,6 +291,15 @@ mod tests {
         assert!((at("one-cycle", 0) - 0.04).abs() < 1e-15);
         assert_eq!(at("one-cycle", 29), 1.0);
         assert!((at("one-cycle", 99) - 4e-6).abs() < 1e-15);
+        let halves = [(0, 1.0), (49, 1.0), (50, 0.5), (99, 0.5)];
+        assert!(halves.iter().all(|&(step, factor)| at("table:factors=1/0.5", step) == factor));
+        let each = |factors: Vec<f64>| {
+            let steps = factors.len() as u64;
+            let table = Schedule { shape: Shape::Table { factors }, warm_up: 0.0 };
+            (0..steps).map(|step| table.factor(step, steps)).collect::<Vec<_>>()
+        };
+        let drawn: Vec<f64> = (0..777).map(|i| f64::from(i).sin().abs()).collect();
+        assert_eq!(each(drawn.clone()), drawn);
         for name in Schedule::NAMES {
             let schedule: Schedule = name.parse().unwrap();
             for steps in [1, 2, 3, 7] {

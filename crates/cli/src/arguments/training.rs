@@ -23,8 +23,8 @@ pub struct TrainingArguments {
     /// nesterov:weight_decay=5e-4].
     #[arg(long, value_name = "TEXT")]
     pub optimizer: Option<String>,
-    /// Schedule of the rate: constant, linear, cosine, step, wsd or one-cycle, with options as
-    /// cosine:warm_up=0.05 [default: one-cycle].
+    /// Schedule of the rate: constant, linear, cosine, step, wsd, one-cycle or table, with options
+    /// as cosine:warm_up=0.05 or table:factors=1/0.5/0.1 [default: one-cycle].
     #[arg(long, value_name = "TEXT")]
     pub schedule: Option<String>,
     /// Weight decay, in place of the optimizer's.

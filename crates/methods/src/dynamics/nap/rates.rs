@@ -2,6 +2,8 @@
 
 use crate::MethodError;
 use crate::common::vector;
+use thalweg_train::part::ScaleByTable;
+use thalweg_train::{Schedule, Shape};
 
 /// How the length of a step goes with the length of the gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +91,50 @@ pub fn replayed_rate(
     Ok(replayed_rates(kind, rates, &joint)?.concat())
 }
 
+/// The learning rate and the schedule of [`replayed_rate`], for a run of as many steps: the largest of
+/// the rates, and a table of their shares of it.
+///
+/// # Errors
+/// As [`replayed_rate`]; `Config` for rates of which none is positive, or one is negative or not
+/// finite.
+pub fn replay_elr_schedule(
+    kind: StepKind,
+    rates: &[f64],
+    norms: &[Vec<f64>],
+) -> Result<(f64, Schedule), MethodError> {
+    let replayed = replayed_rate(kind, rates, norms)?;
+    if let Some(rate) = replayed.iter().find(|rate| !(rate.is_finite() && **rate >= 0.0)) {
+        return Err(MethodError::config("rate to replay", "a number of at least 0", rate));
+    }
+    let lr = replayed.iter().copied().fold(0.0, f64::max);
+    if lr == 0.0 {
+        return Err(MethodError::config("rates to replay", "one above 0", "none"));
+    }
+    let factors = replayed.iter().map(|rate| rate / lr).collect();
+    Ok((lr, Schedule { shape: Shape::Table { factors }, warm_up: 0.0 }))
+}
+
+/// The factors of [`replayed_rates`] as a part of an optimizer, behind which the projection comes:
+/// under the learning rate and the schedule of the run that was not projected, each named layer takes
+/// its own rate.
+///
+/// # Errors
+/// As [`replayed_rates`]; `Mismatch` for another number of names than of layers.
+pub fn replay_layer_rates(
+    kind: StepKind,
+    names: &[String],
+    norms: &[Vec<f64>],
+) -> Result<ScaleByTable, MethodError> {
+    let factors = replayed_rates(kind, &vec![1.0; norms.len()], norms)?;
+    if let Some(of) = factors.first().filter(|of| of.len() != names.len()) {
+        let expected = format!("{} names", of.len());
+        return Err(MethodError::mismatch("layers to replay", expected, names.len()));
+    }
+    let layer = |i: usize| factors.iter().filter_map(|of| of.get(i).copied()).collect();
+    let each = names.iter().enumerate().map(|(i, name)| (name.clone(), layer(i)));
+    Ok(ScaleByTable { factors: each.collect() })
+}
+
 fn paired<'a>(
     rates: &'a [f64],
     norms: &'a [Vec<f64>],
@@ -116,5 +162,21 @@ mod tests {
         assert!((found[0] - 0.4).abs() < 1e-15 && (found[1] - 0.05).abs() < 1e-15);
         assert!(replayed_rate(StepKind::Gradient, &rates[..1], &norms).is_err());
         assert!(replayed_rates(StepKind::Gradient, &[], &[]).is_err());
+    }
+
+    #[test]
+    fn schedules_by_hand() {
+        let (norms, kind) = ([vec![3.0, 4.0], vec![6.0, 8.0]], StepKind::Normalized);
+        let (lr, schedule) = replay_elr_schedule(kind, &[0.2, 0.8], &norms).unwrap();
+        assert_eq!((lr, schedule.to_string().as_str()), (0.4, "table:factors=0.5/1"));
+        let names = ["a".to_owned(), "b".to_owned()];
+        let norms = [vec![1.0, 2.0], vec![2.0, 2.0]];
+        let part = replay_layer_rates(kind, &names, &norms).unwrap();
+        assert_eq!(part.factors[0], ("a".to_owned(), vec![1.0, 0.5]));
+        assert_eq!(part.factors[1].1, [1.0, 1.0]);
+        assert!(replay_layer_rates(kind, &names[..1], &norms).is_err());
+        for rates in [[0.0, 0.0], [-1.0, 1.0], [f64::NAN, 1.0]] {
+            assert!(replay_elr_schedule(kind, &rates, &norms).is_err(), "{rates:?}");
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! What normalising and projecting together do to a network's function.
 
-use super::{StepKind, projected_weights, radial_gradients, replayed_rates, weight_norms};
-use crate::common::gradient;
+use super::{
+    NapConfig, StepKind, nap, projected_weights, radial_gradients, replay_elr_schedule,
+    replay_layer_rates, weight_norms,
+};
 use crate::{Context, ModelObjective, ObjectiveConfig};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use thalweg_array::{Array, DType};
 use thalweg_data::Stream;
@@ -10,7 +13,11 @@ use thalweg_exec::Executor;
 use thalweg_graph::Tensor;
 use thalweg_nn::layer::{Dense, LayerNorm};
 use thalweg_nn::{Layer, Loss, Model, ModelPort, Scope, Weights};
-use thalweg_train::initialize;
+use thalweg_train::part::{ScaleByTable, UpdateRule};
+use thalweg_train::{
+    Ended, Examples, Length, Member, Optimizer, Resources, Schedule, Segment, TrainConfig, Trainer,
+    initialize,
+};
 
 /// Two normalised layers whose epsilon is next to nothing, so that scales do not matter.
 struct Free;
@@ -86,63 +93,120 @@ fn the_scale_of_a_normalised_layer_does_not_matter() {
     });
 }
 
-/// Gradient descent with a rate for each parameter.
-fn descend(
-    ctx: &Context<'_>,
-    objective: &ModelObjective,
-    weights: &Weights,
-    rate: &dyn Fn(&str) -> f64,
-) -> Weights {
-    let flat = gradient(ctx, objective, weights).unwrap().gradient;
-    let gradients = weights.parameters.unflatten(&flat).unwrap();
-    let pairs = weights.parameters.iter().zip(gradients.arrays());
-    let moved = pairs.map(|((name, w), g)| {
-        let (w, g) = (w.to_f64_vec(), g.to_f64_vec());
-        let rate = rate(name);
-        let values: Vec<f64> = w.iter().zip(g).map(|(w, g)| w - rate * g).collect();
-        Array::from_slice(gradients.get(name).unwrap().shape(), &values).unwrap()
+/// The weights before each of some steps of gradient descent on all examples, and after the last.
+fn descended(
+    model: &Model,
+    rule: UpdateRule,
+    (lr, schedule): (f64, Schedule),
+    steps: u64,
+) -> Vec<Weights> {
+    let (inputs, labels) = data();
+    let examples = Examples::from_arrays(inputs, labels, true, DType::F64).unwrap();
+    let config = TrainConfig {
+        schedule,
+        batch: 20,
+        length: Length::Steps(steps),
+        precision: DType::F64,
+        segment: 1,
+        ..TrainConfig::default()
+    };
+    let executor = Arc::new(Executor::new(1));
+    let resources = Resources::default();
+    let trainer =
+        Trainer::with_rule(executor, model.clone(), rule, examples, config, resources).unwrap();
+    let mut state = trainer.start(&[Member::new(2, lr)]).unwrap();
+    let mut seen = vec![state.weights(0).unwrap()];
+    let mut look = |segment: &Segment<'_>| {
+        seen.push(segment.state.weights(0).unwrap());
+        ControlFlow::Continue(())
+    };
+    assert_eq!(trainer.run(&mut state, &mut look).unwrap(), Ended::Finished);
+    seen
+}
+
+/// The largest distance of two runs' outputs at any step.
+fn apart(ctx: &Context<'_>, one: &[Weights], other: &[Weights]) -> f64 {
+    assert_eq!(one.len(), other.len());
+    let pairs = one.iter().zip(other).flat_map(|(one, other)| {
+        outputs(ctx, one).into_iter().zip(outputs(ctx, other)).map(|(a, b)| (a - b).abs())
     });
-    let parameters = weights.parameters.with_arrays(moved.collect()).unwrap();
-    Weights { parameters, buffers: weights.buffers.clone() }
+    pairs.fold(0.0, f64::max)
 }
 
 #[test]
 fn a_projected_network_at_replayed_rates_is_the_unprojected_one() {
-    with_objective(|ctx, objective| {
-        let names = projected_weights(&model(), false);
-        assert_eq!(names, ["first.weight", "second.weight"]);
-        let start = initialize(&model(), 2, DType::F64).unwrap();
-        let rho = weight_norms(&start.parameters, &names).unwrap();
-        // Larger rates make the two differ by what rounding grows to.
-        let (rate, mut free) = (0.01, start.clone());
-        let (mut norms, mut seen) = (Vec::new(), Vec::new());
-        for _ in 0..200 {
-            norms.push(weight_norms(&free.parameters, &names).unwrap());
-            seen.push(outputs(ctx, &free));
-            free = descend(ctx, objective, &free, &|_| rate);
-        }
-        // The norms have grown, so that the two do not take the same rates.
-        assert!(norms[199].iter().zip(&norms[0]).all(|(last, first)| *last > (1.0 + 1e-5) * first));
-        let rates = vec![rate; 200];
-        let replayed = replayed_rates(StepKind::Gradient, &rates, &norms).unwrap();
-        assert!(replayed[0].iter().all(|first| (first - rate).abs() < 1e-12));
-        let mut held = start;
-        for (rates, seen) in replayed.iter().zip(&seen) {
-            let found = outputs(ctx, &held);
-            let apart = found.iter().zip(seen).map(|(a, b)| (a - b).abs());
-            assert!(apart.fold(0.0, f64::max) < 1e-8);
-            let of = |name: &str| {
-                names.iter().position(|known| known == name).map_or(rate, |i| rates[i])
-            };
-            held = descend(ctx, objective, &held, &of);
-            for (name, rho) in names.iter().zip(&rho) {
-                let [norm] =
-                    weight_norms(&held.parameters, std::slice::from_ref(name)).unwrap()[..]
-                else {
-                    unreachable!()
-                };
-                held = times(&held, rho / norm, name);
-            }
-        }
-    });
+    // Larger rates make the two differ by what rounding grows to.
+    const RATE: f64 = 0.01;
+    const STEPS: u64 = 200;
+    let executor = Executor::new(1);
+    let ctx = Context::new(&executor, 0).with_precision(DType::F64).unwrap();
+    let names = projected_weights(&model(), false);
+    assert_eq!(names, ["first.weight", "second.weight"]);
+    let (kind, constant) = (StepKind::Gradient, Schedule::default());
+    let plain = || Optimizer::sgd().rule();
+    let projected = |rule, schedule| {
+        let (model, rule) = nap(&model(), rule, &NapConfig::default()).unwrap();
+        descended(&model, rule, schedule, STEPS)
+    };
+    // The same scales and shifts are held.
+    let (held, _) = nap(&model(), plain(), &NapConfig::default()).unwrap();
+    let free = descended(&held, plain(), (RATE, constant.clone()), STEPS);
+    let norms_of = |weights: &Weights| weight_norms(&weights.parameters, &names).unwrap();
+    let norms: Vec<Vec<f64>> = free[..STEPS as usize].iter().map(norms_of).collect();
+    // The norms have grown, so that the two do not take the same rates.
+    assert!(norms[199].iter().zip(&norms[0]).all(|(last, first)| *last > (1.0 + 1e-5) * first));
+
+    let layers = replay_layer_rates(kind, &names, &norms).unwrap();
+    let replayed = projected(plain().then(Arc::new(layers)), (RATE, constant.clone()));
+    let layer_wise = apart(&ctx, &free, &replayed);
+    assert!(layer_wise < 1e-8, "{layer_wise}");
+    for weights in &replayed {
+        let kept =
+            norms_of(weights).iter().zip(&norms[0]).all(|(w, rho)| (w / rho - 1.0).abs() < 1e-12);
+        assert!(kept);
+    }
+    // One factor for all layers is near, and none is not.
+    let schedule = replay_elr_schedule(kind, &[RATE; STEPS as usize], &norms).unwrap();
+    assert!((schedule.0 - RATE).abs() < 1e-15);
+    let jointly = apart(&ctx, &free, &projected(plain(), schedule));
+    let without = apart(&ctx, &free, &projected(plain(), (RATE, constant)));
+    assert!(
+        layer_wise < 0.1 * jointly && jointly < 0.5 * without,
+        "{layer_wise} {jointly} {without}"
+    );
+}
+
+#[test]
+fn a_table_scales_the_named_parameters_alone_and_holds_at_its_end() {
+    let table = |factors: &[(&str, &[f64])]| {
+        let each = factors.iter().map(|(name, of)| ((*name).to_owned(), of.to_vec()));
+        Optimizer::sgd().rule().then(Arc::new(ScaleByTable { factors: each.collect() }))
+    };
+    let run = |rule| descended(&model(), rule, (0.1, Schedule::default()), 3);
+    let moves = |run: &[Weights], name: &str| -> Vec<f64> {
+        let of = |weights: &Weights| weights.parameters.get(name).unwrap().to_f64_vec();
+        let pairs = run.windows(2).map(|pair| of(&pair[1]).into_iter().zip(of(&pair[0])));
+        pairs.map(|pair| pair.map(|(a, b)| (a - b).abs()).sum()).collect()
+    };
+    let found = run(table(&[("first.weight", &[1.0, 0.0][..])]));
+    let first = moves(&found, "first.weight");
+    assert!(first[0] > 0.0 && first[1..] == [0.0, 0.0], "{first:?}");
+    assert!(moves(&found, "output.weight").iter().all(|step| *step > 0.0));
+    let (inputs, labels) = data();
+    let examples = Examples::from_arrays(inputs, labels, true, DType::F64).unwrap();
+    for (factors, expected) in [
+        (("third.weight", &[1.0][..]), "names of parameters"),
+        (("first.weight", &[][..]), "none of first.weight"),
+    ] {
+        let config = TrainConfig { batch: 20, precision: DType::F64, ..TrainConfig::default() };
+        let executor = Arc::new(Executor::new(1));
+        let (rule, resources) = (table(&[factors]), Resources::default());
+        let made = Trainer::with_rule(executor, model(), rule, examples.clone(), config, resources);
+        let ran = made.and_then(|trainer| {
+            let mut state = trainer.start(&[Member::new(2, 0.1)])?;
+            trainer.run(&mut state, &mut thalweg_train::Unobserved)
+        });
+        let message = ran.unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
 }
