@@ -15,6 +15,9 @@ const FLOOR: f64 = 1e-6;
 pub struct BlockAmplitudes {
     /// What the block adds is made of.
     pub kind: BlockKind,
+    /// Where the block begins and where it ends, as shares of all residual blocks: what the amplitudes are
+    /// plotted over.
+    pub depth: [f64; 2],
     /// Of what goes in, by frequency.
     pub before: Vec<f64>,
     /// Of what comes out.
@@ -74,8 +77,10 @@ pub fn block_amplitudes(
     point: &Weights,
 ) -> Result<Vec<BlockAmplitudes>, MethodError> {
     let readings = block_readings(ctx, objective, point, log_amplitudes)?;
-    let each = readings.into_iter().map(|of| BlockAmplitudes {
+    let share = 1.0 / readings.len().max(1) as f64;
+    let each = readings.into_iter().enumerate().map(|(block, of)| BlockAmplitudes {
         kind: of.kind,
+        depth: [block, block + 1].map(|place| place as f64 * share),
         before: relative(of.before),
         after: relative(of.after),
     });
@@ -250,6 +255,7 @@ mod tests {
         }
         let found = block_amplitudes(&ctx, &objective, &weights).unwrap();
         assert_eq!(found.len(), 2);
+        assert_eq!((found[0].depth, found[1].depth), ([0.0, 0.5], [0.5, 1.0]));
         let fall = attention.before[0] - attention.after[0];
         assert!((found[1].change() - fall).abs() < 1e-9);
     }
