@@ -471,7 +471,8 @@ impl Check for FilterNormalization {
             "Sharpness along filter-normalised directions ranks the four ways of training by \
              their test error, and better than along plain directions. That networks without skip \
              connections are less convex is not seen: of 20 layers on 8x8 images, both kinds have \
-             a negative eigenvalue of about a fifth of the largest.",
+             a negative eigenvalue of about a fifth of the largest. Both fit every training digit \
+             (losses 0.0009 with skips and 0.006 without), and the plane around both has one minimum.",
         )
     }
 }
