@@ -60,9 +60,16 @@ pub struct CurvatureSplit {
     pub residual: f64,
     /// The smallest of the residual.
     pub residual_smallest: f64,
+    /// The norm of what is left of each of these pairs, in this order: an eigenvalue lies within it
+    /// of the number.
+    pub errors: [f64; 4],
+    /// Whether all of them are within a thousandth of the largest absolute eigenvalue of their
+    /// matrix. Otherwise `products` were too few.
+    pub converged: bool,
 }
 
-/// The extreme eigenvalues of the Hessian and of its two parts, `H = G + R`.
+/// The extreme eigenvalues of the Hessian and of its two parts, `H = G + R`, by at most `products`
+/// products each.
 ///
 /// # Errors
 /// Those of [`Curvature::new`] and [`lanczos`].
@@ -79,16 +86,24 @@ pub fn curvature_split(
             LanczosConfig { top: 1, bottom, max_products: products, ..LanczosConfig::default() };
         lanczos(&ctx.within(name), operator, &config)
     };
-    let top = |name: &str, matrix| -> Result<f64, MethodError> {
+    let top = |name: &str, matrix| {
         let operator = Curvature::new(ctx, objective, point, matrix, &scope)?;
-        Ok(ends(name, &operator, 0)?.top[0].value)
+        ends(name, &operator, 0)
     };
     let hessian = top("hessian", CurvatureMatrix::Hessian)?;
     let gauss_newton = top("gauss-newton", CurvatureMatrix::GaussNewton)?;
     let residual = ResidualCurvature::new(ctx, objective, point, &scope)?;
-    let found = ends("residual", &residual, 1)?;
-    let (residual, residual_smallest) = (found.top[0].value, found.bottom[0].value);
-    Ok(CurvatureSplit { hessian, gauss_newton, residual, residual_smallest })
+    let residual = ends("residual", &residual, 1)?;
+    let pairs = [&hessian.top[0], &gauss_newton.top[0], &residual.top[0], &residual.bottom[0]];
+    let [h, g, r, smallest] = pairs.map(|pair| pair.value);
+    Ok(CurvatureSplit {
+        hessian: h,
+        gauss_newton: g,
+        residual: r,
+        residual_smallest: smallest,
+        errors: pairs.map(|pair| pair.residual),
+        converged: hessian.converged && gauss_newton.converged && residual.converged,
+    })
 }
 
 #[cfg(test)]
@@ -143,6 +158,10 @@ mod tests {
         let away = objective(&ctx, &model, &x, &targets);
         let found = curvature_split(&ctx, &away, &weights, 60).unwrap();
         assert!((found.gauss_newton - top).abs() < 1e-8 * top, "{found:?} {top}");
+        assert!(found.converged && found.errors.iter().all(|error| *error < 1e-2 * top));
+        // Two products are too few, and say so.
+        let early = curvature_split(&ctx, &away, &weights, 2).unwrap();
+        assert!(!early.converged && early.errors[0] > 1e-3 * early.hessian, "{early:?}");
         assert!(found.residual > 1e-3 && found.residual_smallest < -1e-3, "{found:?}");
         // Where targets are the outputs, the Hessian is its Gauss-Newton part.
         let there = objective(&ctx, &model, &x, &fitted);

@@ -124,11 +124,15 @@ impl Explicit {
     }
 
     fn gradient_of(&self, example: usize) -> Vec<f64> {
+        self.back(example, |t, z| self.at_position(z, self.labels[example][t]).0)
+    }
+
+    /// The mean over positions of what slopes at the outputs of one are by the parameters.
+    pub fn back(&self, example: usize, slope: impl Fn(usize, &[f64]) -> Vec<f64>) -> Vec<f64> {
         let mut sum = vec![0.0; self.parameters];
         let positions = self.labels[example].len();
         for (t, z) in self.outputs[example].chunks(self.units).enumerate() {
-            let (gradient, _, _) = self.at_position(z, self.labels[example][t]);
-            for (c, g) in gradient.iter().enumerate() {
+            for (c, g) in slope(t, z).iter().enumerate() {
                 let row = &self.jacobians[example][t * self.units + c];
                 vector::add_scaled(&mut sum, g / positions as f64, row);
             }
@@ -151,6 +155,34 @@ impl Explicit {
                 }
             }
         }
+    }
+
+    /// What the Gauss-Newton matrix leaves of the Hessian, `1/n sum over examples and outputs of
+    /// (dl/dz) d^2 z / dw^2`: slopes of the loss by hand, second derivatives of each output by reverse
+    /// over reverse, one after the other, in the reference evaluator.
+    pub fn residual(&self, objective: &ModelObjective, point: &Weights) -> Matrix {
+        let mut sum = vec![vec![0.0; self.parameters]; self.parameters];
+        let examples = self.labels.len();
+        let shape = {
+            let builder = Builder::new(DType::F64);
+            declared(&builder, objective).1.outputs.unwrap().shape().to_vec()
+        };
+        for example in 0..examples {
+            let share = 1.0 / (examples * self.labels[example].len()) as f64;
+            for (t, z) in self.outputs[example].chunks(self.units).enumerate() {
+                let (slopes, _, _) = self.at_position(z, self.labels[example][t]);
+                for (c, slope) in slopes.iter().enumerate() {
+                    let place = example * self.outputs[example].len() + t * self.units + c;
+                    let all = self.outputs.iter().map(Vec::len).sum();
+                    let chosen = Array::from_slice(&shape, &unit(all, place)).unwrap();
+                    let hessian = output_hessian(objective, point, &chosen);
+                    for (line, row) in sum.iter_mut().zip(&hessian) {
+                        vector::add_scaled(line, share * slope, row);
+                    }
+                }
+            }
+        }
+        sum
     }
 
     /// A matrix over some examples; the Hessian is not known here.
@@ -188,15 +220,38 @@ impl Explicit {
 pub fn oracle_hessian(objective: &dyn Objective, point: &Weights) -> Matrix {
     let builder = Builder::new(DType::F64);
     let (parameters, traced) = declared(&builder, objective);
-    let first = gradient(traced.losses.mean(&[0]), &parameters);
-    let directions: Vec<_> = directions_of(&builder, &parameters);
+    second_derivative(&builder, traced.losses.mean(&[0]), &parameters, objective, point, &[])
+}
+
+/// The Hessian of one output of one example: the one at which `chosen` is one and not zero.
+fn output_hessian(objective: &ModelObjective, point: &Weights, chosen: &Array) -> Matrix {
+    let builder = Builder::new(DType::F64);
+    let (parameters, traced) = declared(&builder, objective);
+    let outputs = traced.outputs.unwrap();
+    let scalar = (outputs * builder.input("chosen", outputs.ty())).sum_all();
+    let further = std::slice::from_ref(chosen);
+    second_derivative(&builder, scalar, &parameters, objective, point, further)
+}
+
+/// The second derivative of a scalar of such an objective, whose graph has further inputs.
+fn second_derivative<'b>(
+    builder: &'b Builder,
+    scalar: Tensor<'b>,
+    parameters: &[Tensor<'b>],
+    objective: &dyn Objective,
+    point: &Weights,
+    further: &[Array],
+) -> Matrix {
+    let first = gradient(scalar, parameters);
+    let directions: Vec<_> = directions_of(builder, parameters);
     let along = first.iter().zip(&directions).map(|(&g, &d)| (g * d).sum_all());
-    let second = gradient(along.reduce(|a, b| a + b).unwrap(), &parameters);
+    let second = gradient(along.reduce(|a, b| a + b).unwrap(), parameters);
     let names: Vec<String> = (0..second.len()).map(|i| format!("column{i}")).collect();
     let named: Vec<_> = names.iter().map(String::as_str).zip(second).collect();
     let graph = builder.finish(&named).unwrap();
+    let data = objective.data(0).unwrap();
     let shared =
-        [point.parameters.arrays(), point.buffers.arrays(), &objective.data(0).unwrap()].concat();
+        [point.parameters.arrays(), point.buffers.arrays(), data.as_slice(), further].concat();
     let n = point.parameters.count();
     let column = |i: usize| -> Vec<f64> {
         let direction = point.parameters.unflatten(&unit(n, i)).unwrap();

@@ -7,6 +7,7 @@ mod explicit;
 mod primal;
 mod setup;
 mod slopes;
+mod split;
 
 use common::{exact, model, on_digits, planted, weights};
 use explicit::{Explicit, Matrix, oracle_hessian};
