@@ -11,6 +11,11 @@ pub enum OutlierRule {
         /// How far down the gap may lie.
         most: usize,
     },
+    /// Absolute values of at least this share of the largest; none of a spectrum that is zero.
+    Threshold {
+        /// The share, above 0 and at most 1.
+        share: f64,
+    },
     /// Absolute values above `factor` times a quantile of them.
     BulkEdge {
         /// How far above the quantile.
@@ -22,12 +27,12 @@ pub enum OutlierRule {
 
 /// The number of eigenvalues that stand out of a whole spectrum.
 ///
-/// The two rules need not agree: the first always finds a gap, however small, and the second calls
-/// nothing an outlier in a spectrum without a narrow bulk.
+/// The rules need not agree: the first always finds a gap, however small, the second counts in a
+/// bulk that is wide, and the third calls nothing an outlier in a spectrum without a narrow bulk.
 ///
 /// # Errors
-/// Fewer than two eigenvalues, one that is not finite; a gap of none, a level outside 0 to 1, a
-/// factor that is not positive.
+/// Fewer than two eigenvalues, one that is not finite; a gap of none, a share outside 0 to 1, a level
+/// outside 0 to 1, a factor that is not positive.
 /// # Source    Sagun, Evci, Guney, Dauphin, Bottou, Empirical analysis of the Hessian of
 /// over-parametrized neural networks, 2017, arXiv 1706.04454, for what is counted; the rules are ours
 ///
@@ -65,6 +70,18 @@ pub fn count_outliers(eigenvalues: &[f64], rule: OutlierRule) -> Result<usize, M
                 }
             }
             Ok(best + 1)
+        }
+        OutlierRule::Threshold { share } => {
+            if !(share > 0.0 && share <= 1.0) {
+                let expected = "above 0 and at most 1";
+                return Err(MethodError::config(
+                    "share of the largest eigenvalue",
+                    expected,
+                    share,
+                ));
+            }
+            let least = share * sizes[0];
+            Ok(sizes.iter().filter(|size| **size > 0.0 && **size >= least).count())
         }
         OutlierRule::BulkEdge { factor, level } => {
             let usable = factor > 0.0 && factor.is_finite() && (0.0..=1.0).contains(&level);
@@ -105,6 +122,17 @@ mod tests {
         assert_eq!(count_outliers(&values, GAP).unwrap(), 30);
         assert_eq!(count_outliers(&[0.0, 0.0, 0.0], GAP).unwrap(), 1);
         assert_eq!(count_outliers(&[2.0, 0.0, 0.0], GAP).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_threshold_counts_from_a_share_of_the_largest_on() {
+        let values = [8.0, -4.0, 2.0, -1.0, 0.5, 0.0];
+        let above = |share: f64| count_outliers(&values, OutlierRule::Threshold { share });
+        assert_eq!([1.0, 0.5, 0.26, 0.125].map(|share| above(share).unwrap()), [1, 2, 2, 4]);
+        for share in [0.0, -0.1, 1.1, f64::NAN] {
+            assert!(above(share).is_err(), "{share}");
+        }
+        assert_eq!(count_outliers(&[0.0, 0.0], OutlierRule::Threshold { share: 0.1 }).unwrap(), 0);
     }
 
     #[test]
