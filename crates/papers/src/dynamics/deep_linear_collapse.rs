@@ -21,8 +21,9 @@
 //! because descent from small draws collapses wholly at decays so large.
 //!
 //! And digits, 150 to 30 of a class, under three layers with ReLU and three linear ones of 64 units without
-//! biases, whose features pay for their length with the same decay as free ones: 4,000 steps at rate 0.02, three
-//! seeds, with NC1 and the distance from the prediction behind each linear layer at three times.
+//! biases, whose features begin short and pay for their length with the same decay as free ones: 4,000 steps
+//! at rate 0.02, three seeds, with NC1 and the distance from the prediction behind each linear layer at three
+//! times.
 //!
 //! # Departures
 //! The claim is of free features, and they alone decide; digits are read beside them. A fifth of the paper's

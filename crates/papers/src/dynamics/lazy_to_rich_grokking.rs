@@ -324,7 +324,9 @@ impl Check for LazyToRichGrokking {
             "The delay grows with the scale, the linear model never generalises and the kernel \
              turns towards the targets. What is left open is by how much 300 examples shorten the \
              delay: by half a decade on average, with an interval that reaches below the 0.3 that \
-             was asked for.",
+             was asked for. On digits the delay grows from 0.07 to 0.55 decades from scale 0.1 to 1, \
+             and the kernel moves the less the larger the scale; at 10 training does not get there in \
+             20,000 steps.",
         )
     }
 }

@@ -27,6 +27,9 @@ const WIDTH: usize = 64;
 /// Layers before the features, and linear ones behind them.
 const DEPTH: usize = 3;
 const RATE: f64 = 0.02;
+/// How long features are at the start beside those that a draw for ReLU gives: near the length that they
+/// come to. What they pay for longer ones switches units off before anything is learnt.
+const SHORTER: f64 = 0.1;
 /// Looks at a run after its start.
 const LOOKS: u64 = 2;
 
@@ -60,7 +63,8 @@ impl Network for Collapsing {
                 .forward(&scope.enter(&name), x)
         };
         for i in 1..=DEPTH {
-            x = layer(format!("backbone{i}"), WIDTH, 2f64.sqrt(), x).relu();
+            let gain = if i == DEPTH { SHORTER } else { 1.0 };
+            x = layer(format!("backbone{i}"), WIDTH, gain * 2f64.sqrt(), x).relu();
         }
         let penalty = x.square().sum(&[1]) * self.factor;
         for i in 1..=DEPTH {

@@ -38,8 +38,9 @@ pub(super) fn flops(sizes: &Sizes) -> Result<u64> {
 }
 
 /// What is read off one run: the step at which the training loss was low, that of the test loss, the final
-/// test loss over the variance, the final test accuracy, how far the tangent kernel moved.
-fn run(bench: &Bench<'_>, sizes: &Sizes, alpha: f64, seed: u64) -> Result<[f64; 5]> {
+/// test loss over the variance, the final test accuracy, how far the tangent kernel moved, and whether the
+/// training loss was low at all.
+fn run(bench: &Bench<'_>, sizes: &Sizes, alpha: f64, seed: u64) -> Result<[f64; 6]> {
     let [train, test] = digits_instead(sizes.digits[0], sizes.digits[1])?;
     let (train, test) = (train.examples(true, DType::F32)?, test.examples(true, DType::F32)?);
     let base = model()?;
@@ -72,7 +73,8 @@ fn run(bench: &Bench<'_>, sizes: &Sizes, alpha: f64, seed: u64) -> Result<[f64; 
         Ok(features.kernel(&features)?)
     };
     let drift = kernel_drift(&kernel(&watched.weights[2])?, &kernel(&watched.weights[0])?)?;
-    Ok([delay.train_at, delay.test_at, error, accuracy, drift])
+    let fitted = f64::from(u8::from(delay.reached[0]));
+    Ok([delay.train_at, delay.test_at, error, accuracy, drift, fitted])
 }
 
 /// Runs all, and says what came out.
@@ -87,15 +89,18 @@ pub(super) fn read(
         let rows = bench.each(&format!("digits at scale {alpha}"), seeds, |&seed| {
             bench.row(&format!("digits/{alpha}-{seed}"), || run(bench, sizes, alpha, seed))
         })?;
-        let delays: Vec<f64> =
-            rows.iter().map(|[train, test, ..]| (test / train).log10()).collect();
-        findings.read_with(format!("delay on digits at scale {alpha}"), &mean(&delays)?);
+        // What was not fitted has no delay.
+        if rows.iter().all(|row| row[5] == 1.0) {
+            let delays: Vec<f64> = rows.iter().map(|row| (row[1] / row[0]).log10()).collect();
+            findings.read_with(format!("delay on digits at scale {alpha}"), &mean(&delays)?);
+        }
         let columns = [
             "step of fitting",
             "step of generalising",
             "final error",
             "final accuracy",
             "drift of the kernel",
+            "share of seeds that fit",
         ];
         findings
             .read_columns(&columns, &rows, |what| format!("{what} on digits at scale {alpha}"))?;
