@@ -19,8 +19,8 @@ use thalweg_methods::{Context, Evaluation, MethodError, ModelObjective, Objectiv
 use thalweg_nn::Weights;
 use thalweg_record::{
     COMPUTED, Density, Derivatives, Eigenvalue, Estimate, Line, LineGradients, NOT_COMPUTED,
-    NOT_FINITE, Outliers, Parabola, Products, Quantity, Spectrum, Surface, SurfaceAttributes, SurfaceMinimum,
-    Topology, TrajectoryGradients,
+    NOT_FINITE, Outliers, Parabola, Products, Quantity, Spectrum, Surface, SurfaceAttributes,
+    SurfaceMinimum, Topology, TrajectoryGradients,
 };
 
 /// An estimate as a record has it.

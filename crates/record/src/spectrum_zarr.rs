@@ -2,8 +2,8 @@
 
 use crate::zarr::{ArraySpec, Group, Store};
 use crate::{
-    Density, Eigenvalue, Outliers, Products, Quantity, RECORD_VERSION, RelativeTo, Result, Spectrum,
-    format_error,
+    Density, Eigenvalue, Outliers, Products, Quantity, RECORD_VERSION, RelativeTo, Result,
+    Spectrum, format_error,
 };
 use serde::{Deserialize, Serialize};
 

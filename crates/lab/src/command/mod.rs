@@ -245,8 +245,8 @@ fn explain_sample(
         return None;
     }
     let Some(vectors) = Some(spectrum.products.sampling_error).filter(|&n| n > 0) else {
-        let how = "These numbers are those of the matrix on the examples taken: their errors do not \
-                   hold the choice of the sample.";
+        let how = "These numbers are those of the matrix on the examples taken: their errors do \
+                   not hold the choice of the sample.";
         return Some(explain("Spectrum of a sample", how));
     };
     let which = match (spectrum.top.len() + spectrum.bottom.len(), spectrum.trace) {
@@ -255,17 +255,17 @@ fn explain_sample(
         _ => "the eigenvectors found and random sign vectors",
     };
     let mut how = format!(
-        "Another sample would give other numbers. By how much, the second derivatives of the loss of each \
-         example along {vectors} vectors say: {which}, with a forward pass for each vector."
+        "Another sample would give other numbers. By how much, the second derivatives of the loss \
+         of each example along {vectors} vectors say: {which}, with a forward pass for each vector."
     );
     if spectrum.trace.is_some() {
-        how += " The standard error of the trace holds this, with that over its own vectors added in \
-                squares.";
+        how += " The standard error of the trace holds this, with that over its own vectors added \
+                in squares.";
     }
     if spectrum.top.len() + spectrum.bottom.len() > 0 {
-        how += " The sampling error of an eigenvalue is one to first order, its eigenvector held. It is no \
-                error bar: on a sample the largest eigenvalues tend to be too large, the more so the closer \
-                they lie together, and that it does not hold.";
+        how += " The sampling error of an eigenvalue is one to first order, its eigenvector held. \
+                It is no error bar: on a sample the largest eigenvalues tend to be too large, the \
+                more so the closer they lie together, and that it does not hold.";
     }
     how += " What is said of the Frobenius norm and the density is for the examples taken.";
     Some(explain("Spectrum of a sample", how))
