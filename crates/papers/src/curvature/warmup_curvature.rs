@@ -28,7 +28,7 @@
 //! one about runs like these, which decides here, the interval of the seeds' shares is to lie above
 //! one half. And the row calls the claim refuted where the first part alone has its bound below zero,
 //! while here each part may refute. Neither rule was changed when the outcome was known: inconclusive,
-//! by the last part alone, whose pooled share is above one half.
+//! by the last part alone, whose pooled share, 15 of 24, is above one half.
 //!
 //! Until that outcome was known a seed on which every rate of warm-up diverged would have been left
 //! out of the loss against normalisation; now such a seed leaves that part without a number. There was
@@ -310,7 +310,9 @@ impl Check for WarmupCurvature {
         Some(
             "Warm-up gains three octaves of rate and ends near the loss of layer normalisation, though \
              at a lower rate than that stands. What is left open is how often training fails \
-             without it: five seeds are too few for a share of 0.63 to be told from one half.",
+             without it: five seeds are too few for a share of 0.63 to be told from one half, though of \
+             the 24 runs themselves 15 fail. MetaInit gains nearly four octaves without a warm-up, and \
+             with batch normalisation every rate trains.",
         )
     }
 
