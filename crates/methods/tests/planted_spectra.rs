@@ -8,7 +8,8 @@ use thalweg_data::Stream;
 use thalweg_exec::Executor;
 use thalweg_methods::common::{symmetric_eigen, vector};
 use thalweg_methods::curvature::{
-    DensityConfig, Hessian, LanczosConfig, OutlierRule, count_outliers, dense, density, lanczos,
+    DensityConfig, Hessian, KernelPolynomialConfig, LanczosConfig, OutlierRule, count_outliers,
+    dense, density, kernel_polynomial, lanczos,
 };
 use thalweg_methods::{Function, ModelObjective, ObjectiveConfig};
 use thalweg_nn::Loss;
@@ -105,14 +106,14 @@ fn a_quadratic_with_a_bulk_and_three_outliers() {
     let hessian = Hessian::new(&ctx, &quadratic, &point).unwrap();
     // The outliers lie where the law says, and nothing else beside the bulk.
     let config = LanczosConfig { top: 5, bottom: 1, tolerance: 1e-8, max_products: 400 };
-    let found = lanczos(&ctx, &hessian, &config).unwrap();
-    assert!(found.converged);
-    for (pair, &s) in found.top.iter().zip(sizes.iter().rev()) {
+    let pairs = lanczos(&ctx, &hessian, &config).unwrap();
+    assert!(pairs.converged);
+    for (pair, &s) in pairs.top.iter().zip(sizes.iter().rev()) {
         let expected = outlier(s, c);
         assert!((pair.value / expected - 1.0).abs() < 0.05, "{} {expected}", pair.value);
     }
     let (low, high) = ((1.0 - c.sqrt()).powi(2), (1.0 + c.sqrt()).powi(2));
-    assert!(found.top[3].value < 1.1 * high && found.bottom[0].value > 0.8 * low);
+    assert!(pairs.top[3].value < 1.1 * high && pairs.bottom[0].value > 0.8 * low);
     let all = symmetric_eigen(dense(&ctx, &hessian).unwrap().rows()).values;
     for rule in
         [OutlierRule::LargestGap { most: 20 }, OutlierRule::BulkEdge { factor: 2.0, level: 0.95 }]
@@ -123,8 +124,17 @@ fn a_quadratic_with_a_bulk_and_three_outliers() {
     // 1 / sqrt(probes n)) and what a matrix of this size is off (about 1 / n). Error bars against the
     // exact eigenvalues are tested in `estimators.rs`.
     let config = DensityConfig { probes: 64, steps: 60, points: 300, width: 0.003 };
+    let moments = KernelPolynomialConfig { probes: 64, moments: 200, points: 300 };
     let found = density(&ctx, &hessian, &config).unwrap();
     let spacing = found.centres[1] - found.centres[0];
+    // Of the pairs and of the density as many stand out as were planted.
+    for found in [&found, &kernel_polynomial(&ctx, &hessian, &moments).unwrap()] {
+        let outliers = &found.outliers;
+        let held = pairs.top.iter().filter(|pair| outliers.holds(pair.value)).count();
+        assert_eq!((held, outliers.holds(pairs.bottom[0].value)), (3, false), "{outliers:?}");
+        let off = (outliers.count.value - 3.0).abs();
+        assert!(off < 3.0 * outliers.count.standard_error && off < 0.5, "{outliers:?}");
+    }
     let bulk = (n - sizes.len()) as f64 / n as f64;
     let mut mass = 0.0;
     for (x, value) in found.centres.iter().zip(&found.values) {

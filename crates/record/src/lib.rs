@@ -51,7 +51,7 @@ pub use derivatives::{Derivatives, LineGradients};
 pub use estimate::{Estimate, Quantity};
 pub use inspection::{Extent, InspectedArray, InspectedOperation, InspectedPort, Inspection};
 pub use report::{Explanation, ModelReport, Provenance, Report};
-pub use spectrum::{Density, Eigenvalue, Products, RelativeTo, Spectrum};
+pub use spectrum::{Density, Eigenvalue, Outliers, Products, RelativeTo, Spectrum};
 pub use surface::{
     COMPUTED, GridPoint, NOT_COMPUTED, NOT_FINITE, PlaneShare, Surface, SurfaceAttributes,
     Trajectory,

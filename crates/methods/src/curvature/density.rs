@@ -1,5 +1,6 @@
 //! The density of eigenvalues by stochastic Lanczos quadrature.
 
+use super::Outliers;
 use super::quadrature::{Asked, Quadrature, Quadratures, quadratures};
 use crate::common::{LinearOperator, Objective};
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
@@ -43,6 +44,8 @@ pub struct Density {
     pub mean_square: Estimate,
     /// Standard deviation of the Gaussians.
     pub width: f64,
+    /// What stands out of the bulk.
+    pub outliers: Outliers,
     /// Products that it took.
     pub products: usize,
 }
@@ -54,11 +57,11 @@ pub struct Density {
 /// measure; `phi(x) = mean over probes of sum over i of u_i1^2 N(x; t_i, width^2)`.
 ///
 /// Probes go in lockstep, so that their products are taken together: as many as half the context's
-/// memory holds bases of, and these are a unit of work.
+/// memory holds bases of, and these are a unit of work. [`super::kernel_polynomial()`] needs no basis.
 ///
 /// # Errors
-/// Fewer than two probes or steps, no points, a width that is not positive; a product that is not
-/// finite.
+/// Fewer than two probes or steps, no points, a width that is not positive; a basis of `steps`
+/// vectors that the memory does not hold; a product that is not finite.
 /// # Source    Ghorbani, Krishnan, Xiao, An investigation into neural net optimization via Hessian
 /// eigenvalue density, 2019, arXiv 1901.10159, algorithms 1 and 2
 pub fn density(
@@ -75,7 +78,7 @@ pub fn density(
         shorter: None,
     };
     let Quadratures { whole, products, .. } = quadratures(ctx, operator, &asked)?;
-    Ok(Density { products, ..smooth(&whole, config)? })
+    Ok(Density { products, ..smooth(&whole, operator.dimension(), config)? })
 }
 
 fn check(config: &DensityConfig) -> Result<(), MethodError> {
@@ -95,7 +98,11 @@ fn check(config: &DensityConfig) -> Result<(), MethodError> {
     }
 }
 
-fn smooth(quadratures: &[Quadrature], config: &DensityConfig) -> Result<Density, MethodError> {
+fn smooth(
+    quadratures: &[Quadrature],
+    dimension: usize,
+    config: &DensityConfig,
+) -> Result<Density, MethodError> {
     let all = || quadratures.iter().flat_map(|quadrature| &quadrature.nodes);
     let low = all().copied().fold(f64::INFINITY, f64::min);
     let high = all().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -122,7 +129,12 @@ fn smooth(quadratures: &[Quadrature], config: &DensityConfig) -> Result<Density,
         Estimate::mean(&quadratures.iter().map(|q| q.mean(f)).collect::<Vec<_>>())
     };
     let (mean, mean_square) = (moment(|x| x)?, moment(|x| x * x)?);
-    Ok(Density { centres, values, standard_errors, mean, mean_square, width, products: 0 })
+    let outliers = Outliers::new([&centres, &values], width, dimension, |beyond| {
+        let mass = |q: &Quadrature| q.mean(|node| f64::from(u8::from(beyond(node))));
+        quadratures.iter().map(mass).collect()
+    })?;
+    let products = 0;
+    Ok(Density { centres, values, standard_errors, mean, mean_square, width, outliers, products })
 }
 
 /// [`density`] of the Hessian of an objective, as an instrument.
@@ -218,6 +230,8 @@ mod tests {
         assert_eq!(all.products, 60);
         // A basis is of 40 x 12 x 8 bytes.
         assert_eq!(found(4 * 40 * 12 * 8).unwrap(), all);
-        assert_eq!(found(1).unwrap(), all);
+        assert_eq!(found(40 * 12 * 8).unwrap(), all);
+        let message = found(40 * 12 * 8 - 1).unwrap_err().to_string();
+        assert!(message.starts_with("a basis of 12 vectors of 40 elements needs"), "{message}");
     }
 }

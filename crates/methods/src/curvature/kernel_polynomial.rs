@@ -1,5 +1,6 @@
 //! The density of eigenvalues by the kernel polynomial method.
 
+use super::Outliers;
 use super::density::Density;
 use super::lanczos::{LanczosConfig, lanczos};
 use crate::common::{LinearOperator, Objective, even_chunks, signs, vector};
@@ -32,8 +33,9 @@ impl Default for KernelPolynomialConfig {
 /// of what lies between.
 const ENDS: LanczosConfig = LanczosConfig { top: 1, bottom: 1, tolerance: 1e-2, max_products: 100 };
 const MARGIN: f64 = 0.01;
-/// Times that the ends are moved outwards before it is given up.
-const WIDENINGS: usize = 8;
+/// How often moments are taken, each time between ends that are four times as far out, before it is
+/// given up.
+const ATTEMPTS: usize = 4;
 
 /// The density of eigenvalues of a symmetric operator as a damped Chebyshev series.
 ///
@@ -76,15 +78,15 @@ pub fn kernel_polynomial(
     // A spectrum of one value still has a width.
     let range = if high > low { high - low } else { high.abs().max(1.0) };
     let mut margin = MARGIN * range;
-    for attempt in 0..WIDENINGS {
+    for attempt in 0..ATTEMPTS {
         (low, high) = (low - margin, high + margin);
         let scale = Scale { centre: (low + high) / 2.0, half: (high - low) / 2.0 };
         let found = moments(ctx, operator, config, &scale, attempt)?;
         products += config.probes * taken(config);
         if found.iter().flatten().all(|mu| mu.abs() <= 1.0 + 1e-9) {
-            return Ok(Density { products, ..series(&found, &scale, config)? });
+            return Ok(Density { products, ..series(&found, &scale, n, config)? });
         }
-        margin *= 2.0;
+        margin *= 4.0;
     }
     let what = "the largest eigenvalue of a density".to_owned();
     Err(MethodError::NotFinite { what, value: format!("beyond {high}") })
@@ -200,11 +202,13 @@ fn jackson(k: usize, count: usize) -> f64 {
 fn series(
     moments: &[Vec<f64>],
     scale: &Scale,
+    dimension: usize,
     config: &KernelPolynomialConfig,
 ) -> Result<Density, MethodError> {
     let count = config.moments;
     let factors: Vec<f64> = (0..count).map(|k| jackson(k, count)).collect();
     let (mut centres, mut values, mut standard_errors) = (Vec::new(), Vec::new(), Vec::new());
+    let mut all = Vec::with_capacity(config.points);
     for i in 0..config.points {
         // The middles of equal parts: at the ends themselves the weight is infinite.
         let x = (2 * i + 1) as f64 / config.points as f64 - 1.0;
@@ -213,7 +217,9 @@ fn series(
             let term = |k: usize| factors[k] * mu[k] * (k as f64 * angle).cos();
             weight * (term(0) + 2.0 * (1..count).map(term).sum::<f64>())
         };
-        let estimate = Estimate::mean(&moments.iter().map(at).collect::<Vec<_>>())?;
+        let each: Vec<f64> = moments.iter().map(at).collect();
+        let estimate = Estimate::mean(&each)?;
+        all.push(each);
         centres.push(scale.centre + scale.half * x);
         values.push(estimate.value);
         standard_errors.push(estimate.standard_error);
@@ -224,13 +230,23 @@ fn series(
     let first = |mu: &Vec<f64>| b + a * mu[1];
     // x^2 = (T_2 + 1) / 2
     let square = |mu: &Vec<f64>| b * b + 2.0 * a * b * mu[1] + a * a * (mu[2] + 1.0) / 2.0;
+    let width = PI * a / count as f64;
+    let outliers = Outliers::new([&centres, &values], width, dimension, |beyond| {
+        let spacing = 2.0 * a / config.points as f64;
+        let outside = |probe: usize| {
+            let those = centres.iter().zip(&all).filter(|(at, _)| beyond(**at));
+            those.map(|(_, each)| spacing * each[probe]).sum()
+        };
+        (0..moments.len()).map(outside).collect()
+    })?;
     Ok(Density {
         centres,
         values,
         standard_errors,
         mean: mean(&first)?,
         mean_square: mean(&square)?,
-        width: PI * a / count as f64,
+        width,
+        outliers,
         products: 0,
     })
 }
@@ -259,7 +275,7 @@ impl Instrument for KernelPolynomial {
 
     fn cost(config: &KernelPolynomialConfig, size: &Size) -> Cost {
         let ends = ENDS.max_products.min(size.parameters);
-        Cost::at_most(0, 0, ends + config.probes * taken(config))
+        Cost::at_most(0, 0, ends + ATTEMPTS * config.probes * taken(config))
     }
 
     fn quantities(reading: &Density) -> Vec<Quantity> {

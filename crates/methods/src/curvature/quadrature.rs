@@ -47,7 +47,8 @@ pub(super) struct Quadratures {
 /// memory holds bases of, and these are a unit of work.
 ///
 /// # Errors
-/// A product that is not finite; those of the operator and of the store.
+/// A basis of a probe that the memory does not hold; a product that is not finite; those of the
+/// operator and of the store.
 /// # Source    Golub and Meurant, Matrices, moments and quadrature, 1994
 pub(super) fn quadratures(
     ctx: &Context<'_>,
@@ -56,6 +57,11 @@ pub(super) fn quadratures(
 ) -> Result<Quadratures, MethodError> {
     let n = operator.dimension();
     let steps = asked.steps.min(n).max(1);
+    let needed = basis(n, steps);
+    if needed > ctx.memory() {
+        let what = format!("a basis of {steps} vectors of {n} elements");
+        return Err(MethodError::Memory { what, needed, budget: ctx.memory() });
+    }
     let lengths: Vec<usize> = std::iter::once(steps)
         .chain(asked.shorter.map(|shorter| shorter.clamp(1, steps)))
         .collect();
@@ -97,10 +103,14 @@ fn name(what: &str, index: usize) -> String {
     if index == 0 { what.to_owned() } else { format!("{what}{index}") }
 }
 
-/// Probes whose bases of `steps` vectors fit into half the memory.
+/// Bytes of a basis of `steps` vectors.
+fn basis(n: usize, steps: usize) -> usize {
+    n.saturating_mul(steps).saturating_mul(size_of::<f64>())
+}
+
+/// Probes whose bases of `steps` vectors fit into half the memory, but at least one.
 fn lockstep(ctx: &Context<'_>, n: usize, steps: usize) -> usize {
-    let basis = n.saturating_mul(steps).saturating_mul(size_of::<f64>());
-    (ctx.memory() / 2 / basis.max(1)).max(1)
+    (ctx.memory() / 2 / basis(n, steps).max(1)).max(1)
 }
 
 /// For each length the quadratures of all probes, and the products taken; probes whose subspace is
