@@ -71,12 +71,14 @@ fn of_pair(first: &Read, second: &Read) -> Result<Difference> {
                     Over::Draws => Sampled::Draws,
                 };
                 let estimate = paired.difference;
-                return Ok(with(
-                    over,
-                    estimate.standard_error,
-                    estimate.samples,
-                    paired.p_two_sided,
-                ));
+                // What terms do not show of either.
+                let beside = one.beside.hypot(other.beside);
+                let error = estimate.standard_error.hypot(beside);
+                let p = match beside > 0.0 {
+                    true => probability(value, error, estimate.samples)?,
+                    false => paired.p_two_sided,
+                };
+                return Ok(with(over, error, estimate.samples, p));
             }
             // A single term has no error; a term that is not finite leaves the values' own errors.
             Err(StatsError::TooFew { .. } | StatsError::NotFinite { .. }) => {}
@@ -91,17 +93,20 @@ fn of_pair(first: &Read, second: &Read) -> Result<Difference> {
     if !error.is_finite() || samples < 2 {
         return Ok(plain);
     }
-    let p = match (value == 0.0, error == 0.0) {
+    // The smaller number of samples, which makes the interval wider rather than narrower.
+    Ok(with(Sampled::Unpaired, error, samples, probability(value, error, samples)?))
+}
+
+/// That of a value so far from zero or farther, if zero is the truth, by Student's t.
+fn probability(value: f64, error: f64, samples: usize) -> Result<f64> {
+    Ok(match (value == 0.0, error == 0.0) {
         (true, _) => 1.0,
         (false, true) => 0.0,
         (false, false) => {
-            // The smaller number of samples, which makes the interval wider rather than narrower.
-            let freedom = (samples - 1) as f64;
-            let below = student_t_cdf(-value.abs() / error, freedom);
-            2.0 * below.map_err(MethodError::from)?
+            let below = student_t_cdf(-value.abs() / error, (samples - 1) as f64);
+            (2.0 * below.map_err(MethodError::from)?).min(1.0)
         }
-    };
-    Ok(with(Sampled::Unpaired, error, samples, p.min(1.0)))
+    })
 }
 
 #[cfg(test)]
@@ -139,6 +144,26 @@ mod tests {
         let rows = [("loss", vec![&first, &second])];
         let found = differences(&names(2), &rows, 0.05).unwrap();
         assert_eq!((found[0].over, found[0].real), (Some(Sampled::Unpaired), Some(false)));
+    }
+
+    /// A quadrature's own error is the same for all probes, so that pairing them does not show it.
+    #[test]
+    fn what_terms_do_not_show_is_added_in_squares() {
+        let a: Vec<f64> = (0..10).map(|i| f64::from(i * i % 7)).collect();
+        let b: Vec<f64> =
+            a.iter().enumerate().map(|(i, x)| x + 1.0 + 0.1 * (i % 2) as f64).collect();
+        let found = |beside: [f64; 2]| {
+            let [first, second] = [(&a, beside[0]), (&b, beside[1])]
+                .map(|(of, beside)| terms("sum", Over::Draws, of).with_error_beside(beside));
+            let rows = [("log_determinant", vec![&first, &second])];
+            differences(&names(2), &rows, 0.05).unwrap().remove(0)
+        };
+        let (plain, some, much) = (found([0.0; 2]), found([0.03, 0.04]), found([3.0, 4.0]));
+        let error = |of: &Difference| of.difference.standard_error().unwrap();
+        assert!((error(&some) - error(&plain).hypot(0.05)).abs() < 1e-15);
+        assert!(plain.p < some.p && some.p < much.p, "{plain:?} {some:?} {much:?}");
+        assert_eq!([&plain, &some, &much].map(|of| of.real), [Some(true), Some(true), Some(false)]);
+        assert_eq!(much.over, Some(Sampled::Draws));
     }
 
     #[test]

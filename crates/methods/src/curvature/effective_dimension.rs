@@ -1,5 +1,6 @@
 //! The effective number of dimensions.
 
+use super::OfMatrix;
 use super::spectral_sum::{SpectralSum, SpectralSumConfig, spectral_sum};
 use crate::common::{LinearOperator, Objective};
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
@@ -17,7 +18,7 @@ use thalweg_nn::Weights;
 ///
 /// # Errors
 /// A `lambda` that is not positive, or not beyond every negative eigenvalue; fewer than two probes,
-/// no steps; a product that is not finite.
+/// no steps; a basis of so many vectors that the memory does not hold; a product that is not finite.
 /// # Source    MacKay, Bayesian interpolation, 1992, equation 2.23; Maddox, Benton, Wilson, Rethinking
 /// parameter counting in deep models: effective dimensionality revisited, 2020, arXiv 2003.02139
 pub fn effective_dimension(
@@ -31,30 +32,30 @@ pub fn effective_dimension(
     })
 }
 
-/// [`effective_dimension()`] of the Hessian of an objective, as an instrument.
+/// [`effective_dimension()`] of a curvature matrix of an objective, as an instrument.
 #[derive(Clone, Copy, Debug)]
 pub struct EffectiveDimension;
 
 impl Instrument for EffectiveDimension {
     const ID: &'static str = "effective_dimension";
     const SUMMARY: &'static str =
-        "effective number of dimensions of the Hessian, held against lambda";
+        "effective number of dimensions of the Hessian (or another matrix), held against lambda";
     const SOURCE: &'static str = "MacKay 1992; Maddox, Benton, Wilson 2020, arXiv 2003.02139";
     const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
-    type Config = SpectralSumConfig;
+    type Config = OfMatrix<SpectralSumConfig>;
     type Reading = SpectralSum;
 
     fn measure(
         ctx: &Context<'_>,
         objective: &dyn Objective,
         point: &Weights,
-        config: &SpectralSumConfig,
+        config: &OfMatrix<SpectralSumConfig>,
     ) -> Result<SpectralSum, MethodError> {
         config.check()?;
-        effective_dimension(ctx, &super::Hessian::new(ctx, objective, point)?, config)
+        effective_dimension(ctx, &config.at(ctx, objective, point)?, config)
     }
 
-    fn cost(config: &SpectralSumConfig, size: &Size) -> Cost {
+    fn cost(config: &OfMatrix<SpectralSumConfig>, size: &Size) -> Cost {
         config.cost(size)
     }
 
@@ -62,11 +63,11 @@ impl Instrument for EffectiveDimension {
         vec![reading.quantity("effective dimension")]
     }
 
-    fn trial() -> SpectralSumConfig {
-        SpectralSumConfig { lambda: 40.0, probes: 32, steps: 5 }
+    fn trial() -> OfMatrix<SpectralSumConfig> {
+        SpectralSumConfig { lambda: 40.0, probes: 32, steps: 5 }.into()
     }
 
-    fn refused() -> Vec<SpectralSumConfig> {
-        SpectralSumConfig::refused()
+    fn refused() -> Vec<OfMatrix<SpectralSumConfig>> {
+        OfMatrix::refused(SpectralSumConfig::refused())
     }
 }

@@ -1,6 +1,6 @@
 //! The Frobenius norm.
 
-use super::{Eigenpair, HutchinsonConfig, hutchinson};
+use super::{Eigenpair, HutchinsonConfig, OfMatrix, hutchinson};
 use crate::common::{LinearOperator, Objective};
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
@@ -27,29 +27,29 @@ pub fn frobenius_norm(
     Ok(Estimate { value, standard_error, ..square })
 }
 
-/// [`frobenius_norm`] of the Hessian of an objective, as an instrument.
+/// [`frobenius_norm`] of a curvature matrix of an objective, as an instrument.
 #[derive(Clone, Copy, Debug)]
 pub struct FrobeniusNorm;
 
 impl Instrument for FrobeniusNorm {
     const ID: &'static str = "frobenius_norm";
-    const SUMMARY: &'static str = "Frobenius norm of the Hessian";
+    const SUMMARY: &'static str = "Frobenius norm of the Hessian (or another matrix)";
     const SOURCE: &'static str = "Hutchinson 1990";
     const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
-    type Config = HutchinsonConfig;
+    type Config = OfMatrix<HutchinsonConfig>;
     type Reading = Estimate;
 
     fn measure(
         ctx: &Context<'_>,
         objective: &dyn Objective,
         point: &Weights,
-        config: &HutchinsonConfig,
+        config: &OfMatrix<HutchinsonConfig>,
     ) -> Result<Estimate, MethodError> {
         config.check()?;
-        frobenius_norm(ctx, &super::Hessian::new(ctx, objective, point)?, &[], config)
+        frobenius_norm(ctx, &config.at(ctx, objective, point)?, &[], config)
     }
 
-    fn cost(config: &HutchinsonConfig, size: &Size) -> Cost {
+    fn cost(config: &OfMatrix<HutchinsonConfig>, size: &Size) -> Cost {
         super::Hutchinson::cost(config, size)
     }
 
@@ -57,11 +57,11 @@ impl Instrument for FrobeniusNorm {
         vec![Quantity::estimated("Frobenius norm", *reading)]
     }
 
-    fn trial() -> HutchinsonConfig {
-        super::Hutchinson::trial()
+    fn trial() -> OfMatrix<HutchinsonConfig> {
+        super::Hutchinson::trial().into()
     }
 
-    fn refused() -> Vec<HutchinsonConfig> {
-        super::Hutchinson::refused()
+    fn refused() -> Vec<OfMatrix<HutchinsonConfig>> {
+        OfMatrix::refused(super::Hutchinson::refused())
     }
 }

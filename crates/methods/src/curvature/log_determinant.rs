@@ -1,5 +1,6 @@
 //! The logarithm of a determinant.
 
+use super::OfMatrix;
 use super::spectral_sum::{SpectralSum, SpectralSumConfig, spectral_sum};
 use crate::common::{LinearOperator, Objective};
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
@@ -17,7 +18,7 @@ use thalweg_nn::Weights;
 ///
 /// # Errors
 /// A `lambda` that is not positive, or not beyond every negative eigenvalue; fewer than two probes,
-/// no steps; a product that is not finite.
+/// no steps; a basis of so many vectors that the memory does not hold; a product that is not finite.
 /// # Source    Ubaru, Chen, Saad, Fast estimation of tr(f(A)) via stochastic Lanczos quadrature, SIAM J.
 /// Matrix Anal. Appl. 38, 2017
 pub fn log_determinant(
@@ -31,29 +32,30 @@ pub fn log_determinant(
     })
 }
 
-/// [`log_determinant()`] of the Hessian of an objective, as an instrument.
+/// [`log_determinant()`] of a curvature matrix of an objective, as an instrument.
 #[derive(Clone, Copy, Debug)]
 pub struct LogDeterminant;
 
 impl Instrument for LogDeterminant {
     const ID: &'static str = "log_determinant";
-    const SUMMARY: &'static str = "log-determinant of I + H / lambda for the Hessian H";
+    const SUMMARY: &'static str =
+        "log-determinant of I + H / lambda for the Hessian H (or another matrix)";
     const SOURCE: &'static str = "Ubaru, Chen, Saad 2017";
     const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
-    type Config = SpectralSumConfig;
+    type Config = OfMatrix<SpectralSumConfig>;
     type Reading = SpectralSum;
 
     fn measure(
         ctx: &Context<'_>,
         objective: &dyn Objective,
         point: &Weights,
-        config: &SpectralSumConfig,
+        config: &OfMatrix<SpectralSumConfig>,
     ) -> Result<SpectralSum, MethodError> {
         config.check()?;
-        log_determinant(ctx, &super::Hessian::new(ctx, objective, point)?, config)
+        log_determinant(ctx, &config.at(ctx, objective, point)?, config)
     }
 
-    fn cost(config: &SpectralSumConfig, size: &Size) -> Cost {
+    fn cost(config: &OfMatrix<SpectralSumConfig>, size: &Size) -> Cost {
         config.cost(size)
     }
 
@@ -61,11 +63,11 @@ impl Instrument for LogDeterminant {
         vec![reading.quantity("log-determinant")]
     }
 
-    fn trial() -> SpectralSumConfig {
-        SpectralSumConfig { lambda: 40.0, probes: 32, steps: 5 }
+    fn trial() -> OfMatrix<SpectralSumConfig> {
+        SpectralSumConfig { lambda: 40.0, probes: 32, steps: 5 }.into()
     }
 
-    fn refused() -> Vec<SpectralSumConfig> {
-        SpectralSumConfig::refused()
+    fn refused() -> Vec<OfMatrix<SpectralSumConfig>> {
+        OfMatrix::refused(SpectralSumConfig::refused())
     }
 }

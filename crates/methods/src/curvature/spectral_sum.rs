@@ -68,19 +68,22 @@ pub struct SpectralSum {
 }
 
 impl SpectralSum {
-    /// The sum, whose error has what the last steps changed beside that over the probes.
+    /// The sum, whose error has what the last steps changed beside that over the probes, and so has that
+    /// of a difference of two.
     pub(super) fn quantity(&self, name: &str) -> Quantity {
         let standard_error = self.sum.standard_error.hypot(self.last_change);
         let sum = Estimate { standard_error, ..self.sum };
-        Quantity::estimated(name, sum).with_terms(Over::Draws, &self.terms)
+        Quantity::estimated(name, sum)
+            .with_terms(Over::Draws, &self.terms)
+            .with_error_beside(self.last_change)
     }
 }
 
 /// `sum over eigenvalues of f`: `n` times the mean over probes of the quadrature of each.
 ///
 /// # Errors
-/// As [`SpectralSumConfig::check`]; an eigenvalue seen at or below `-lambda`; a product that is not
-/// finite.
+/// As [`SpectralSumConfig::check`]; an eigenvalue seen at or below `-lambda`; a basis of `steps`
+/// vectors that the memory does not hold; a product that is not finite.
 /// # Source    Ubaru, Chen, Saad, Fast estimation of tr(f(A)) via stochastic Lanczos quadrature,
 /// SIAM J. Matrix Anal. Appl. 38, 2017, algorithm 1
 pub(super) fn spectral_sum(

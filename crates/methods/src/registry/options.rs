@@ -1,6 +1,7 @@
 //! Configurations of instruments by the names of their options.
 
 use super::{Cost, Instrument, Quantity, Size};
+use crate::curvature::CurvatureMatrix;
 use crate::{Context, MethodError, Objective};
 use thalweg_nn::Weights;
 
@@ -49,6 +50,15 @@ impl OptionValue for String {
 
     fn from_text(text: &str) -> Option<String> {
         (!text.is_empty()).then(|| text.to_owned())
+    }
+}
+
+impl OptionValue for CurvatureMatrix {
+    const EXPECTED: &'static str =
+        "a curvature matrix, as gauss-newton, without -diagonal or -kfac";
+
+    fn from_text(text: &str) -> Option<CurvatureMatrix> {
+        text.parse().ok()
     }
 }
 
@@ -139,7 +149,8 @@ mod tests {
         for entry in INSTRUMENTS {
             let with = |name: &str, text: &str| (entry.configured)(false, &one(name, text));
             for option in entry.options {
-                let taken = ["7", "0.5", "name"].iter().any(|text| with(option, text).is_ok());
+                let taken =
+                    ["7", "0.5", "name", "fisher"].iter().any(|text| with(option, text).is_ok());
                 assert!(taken, "{}: {option}", entry.id);
                 let error = with(option, "").err().unwrap().to_string();
                 assert!(error.starts_with(&format!("{option}: expected a ")), "{error}");

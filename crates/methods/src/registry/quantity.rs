@@ -59,6 +59,8 @@ pub struct Terms {
     pub over: Over,
     /// One for each.
     pub values: Vec<f64>,
+    /// The part of the value's error that they do not show, as what is left of an iteration's own.
+    pub beside: f64,
 }
 
 /// A named number of a reading.
@@ -85,6 +87,14 @@ impl Quantity {
 
     /// With what it is the mean of.
     pub fn with_terms(self, over: Over, values: &[f64]) -> Quantity {
-        Quantity { terms: Some(Terms { over, values: values.to_vec() }), ..self }
+        Quantity { terms: Some(Terms { over, values: values.to_vec(), beside: 0.0 }), ..self }
+    }
+
+    /// With an error that its terms do not show.
+    pub fn with_error_beside(mut self, error: f64) -> Quantity {
+        if let Some(terms) = &mut self.terms {
+            terms.beside = error;
+        }
+        self
     }
 }
