@@ -36,6 +36,8 @@ pub struct CurvatureSlopeReading {
     pub eigenvalue: f64,
     /// Its residual.
     pub residual: f64,
+    /// Whether that is within the tolerance. An instrument reads NaN where it is not.
+    pub converged: bool,
     /// Its derivative along the unit vector of steepest descent: above zero it sharpens on the way
     /// down. 0 where the loss has no gradient.
     pub downhill: f64,
@@ -94,6 +96,7 @@ impl Instrument for CurvatureSlopes {
         Ok(CurvatureSlopeReading {
             eigenvalue: pair.value,
             residual: pair.residual,
+            converged: found.converged,
             downhill: vector::dot(&slope, &downhill),
             steepness: vector::norm(&slope),
         })
@@ -105,9 +108,13 @@ impl Instrument for CurvatureSlopes {
     }
 
     fn quantities(reading: &CurvatureSlopeReading) -> Vec<Quantity> {
+        let known = |value: f64| if reading.converged { value } else { f64::NAN };
         vec![
-            Quantity::exact("slope of the largest eigenvalue downhill", reading.downhill),
-            Quantity::exact("length of the largest eigenvalue's gradient", reading.steepness),
+            Quantity::exact("slope of the largest eigenvalue downhill", known(reading.downhill)),
+            Quantity::exact(
+                "length of the largest eigenvalue's gradient",
+                known(reading.steepness),
+            ),
         ]
     }
 

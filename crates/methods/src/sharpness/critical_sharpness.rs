@@ -30,14 +30,15 @@ impl Default for CriticalSharpnessConfig {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CriticalRate {
     /// `2 / eta` with the geometric mean `eta` of the rates below; zero where no rate raises the
-    /// loss, NaN without a gradient.
+    /// loss, up to the largest number that there is. NaN without a gradient, and where the evaluations
+    /// ended before one rate raised it and another did not.
     pub sharpness: f64,
     /// The largest rate tried that does not raise the loss.
     pub below: f64,
     /// The smallest rate tried that raises it, or makes it something else than a number; infinite
     /// where there is none.
     pub above: f64,
-    /// Whether they are as close as was asked for.
+    /// Whether they are as close as was asked for, or no rate raises the loss.
     pub converged: bool,
 }
 
@@ -129,7 +130,11 @@ pub fn critical_sharpness(
             above,
             converged: above / below <= 1.0 + config.tolerance,
         },
-        (Some(below), None) => CriticalRate { below, ..nothing(0.0) },
+        // Beyond the last rate there is none.
+        (Some(below), None) if rate == f64::INFINITY => {
+            CriticalRate { below, converged: true, ..nothing(0.0) }
+        }
+        (Some(below), None) => CriticalRate { below, ..nothing(f64::NAN) },
         (None, above) => {
             CriticalRate { above: above.unwrap_or(f64::INFINITY), ..nothing(f64::NAN) }
         }
@@ -148,7 +153,7 @@ fn check(config: &CriticalSharpnessConfig) -> Result<(), MethodError> {
     }
 }
 
-/// [`critical_sharpness`] as an instrument.
+/// [`critical_sharpness`] as an instrument, which reads NaN where it has not converged.
 #[derive(Clone, Copy, Debug)]
 pub struct CriticalSharpness;
 
@@ -176,7 +181,8 @@ impl Instrument for CriticalSharpness {
     }
 
     fn quantities(reading: &CriticalRate) -> Vec<Quantity> {
-        vec![Quantity::exact("critical sharpness", reading.sharpness)]
+        let sharpness = if reading.converged { reading.sharpness } else { f64::NAN };
+        vec![Quantity::exact("critical sharpness", sharpness)]
     }
 
     fn trial() -> CriticalSharpnessConfig {
@@ -202,9 +208,12 @@ mod tests {
     use thalweg_graph::DType;
 
     fn of(function: &Function, at: &[f64], start: f64) -> CriticalRate {
+        within(function, at, CriticalSharpnessConfig { start, tolerance: 1e-9, evaluations: 100 })
+    }
+
+    fn within(function: &Function, at: &[f64], config: CriticalSharpnessConfig) -> CriticalRate {
         let executor = Executor::new(1);
         let ctx = Context::new(&executor, 0).with_precision(DType::F64).unwrap();
-        let config = CriticalSharpnessConfig { start, tolerance: 1e-9, evaluations: 100 };
         critical_sharpness(&ctx, function, &function.point(at).unwrap(), &config).unwrap()
     }
 
@@ -224,13 +233,33 @@ mod tests {
     #[test]
     fn where_no_step_raises_the_loss_it_is_zero() {
         let slope = Function::new(DType::F64, &[("x", &[])], |_, w| w[0] * 1.0);
-        let found = of(&slope, &[1.0], 1e-3);
+        // From 1e-3 on a rate is doubled a thousand times until it is infinite.
+        let config = CriticalSharpnessConfig { evaluations: 1100, ..Default::default() };
+        let found = within(&slope, &[1.0], config);
         assert_eq!((found.sharpness, found.above), (0.0, f64::INFINITY));
+        assert!(found.converged && CriticalSharpness::quantities(&found)[0].value.number() == 0.0);
+        // That none of the rates tried raises it says nothing of the next.
+        let found = of(&slope, &[1.0], 1e-3);
+        assert!(found.sharpness.is_nan() && found.below > 1e20 && !found.converged, "{found:?}");
         let flat = Function::new(DType::F64, &[("x", &[])], |_, w| w[0] * 0.0);
         assert!(of(&flat, &[1.0], 1e-3).sharpness.is_nan());
         // Beyond a wall the loss is not a number: x + sqrt(1 + x) from 0 falls until x = -1.
         let wall = Function::new(DType::F64, &[("x", &[])], |_, w| w[0] + (w[0] + 1.0).sqrt());
         let found = of(&wall, &[0.0], 1e-3);
         assert!((found.sharpness - 3.0).abs() < 1e-6, "{found:?}");
+    }
+
+    #[test]
+    fn a_bracket_that_is_too_wide_is_no_reading() {
+        let parabola = Function::new(DType::F64, &[("x", &[])], |_, w| w[0].square());
+        let read = |evaluations: usize| {
+            let config = CriticalSharpnessConfig { start: 0.4, tolerance: 1e-6, evaluations };
+            let found = within(&parabola, &[1.0], config);
+            (found, CriticalSharpness::quantities(&found)[0].value.number())
+        };
+        let (early, number) = read(6);
+        assert!((early.sharpness - 2.0).abs() < 0.5 && !early.converged && number.is_nan());
+        let (late, number) = read(60);
+        assert!(late.converged && (number - 2.0).abs() < 1e-5, "{late:?}");
     }
 }

@@ -44,8 +44,9 @@ pub struct Flatness {
 /// for each output unit, and `H_st` the second derivatives by `w_s` and `w_t`: definition 3. The
 /// layer times `a` and its inputs by `a` leave it as it is.
 ///
-/// As a trace: `kappa = tr(H (W W^T x I)) = E[<W U, H (W U)>]` over matrices `U` of random signs,
-/// `[input, input]`. The standard error is that over them.
+/// As a trace: `kappa = tr(H (R R^T x I)) = E[<R U, H (R U)>]` with `R R^T = W W^T` over matrices `U`
+/// of random signs, `[., input]`: `R` is `W` itself, or Cholesky's of fewer columns where there are
+/// fewer outputs than inputs. The standard error is that over them.
 ///
 /// # Errors
 /// Fewer than two probes; a model without such a weight matrix; weights of another model; a product
@@ -73,9 +74,15 @@ pub fn relative_flatness(
         examples: ExampleGroup::All,
     };
     let hessian = Curvature::new(ctx, objective, point, CurvatureMatrix::Hessian, &scope)?;
-    // Whether output units are columns: then vectors are U^T-like, `[input, input] x [input, output]`.
+    // Whether output units are columns: then all is transposed.
     let outputs_last = layer.axes.last() == Some(&Axis::Output);
-    let inputs = if outputs_last { rows } else { columns };
+    let (inputs, outputs) = if outputs_last { (rows, columns) } else { (columns, rows) };
+    let weight = |output: usize, input: usize| match outputs_last {
+        true => weights[input * columns + output],
+        false => weights[output * columns + input],
+    };
+    let root = root(outputs, inputs, weight);
+    let width = inputs.min(outputs);
     let stream = ctx.stream("relative flatness");
     ctx.progress().start("relative flatness", config.probes as u64);
     let mut forms = Vec::with_capacity(config.probes);
@@ -84,15 +91,16 @@ pub fn relative_flatness(
         let key = format!("flatness/{first}-{last}");
         let arrays = ctx.unit(&key, || {
             let probe = |probe: usize| {
-                let u = signs(&stream.at(probe as u64), inputs * inputs);
+                let u = signs(&stream.at(probe as u64), width * inputs);
                 let mut product = vec![0.0; weights.len()];
-                for row in 0..rows {
-                    for k in 0..inputs {
-                        for column in 0..columns {
-                            product[row * columns + column] += match outputs_last {
-                                true => u[row * inputs + k] * weights[k * columns + column],
-                                false => weights[row * columns + k] * u[k * inputs + column],
+                for (output, of) in root.iter().enumerate() {
+                    for (factor, u) in of.iter().zip(u.chunks(inputs.max(1))) {
+                        for (input, sign) in u.iter().enumerate() {
+                            let place = match outputs_last {
+                                true => input * columns + output,
+                                false => output * columns + input,
                             };
+                            product[place] += factor * sign;
                         }
                     }
                 }
@@ -112,6 +120,31 @@ pub fn relative_flatness(
         return Err(MethodError::NotFinite { what, value: value.to_string() });
     }
     Ok(Flatness { layer: layer.name.clone(), measure: Estimate::mean(&forms)?, forms })
+}
+
+/// Rows, one for each output, whose products with each other are those of the rows of a weight matrix:
+/// its own, or, of as many columns as outputs, those of the lower triangle `L L^T = W W^T`.
+fn root(outputs: usize, inputs: usize, weight: impl Fn(usize, usize) -> f64) -> Vec<Vec<f64>> {
+    let rows: Vec<Vec<f64>> =
+        (0..outputs).map(|s| (0..inputs).map(|k| weight(s, k)).collect()).collect();
+    if inputs <= outputs {
+        return rows;
+    }
+    let mut root: Vec<Vec<f64>> = Vec::with_capacity(outputs);
+    for (s, row) in rows.iter().enumerate() {
+        let mut of = vec![0.0; outputs];
+        for (t, other) in root.iter().enumerate() {
+            // A row that depends on those before has nothing of its own.
+            if other[t] > 0.0 {
+                of[t] = (vector::dot(row, &rows[t]) - vector::dot(&of, other)) / other[t];
+            }
+        }
+        let square = vector::dot(row, row);
+        let own = square - vector::dot(&of, &of);
+        of[s] = if own > 1e-12 * square { own.sqrt() } else { 0.0 };
+        root.push(of);
+    }
+    root
 }
 
 fn check(config: &RelativeFlatnessConfig) -> Result<(), MethodError> {
@@ -174,5 +207,31 @@ impl Instrument for RelativeFlatness {
 
     fn refused() -> Vec<RelativeFlatnessConfig> {
         [0, 1].map(|probes| RelativeFlatnessConfig { layer: None, probes }).to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_has_the_products_of_the_rows() {
+        // The third row is the sum of the first two, and the fourth is zero.
+        let wide = [
+            [1.0, 2.0, 0.0, -1.0, 0.5],
+            [0.0, 1.0, 1.0, 3.0, 0.0],
+            [1.0, 3.0, 1.0, 2.0, 0.5],
+            [0.0; 5],
+        ];
+        let found = root(4, 5, |s, k| wide[s][k]);
+        assert!(found.iter().all(|row| row.len() == 4));
+        for s in 0..4 {
+            for t in 0..4 {
+                let expected = vector::dot(&wide[s], &wide[t]);
+                assert!((vector::dot(&found[s], &found[t]) - expected).abs() < 1e-12, "{s} {t}");
+            }
+        }
+        let tall = root(5, 4, |s, k| wide[k][s]);
+        assert_eq!(tall[1], [2.0, 1.0, 3.0, 0.0]);
     }
 }
