@@ -123,6 +123,10 @@ impl Objective for Gathered<'_> {
         self.objective.loss()
     }
 
+    fn is_likelihood(&self) -> bool {
+        self.objective.is_likelihood()
+    }
+
     fn labels(&self) -> Option<Vec<i32>> {
         let all = self.objective.labels()?;
         self.order.iter().map(|&place| all.get(place).copied()).collect()

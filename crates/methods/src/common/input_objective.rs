@@ -181,6 +181,10 @@ impl Objective for InputObjective<'_> {
         Objective::loss(self.inner).filter(|_| self.likelihood == Likelihood::Loss)
     }
 
+    fn is_likelihood(&self) -> bool {
+        self.inner.is_likelihood()
+    }
+
     fn labels(&self) -> Option<Vec<i32>> {
         match self.example {
             Some(_) => None,

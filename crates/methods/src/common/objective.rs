@@ -122,6 +122,11 @@ pub trait Objective: Sync {
         None
     }
 
+    /// Whether that loss says how likely targets are, given the outputs: not where outputs know them.
+    fn is_likelihood(&self) -> bool {
+        true
+    }
+
     /// The class of each example, where each has one.
     fn labels(&self) -> Option<Vec<i32>> {
         None

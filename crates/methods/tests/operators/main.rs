@@ -1,8 +1,10 @@
 //! Products of curvature matrices against matrices that are written out by another route.
 
 mod approximations;
+mod class_losses;
 #[path = "../common/mod.rs"]
 mod common;
+mod drawn;
 mod explicit;
 mod primal;
 mod setup;

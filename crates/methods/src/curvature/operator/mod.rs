@@ -137,6 +137,12 @@ impl CurvatureMatrix {
             Some(loss) if self == CurvatureMatrix::GaussNewton => {
                 likelihood::check_gauss_newton(loss)
             }
+            // Outputs less a margin of the true class differ from target to target.
+            Some(_) if !objective.is_likelihood() => {
+                let expected = "outputs that are a distribution of targets";
+                let got = "outputs less a margin of the true class";
+                Err(MethodError::mismatch(format!("the {} matrix", self.words()), expected, got))
+            }
             Some(_) => Ok(()),
             None => {
                 let what = format!("the {} matrix", self.words());
@@ -203,7 +209,8 @@ impl<'a> Curvature<'a> {
     ///
     /// # Errors
     /// Weights of another model; a scope without parameters or examples; an objective without
-    /// outputs, or a loss without such a matrix; no room for a single product; those of the engine.
+    /// outputs, or a loss without such a matrix, as a Fisher matrix of outputs with margins; no room
+    /// for a single product; those of the engine.
     pub fn new(
         ctx: &Context<'a>,
         objective: &'a dyn Objective,
