@@ -50,6 +50,36 @@ fn least_squares_has_the_design_matrix_as_hessian() {
     assert!((moments.frobenius_squared - frobenius).abs() < 1e-10);
 }
 
+/// Of several outputs it is that matrix once for each, `H = (2/k) X^T X / n (x) I`, and each eigenvalue as
+/// often.
+#[test]
+fn least_squares_of_several_outputs_has_each_eigenvalue_as_often() {
+    let (n, d, k) = (50, 7, 10);
+    let (inputs, rows) = planted(n, d);
+    let executor = Executor::new(2);
+    let ctx = exact(&executor);
+    let model = model("linear bias=false", &[d], k);
+    let config = ObjectiveConfig::default();
+    let data = labelled(&inputs, k);
+    let loss = Loss::MeanSquaredError;
+    let objective = ModelObjective::new(&ctx, &model, loss, &data, None, &config).unwrap();
+    let point = weights(&model, DType::F64);
+    let hessian = Hessian::new(&ctx, &objective, &point).unwrap();
+    let entry =
+        |i: usize, j: usize| rows.iter().map(|x| x[i] * x[j]).sum::<f64>() * 2.0 / (n * k) as f64;
+    let matrix: Vec<Vec<f64>> = (0..d).map(|i| (0..d).map(|j| entry(i, j)).collect()).collect();
+    let values = symmetric_eigen(&matrix).values;
+    for (top, bottom) in [(5, 3), (12, 0)] {
+        let config = LanczosConfig { top, bottom, tolerance: 1e-6, ..LanczosConfig::default() };
+        let found = lanczos(&ctx, &hessian, &config).unwrap();
+        assert!(found.converged);
+        for (i, pair) in found.top.iter().enumerate() {
+            assert!((pair.value - values[d - 1 - i / k]).abs() < 1e-6, "{:?}", found.top[i].value);
+        }
+        assert!(found.bottom.iter().all(|pair| (pair.value - values[0]).abs() < 1e-6));
+    }
+}
+
 #[test]
 fn softmax_regression_has_its_closed_form() {
     let (n, d, k) = (40, 4, 3);

@@ -138,13 +138,27 @@ pub fn lanczos_from(
         let what = format!("a basis of {vectors} vectors of {n} elements");
         return Err(MethodError::Memory { what, needed, budget: ctx.memory() });
     }
+    iterate(ctx, operator, config, start, Subspace::capacity(n, wanted))
+}
+
+/// [`lanczos_from`] with a basis of so many vectors at most.
+fn iterate(
+    ctx: &Context<'_>,
+    operator: &dyn LinearOperator,
+    config: &LanczosConfig,
+    start: Option<&[f64]>,
+    capacity: usize,
+) -> Result<Eigenpairs, MethodError> {
+    let (n, wanted) = (operator.dimension(), config.top + config.bottom);
     ctx.progress().start("eigenvalues", config.max_products as u64);
-    let mut space = Subspace::new(n, wanted, ctx.stream("lanczos"));
+    let mut space = Subspace::new(n, capacity, ctx.stream("lanczos"));
     if let Some(start) = start {
         space.lean(start);
     }
     let mut products = 0;
     let mut look: Option<Look> = None;
+    // Whether a look did not end before the basis was full.
+    let mut cramped = false;
     loop {
         let last = &space.basis[space.basis.len() - 1];
         let product = one_product(ctx, operator, products, last)?;
@@ -159,7 +173,7 @@ pub fn lanczos_from(
         let eigen = symmetric_eigen(&space.projected());
         let (whole, ends) = (size == n, size == n || products >= config.max_products);
         let stays = look.as_ref().is_some_and(|look| look.stays(&eigen, config));
-        let over = whole || look.as_ref().is_some_and(|look| look.is_over(&space));
+        let over = whole || look.as_ref().is_some_and(|look| look.is_over(&space, &eigen, config));
         if let Some(Look { found: [top, bottom], within, .. }) =
             look.take_if(|_| stays && (over || ends))
         {
@@ -175,13 +189,17 @@ pub fn lanczos_from(
                 let [top, bottom] = found;
                 return Ok(Eigenpairs { top, bottom, products, converged, within });
             }
-            space.make_room(&eigen, config);
+            space.make_room(&eigen, config, cramped);
             space.start_anew();
-            let first = space.basis.len() - 1;
+            let first = Some(space.basis.len() - 1);
             look =
                 Some(Look { first, limits, values: wanted_values(&eigen, config), found, within });
         } else if space.is_full() {
-            look = None;
+            // It begins again where there is more room, and goes on from there.
+            match &mut look {
+                Some(look) if cramped => look.first = None,
+                _ => cramped |= look.take().is_some(),
+            }
             space.restart(&eigen, config);
         } else {
             space.extend();
@@ -191,8 +209,9 @@ pub fn lanczos_from(
 
 /// A look for copies of eigenvalues, which ends when none would be missed.
 struct Look {
-    /// The first vector that is not of those before.
-    first: usize,
+    /// The first vector that is not of those before; none after a restart, before which there were
+    /// the pairs alone.
+    first: Option<usize>,
     /// What a copy has to be at least, of the operator at the top and of its negative at the bottom; none
     /// where no copy counts.
     limits: [Option<f64>; 2],
@@ -210,11 +229,17 @@ impl Look {
         self.values.iter().zip(now).all(|(before, now)| (before - now).abs() <= self.within)
     }
 
-    fn is_over(&self, space: &Subspace) -> bool {
-        let over = |(limit, sign): (Option<f64>, f64)| {
-            limit.is_none_or(|limit| space.would_show(self.first, limit, sign))
+    /// Whether a copy would have shown; after a restart whether what is next to the pairs asked for has
+    /// converged, and is none.
+    fn is_over(&self, space: &Subspace, eigen: &SymmetricEigen, config: &LanczosConfig) -> bool {
+        let next = [eigen.values.len().checked_sub(config.top + 1), Some(config.bottom)];
+        let over = |((limit, sign), next): ((Option<f64>, f64), Option<usize>)| {
+            limit.is_none_or(|limit| match self.first {
+                Some(first) => space.would_show(first, limit, sign),
+                None => next.is_some_and(|next| space.has_converged(next, eigen, config)),
+            })
         };
-        self.limits.into_iter().zip([1.0, -1.0]).all(over)
+        self.limits.into_iter().zip([1.0, -1.0]).zip(next).all(over)
     }
 }
 

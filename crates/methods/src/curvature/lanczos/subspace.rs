@@ -8,8 +8,8 @@ use thalweg_data::Stream;
 /// a product.
 const LARGEST_BASIS: usize = 160;
 
-/// Vectors that a start outside of the subspace has room for at least, where there are so many.
-const ROOM: usize = 20;
+/// Vectors that a start outside of the subspace has room for, where there are so many.
+const ROOM: usize = 64;
 
 /// The probability that [`Subspace::would_show`] is wrong of an eigenvector.
 const MISSED: f64 = 1e-3;
@@ -43,8 +43,7 @@ impl Subspace {
         roomy.min(LARGEST_BASIS).max(3 * wanted).max(24).min(n).max(1)
     }
 
-    pub(super) fn new(n: usize, wanted: usize, draws: Stream) -> Subspace {
-        let capacity = Subspace::capacity(n, wanted);
+    pub(super) fn new(n: usize, capacity: usize, draws: Stream) -> Subspace {
         let (columns, beyond, rests) = (Vec::new(), Vec::new(), Vec::new());
         let basis = Vec::new();
         let mut space = Subspace { basis, columns, beyond, rests, capacity, draws, n_drawn: 0 };
@@ -207,8 +206,18 @@ impl Subspace {
     pub(super) fn converged(&self, eigen: &SymmetricEigen, config: &LanczosConfig) -> bool {
         let n = eigen.values.len();
         let mut wanted = (0..config.bottom).chain(n - config.top..n);
+        wanted.all(|i| self.has_converged(i, eigen, config))
+    }
+
+    /// Whether the residual of a Ritz vector is within the tolerance.
+    pub(super) fn has_converged(
+        &self,
+        place: usize,
+        eigen: &SymmetricEigen,
+        config: &LanczosConfig,
+    ) -> bool {
         let within = config.within(eigen);
-        wanted.all(|i| self.quotient(&eigen.vectors[i]).1 <= within)
+        eigen.vectors.get(place).is_some_and(|vector| self.quotient(vector).1 <= within)
     }
 
     /// Keeps the best Ritz vectors of each end asked for, and goes on from the residual.
@@ -218,10 +227,17 @@ impl Subspace {
         self.extend();
     }
 
-    /// Keeps fewer Ritz vectors where vectors from another start would have no room.
-    pub(super) fn make_room(&mut self, eigen: &SymmetricEigen, config: &LanczosConfig) {
+    /// Keeps fewer Ritz vectors where vectors from another start would have no room; those asked for
+    /// alone where they need all of it.
+    pub(super) fn make_room(
+        &mut self,
+        eigen: &SymmetricEigen,
+        config: &LanczosConfig,
+        cramped: bool,
+    ) {
         let n = self.basis.first().map_or(0, Vec::len);
-        let most = self.capacity.saturating_sub(ROOM).max(config.top + config.bottom);
+        let room = if cramped { self.capacity } else { ROOM };
+        let most = self.capacity.saturating_sub(room).max(config.top + config.bottom);
         if self.capacity < n && self.basis.len() > most {
             self.compress(eigen, config, most);
         }
