@@ -9,8 +9,8 @@ use thalweg_methods::common::{DenseOperator, LinearOperator, symmetric_eigen, ve
 use thalweg_methods::curvature::{
     Density, DensityConfig, Eigenpair, HutchPlusPlusConfig, HutchinsonConfig,
     KernelPolynomialConfig, LanczosConfig, SpectralSum, SpectralSumConfig, XDiagConfig,
-    XTraceConfig, density, effective_dimension, frobenius_norm, hutch_plus_plus, hutchinson,
-    kernel_polynomial, lanczos, log_determinant, xdiag, xtrace,
+    XTraceConfig, density, effective_dimension, exact_moments, frobenius_norm, hutch_plus_plus,
+    hutchinson, kernel_polynomial, lanczos, log_determinant, xdiag, xtrace,
 };
 use thalweg_methods::{Context, MethodError};
 use thalweg_stats::Estimate;
@@ -79,6 +79,32 @@ fn bars_of_traces_cover() {
     }
 }
 
+/// Probes that end where their error is small enough end earlier where it seems smaller than it is.
+#[test]
+fn bars_of_traces_cover_where_a_tolerance_ends_them() {
+    let executor = Executor::new(1);
+    for (name, values) in spectra() {
+        let matrix = planted(&values);
+        let trace: f64 = values.iter().sum();
+        let row = |(i, row): (usize, &Vec<f64>)| vector::dot(row, row) - row[i] * row[i];
+        let variance = 2.0 * matrix.rows().iter().enumerate().map(row).sum::<f64>();
+        // A tolerance that so many probes have on average.
+        for enough in [12.0, 24.0, 60.0] {
+            let tolerance = (variance / enough).sqrt() / trace.abs();
+            let config = HutchinsonConfig { probes: 400, tolerance };
+            let holds = |seed: u64| {
+                let ctx = Context::new(&executor, seed);
+                let found = hutchinson(&ctx, &matrix, &[], &config).unwrap().trace;
+                usize::from(found.interval(0.95).unwrap().contains(trace))
+            };
+            // So many that 88 %, of what ends at the first error that is small enough, is told from 91 %.
+            const MANY: u64 = 2000;
+            let share = (0..MANY).map(holds).sum::<usize>() as f64 / MANY as f64;
+            assert!((0.9..=0.99).contains(&share), "{name}, {enough}: {share}");
+        }
+    }
+}
+
 #[test]
 fn bars_of_norms_and_sums_cover() {
     for (name, values) in spectra() {
@@ -106,6 +132,55 @@ fn bars_of_norms_and_sums_cover() {
         let count =
             covered(determinant, |ctx| settled(log_determinant(ctx, &matrix, &config).unwrap()));
         honest(&format!("log-determinant, {name}"), count);
+    }
+}
+
+/// What fewer steps than there are eigenvalues miss of a sum is of the order of what the last of them
+/// changed, and an error with it covers.
+#[test]
+fn bars_of_sums_cover_where_the_quadrature_ends_early() {
+    for (name, values) in spectra() {
+        let matrix = planted(&values);
+        let sum = |ctx: &Context<'_>, steps: usize| {
+            let config = SpectralSumConfig { lambda: 1.5, probes: 12, steps };
+            log_determinant(ctx, &matrix, &config).unwrap()
+        };
+        let executor = Executor::new(1);
+        for steps in [4, 8, 16] {
+            let (mut missed, mut changed) = (0.0f64, 0.0f64);
+            for seed in 0..20 {
+                let ctx = Context::new(&executor, seed);
+                let (early, whole) = (sum(&ctx, steps), sum(&ctx, 50));
+                missed = missed.max((early.sum.value - whole.sum.value).abs());
+                changed += early.last_change / 20.0;
+            }
+            assert!(missed < 2.0 * changed + 1e-9, "{name}, {steps}: {missed} {changed}");
+        }
+        let determinant: f64 = values.iter().map(|v| (v / 1.5).ln_1p()).sum();
+        let count = covered(determinant, |ctx| {
+            let found = sum(ctx, 3);
+            let standard_error = found.sum.standard_error.hypot(found.last_change);
+            Estimate { standard_error, ..found.sum }
+        });
+        // What the last steps changed is more than what is left, so that a bar may be too long.
+        assert!(count >= 180, "{name}: {count} of {SEEDS}");
+    }
+}
+
+/// The first two moments of a density are exact for each probe, however few its steps.
+#[test]
+fn moments_of_densities_are_those_of_the_matrix() {
+    for (name, values) in spectra() {
+        let (matrix, executor) = (planted(&values), Executor::new(1));
+        let exact = exact_moments(&Context::new(&executor, 0), &matrix).unwrap();
+        let n = values.len() as f64;
+        let found = |ctx: &Context<'_>| {
+            let config = DensityConfig { probes: 30, steps: 2, ..DensityConfig::default() };
+            density(ctx, &matrix, &config).unwrap()
+        };
+        honest(&format!("mean, {name}"), covered(exact.trace / n, |ctx| found(ctx).mean));
+        let square = exact.frobenius_squared / n;
+        honest(&format!("square, {name}"), covered(square, |ctx| found(ctx).mean_square));
     }
 }
 
@@ -213,7 +288,7 @@ fn bars_of_densities_cover() {
     for (name, values) in [spectra()[0].clone(), spectra()[2].clone()] {
         let matrix = planted(&values);
         let n = values.len() as f64;
-        let (mut held, mut looked) = ([0; 2], [0; 2]);
+        let (mut held, mut looked) = ([0; 3], [0; 3]);
         let mut look = |which: usize, found: &Density, exact: &dyn Fn(f64) -> f64| {
             let truth: Vec<f64> = found.centres.iter().map(|&x| exact(x)).collect();
             let largest = truth.iter().copied().fold(0.0, f64::max);
@@ -226,13 +301,16 @@ fn bars_of_densities_cover() {
         };
         for seed in 0..SEEDS {
             let ctx = Context::new(&executor, seed);
-            let config = DensityConfig { probes: 10, steps: 50, points: POINTS, width: 0.05 };
-            let found = density(&ctx, &matrix, &config).unwrap();
-            let scale = found.width * std::f64::consts::TAU.sqrt();
-            look(0, &found, &|x| {
-                let bell = |v: &f64| (-0.5 * ((x - v) / found.width).powi(2)).exp();
-                values.iter().map(bell).sum::<f64>() / (n * scale)
-            });
+            // As many steps as eigenvalues, and fewer, whose nodes stand for several under a bell.
+            for (which, steps) in [(0, 50), (2, 20)] {
+                let config = DensityConfig { probes: 10, steps, points: POINTS, width: 0.05 };
+                let found = density(&ctx, &matrix, &config).unwrap();
+                let scale = found.width * std::f64::consts::TAU.sqrt();
+                look(which, &found, &|x| {
+                    let bell = |v: &f64| (-0.5 * ((x - v) / found.width).powi(2)).exp();
+                    values.iter().map(bell).sum::<f64>() / (n * scale)
+                });
+            }
             let config = KernelPolynomialConfig { probes: 10, moments: MOMENTS, points: POINTS };
             let found = kernel_polynomial(&ctx, &matrix, &config).unwrap();
             let (middle, spacing) = (found.centres[7], found.centres[1] - found.centres[0]);
