@@ -217,6 +217,10 @@ impl Bound<'_> {
         }
     }
 
+    fn bytes(&self, buffer: BufferId) -> usize {
+        self.plan.buffers[buffer.0 as usize].bytes
+    }
+
     /// # Safety
     /// Addresses are those of buffers of the planned sizes; outputs and arena are unshared.
     unsafe fn run(&self) -> Result<(), ExecError> {
@@ -235,7 +239,10 @@ impl Bound<'_> {
         // SAFETY: the caller's promise.
         unsafe {
             match &step.kernel {
-                Kernel::Loop(body) => body.run(self.pool, &|buffer| self.address(buffer), scratch),
+                Kernel::Loop(body) => {
+                    let memory = |buffer| (self.address(buffer), self.bytes(buffer));
+                    body.run(self.pool, &memory, scratch);
+                }
                 Kernel::Product { dtype: DType::F64, .. } => self.product::<f64>(step, scratch),
                 Kernel::Product { .. } => self.product::<f32>(step, scratch),
                 Kernel::Convolution { dtype: DType::F64, .. } => {

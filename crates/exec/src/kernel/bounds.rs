@@ -1,9 +1,10 @@
 //! Which memory a kernel may touch, asserted where debug assertions are on.
 //!
 //! A kernel that works on pointers says at its entry what its operands are ([`within`]); tasks that
-//! it hands to the pool inherit that ([`inherit`]); and where its inner parts read or write, they
-//! assert that the range lies in one operand ([`reads`], [`writes`]). An inner part that is called
-//! without an entry, as its own tests do, checks nothing. In release builds nothing of this is left.
+//! it hands to the pool inherit that ([`inherit`]) and may add what is their own ([`beside`]); and
+//! where its inner parts read or write, they assert that the range lies in one operand ([`reads`],
+//! [`writes`]). An inner part that is called without an entry, as its own tests do, checks nothing.
+//! In release builds nothing of this is left.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -53,14 +54,29 @@ pub(crate) fn within<R>(operands: impl FnOnce() -> Vec<Operand>, kernel: impl Fn
     kernel()
 }
 
-/// Runs a part of a kernel that may touch an operand of its own beside the kernel's.
+/// Runs a part of a kernel that may touch operands of its own beside the kernel's.
 #[inline(always)]
-pub(crate) fn beside<R>(own: impl FnOnce() -> Operand, part: impl FnOnce() -> R) -> R {
+pub(crate) fn beside<R>(own: impl FnOnce() -> Vec<Operand>, part: impl FnOnce() -> R) -> R {
     let known = if cfg!(debug_assertions) { OPERANDS.with_borrow(Clone::clone) } else { None };
     match known {
         None => part(),
-        Some(known) => within(|| known.iter().cloned().chain([own()]).collect(), part),
+        Some(known) => within(|| known.iter().cloned().chain(own()).collect(), part),
     }
+}
+
+/// Offsets of the lowest and of the highest element of a box of so many elements and such a stride
+/// along each axis; of nothing if one of them has none.
+#[inline(always)]
+pub(crate) fn reach<const N: usize>(axes: [(usize, isize); N]) -> [isize; 2] {
+    let [mut low, mut high] = [0, 0];
+    for (extent, stride) in axes {
+        if extent == 0 {
+            return [0, -1];
+        }
+        let end = (extent as isize - 1) * stride;
+        (low, high) = (low + end.min(0), high + end.max(0));
+    }
+    [low, high]
 }
 
 /// The work of a task with the operands of the thread that hands it out.
@@ -106,6 +122,32 @@ fn check(wanted: &Operand) {
     });
 }
 
+/// Asserts that a kernel runs within these operands, and that with debug assertions it is noticed
+/// if any of them lacks its first or its last byte, or may not be written: what a wrong offset
+/// comes to. `work` is memory that is not used to its ends.
+#[cfg(test)]
+pub(crate) fn assert_watched(what: &str, operands: &[Operand], work: &[Operand], run: impl Fn()) {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    type Change = fn(&mut Operand);
+    let ends = |operands: &[Operand]| {
+        let all = || operands.iter().chain(work).cloned().collect();
+        catch_unwind(AssertUnwindSafe(|| within(all, &run))).is_ok()
+    };
+    assert!(ends(operands), "{what}");
+    let changes: [(&str, Change); 3] = [
+        ("lacks its first byte", |operand| operand.addresses.start += 1),
+        ("lacks its last byte", |operand| operand.addresses.end -= 1),
+        ("may not be written", |operand| operand.writable = false),
+    ];
+    for (at, operand) in operands.iter().enumerate() {
+        for (change, apply) in &changes[..if operand.writable { 3 } else { 2 }] {
+            let mut less = operands.to_vec();
+            apply(&mut less[at]);
+            assert_eq!(ends(&less), !cfg!(debug_assertions), "{what}: operand {at} {change}");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +181,13 @@ mod tests {
         assert_eq!(runs(|x, _| reads(x, [-1, 2])), !checked);
         assert_eq!(runs(|_, y| writes(y, [8, 8])), !checked);
         assert_eq!(runs(|x, _| writes(x.cast_mut(), [0, 0])), !checked);
+    }
+
+    #[test]
+    fn a_box_reaches_from_its_lowest_to_its_highest_element() {
+        assert_eq!(reach([(3, 4), (2, -1)]), [-1, 8]);
+        assert_eq!(reach([(3, 4), (0, 7)]), [0, -1]);
+        assert_eq!(reach([]), [0, 0]);
     }
 
     #[test]

@@ -104,12 +104,10 @@ impl Prepared {
     fn operands<T: Float>(&self, work: &Work<'_, T>, pool: &Pool) -> Vec<Operand> {
         let it = &self.product;
         let reach = |own: [(usize, isize); 2], of: fn(&Batch) -> isize| {
-            let batch = it.batch.iter().map(|b| (b.extent, of(b)));
-            let ends = own.into_iter().chain(batch).filter(|(extent, _)| *extent > 0);
-            let ends: Vec<isize> =
-                ends.map(|(extent, step)| (extent as isize - 1) * step).collect();
-            let sum = |keep: fn(isize, isize) -> isize| ends.iter().map(|&end| keep(end, 0)).sum();
-            [sum(isize::min), sum(isize::max)]
+            it.batch.iter().fold(bounds::reach(own), |[low, high], batch| {
+                let [least, most] = bounds::reach([(batch.extent, of(batch))]);
+                [low + least, high + most]
+            })
         };
         let (m, n, k) = (it.m, it.n, it.k);
         let (a, b) = if work.plan.swapped { (work.b, work.a) } else { (work.a, work.b) };
@@ -297,7 +295,8 @@ impl<T: Float> Work<'_, T> {
                     columns: panel.columns,
                     accumulate: direct && !first,
                 };
-                let own = || Operand::dense(tile.c.cast_const(), MOST_ROWS * MOST_COLUMNS, true);
+                let own =
+                    || vec![Operand::dense(tile.c.cast_const(), MOST_ROWS * MOST_COLUMNS, true)];
                 if direct {
                     entry(&tile)
                 } else {
@@ -305,6 +304,8 @@ impl<T: Float> Work<'_, T> {
                 }
                 if !direct {
                     for (i, sums) in strided.chunks(MOST_COLUMNS).enumerate().take(live_rows) {
+                        let reach = bounds::reach([(panel.columns, c_step)]);
+                        bounds::writes(c.wrapping_offset(c_rows[i]), reach);
                         for (j, &sum) in sums.iter().enumerate().take(panel.columns) {
                             let to = c.offset(c_rows[i] + j as isize * c_step);
                             *to = if first { sum } else { *to + sum };
@@ -324,6 +325,8 @@ impl<T: Float> Work<'_, T> {
             if plan.a_step == 1 {
                 for i in 0..rows {
                     let from = a.offset(plan.row(row + i).0);
+                    bounds::reads(from, [0, depth as isize - 1]);
+                    bounds::writes(to.wrapping_add(i * BLOCK), [0, depth as isize - 1]);
                     std::ptr::copy_nonoverlapping(from, to.add(i * BLOCK), depth);
                 }
                 return;
@@ -332,7 +335,11 @@ impl<T: Float> Work<'_, T> {
             let mut offsets = [0; ROW_CHUNK];
             for (i, offset) in offsets.iter_mut().enumerate().take(rows) {
                 *offset = plan.row(row + i).0;
+                let of_row = a.wrapping_offset(*offset);
+                bounds::reads(of_row, bounds::reach([(depth, plan.a_step)]));
             }
+            let reach = bounds::reach([(depth, plan.packed_step() as isize), (rows, 1)]);
+            bounds::writes(to, reach);
             for k in 0..depth {
                 let from = a.offset(k as isize * plan.a_step);
                 let to = to.add(k * plan.packed_step());
@@ -372,6 +379,8 @@ impl<T: Float> Work<'_, T> {
                     let (row, column) = (at / plan.columns, at % plan.columns);
                     let run = (plan.columns - column).min(start + length - at);
                     let to = c.get().offset(offset + plan.row(row).1);
+                    let first = to.wrapping_offset(column as isize * plan.c_step);
+                    bounds::writes(first, bounds::reach([(run, plan.c_step)]));
                     for i in 0..run {
                         *to.offset((column + i) as isize * plan.c_step) = sums[at - start + i];
                     }

@@ -5,7 +5,7 @@
 //! and its reduced extent alone; threads, tiles, populations and instruction sets never change a
 //! bit of a result.
 
-mod bounds;
+pub(crate) mod bounds;
 pub mod convolution;
 pub mod dot;
 pub mod math;

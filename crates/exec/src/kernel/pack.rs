@@ -50,12 +50,7 @@ pub(super) unsafe fn pack_columns<T: Float>(
     [columns, width]: [usize; 2],
     depth: usize,
 ) {
-    if columns > 0 && depth > 0 {
-        let ends = [(depth as isize - 1) * row, (columns as isize - 1) * column];
-        let reach =
-            [ends.map(|end| end.min(0)).iter().sum(), ends.map(|end| end.max(0)).iter().sum()];
-        bounds::reads(from, reach);
-    }
+    bounds::reads(from, bounds::reach([(depth, row), (columns, column)]));
     bounds::writes(to, [0, (depth * width) as isize - 1]);
     // SAFETY: as documented for the caller.
     unsafe {

@@ -17,6 +17,7 @@ mod partition;
 mod region;
 mod run;
 mod tile;
+mod watch;
 
 pub(crate) use build::LoopBuilder;
 

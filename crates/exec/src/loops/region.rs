@@ -1,6 +1,7 @@
 //! Boxes of a loop's space, and copies between them and tiles.
 
 use super::{Loop, Walk};
+use crate::kernel::bounds;
 
 /// A box of the space: starts and extents along `o`, the innermost `r`, and `i`, and the
 /// coordinates of the axes outside.
@@ -44,6 +45,12 @@ impl Region {
         self.no * self.nr * self.ni
     }
 
+    /// Offsets of the lowest and of the highest element of a walk.
+    #[inline(always)]
+    fn reach(&self, walk: &Walk) -> [isize; 2] {
+        bounds::reach([(self.no, walk.o), (self.nr, walk.r), (self.ni, walk.i)])
+    }
+
     /// Whether the elements of a walk lie one after another in the order of a tile.
     #[inline(always)]
     pub(super) fn is_dense(&self, walk: &Walk) -> bool {
@@ -85,6 +92,8 @@ impl Region {
 /// Copies a region of a walk into a tile.
 pub(super) unsafe fn gather<T: Copy>(from: *const u8, to: *mut u8, walk: &Walk, region: &Region) {
     let (from, to) = (from.cast::<T>(), to.cast::<T>());
+    bounds::reads(from, region.reach(walk));
+    bounds::writes(to, [0, region.elements() as isize - 1]);
     // SAFETY: the caller gives a source that holds the walk and a tile with room for the region.
     unsafe {
         let (still_o, still_r) = (region.no == 1 || walk.o == 0, region.nr == 1 || walk.r == 0);
@@ -127,6 +136,8 @@ pub(super) unsafe fn gather<T: Copy>(from: *const u8, to: *mut u8, walk: &Walk, 
 /// Copies a tile to a region of a walk.
 pub(super) unsafe fn scatter<T: Copy>(from: *const u8, to: *mut u8, walk: &Walk, region: &Region) {
     let (mut from, to) = (from.cast::<T>(), to.cast::<T>());
+    bounds::reads(from, [0, region.elements() as isize - 1]);
+    bounds::writes(to, region.reach(walk));
     // SAFETY: the caller gives a tile that holds the region and a target that holds the walk.
     unsafe {
         if region.is_dense(walk) {

@@ -1,12 +1,15 @@
 //! Walks the iteration space of a loop, tile by tile and task by task.
 
+mod folds;
+
 use super::bodies::Bodies;
-use super::fold::{self, with_storage};
+use super::fold::with_storage;
 use super::partition::Partition;
 use super::region::{Region, gather, scatter};
+use super::watch::check;
 use super::{FOLD_BLOCK, LANES, Loop, Source, TileOp};
 use crate::kernel::Pool;
-use crate::kernel::order;
+use crate::kernel::bounds;
 use crate::kernel::pool::Shared;
 use crate::plan::view::BufferId;
 use thalweg_graph::DType;
@@ -22,7 +25,6 @@ pub(crate) struct LoopScratch {
 
 impl Loop {
     pub(crate) fn scratch(&self) -> LoopScratch {
-        let lanes: usize = self.folds.iter().map(|fold| self.lane_bytes(fold.dtype)).sum();
         let partial = if self.n_blocks() > 1 {
             let per_block: usize = self
                 .folds
@@ -33,8 +35,15 @@ impl Loop {
         } else {
             0
         };
+        LoopScratch { per_thread: self.parts().sum(), partial }
+    }
+
+    /// Bytes of the parts of a thread's memory: register slots, a slot for the results of whole
+    /// reductions, and the lanes of each fold.
+    pub(super) fn parts(&self) -> impl Iterator<Item = usize> + '_ {
         let slots = self.n_slots + usize::from(self.runs() > 0);
-        LoopScratch { per_thread: slots * self.slot_bytes + lanes, partial }
+        let lanes = self.folds.iter().map(|fold| self.lane_bytes(fold.dtype));
+        std::iter::repeat_n(self.slot_bytes, slots).chain(lanes)
     }
 
     /// How many whole reductions a tile holds.
@@ -51,19 +60,33 @@ impl Loop {
     /// Runs the loop.
     ///
     /// # Safety
-    /// `address` gives each buffer's start; every access stays inside its buffer; no other code
+    /// `memory` gives each buffer's start and bytes; every access stays inside its buffer; no other code
     /// touches what the loop writes; `scratch` holds `scratch()` of bytes, `per_thread` once for
     /// each thread of the pool, on a 64-byte boundary.
     pub(crate) unsafe fn run(
         &self,
         pool: &Pool,
-        address: &dyn Fn(BufferId) -> *mut u8,
+        memory: &dyn Fn(BufferId) -> (*mut u8, usize),
+        scratch: *mut u8,
+    ) {
+        let partial = scratch.wrapping_add(self.scratch().per_thread * pool.threads());
+        let operands = || self.operands(memory, partial);
+        // SAFETY: passed on from the caller.
+        bounds::within(operands, || unsafe { self.run_all(pool, memory, scratch) });
+    }
+
+    /// # Safety
+    /// As for [`Loop::run`].
+    pub(super) unsafe fn run_all(
+        &self,
+        pool: &Pool,
+        memory: &dyn Fn(BufferId) -> (*mut u8, usize),
         scratch: *mut u8,
     ) {
         if self.kept() == 0 || (self.folds.is_empty() && self.reduced() == 0) {
             return;
         }
-        let memory = self.scratch();
+        let per_thread = self.scratch().per_thread;
         let partition = Partition::of(self, pool.threads());
         let run = Run {
             body: self,
@@ -72,22 +95,23 @@ impl Loop {
                 .loads
                 .iter()
                 .map(|load| match load.source {
-                    Source::Memory(buffer) => address(buffer),
+                    Source::Memory(buffer) => memory(buffer).0,
                     Source::Position => std::ptr::null_mut(),
                 })
                 .collect(),
-            stores: self.stores.iter().map(|store| address(store.buffer)).collect(),
-            folds: self.folds.iter().map(|fold| address(fold.buffer)).collect(),
+            stores: self.stores.iter().map(|store| memory(store.buffer).0).collect(),
+            folds: self.folds.iter().map(|fold| memory(fold.buffer).0).collect(),
             bodies: Bodies::of(pool.isa()),
-            partial: scratch.wrapping_add(memory.per_thread * pool.threads()),
+            partial: scratch.wrapping_add(per_thread * pool.threads()),
         };
         let start = Shared(scratch);
         let shared = &run;
         pool.for_each_slot(partition.tasks(), |slot, index| {
-            let private = start.get().wrapping_add(slot * memory.per_thread);
+            let private = start.get().wrapping_add(slot * per_thread);
             // SAFETY: slots of running tasks differ, so `private` is this task's own; tasks write
             // disjoint parts of stores, folds and partial sums.
-            unsafe { shared.task(&partition, index, private) };
+            let task = || unsafe { shared.task(&partition, index, private) };
+            bounds::beside(|| self.private(private), task);
         });
         if self.n_blocks() > 1 {
             // SAFETY: all tasks have ended, so partial sums are complete and unshared.
@@ -282,6 +306,7 @@ impl Run<'_> {
                         registers[register] = slot;
                         with_storage!(load.dtype, T => {
                             let slot = slot.cast::<T>();
+                            bounds::writes(slot, [0, n as isize - 1]);
                             region.each(walk, |k, step| {
                                 // SAFETY: `k` is below the number of elements of a tile.
                                 unsafe { *slot.add(k) = (offset + step) as T };
@@ -290,6 +315,7 @@ impl Run<'_> {
                     }
                 }
             } else {
+                check(instruction, registers, n);
                 // SAFETY: every register holds `n` elements of its type; slots are assigned so
                 // that a target is apart from its sources, and a direct store is never read.
                 unsafe { (self.bodies.run)(instruction, registers, n) };
@@ -310,134 +336,6 @@ impl Run<'_> {
                     _ => scatter::<u64>(from, to, &store.walk, region),
                 }
             }
-        }
-    }
-
-    unsafe fn clear(&self, lanes: &[*mut u8], live: usize, columns: usize) {
-        for (&lanes, fold) in lanes.iter().zip(&self.body.folds) {
-            // SAFETY: `lane_bytes` of room were planned for each fold.
-            unsafe { fold::clear(lanes, fold.dtype, fold.kind, live, columns) };
-        }
-    }
-
-    /// Adds `rows` of the folded registers.
-    unsafe fn accumulate(
-        &self,
-        lanes: &[*mut u8],
-        registers: &[*mut u8],
-        first: usize,
-        rows: usize,
-        columns: usize,
-    ) {
-        for (&lanes, fold) in lanes.iter().zip(&self.body.folds) {
-            let from = registers[fold.register as usize].cast_const();
-            // SAFETY: the tile holds the rows, and the lanes are separate memory.
-            unsafe {
-                (self.bodies.add)(lanes, from, fold.dtype, fold.kind, first, rows, columns);
-            }
-        }
-    }
-
-    /// Reduces whole runs of the folded registers and writes their results.
-    unsafe fn fold_runs(
-        &self,
-        lanes: &[*mut u8],
-        registers: &[*mut u8],
-        results: *mut u8,
-        reduced: usize,
-        region: &Region,
-    ) {
-        let body = self.body;
-        for ((&lanes, fold), &base) in lanes.iter().zip(&body.folds).zip(&self.folds) {
-            let size = fold.dtype.size();
-            let from = registers[fold.register as usize].cast_const();
-            let extents = [region.no, reduced, region.ni];
-            let to = base.wrapping_offset(body.offset(&fold.walk, region) * size as isize);
-            // SAFETY: the tile holds the runs, the lanes a run, and the results are fewer than
-            // the tile's elements; every task writes its own places.
-            unsafe {
-                (self.bodies.runs)(from, results, lanes, fold.dtype, fold.kind, extents);
-                match size {
-                    1 => scatter::<u8>(results, to, &fold.walk, region),
-                    4 => scatter::<u32>(results, to, &fold.walk, region),
-                    _ => scatter::<u64>(results, to, &fold.walk, region),
-                }
-            }
-        }
-    }
-
-    /// Joins the lanes and writes the block's result: to its place, or among the partial sums.
-    #[allow(clippy::too_many_arguments)]
-    unsafe fn finish(
-        &self,
-        lanes: &[*mut u8],
-        live: usize,
-        outer: usize,
-        o: usize,
-        i: usize,
-        columns: usize,
-        block: usize,
-    ) {
-        let body = self.body;
-        let mut partial = self.partial;
-        for ((&lanes, fold), &base) in lanes.iter().zip(&body.folds).zip(&self.folds) {
-            let size = fold.dtype.size();
-            let region = Region { outer, r_outer: 0, o, r: 0, i, no: 1, nr: 1, ni: columns };
-            // SAFETY: the lanes hold `columns` of each; every task and block writes its own place.
-            unsafe {
-                (self.bodies.join)(lanes, fold.dtype, fold.kind, live, columns);
-                if body.n_blocks() == 1 {
-                    let to = base.wrapping_offset(body.offset(&fold.walk, &region) * size as isize);
-                    match size {
-                        1 => scatter::<u8>(lanes, to, &fold.walk, &region),
-                        4 => scatter::<u32>(lanes, to, &fold.walk, &region),
-                        _ => scatter::<u64>(lanes, to, &fold.walk, &region),
-                    }
-                } else {
-                    let row = (body.kept() * size).next_multiple_of(64);
-                    let at = ((outer * body.o + o) * body.i + i) * size;
-                    let to = partial.wrapping_add(block * row + at);
-                    std::ptr::copy_nonoverlapping(lanes, to, columns * size);
-                    partial = partial.wrapping_add(row * body.n_blocks());
-                }
-            }
-        }
-    }
-
-    unsafe fn join_blocks(&self) {
-        let body = self.body;
-        let mut partial = self.partial;
-        for (fold, &base) in body.folds.iter().zip(&self.folds) {
-            let size = fold.dtype.size();
-            let row = (body.kept() * size).next_multiple_of(64);
-            order::join(body.n_blocks(), |into, from| {
-                // SAFETY: rows of different blocks are separate.
-                unsafe {
-                    fold::combine(
-                        partial.wrapping_add(into * row),
-                        partial.wrapping_add(from * row),
-                        fold.dtype,
-                        fold.kind,
-                        body.kept(),
-                    );
-                }
-            });
-            let outer: usize = body.outer.iter().product();
-            for outer in 0..outer {
-                let region =
-                    Region { outer, r_outer: 0, o: 0, r: 0, i: 0, no: body.o, nr: 1, ni: body.i };
-                let from = partial.wrapping_add(outer * body.o * body.i * size);
-                let to = base.wrapping_offset(body.offset(&fold.walk, &region) * size as isize);
-                // SAFETY: the region is all of the results under one outer coordinate.
-                unsafe {
-                    match size {
-                        1 => scatter::<u8>(from, to, &fold.walk, &region),
-                        4 => scatter::<u32>(from, to, &fold.walk, &region),
-                        _ => scatter::<u64>(from, to, &fold.walk, &region),
-                    }
-                }
-            }
-            partial = partial.wrapping_add(row * body.n_blocks());
         }
     }
 }

@@ -14,8 +14,8 @@ unsafe fn load(slot: &Slot<'_>, index: usize, rows: usize, columns: usize) -> Ve
     // SAFETY: the batch has a matrix of this number.
     unsafe {
         match slot.ty.dtype {
-            DType::F64 => std::slice::from_raw_parts(slot.at::<f64>().add(index * n), n).to_vec(),
-            _ => std::slice::from_raw_parts(slot.at::<f32>().add(index * n), n)
+            DType::F64 => std::slice::from_raw_parts(slot.source::<f64>(index * n, n), n).to_vec(),
+            _ => std::slice::from_raw_parts(slot.source::<f32>(index * n, n), n)
                 .iter()
                 .map(|&x| f64::from(x))
                 .collect(),
@@ -29,8 +29,8 @@ unsafe fn save(slot: &Slot<'_>, index: usize, values: &[f64]) {
     unsafe {
         for (k, &x) in values.iter().enumerate() {
             match slot.ty.dtype {
-                DType::F64 => *slot.at::<f64>().add(start + k) = x,
-                _ => *slot.at::<f32>().add(start + k) = x as f32,
+                DType::F64 => *slot.target::<f64>(start + k, 1) = x,
+                _ => *slot.target::<f32>(start + k, 1) = x as f32,
             }
         }
     }

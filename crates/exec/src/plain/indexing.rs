@@ -51,8 +51,8 @@ pub(super) unsafe fn dynamic_slice(operand: &Slot<'_>, starts: &[Slot<'_>], out:
         let starts = clamped(starts, &operand.ty.shape, sizes);
         by_size!(operand.ty.dtype.size(), T => {
             rows(&operand.ty.shape, &starts, sizes, |whole, part, length| {
-                let from = operand.at::<T>().add(whole);
-                std::ptr::copy_nonoverlapping(from, out.at::<T>().add(part), length);
+                let from = operand.source::<T>(whole, length);
+                std::ptr::copy_nonoverlapping(from, out.target(part, length), length);
             });
         });
     }
@@ -68,13 +68,22 @@ pub(super) unsafe fn dynamic_update_slice(
     // SAFETY: as for `dynamic_slice`; the result has the operand's size.
     unsafe {
         let starts = clamped(starts, &operand.ty.shape, sizes);
-        std::ptr::copy_nonoverlapping(operand.start, out.start, operand.ty.size_in_bytes());
+        copy(operand, out);
         by_size!(operand.ty.dtype.size(), T => {
             rows(&operand.ty.shape, &starts, sizes, |whole, part, length| {
-                let to = out.at::<T>().add(whole);
-                std::ptr::copy_nonoverlapping(update.at::<T>().add(part), to, length);
+                let to = out.target::<T>(whole, length);
+                std::ptr::copy_nonoverlapping(update.source(part, length), to, length);
             });
         });
+    }
+}
+
+/// Copies a whole operand.
+unsafe fn copy(operand: &Slot<'_>, out: &Slot<'_>) {
+    let bytes = operand.ty.size_in_bytes();
+    // SAFETY: the caller gives a result of the operand's size.
+    unsafe {
+        std::ptr::copy_nonoverlapping(operand.source::<u8>(0, bytes), out.target(0, bytes), bytes);
     }
 }
 
@@ -123,12 +132,12 @@ pub(super) unsafe fn gather(
                 let batch = at / e.indices;
                 // SAFETY: indices outside are skipped; tasks write separate rows.
                 unsafe {
-                    let to = out.at::<T>().add(at * row);
-                    let base = operand.at::<T>().add(batch * e.n * row);
+                    let to = out.target::<T>(at * row, row);
+                    let base = batch * e.n * row;
                     if e.trailing == 1 {
                         let index = integer(indices, at);
                         if (0..e.n as i64).contains(&index) {
-                            let from = base.add(index as usize * row);
+                            let from = operand.source::<T>(base + index as usize * row, row);
                             std::ptr::copy_nonoverlapping(from, to, row);
                         } else {
                             std::ptr::write_bytes(to, 0, row);
@@ -140,8 +149,11 @@ pub(super) unsafe fn gather(
                         let inside = (0..e.n as i64).contains(&index);
                         for s in 0..e.slices {
                             let place = s * e.trailing + t;
-                            *to.add(place) =
-                                if inside { *base.add(index as usize * row + place) } else { 0 };
+                            *to.add(place) = if inside {
+                                *operand.source::<T>(base + index as usize * row + place, 1)
+                            } else {
+                                0
+                            };
                         }
                     }
                 }
@@ -161,9 +173,8 @@ pub(super) unsafe fn scatter_add(
 ) {
     let e = Extents::of(axes, operand, indices);
     let row = e.slices * e.trailing;
-    let bytes = operand.ty.size_in_bytes();
     // SAFETY: the result has the operand's size.
-    unsafe { std::ptr::copy_nonoverlapping(operand.start, out.start, bytes) };
+    unsafe { copy(operand, out) };
     if row == 0 || e.batch == 0 || e.indices == 0 {
         return;
     }
@@ -179,15 +190,15 @@ pub(super) unsafe fn scatter_add(
                 let at = batch * e.indices + i;
                 // SAFETY: indices outside are skipped; tasks add to separate columns.
                 unsafe {
-                    let base = out.at::<T>().add(batch * e.n * row);
-                    let from = updates.at::<T>().add(at * row);
+                    let base = batch * e.n * row;
+                    let from = updates.source::<T>(at * row, row);
                     let once = (e.trailing == 1).then(|| integer(indices, at));
                     for place in low..high {
                         let index = once.unwrap_or_else(|| {
                             integer(indices, at * e.trailing + place % e.trailing)
                         });
                         if (0..e.n as i64).contains(&index) {
-                            let to = base.add(index as usize * row + place);
+                            let to = out.target::<T>(base + index as usize * row + place, 1);
                             *to = Number::plus(*to, *from.add(place));
                         }
                     }

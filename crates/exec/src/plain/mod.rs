@@ -11,6 +11,7 @@ mod window;
 
 use crate::error::ExecError;
 use crate::kernel::Pool;
+use crate::kernel::bounds::{self, Operand};
 use crate::plan::{Plain, Plan};
 use thalweg_graph::{DType, Op, TensorType};
 
@@ -36,13 +37,25 @@ impl Slot<'_> {
     /// # Safety
     /// `T` is the storage type, and nothing writes the elements meanwhile.
     unsafe fn read<T>(&self) -> &[T] {
+        let count = self.ty.element_count();
         // SAFETY: a slot spans the elements of its type.
-        unsafe { std::slice::from_raw_parts(self.start.cast::<T>(), self.ty.element_count()) }
+        unsafe { std::slice::from_raw_parts(self.source(0, count), count) }
     }
 
-    /// The start, to write through.
-    fn at<T>(&self) -> *mut T {
-        self.start.cast()
+    /// Where so many elements from one on are read.
+    #[inline(always)]
+    fn source<T>(&self, at: usize, count: usize) -> *const T {
+        let from = self.start.cast::<T>().wrapping_add(at).cast_const();
+        bounds::reads(from, [0, count as isize - 1]);
+        from
+    }
+
+    /// Where so many elements from one on are written.
+    #[inline(always)]
+    fn target<T>(&self, at: usize, count: usize) -> *mut T {
+        let to = self.start.cast::<T>().wrapping_add(at);
+        bounds::writes(to, [0, count as isize - 1]);
+        to
     }
 }
 
@@ -141,9 +154,9 @@ unsafe fn integer(slot: &Slot<'_>, index: usize) -> i64 {
     // SAFETY: the caller's promise.
     unsafe {
         match slot.ty.dtype {
-            DType::I32 => i64::from(*slot.at::<i32>().add(index)),
-            DType::I64 => *slot.at::<i64>().add(index),
-            _ => i64::from(*slot.at::<u32>().add(index)),
+            DType::I32 => i64::from(*slot.source::<i32>(index, 1)),
+            DType::I64 => *slot.source::<i64>(index, 1),
+            _ => i64::from(*slot.source::<u32>(index, 1)),
         }
     }
 }
@@ -162,6 +175,36 @@ pub(crate) fn scratch_bytes(plain: &Plain, _pool: &Pool) -> usize {
 /// Slots have the types that the shape rule checked, results overlap nothing, and `scratch` has
 /// [`scratch_bytes`].
 pub(crate) unsafe fn run(
+    plain: &Plain,
+    pool: &Pool,
+    inputs: &[Slot<'_>],
+    outputs: &[Slot<'_>],
+    scratch: *mut u8,
+    run_plan: RunPlan<'_>,
+) -> Result<(), ExecError> {
+    let operands = || {
+        let work = Operand::dense(scratch, scratch_bytes(plain, pool), true);
+        operands(inputs, outputs).chain([work]).collect()
+    };
+    // SAFETY: the caller's promise.
+    let run = || unsafe { kernel(plain, pool, inputs, outputs, scratch, run_plan) };
+    bounds::within(operands, run)
+}
+
+/// What an operation may touch beside its working memory.
+fn operands<'s>(
+    inputs: &'s [Slot<'_>],
+    outputs: &'s [Slot<'_>],
+) -> impl Iterator<Item = Operand> + 's {
+    let operand = |writable: bool| {
+        move |slot: &Slot<'_>| Operand::dense(slot.start, slot.ty.size_in_bytes(), writable)
+    };
+    inputs.iter().map(operand(false)).chain(outputs.iter().map(operand(true)))
+}
+
+/// # Safety
+/// As for [`run`].
+unsafe fn kernel(
     plain: &Plain,
     pool: &Pool,
     inputs: &[Slot<'_>],
@@ -245,3 +288,6 @@ pub(crate) unsafe fn run(
 fn around(shape: &[usize], axis: usize) -> (usize, usize, usize) {
     (shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product())
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,11 @@ fn lanes(pool: &Pool, before: usize, extent: usize, after: usize, lane: impl Fn(
     });
 }
 
+/// Elements from the first to the last of a lane.
+fn lane_reach(extent: usize, after: usize) -> usize {
+    extent.checked_sub(1).map_or(0, |last| last * after + 1)
+}
+
 /// The first largest element; NaN is larger than all.
 pub(super) unsafe fn arg_max(axis: usize, operand: &Slot<'_>, out: &Slot<'_>, pool: &Pool) {
     let (before, extent, after) = around(&operand.ty.shape, axis);
@@ -23,7 +28,7 @@ pub(super) unsafe fn arg_max(axis: usize, operand: &Slot<'_>, out: &Slot<'_>, po
         lanes(pool, before, extent, after, |start| {
             // SAFETY: a lane's elements lie inside the operand; lanes have separate results.
             unsafe {
-                let from = operand.at::<T>().add(start);
+                let from = operand.source::<T>(start, lane_reach(extent, after));
                 let mut best = 0;
                 for k in 1..extent {
                     let (x, top) = (*from.add(k * after), *from.add(best * after));
@@ -32,7 +37,7 @@ pub(super) unsafe fn arg_max(axis: usize, operand: &Slot<'_>, out: &Slot<'_>, po
                     }
                 }
                 let place = start / (extent * after) * after + start % after;
-                *out.at::<i32>().add(place) = best as i32;
+                *out.target::<i32>(place, 1) = best as i32;
             }
         });
     });
@@ -65,14 +70,16 @@ pub(super) unsafe fn sort(
         // SAFETY: a lane's elements lie inside the operands; lanes have separate results.
         unsafe {
             by_number!(key_type, T => {
-                let key = |k: usize| *inputs[0].at::<T>().add(start + k * after);
+                let from = inputs[0].source::<T>(start, lane_reach(extent, after));
+                let key = |k: usize| *from.add(k * after);
                 order.sort_by(|&a, &b| compare(key(a), key(b), descending));
             });
             for (from, to) in inputs.iter().zip(outputs) {
                 by_size!(from.ty.dtype.size(), T => {
+                    let from = from.source::<T>(start, lane_reach(extent, after));
+                    let to = to.target::<T>(start, lane_reach(extent, after));
                     for (k, &source) in order.iter().enumerate() {
-                        *to.at::<T>().add(start + k * after) =
-                            *from.at::<T>().add(start + source * after);
+                        *to.add(k * after) = *from.add(source * after);
                     }
                 });
             }
@@ -90,13 +97,15 @@ pub(super) unsafe fn cumulative_sum(
     let (before, extent, after) = around(&operand.ty.shape, axis);
     by_number!(operand.ty.dtype, T => {
         lanes(pool, before, extent, after, |start| {
+            let from = operand.source::<T>(start, lane_reach(extent, after));
+            let to = out.target::<T>(start, lane_reach(extent, after));
             let mut sum = T::ZERO;
             for k in 0..extent {
                 let k = if reverse { extent - 1 - k } else { k };
                 // SAFETY: a lane's elements lie inside the operand; lanes have separate results.
                 unsafe {
-                    sum = Number::plus(sum, *operand.at::<T>().add(start + k * after));
-                    *out.at::<T>().add(start + k * after) = sum;
+                    sum = Number::plus(sum, *from.add(k * after));
+                    *to.add(k * after) = sum;
                 }
             }
         });

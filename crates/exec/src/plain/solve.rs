@@ -62,8 +62,8 @@ unsafe fn write(slot: &Slot<'_>, values: &[f64]) {
     unsafe {
         for (k, &x) in values.iter().enumerate() {
             match slot.ty.dtype {
-                DType::F64 => *slot.at::<f64>().add(k) = x,
-                _ => *slot.at::<f32>().add(k) = x as f32,
+                DType::F64 => *slot.target::<f64>(k, 1) = x,
+                _ => *slot.target::<f32>(k, 1) = x as f32,
             }
         }
     }

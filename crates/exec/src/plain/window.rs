@@ -55,11 +55,11 @@ pub(super) unsafe fn sum(window: &Window, operand: &Slot<'_>, out: &Slot<'_>, po
     by_number!(operand.ty.dtype, T => {
         slide(window, &operand.ty.shape, &out.ty.shape, pool, |first, taps, n| {
             // SAFETY: taps and their neighbours lie inside the operand; groups are written once.
-            let to = unsafe { std::slice::from_raw_parts_mut(out.at::<T>().add(first), n) };
+            let to = unsafe { std::slice::from_raw_parts_mut(out.target::<T>(first, n), n) };
             to.fill(T::ZERO);
             for &tap in taps {
                 // SAFETY: as above.
-                let row = unsafe { std::slice::from_raw_parts(operand.at::<T>().add(tap), n) };
+                let row = unsafe { std::slice::from_raw_parts(operand.source::<T>(tap, n), n) };
                 for (sum, &x) in to.iter_mut().zip(row) {
                     *sum = Number::plus(*sum, x);
                 }
@@ -72,9 +72,9 @@ pub(super) unsafe fn arg_max(window: &Window, operand: &Slot<'_>, out: &Slot<'_>
     by_number!(operand.ty.dtype, T => {
         slide(window, &operand.ty.shape, &out.ty.shape, pool, |first, taps, n| {
             // SAFETY: taps and their neighbours lie inside the operand; groups are written once.
-            let to = unsafe { std::slice::from_raw_parts_mut(out.at::<i32>().add(first), n) };
+            let to = unsafe { std::slice::from_raw_parts_mut(out.target::<i32>(first, n), n) };
             // SAFETY: as above.
-            let element = |offset: usize| unsafe { *operand.at::<T>().add(offset) };
+            let element = |offset: usize| unsafe { *operand.source::<T>(offset, 1) };
             for (c, place) in to.iter_mut().enumerate() {
                 // The shape rule leaves no window without an element.
                 let mut best = taps.first().map_or(0, |tap| tap + c);

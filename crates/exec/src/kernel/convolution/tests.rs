@@ -317,3 +317,53 @@ fn minimal_filtering_of_many_parts_and_blocks() {
         check::<f32>(&it, &mut draws, &pools);
     }
 }
+
+#[test]
+fn the_ends_of_every_operand_are_watched() {
+    let base = Convolution {
+        population: 2,
+        n: 8,
+        h: 8,
+        w: 8,
+        cin: 16,
+        kh: 3,
+        kw: 3,
+        cout: 16,
+        groups: 1,
+        stride: [1, 1],
+        padding: [(1, 1), (1, 1)],
+        dilation: [1, 1],
+        folded: [1, 1],
+    };
+    let point = Convolution { kh: 1, kw: 1, padding: [(0, 0); 2], n: 1, ..base.clone() };
+    let cases = [
+        Convolution { cin: 3, ..base.clone() },
+        Convolution { cout: 4, ..base.clone() },
+        Convolution { stride: [2, 2], ..base.clone() },
+        Convolution { groups: 16, ..base.clone() },
+        base,
+        Convolution { h: 2, w: 2, cin: 4200, cout: 9, ..point.clone() },
+        Convolution { h: 2, w: 2, cin: 9, cout: 4200, ..point.clone() },
+        Convolution { h: 70, w: 70, cin: 2, cout: 3, ..point.clone() },
+        Convolution { h: 70, w: 70, cin: 64, cout: 40, ..point },
+    ];
+    let pool = Pool::new(1);
+    for (it, pass) in cases.iter().flat_map(|it| Pass::ALL.map(|pass| (it, pass))) {
+        let way = it.way(pass, [false; 2]).unwrap();
+        let [left, right, mut out] =
+            operands(it, pass).map(|size| vec![0.5f32; size * it.population]);
+        let mut scratch = vec![0u8; way.scratch_bytes::<f32>(&pool)];
+        let known = [
+            Operand::dense(left.as_ptr(), left.len(), false),
+            Operand::dense(right.as_ptr(), right.len(), false),
+            Operand::dense(out.as_ptr(), out.len(), true),
+        ];
+        let work = [Operand::dense(scratch.as_ptr(), scratch.len(), true)];
+        let (left, right) = (left.as_ptr(), right.as_ptr());
+        let (out, scratch) = (out.as_mut_ptr(), scratch.as_mut_ptr());
+        bounds::assert_watched(&format!("{pass:?} {it:?}"), &known, &work, || {
+            // SAFETY: the slices have the sizes of the shapes.
+            unsafe { way.run(&pool, left, right, out, scratch) }
+        });
+    }
+}

@@ -9,6 +9,7 @@
 
 mod block;
 
+use super::super::bounds;
 use super::super::micro::{Form, cost};
 use super::super::order::{BLOCK, part_count};
 use super::super::pack::{align, join_range};
@@ -226,6 +227,7 @@ impl<'a> WeightGradient<'a> {
                             let (extents, across) = ([self.columns, row], self.columns as isize);
                             transpose(pool.isa(), sums, row as isize, extents, to, across);
                         } else {
+                            bounds::writes(to, [0, length as isize - 1]);
                             std::ptr::copy_nonoverlapping(sums, to, length);
                         }
                     }

@@ -197,3 +197,30 @@ fn the_sum_is_the_documented_one() {
         assert_eq!(got.to_bits(), parts[0].to_bits(), "{k}");
     }
 }
+
+#[test]
+fn the_ends_of_every_operand_are_watched() {
+    let (mut draws, pool) = (Draws::new(6), Pool::new(1));
+    let long = |m: usize, n: usize, k: usize, flip: bool| {
+        let (a, b, c) = (strides(flip, m, k), strides(!flip, k, n), strides(flip, m, n));
+        (Product { m, n, k, a, b, c, batch: Vec::new() }, [m * k, k * n, m * n])
+    };
+    let mut cases = vec![long(3, 5, 9000, false), long(3, 5, 9000, true), long(90, 70, 300, true)];
+    cases.extend((0..60).map(|_| random_product(&mut draws)));
+    for (product, lengths) in cases.iter().filter(|(product, _)| product.k > 0) {
+        let [a, b, mut c] = lengths.map(|length| vec![0.5f32; length]);
+        let prepared = product.prepare::<f32>(&pool);
+        let mut scratch = vec![0u8; prepared.scratch_bytes::<f32>(&pool)];
+        let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
+        let plan = prepared.plan.as_ref().unwrap();
+        let (left, right) = if plan.swapped { (b, a) } else { (a, b) };
+        let scratch = align::<f32>(scratch.as_mut_ptr());
+        let work = Work { plan, pool: &pool, a: left, b: right, c, scratch };
+        let operands = prepared.operands(&work, &pool);
+        let (known, scratch) = operands.split_at(3);
+        bounds::assert_watched(&format!("{product:?}"), known, scratch, || {
+            // SAFETY: the strides stay inside the slices.
+            unsafe { work.run() }
+        });
+    }
+}

@@ -1,6 +1,7 @@
 //! Transposed copies of small matrices, by squares in registers.
 
 use super::{Float, Isa};
+use crate::kernel::bounds;
 
 /// `to[j * to_stride + i] = from[i * from_stride + j]` for `rows` values of `i` and `columns` of
 /// `j`: arguments from, its stride, rows, columns, to, its stride.
@@ -20,6 +21,8 @@ pub(crate) unsafe fn transpose<T: Float>(
     to: *mut T,
     to_stride: isize,
 ) {
+    bounds::reads(from, bounds::reach([(rows, from_stride), (columns, 1)]));
+    bounds::writes(to, bounds::reach([(columns, to_stride), (rows, 1)]));
     // SAFETY: passed on from the caller.
     unsafe { T::transposition(isa)(from, from_stride, rows, columns, to, to_stride) }
 }

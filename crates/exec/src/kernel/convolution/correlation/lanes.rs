@@ -7,6 +7,7 @@
 use super::run::Unit;
 use super::tile::split_block;
 use super::{Correlation, Phase};
+use crate::kernel::bounds;
 use crate::kernel::micro::{Form, MOST_ROWS, Tile};
 use crate::kernel::order::{BLOCK, part_count};
 use crate::kernel::pool::Pool;
@@ -64,6 +65,8 @@ impl Correlation {
             for column in 0..self.columns {
                 let from = from.offset(column as isize * self.weights.column);
                 let to = to.add(column * sum + local * self.depth);
+                bounds::reads(from, bounds::reach([(self.depth, self.weights.channel)]));
+                bounds::writes(to, [0, self.depth as isize - 1]);
                 for channel in 0..self.depth {
                     *to.add(channel) = *from.offset(channel as isize * self.weights.channel);
                 }
@@ -94,6 +97,7 @@ impl Correlation {
         // SAFETY: rows inside the image are read, and the others and the borders zeroed.
         unsafe {
             if !bare || unit.images < lanes {
+                bounds::writes(copy, [0, ((to - from) * row) as isize - 1]);
                 std::slice::from_raw_parts_mut(copy, (to - from) * row).fill(T::ZERO);
             }
             for padded in from.max(source.low[0])..to.min(source.low[0] + source.rows) {

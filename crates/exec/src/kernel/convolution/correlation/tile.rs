@@ -1,6 +1,7 @@
 //! Register tiles of pixels by output channels.
 
 use super::{Correlation, Phase};
+use crate::kernel::bounds;
 use crate::kernel::convolution::geometry::Walk;
 use crate::kernel::micro::{MOST_COLUMNS, MOST_ROWS, Panel, Segment, Tile};
 use crate::kernel::order::{BLOCK, part_count, part_length};
@@ -118,8 +119,9 @@ impl Correlation {
                     }
                 }
                 for (i, &row) in c_rows.iter().enumerate().take(live) {
-                    let from = tiles.add(i * MOST_COLUMNS);
-                    std::ptr::copy_nonoverlapping(from, place.output.offset(row), panel.columns);
+                    let (from, to) = (tiles.add(i * MOST_COLUMNS), place.output.offset(row));
+                    bounds::writes(to, [0, panel.columns as isize - 1]);
+                    std::ptr::copy_nonoverlapping(from, to, panel.columns);
                 }
             }
             done += live;
@@ -138,6 +140,8 @@ pub(super) fn split_block(
 
 /// Adds the rows of one tile of partial sums to another.
 unsafe fn add_tile<T: Float>(into: *mut T, from: *const T, rows: usize) {
+    bounds::reads(from, [0, (rows * MOST_COLUMNS) as isize - 1]);
+    bounds::writes(into, [0, (rows * MOST_COLUMNS) as isize - 1]);
     for i in 0..rows * MOST_COLUMNS {
         // SAFETY: both tiles have `rows` rows; unused columns hold arbitrary sums.
         unsafe { *into.add(i) = *into.add(i) + *from.add(i) }

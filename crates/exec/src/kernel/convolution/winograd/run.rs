@@ -122,6 +122,7 @@ impl Winograd {
                 let values = slots.get().add(slot * cut.slot);
                 let sums = values.add(POINTS * cut.values);
                 let zeros = sums.add(POINTS * cut.sums);
+                bounds::writes(zeros, [0, self.source.channels as isize - 1]);
                 std::slice::from_raw_parts_mut(zeros, self.source.channels).fill(T::ZERO);
                 let own = if self.source_shared { 0 } else { chunk };
                 let source = source.get().add(own * self.source.elements());

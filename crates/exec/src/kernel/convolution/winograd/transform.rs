@@ -1,5 +1,7 @@
 //! The transforms, with channels in the lanes of a vector.
 
+use super::POINTS;
+use crate::kernel::bounds::{self, reach};
 use crate::kernel::simd::{Float, Vector};
 
 /// Neighbouring tiles of a row, as they are read; values of a tile are `channels` elements after
@@ -92,6 +94,8 @@ macro_rules! by_vectors {
 
 #[inline(always)]
 pub(super) unsafe fn input<V: Vector>(it: &Pixels<V::Element>, to: *mut V::Element, stride: usize) {
+    let tile = it.channels as isize;
+    bounds::writes(to, reach([(it.tiles, tile), (POINTS, stride as isize), (it.channels, 1)]));
     // SAFETY: as documented for `Steps`.
     unsafe {
         by_vectors!(V, it.channels, |at, load, store| {
@@ -136,6 +140,8 @@ pub(super) unsafe fn output<V: Vector>(
     [tile_step, stride]: [usize; 2],
     it: &Outputs<V::Element>,
 ) {
+    let tiles = (it.tiles, tile_step as isize);
+    bounds::reads(from, reach([tiles, (POINTS, stride as isize), (it.channels, 1)]));
     // SAFETY: as documented for `Steps`.
     unsafe {
         by_vectors!(V, it.channels, |at, load, store| {
@@ -174,6 +180,8 @@ pub(super) unsafe fn weights<V: Vector>(
     to: *mut V::Element,
     stride: usize,
 ) {
+    bounds::reads(from, reach([(9, tap as isize), (count, 1)]));
+    bounds::writes(to, reach([(POINTS, stride as isize), (count, 1)]));
     // SAFETY: as documented for `Steps`.
     unsafe {
         let half = V::splat(V::Element::from_f64(0.5));
@@ -203,6 +211,8 @@ pub(super) unsafe fn gradient<V: Vector>(
     to: *mut V::Element,
     [tile_step, stride]: [usize; 2],
 ) {
+    let tiles = (it.tiles, tile_step as isize);
+    bounds::writes(to, reach([tiles, (POINTS, stride as isize), (it.channels, 1)]));
     // SAFETY: as documented for `Steps`.
     unsafe {
         let half = V::splat(V::Element::from_f64(0.5));
@@ -255,6 +265,8 @@ pub(super) unsafe fn taps<V: Vector>(
     to: *mut V::Element,
     tap: usize,
 ) {
+    bounds::reads(from, reach([(POINTS, stride as isize), (count, 1)]));
+    bounds::writes(to, reach([(9, tap as isize), (count, 1)]));
     // SAFETY: as documented for `Steps`.
     unsafe {
         by_vectors!(V, count, |at, load, store| {

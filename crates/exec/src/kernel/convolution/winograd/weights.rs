@@ -8,6 +8,7 @@ use super::super::Convolution;
 use super::product::Product;
 use super::tiles::{GAP, Grid, padded, panels};
 use super::{POINTS, grid, is_minimal, pays};
+use crate::kernel::bounds;
 use crate::kernel::pack::{align, join_range};
 use crate::kernel::pool::{Pool, Shared};
 use crate::kernel::simd::Float;
@@ -166,6 +167,7 @@ impl WeightTiles {
         unsafe {
             let across = slot.add(POINTS * cut.source);
             let zeros = across.add(POINTS * cut.gradient);
+            bounds::writes(zeros, [0, depth.max(outputs) as isize - 1]);
             std::slice::from_raw_parts_mut(zeros, depth.max(outputs)).fill(T::ZERO);
             for first in (begin..end).step_by(BLOCK) {
                 let tiles = first..end.min(first + BLOCK);
