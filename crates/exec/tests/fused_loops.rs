@@ -178,3 +178,31 @@ fn a_scalar_is_laid_out_for_the_longest_tile_of_a_block() {
         assert_eq!(wrong, 0);
     }
 }
+
+/// A sum over rows takes whole rows where it can, and a tile holds one at least, however many
+/// registers there are. How many columns a task has depends on the threads, and no bit on that.
+#[test]
+fn a_tile_of_many_registers_holds_a_row() {
+    let shape = [2100, 512];
+    let b = Builder::new(DType::F32);
+    let x = b.input("x", TensorType::new(DType::F32, shape));
+    let waves = |n: usize, step: f32| (0..n).map(|i| (i as f32 * step).sin()).collect::<Vec<_>>();
+    let mut inputs = vec![Array::from_slice(&shape, &waves(2100 * 512, 0.7)).unwrap()];
+    let sum = (0..60).fold(x, |sum, index| {
+        let y = b.input(&format!("y{index}"), TensorType::new(DType::F32, [512]));
+        inputs.push(Array::vector(&waves(512, 0.1 * (index + 1) as f32)));
+        sum * 0.5 + y.broadcast_in(&shape, &[1])
+    });
+    let graph = b.finish(&[("sum", sum.sum(&[0]))]).unwrap();
+    let expected = reference::evaluate(&graph, &inputs).unwrap()[0].to_f64_vec();
+    let on = |threads: usize| {
+        let program = Executor::new(threads).compile(&graph).unwrap();
+        assert_eq!(program.n_steps(), 1, "the test is of one loop");
+        program.run(inputs.clone()).unwrap()
+    };
+    let one = on(1);
+    for (got, expected) in one[0].to_f64_vec().iter().zip(&expected) {
+        assert!((got - expected).abs() < 1e-3 * (1.0 + expected.abs()), "{got} {expected}");
+    }
+    assert!(one == on(2) && one == on(7));
+}

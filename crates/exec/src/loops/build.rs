@@ -5,10 +5,13 @@ use crate::plan::view::{BufferId, View};
 use std::collections::HashMap;
 use thalweg_graph::{DType, Reduction};
 
-/// Bytes of first-level cache that a tile's registers may fill.
-const TILE_BYTES: usize = 24 * 1024;
+/// Bytes that a tile's registers may fill. That is more than a first-level cache where there are
+/// many registers: of a long program a few are in use at a time, and short tiles cost more.
+const TILE_BYTES: usize = 64 * 1024;
 const MOST_TILE: usize = 1024;
 const LEAST_TILE: usize = 128;
+/// Columns of a fold, beyond which it does not take whole rows.
+const MOST_COLUMNS: usize = 512;
 
 /// An access over the axes of the space before they are sorted.
 struct Access {
@@ -126,6 +129,8 @@ impl LoopBuilder {
         let (slots, n_slots) = uses.assign(&self.code);
         let element = self.dtypes.iter().map(|dtype| dtype.size()).max().unwrap_or(4);
         let tile = (TILE_BYTES / (n_slots.max(1) * element)).clamp(LEAST_TILE, MOST_TILE) / 64 * 64;
+        let row = fold_columns(axes.i.extent, self.folds.len()).next_multiple_of(64);
+        let tile = if self.folds.is_empty() { tile } else { tile.max(row) };
 
         let read: Vec<BufferId> = self
             .loads
@@ -362,7 +367,17 @@ impl TileOp {
     }
 }
 
-/// Columns that a fold works on at once, so that its lanes stay in the first-level cache.
-pub(super) fn fold_columns(n_folds: usize) -> usize {
+/// Columns that a fold may work on at once: all, if that are not too many, because whole rows are
+/// read where they lie.
+pub(super) fn fold_columns(columns: usize, n_folds: usize) -> usize {
+    if columns <= (1024 / n_folds.max(1)).min(MOST_COLUMNS) {
+        columns
+    } else {
+        narrow_fold_columns(n_folds)
+    }
+}
+
+/// Columns such that the lanes of folds stay in the first-level cache.
+pub(super) fn narrow_fold_columns(n_folds: usize) -> usize {
     (16 * 1024 / (LANES * 4 * n_folds.max(1))).clamp(32, 128) / 16 * 16
 }

@@ -1,6 +1,6 @@
 //! How a loop is cut into tasks.
 
-use super::build::fold_columns;
+use super::build::{fold_columns, narrow_fold_columns};
 use super::{LANES, Loop};
 
 /// Elements that are worth a task of their own.
@@ -26,14 +26,18 @@ impl Partition {
         let work = body.loads.len() + body.code.len() + body.folds.len();
         let least = (TASK_WORK / work).min(TASK_ELEMENTS);
         let task = (body.kept() * reduced / (4 * threads)).clamp(least, TASK_ELEMENTS);
-        let i_step = match body.folds.is_empty() {
-            true => body.columns().min(task.next_multiple_of(LANES)),
-            false => body.columns(),
+        let outer: usize = body.outer.iter().product();
+        let i_step = if body.folds.is_empty() {
+            body.columns().min(task.next_multiple_of(LANES))
+        } else if outer * body.o * r_tasks * body.i.div_ceil(body.columns()) < threads {
+            body.columns().min(narrow_fold_columns(body.folds.len()))
+        } else {
+            body.columns()
         };
         let row = i_step * reduced;
         let o_step = if r_tasks > 1 { 1 } else { (task / row).clamp(1, body.o.max(1)) };
         Partition {
-            outer: body.outer.iter().product(),
+            outer,
             o_step,
             o_tasks: body.o.div_ceil(o_step),
             i_step,
@@ -48,10 +52,12 @@ impl Partition {
 }
 
 impl Loop {
-    /// Columns of a region: along `i`.
+    /// The most columns of a region: along `i`.
     pub(super) fn columns(&self) -> usize {
-        let most =
-            if self.folds.is_empty() { TASK_ELEMENTS } else { fold_columns(self.folds.len()) };
+        let most = match self.folds.is_empty() {
+            true => TASK_ELEMENTS,
+            false => fold_columns(self.i, self.folds.len()),
+        };
         self.i.min(most).max(1)
     }
 }
