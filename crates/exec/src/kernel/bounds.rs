@@ -128,12 +128,13 @@ fn check(wanted: &Operand) {
 #[cfg(test)]
 pub(crate) fn assert_watched(what: &str, operands: &[Operand], work: &[Operand], run: impl Fn()) {
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    type Change = fn(&mut Operand);
     let ends = |operands: &[Operand]| {
         let all = || operands.iter().chain(work).cloned().collect();
         catch_unwind(AssertUnwindSafe(|| within(all, &run))).is_ok()
     };
     assert!(ends(operands), "{what}");
-    let changes: [(&str, fn(&mut Operand)); 3] = [
+    let changes: [(&str, Change); 3] = [
         ("lacks its first byte", |operand| operand.addresses.start += 1),
         ("lacks its last byte", |operand| operand.addresses.end -= 1),
         ("may not be written", |operand| operand.writable = false),
