@@ -53,7 +53,8 @@ pub use osculating::{Osculating, osculating};
 pub use parabola_roughness::parabola_roughness;
 pub use pde_losses::{Boundary, PdeLoss, Poisson, Source};
 pub use plane::{
-    Plane, Surface, SurfaceCost, surface, surface_by_class, surface_cost, surface_unit, surface_units,
+    Plane, Surface, SurfaceCost, surface, surface_by_class, surface_cost, surface_unit,
+    surface_units,
 };
 pub use random_surface::{RandomSurface, RandomSurfaceConfig, random_planes};
 pub use roughness_index::{
