@@ -256,7 +256,7 @@ fn threads_budgets_and_interruptions_change_no_bit() {
     };
     let whole = run(1, 1 << 30).unwrap();
     assert!(whole.evaluated() < 21 * 21 && whole.evaluations < 441 * 1438);
-    for (threads, memory) in [(2, 1 << 30), (3, 1 << 20)] {
+    for (threads, memory) in [(2, 1 << 30), (3, 3 << 20)] {
         assert_eq!(run(threads, memory).as_ref(), Ok(&whole), "{threads} threads, {memory}");
     }
     // Losses that others lean on are held, and have to fit.
