@@ -277,7 +277,7 @@ fn recorded(verdict: thalweg_stats::Verdict) -> Verdict {
 /// The page: each claim with what was found, in words.
 fn report(session: &Session, found: &[DatedCheck]) -> Report {
     let title = match found {
-        [one] => format!("{}: {}", one.found.slug, results::word(one.found.verdict)),
+        [one] => format!("{}: {}", one.found.slug, results::outcome(&one.found)),
         several => format!("{} claims", several.len()),
     };
     let provenance = Provenance {
@@ -293,13 +293,15 @@ fn report(session: &Session, found: &[DatedCheck]) -> Report {
     if let [one] = found {
         report.summary = one.found.claim.clone();
     }
-    report.explanations = found
-        .iter()
-        .map(|dated| Explanation {
-            quantity: dated.found.slug.clone(),
-            how: results::paragraph(&dated.found),
-        })
-        .collect();
+    let entries = match found {
+        [one] => results::entries(&one.found),
+        several => {
+            let paragraph = |dated: &DatedCheck| results::paragraph(&dated.found);
+            several.iter().map(|dated| (dated.found.slug.clone(), paragraph(dated))).collect()
+        }
+    };
+    let explained = |(quantity, how)| Explanation { quantity, how };
+    report.explanations = entries.into_iter().map(explained).collect();
     report
 }
 

@@ -3,7 +3,9 @@
 use crate::registry::checks;
 use crate::work;
 use thalweg_record::Quantity;
-use thalweg_record::reply::{CheckInterval, DatedCheck, ReproduceBody, Verdict};
+use thalweg_record::reply::{
+    CheckGate, CheckInterval, CheckPart, CheckReading, DatedCheck, ReproduceBody, Verdict,
+};
 
 const HEAD: &str = "\
 # What the papers claim, and what was found
@@ -86,7 +88,30 @@ fn section(check: &ReproduceBody) -> String {
     text
 }
 
-/// A check in a paragraph, for the page of a run.
+/// What a check found, number by number with its words, for the page of a run of this check.
+pub fn entries(check: &ReproduceBody) -> Vec<(String, String)> {
+    let part = |part: &CheckPart| {
+        let value = with_interval(part.statistic.value(), part.interval);
+        let (samples, word) = (samples(&part.statistic), word(part.verdict));
+        (part.name.clone(), format!("{value}, {samples} samples. {}: {word}.", part.criterion))
+    };
+    let gate = |gate: &CheckGate| {
+        let word = if gate.passed { "holds" } else { "does not hold, so that nothing is decided" };
+        (gate.name.clone(), format!("A condition, which {word}: {}.", gate.found))
+    };
+    let reading = |reading: &CheckReading| {
+        let value = match reading.interval {
+            Some(interval) => with_interval(reading.value, interval),
+            None => number(reading.value),
+        };
+        (reading.name.clone(), format!("{value}, beside what decides."))
+    };
+    let parts = check.parts.iter().map(part);
+    let gates = check.gates.iter().map(gate);
+    parts.chain(gates).chain(check.readings.iter().map(reading)).collect()
+}
+
+/// A check in a paragraph, for the page of a run of several.
 pub fn paragraph(check: &ReproduceBody) -> String {
     let parts: Vec<String> = check
         .parts
@@ -99,9 +124,17 @@ pub fn paragraph(check: &ReproduceBody) -> String {
     let failed = check.gates.iter().filter(|gate| !gate.passed);
     let failed: Vec<String> =
         failed.map(|gate| format!("Did not hold: {} ({}).", gate.name, gate.found)).collect();
-    let mut text = format!("{} {}: ", check.claim, word(check.verdict));
+    let mut text = format!("{} {}: ", check.claim, outcome(check));
     text += &[parts, failed].concat().join(" ");
     text
+}
+
+/// What came out, of a sample that it means nothing.
+pub fn outcome(check: &ReproduceBody) -> String {
+    match check.scale.as_str() {
+        "sample" => "a sample, which decides nothing".to_owned(),
+        _ => word(check.verdict).to_owned(),
+    }
 }
 
 /// A verdict's name.
@@ -145,7 +178,6 @@ fn cell(text: &str) -> String {
 mod tests {
     use super::*;
     use thalweg_record::Estimate;
-    use thalweg_record::reply::{CheckGate, CheckPart, CheckReading};
 
     fn dated() -> DatedCheck {
         let interval = CheckInterval { low: 0.101, high: 0.4 };
@@ -180,6 +212,25 @@ mod tests {
             date: "2026-01-31".into(),
             version: "0.1.0".into(),
         }
+    }
+
+    #[test]
+    fn a_run_shows_every_number_and_a_sample_no_verdict() {
+        let mut one = dated().found;
+        let entries = entries(&one);
+        let text: Vec<String> =
+            entries.iter().map(|(name, how)| format!("{name}: {how}")).collect();
+        assert_eq!(
+            text,
+            [
+                "ratio: 0.250 [0.101, 0.400], 10 samples. a over b; interval above 0: confirmed.",
+                "runs end: A condition, which holds: 10.",
+                "b: 12346, beside what decides.",
+            ]
+        );
+        assert_eq!(outcome(&one), "confirmed");
+        one.scale = "sample".into();
+        assert!(outcome(&one).contains("decides nothing"));
     }
 
     #[test]
