@@ -13,8 +13,8 @@ const HEAD: &str = "\
 Written by `thalweg reproduce --all --write-results FILE`; not to be edited. Each check is documented in
 its file under `src`, with its protocol and where that departs from the paper. A claim is confirmed
 when the whole 95 % interval of every number that decides lies within its bound, refuted when one
-lies within the opposite, and inconclusive otherwise. Seconds are those of one run, whose machine
-may have had other work.
+lies within the opposite, and inconclusive otherwise. Seconds are those of the run that ended it, which
+may have gone on from what another had done, on a machine that may have had other work.
 
 | paper | claim | deciding number | verdict | seconds | run |
 |---|---|---|---|---|---|
