@@ -70,6 +70,8 @@ def compared(name, workload, setting, log):
         variants = [variant for variant in sides if variant != "thalweg"]
         errors = agree(folder, variants) if workload.kind == "graph" else None
         times = in_turn(sides, setting.rounds, setting.warm_up)
+        # Many minutes are not lost if the comparison fails.
+        print(f"{name}: milliseconds {times}", file=log, flush=True)
         memory = {variant: side.finish() for variant, side in sides.items()}
         products, whole = {"thalweg": 1}, {}
         if workload.kind == "curvature":
