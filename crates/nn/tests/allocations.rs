@@ -1,13 +1,14 @@
 //! What running a program allocates: the first time what its plan says, and once it has run before
 //! what it gives back and next to nothing beside it.
 
+mod common;
+
+use common::{CLASSES, graph};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use thalweg_array::{Array, DType};
+use thalweg_array::Array;
 use thalweg_exec::Executor;
-use thalweg_graph::{Builder, Graph, TensorType};
-use thalweg_nn::{Architecture, Loss, Mode, Model};
-use thalweg_transform::gradient;
+use thalweg_nn::Architecture;
 
 /// The system's allocator, with counts of what was asked of it.
 struct Counting;
@@ -36,24 +37,6 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-const BATCH: usize = 64;
-const CLASSES: usize = 10;
-
-/// Loss and gradient on one batch.
-fn graph(model: &Model) -> Graph {
-    let b = Builder::new(DType::F32);
-    let (parameters, buffers) = model.declare(&b);
-    let x = b.input("x", model.inputs()[0].batch_type(DType::F32, BATCH));
-    let output = model.apply(&b, &parameters, &buffers, x, &Mode::BATCH).output;
-    let places = output.shape();
-    let y = b.input("y", TensorType::new(DType::I32, &places[..places.len() - 1]));
-    let loss = Loss::default().of(output, y, None);
-    let mut outputs = vec![loss];
-    outputs.extend(gradient(loss, &parameters));
-    let names: Vec<String> = (0..outputs.len()).map(|i| i.to_string()).collect();
-    b.finish(&names.iter().map(String::as_str).zip(outputs).collect::<Vec<_>>()).unwrap()
-}
 
 /// What a run took.
 struct Taken {

@@ -1,13 +1,12 @@
 //! Gradients of whole networks in less memory than they would take: the same bits.
 
+mod common;
+
+use common::{CLASSES, graph};
 use thalweg_array::{Array, DType};
 use thalweg_exec::Executor;
-use thalweg_graph::{Builder, Graph, TensorType};
-use thalweg_nn::{Architecture, Loss, Mode, Model, PortType};
-use thalweg_transform::gradient;
-
-const BATCH: usize = 64;
-const CLASSES: usize = 10;
+use thalweg_graph::Graph;
+use thalweg_nn::{Architecture, Model, PortType};
 
 fn numbers(start: usize, shape: &[usize]) -> Array {
     let n: usize = shape.iter().product();
@@ -19,20 +18,6 @@ fn indices(shape: &[usize]) -> Array {
     let n: usize = shape.iter().product();
     let at = |i: usize| ((i * i + i / 2) % CLASSES) as i32;
     Array::from_slice(shape, &(0..n).map(at).collect::<Vec<_>>()).unwrap()
-}
-
-fn graph(model: &Model) -> Graph {
-    let b = Builder::new(DType::F32);
-    let (parameters, buffers) = model.declare(&b);
-    let x = b.input("x", model.inputs()[0].batch_type(DType::F32, BATCH));
-    let output = model.apply(&b, &parameters, &buffers, x, &Mode::BATCH).output;
-    let places = output.shape();
-    let y = b.input("y", TensorType::new(DType::I32, &places[..places.len() - 1]));
-    let loss = Loss::default().of(output, y, None);
-    let mut outputs = vec![loss];
-    outputs.extend(gradient(loss, &parameters));
-    let names: Vec<String> = (0..outputs.len()).map(|i| i.to_string()).collect();
-    b.finish(&names.iter().map(String::as_str).zip(outputs).collect::<Vec<_>>()).unwrap()
 }
 
 fn arrays(model: &Model, graph: &Graph) -> Vec<Array> {
