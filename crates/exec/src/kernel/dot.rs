@@ -7,7 +7,7 @@ use super::micro::{Form, MOST_COLUMNS, MOST_ROWS, Panel, Segment, Tile, panels};
 use super::order::{BLOCK, part_length};
 use super::pack::{align, join_range, pack_columns};
 use super::pool::{Pool, Shared};
-use super::simd::Float;
+use super::simd::{Float, prefetch};
 use plan::{Plan, ROW_CHUNK};
 
 /// One batch dimension: its extent and how far each operand moves per step (0: shared).
@@ -298,6 +298,12 @@ impl<T: Float> Work<'_, T> {
                 let own =
                     || vec![Operand::dense(tile.c.cast_const(), MOST_ROWS * MOST_COLUMNS, true)];
                 if direct {
+                    if plan.far_output {
+                        // The sums take long enough for what they go to to come meanwhile.
+                        for row in &c_rows[..live_rows] {
+                            prefetch(c.wrapping_offset(*row), panel.columns);
+                        }
+                    }
                     entry(&tile)
                 } else {
                     bounds::beside(own, || entry(&tile))

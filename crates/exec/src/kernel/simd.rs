@@ -110,6 +110,23 @@ macro_rules! float {
 float!(f32);
 float!(f64);
 
+/// Says that so many elements from here will be needed soon; the address may be any.
+#[inline(always)]
+pub(crate) fn prefetch<T>(from: *const T, elements: usize) {
+    const LINE: usize = 64;
+    for start in (0..elements * size_of::<T>()).step_by(LINE) {
+        let line = from.wrapping_byte_add(start);
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a hint, which reads nothing and never faults.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(line.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = line;
+    }
+}
+
 /// A register of lanes.
 ///
 /// Methods are inlined into functions that enable the vector's instruction set; calling them is

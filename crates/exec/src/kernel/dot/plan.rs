@@ -14,6 +14,8 @@ pub(super) const ROW_CHUNK: usize = 240;
 const TASK_WORK: f64 = 5_000.0;
 /// Slots that a task costs by itself.
 const TASK_OVERHEAD: f64 = 200.0;
+/// Bytes of output that a core's own caches do not keep.
+const FAR: usize = 1 << 20;
 /// Elements of a cache line at most.
 const LINE: usize = 16;
 /// Elements of a vector that slots are counted in.
@@ -50,6 +52,8 @@ pub(super) struct Plan {
     pub(super) wave: usize,
     pub(super) pack_a: bool,
     pub(super) pack_b: bool,
+    /// Whether the output comes from far, so that it is asked for before it is written.
+    pub(super) far_output: bool,
 }
 
 impl Plan {
@@ -59,6 +63,7 @@ impl Plan {
         let (x, y) = (straight.estimate::<T>(pool), swapped.estimate::<T>(pool));
         let mut plan = if y < x { swapped } else { straight };
         plan.cut::<T>(pool);
+        plan.far_output = plan.members * plan.rows * plan.columns * size_of::<T>() > FAR;
         plan
     }
 
@@ -112,6 +117,7 @@ impl Plan {
             wave: 1,
             pack_a: false,
             pack_b: false,
+            far_output: false,
         }
     }
 
