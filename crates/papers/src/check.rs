@@ -171,18 +171,18 @@ pub trait Check: Sync {
     }
 }
 
-/// What the findings say of the claim: each part's interval is held against its bound; the claim is
+/// What measured intervals say of the claim: each is held against the bound of its part; the claim is
 /// confirmed if every part is and refuted if any is. With a gate that did not hold, or a part that
 /// was not measured, it is inconclusive.
 ///
 /// Every part must hold for a confirmation, so that none of its intervals needs a correction for
 /// their number. A refutation by any of `m` parts is wrong with up to `m` times the chance of one.
-pub fn verdict(protocol: &Protocol, gates: &[Gate], parts: &[Measured]) -> Verdict {
-    if gates.iter().any(|gate| !gate.passed) || parts.len() != protocol.parts.len() {
+pub fn verdict(protocol: &Protocol, gates_hold: bool, intervals: &[Interval]) -> Verdict {
+    if !gates_hold || intervals.len() != protocol.parts.len() {
         return Verdict::Inconclusive;
     }
-    let judged = protocol.parts.iter().zip(parts);
-    Verdict::of_all(judged.map(|(part, measured)| part.bound.judge(measured.interval)))
+    let judged = protocol.parts.iter().zip(intervals);
+    Verdict::of_all(judged.map(|(part, interval)| part.bound.judge(*interval)))
 }
 
 impl fmt::Display for Part {
@@ -192,6 +192,14 @@ impl fmt::Display for Part {
 }
 
 impl Protocol {
+    /// What is measured: all of it but the bounds, which judge what was measured and may be corrected
+    /// without measuring again.
+    pub fn measurement(&self) -> String {
+        let Protocol { data, arms, settings, seeds, parts, flops } = self;
+        let parts: Vec<_> = parts.iter().map(|part| (part.name, part.statistic)).collect();
+        format!("{data:?} {arms:?} {settings} {seeds:?} {parts:?} {flops}")
+    }
+
     /// The criterion in one line: every part with its bound.
     pub fn criterion(&self) -> String {
         let parts: Vec<String> = self.parts.iter().map(Part::to_string).collect();
@@ -229,23 +237,32 @@ mod tests {
         }
     }
 
-    fn measured(low: f64, high: f64) -> Measured {
-        let value = (low + high) / 2.0;
-        let interval = Interval { low, high };
-        Measured { value, standard_error: (high - low) / 4.0, samples: 10, interval }
-    }
-
     #[test]
     fn one_rule_for_every_verdict() {
         let protocol = protocol(&[Bound::above(0.0), Bound::below(1.0)]);
-        let says = |parts: &[Measured]| verdict(&protocol, &[], parts);
-        assert_eq!(says(&[measured(0.1, 0.2), measured(0.1, 0.2)]), Verdict::Confirmed);
-        assert_eq!(says(&[measured(0.1, 0.2), measured(0.9, 1.2)]), Verdict::Inconclusive);
-        assert_eq!(says(&[measured(0.1, 0.2), measured(1.1, 1.2)]), Verdict::Refuted);
-        assert_eq!(says(&[measured(0.1, 0.2)]), Verdict::Inconclusive, "a part is missing");
-        let failed = [Gate::new("control", false, "0 of 10")];
-        let parts = [measured(0.1, 0.2), measured(0.1, 0.2)];
-        assert_eq!(verdict(&protocol, &failed, &parts), Verdict::Inconclusive);
+        let says = |intervals: &[[f64; 2]]| {
+            let intervals: Vec<Interval> =
+                intervals.iter().map(|&[low, high]| Interval { low, high }).collect();
+            [true, false].map(|gates_hold| verdict(&protocol, gates_hold, &intervals))
+        };
+        let open = Verdict::Inconclusive;
+        assert_eq!(says(&[[0.1, 0.2], [0.1, 0.2]]), [Verdict::Confirmed, open]);
+        assert_eq!(says(&[[0.1, 0.2], [0.9, 1.2]]), [open, open]);
+        assert_eq!(says(&[[0.1, 0.2], [1.1, 1.2]]), [Verdict::Refuted, open]);
+        assert_eq!(says(&[[0.1, 0.2]]), [open, open], "a part is missing");
+    }
+
+    #[test]
+    fn bounds_are_no_part_of_what_is_measured() {
+        let [one, other] = [0.0, 1.0].map(|threshold| protocol(&[Bound::above(threshold)]));
+        assert_ne!(one, other);
+        assert_eq!(one.measurement(), other.measurement());
+        let seeds = Protocol { seeds: vec![1], ..one.clone() };
+        let statistic = Part { statistic: "a over b", ..one.parts[0].clone() };
+        let parts = Protocol { parts: vec![statistic], ..one.clone() };
+        for changed in [seeds, parts] {
+            assert_ne!(changed.measurement(), one.measurement());
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl UnitStore for Kept {
     }
 }
 
-fn session(threads: usize) -> Session {
+pub(crate) fn session(threads: usize) -> Session {
     let budget = Budget::new(Some(threads), None).unwrap();
     Session::new(budget, Precision::F32, 0, Verbosity::Quiet)
 }

@@ -14,6 +14,7 @@ pub mod files;
 pub mod images;
 pub mod list;
 pub mod pictures;
+pub mod record;
 pub mod registry;
 pub mod reproduce;
 pub mod results;

@@ -1,8 +1,10 @@
 //! `thalweg reproduce`.
 
 use crate::bench::Bench;
-use crate::check::{Check, Findings, Gate, Measured, Protocol, Scale, verdict};
+use crate::check::{Check, Findings, Protocol, Scale};
+use crate::record::{is_of, judge, record};
 use crate::registry::{Paper, checks};
+use crate::results::word;
 use crate::{results, work};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -13,12 +15,9 @@ use thalweg_lab::{
     BudgetSection, Common, LabError, Output, Precision, Result, RunDirectory, Session, VERSION,
     atomic_write_bytes, device,
 };
-use thalweg_methods::UnitStore;
-use thalweg_record::reply::{
-    Body, CheckGate, CheckInterval, CheckPart, CheckReading, DatedCheck, ReproduceAllBody,
-    ReproduceBody, Verdict,
-};
-use thalweg_record::{Estimate, Explanation, Provenance, Quantity, Report};
+use thalweg_methods::{Progress, UnitStore};
+use thalweg_record::reply::{Body, DatedCheck, ReproduceAllBody, ReproduceBody};
+use thalweg_record::{Explanation, Provenance, Report};
 
 /// What `reproduce` was asked.
 #[derive(Debug, Clone, Default)]
@@ -124,7 +123,8 @@ fn chosen(request: &ReproduceRequest) -> Result<Vec<(&'static Paper, &'static dy
     Ok(chosen)
 }
 
-/// The result of a check that the run directory has under the same protocol, or that of a run.
+/// The result of a check that the run directory has of the same measurement, judged by its rule as it is
+/// now, or that of a run.
 fn kept(
     session: &Session,
     run: &RunDirectory,
@@ -133,14 +133,25 @@ fn kept(
     scale: Scale,
 ) -> Result<DatedCheck> {
     let protocol = check.protocol(scale, session.seed)?;
-    // Whatever follows from another protocol has another name.
+    // Whatever follows from another measurement has another name.
     let mut hash = Sha256::new();
-    hash.update(format!("{VERSION} {} {protocol:?}", paper.claim).as_bytes());
+    hash.update(format!("{VERSION} {}", protocol.measurement()).as_bytes());
     let key = format!("{}-{}", paper.slug, &hash.hex()[..12]);
     let file = format!("checks/{key}.json");
     let known = std::fs::read_to_string(run.join(&file)).ok();
-    if let Some(known) = known.and_then(|text| serde_json::from_str(&text).ok()) {
-        return Ok(known);
+    let known = known.and_then(|text| serde_json::from_str::<DatedCheck>(&text).ok());
+    if let Some(known) = known.filter(|known| is_of(&known.found, &protocol)) {
+        let mut judged = known.clone();
+        judge(&mut judged.found, paper, &protocol);
+        // As text, in which a number that is none is equal to itself.
+        if as_text(&judged)? != as_text(&known)? {
+            let [now, was] = [&judged, &known].map(|dated| word(dated.found.verdict));
+            let (slug, date) = (&paper.slug, &known.date);
+            let text = format!("{slug}: measured on {date}, judged by its rule of now: {now}");
+            session.console.message(&format!("{text} (was {was})"));
+            run.write(&file, as_text(&judged)?.as_bytes())?;
+        }
+        return Ok(judged);
     }
     let begun = Instant::now();
     let units = run.units();
@@ -151,10 +162,13 @@ fn kept(
         date: date(SystemTime::now()),
         version: VERSION.to_owned(),
     };
-    let text = serde_json::to_string_pretty(&dated)
-        .map_err(|error| LabError::Input(format!("{}: {error}", paper.slug)))?;
-    run.write(&file, text.as_bytes())?;
+    run.write(&file, as_text(&dated)?.as_bytes())?;
     Ok(dated)
+}
+
+fn as_text(dated: &DatedCheck) -> Result<String> {
+    serde_json::to_string_pretty(dated)
+        .map_err(|error| LabError::Input(format!("{}: {error}", dated.found.slug)))
 }
 
 /// Says what is planned, then runs gates and experiment.
@@ -168,7 +182,6 @@ pub(crate) fn run_check(
     scale: Scale,
 ) -> Result<ReproduceBody> {
     let bench = Bench::new(session, units, key, scale)?;
-    let detectable = protocol.detectable()?;
     let tell = |text: String| bench.context().progress().message(&text);
     tell(format!("{}: {}", paper.slug, paper.claim));
     tell(format!("  data: {}", protocol.data));
@@ -180,7 +193,7 @@ pub(crate) fn run_check(
     for part in &protocol.parts {
         tell(format!("  decides: {part}"));
     }
-    tell(format!("  could show: {detectable}"));
+    tell(format!("  could show: {}", protocol.detectable()?));
     tell(format!("  planned: {}", work::words(protocol.flops)));
     if scale == Scale::Sample {
         tell("  a sample: its verdict means nothing".into());
@@ -195,83 +208,7 @@ pub(crate) fn run_check(
         let word = if gate.passed { "holds" } else { "does not hold" };
         tell(format!("  {word}: {} ({})", gate.name, gate.found));
     }
-    Ok(body(paper, protocol, scale, detectable, &gates, findings))
-}
-
-/// The record of a check.
-fn body(
-    paper: &Paper,
-    protocol: &Protocol,
-    scale: Scale,
-    detectable: String,
-    gates: &[Gate],
-    findings: Findings,
-) -> ReproduceBody {
-    let decided = verdict(protocol, gates, &findings.parts);
-    let statistic = findings.parts.first().map_or(Quantity::Exact(f64::NAN), quantity);
-    let interval = |interval: thalweg_stats::Interval| CheckInterval {
-        low: interval.low,
-        high: interval.high,
-    };
-    let parts = protocol.parts.iter().zip(&findings.parts);
-    ReproduceBody {
-        slug: paper.slug.clone(),
-        claim: paper.claim.clone(),
-        verdict: recorded(decided),
-        statistic,
-        criterion: protocol.criterion(),
-        seeds: protocol.seeds.clone(),
-        scale: scale.name().to_owned(),
-        flops: protocol.flops,
-        settings: protocol.settings as u64,
-        detectable,
-        gates: gates
-            .iter()
-            .map(|gate| CheckGate {
-                name: gate.name.clone(),
-                passed: gate.passed,
-                found: gate.found.clone(),
-            })
-            .collect(),
-        parts: parts
-            .map(|(part, measured)| CheckPart {
-                name: part.name.to_owned(),
-                statistic: quantity(measured),
-                interval: interval(measured.interval),
-                criterion: format!("{}; {}", part.statistic, part.bound),
-                verdict: recorded(part.bound.judge(measured.interval)),
-            })
-            .collect(),
-        readings: findings
-            .readings
-            .into_iter()
-            .map(|reading| CheckReading {
-                name: reading.name,
-                value: reading.value,
-                interval: reading.interval.map(interval),
-            })
-            .collect(),
-    }
-}
-
-/// An estimate, or what is not a number where there was too little to estimate from.
-fn quantity(measured: &Measured) -> Quantity {
-    if measured.samples < 2 {
-        return Quantity::Exact(f64::NAN);
-    }
-    Quantity::Estimate(Estimate {
-        value: measured.value,
-        standard_error: measured.standard_error,
-        samples: measured.samples as u64,
-    })
-}
-
-fn recorded(verdict: thalweg_stats::Verdict) -> Verdict {
-    match verdict {
-        thalweg_stats::Verdict::Confirmed => Verdict::Confirmed,
-        thalweg_stats::Verdict::Refuted => Verdict::Refuted,
-        thalweg_stats::Verdict::Inconclusive => Verdict::Inconclusive,
-    }
+    record(paper, protocol, scale, gates, findings)
 }
 
 /// The page: each claim with what was found, in words.
@@ -324,7 +261,95 @@ fn date(moment: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::{Gate, Measured, Part};
+    use crate::conformance::session;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
+    use thalweg_record::reply::Verdict;
+    use thalweg_stats::{Bound, Interval};
+
+    /// A check that finds an interval from -0.3 to -0.1, held against a bound, and counts how often.
+    struct Ruled {
+        bound: Bound,
+        measured: AtomicUsize,
+    }
+
+    impl Ruled {
+        fn by(bound: Bound) -> Ruled {
+            Ruled { bound, measured: AtomicUsize::new(0) }
+        }
+    }
+
+    impl Check for Ruled {
+        fn slug(&self) -> &'static str {
+            "sam"
+        }
+
+        fn protocol(&self, _: Scale, root: u64) -> Result<Protocol> {
+            let (name, statistic) = ("difference", "a minus b");
+            Ok(Protocol {
+                data: "none".into(),
+                arms: vec!["one".into()],
+                settings: 1,
+                seeds: vec![root, root + 1],
+                parts: vec![Part { name, statistic, bound: self.bound }],
+                flops: 1,
+            })
+        }
+
+        fn gates(&self, _: &Bench<'_>) -> Result<Vec<Gate>> {
+            Ok(vec![Gate::new("a control", true, "3 of 3")])
+        }
+
+        fn measure(&self, _: &Bench<'_>) -> Result<Findings> {
+            self.measured.fetch_add(1, Ordering::Relaxed);
+            let interval = Interval { low: -0.3, high: -0.1 };
+            let part = Measured { value: -0.2, standard_error: 0.05, samples: 2, interval };
+            let mut findings = Findings { parts: vec![part], ..Findings::default() };
+            findings.read("a number that is none", f64::NAN);
+            Ok(findings)
+        }
+    }
+
+    /// A folder that is not there, of a test's own.
+    fn folder(test: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("thalweg-{test}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        folder
+    }
+
+    #[test]
+    fn a_record_is_judged_by_the_rule_of_now() {
+        let (session, out) = (session(1), folder("judged"));
+        let output = Output { out: Some(out.clone()), resume: false };
+        let run = RunDirectory::open("reproduce", &output, &toml::Table::new()).unwrap();
+        let paper = Paper::find("sam").unwrap();
+        let read = |check: &Ruled| kept(&session, &run, paper, check, Scale::Whole).unwrap();
+        let first = Ruled::by(Bound::above(0.0));
+        assert_eq!(read(&first).found.verdict, Verdict::Refuted);
+        assert_eq!(first.measured.into_inner(), 1);
+        // The corrected rule is one that nothing refutes.
+        let corrected = Bound::Above { claim: 0.0, opposite: f64::NEG_INFINITY };
+        let file = || {
+            let files: Vec<_> = std::fs::read_dir(out.join("checks")).unwrap().collect();
+            assert_eq!(files.len(), 1, "{files:?}");
+            std::fs::read_to_string(files[0].as_ref().unwrap().path()).unwrap()
+        };
+        assert!(file().contains("refuted\""));
+        for _ in 0..2 {
+            let again = Ruled::by(corrected);
+            let dated = read(&again);
+            assert_eq!(again.measured.into_inner(), 0, "it is measured again");
+            let [part] = &dated.found.parts[..] else { panic!("{:?}", dated.found) };
+            assert_eq!([dated.found.verdict, part.verdict], [Verdict::Inconclusive; 2]);
+            assert_eq!(part.criterion, format!("a minus b; {corrected}"));
+            assert_eq!(dated.found.criterion, format!("difference: a minus b; {corrected}"));
+            assert!(!file().contains("refuted\""), "the file has the words of now");
+        }
+        let strict = Ruled::by(Bound::below(-0.05));
+        assert_eq!(read(&strict).found.verdict, Verdict::Confirmed);
+        let _ = std::fs::remove_dir_all(&out);
+    }
 
     #[test]
     fn days_by_the_calendar() {

@@ -162,10 +162,13 @@ fn number(value: f64) -> String {
     if !value.is_finite() || value == 0.0 {
         return value.to_string();
     }
-    match value.abs().log10().floor() as i32 {
-        magnitude @ -3..3 => format!("{value:.*}", (2 - magnitude) as usize),
-        3..6 => format!("{value:.0}"),
-        _ => format!("{value:.2e}"),
+    // Where the first digit is once the number is rounded: 99.99 is 100.
+    let scientific = format!("{value:.2e}");
+    let magnitude = scientific.split_once('e').and_then(|(_, power)| power.parse::<i32>().ok());
+    match magnitude {
+        Some(magnitude @ -3..3) => format!("{value:.*}", (2 - magnitude) as usize),
+        Some(3..6) => format!("{value:.0}"),
+        _ => scientific,
     }
 }
 
@@ -263,7 +266,10 @@ mod tests {
     #[test]
     fn numbers_have_three_digits() {
         let shown = [0.0, -1.2345, 0.0012345, 99.99, 1234.5, 1.5e9, 2.5e-7, f64::NAN].map(number);
-        let expected = ["0", "-1.23", "0.00123", "100.0", "1234", "1.50e9", "2.50e-7", "NaN"];
+        let expected = ["0", "-1.23", "0.00123", "100", "1234", "1.50e9", "2.50e-7", "NaN"];
         assert_eq!(shown, expected);
+        // What a page says is said again by a page that is made of it.
+        let of_page = expected.map(|text| number(text.parse().unwrap_or(f64::NAN)));
+        assert_eq!(of_page, expected);
     }
 }

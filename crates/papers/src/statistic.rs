@@ -85,6 +85,28 @@ pub fn of_best<T: Clone>(
     Ok(Measured { value, standard_error, samples, interval })
 }
 
+/// What holds of at least `k` of several numbers, `k` being more than half of them: the `k`-th highest
+/// lower end and the `k`-th lowest upper end of their intervals, around the `k`-th highest number.
+///
+/// An end is beyond a bound if and only if those of `k` numbers are. Any two choices of `k` have a number
+/// in common, so that the lower end is never above the upper one. None of fewer than `k` numbers.
+pub fn of_at_least(k: usize, found: &[Measured]) -> Option<Measured> {
+    let highest = |of: fn(&Measured) -> f64| {
+        let mut sorted: Vec<&Measured> = found.iter().collect();
+        sorted.sort_by(|a, b| of(b).total_cmp(&of(a)));
+        sorted.into_iter().nth(k.checked_sub(1)?)
+    };
+    let low = highest(|one| one.interval.low)?.interval.low;
+    let high = highest(|one| -one.interval.high)?.interval.high;
+    Some(Measured { interval: Interval { low, high }, ..highest(|one| one.value)?.clone() })
+}
+
+/// A number that is known without error, as a count is.
+pub fn exactly(value: f64, samples: usize) -> Measured {
+    let interval = Interval { low: value, high: value };
+    Measured { value, standard_error: 0.0, samples, interval }
+}
+
 /// A column of rows.
 pub fn column<const N: usize>(rows: &[[f64; N]], place: usize) -> Vec<f64> {
     rows.iter().map(|row| row[place]).collect()
@@ -106,6 +128,7 @@ pub fn median(values: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use thalweg_stats::Bound;
 
     #[test]
     fn pairs_are_told_apart_by_their_differences() {
@@ -115,6 +138,44 @@ mod tests {
         let differences = mean(&[2.0, 3.0, 1.0]).unwrap();
         assert_eq!(found, differences);
         assert!(paired(&[1.0, 2.0], &[1.0]).is_err());
+    }
+
+    fn measured([value, low, high]: [f64; 3]) -> Measured {
+        let interval = Interval { low, high };
+        Measured { value, standard_error: (high - low) / 4.0, samples: 10, interval }
+    }
+
+    #[test]
+    fn two_of_three_decide() {
+        use thalweg_stats::Verdict::{self, Confirmed, Inconclusive, Refuted};
+        let judged = |found: [[f64; 3]; 3]| -> (Measured, Verdict) {
+            // In any order.
+            let [a, b, c] = found.map(measured);
+            let joined = of_at_least(2, &[a.clone(), b.clone(), c.clone()]).unwrap();
+            assert_eq!(of_at_least(2, &[c, a, b]).unwrap(), joined);
+            let verdict = Bound::above(0.0).judge(joined.interval);
+            (joined, verdict)
+        };
+        // One upper end alone is below zero, that of the number in the middle.
+        let (found, verdict) =
+            judged([[-0.051, -3.735, 3.633], [-0.347, -0.570, -0.124], [-0.572, -1.274, 0.131]]);
+        assert_eq!(verdict, Inconclusive);
+        assert_eq!((found.interval.low, found.interval.high), (-1.274, 0.131));
+        assert_eq!(found.value, -0.347);
+        // Two that hold beside one that is too wide to.
+        assert_eq!(judged([[0.5, -0.1, 1.1], [0.3, 0.2, 0.4], [0.2, 0.1, 0.3]]).1, Confirmed);
+        // One that holds, in the middle, beside one that is too wide to and one that does not.
+        assert_eq!(judged([[0.9, -0.1, 1.9], [0.3, 0.2, 0.4], [-0.2, -0.3, -0.1]]).1, Inconclusive);
+        assert_eq!(judged([[0.9, 0.1, 1.9], [-0.3, -0.4, -0.2], [-0.2, -0.3, -0.1]]).1, Refuted);
+    }
+
+    #[test]
+    fn three_of_four_are_between_the_third_ends() {
+        let found =
+            [[0.1, 0.0, 0.2], [0.2, 0.1, 0.3], [0.3, 0.2, 0.9], [0.4, 0.3, 0.5]].map(measured);
+        let joined = of_at_least(3, &found).unwrap();
+        assert_eq!((joined.value, joined.interval), (0.2, Interval { low: 0.1, high: 0.5 }));
+        assert!(of_at_least(5, &found).is_none() && of_at_least(1, &[]).is_none());
     }
 
     #[test]

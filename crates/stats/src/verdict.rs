@@ -74,15 +74,17 @@ pub enum Bound {
         /// Above what the claim is refuted.
         opposite: f64,
     },
-    /// The whole interval between the two; refuted by one wholly outside by more than `margin`, which
-    /// may be infinite: then nothing refutes.
+    /// The whole interval between `low` and `high`; refuted by one wholly below `below` or wholly above
+    /// `above`, each of which may be infinite: then nothing refutes on that side.
     Within {
         /// The lower end.
         low: f64,
         /// The upper end.
         high: f64,
-        /// How far outside the claim is refuted.
-        margin: f64,
+        /// Below what the claim is refuted.
+        below: f64,
+        /// Above what the claim is refuted.
+        above: f64,
     },
 }
 
@@ -103,8 +105,8 @@ impl Bound {
         let (holds, opposite) = match *self {
             Bound::Above { claim, opposite } => (low > claim, high < opposite),
             Bound::Below { claim, opposite } => (high < claim, low > opposite),
-            Bound::Within { low: from, high: to, margin } => {
-                (low > from && high < to, high < from - margin || low > to + margin)
+            Bound::Within { low: from, high: to, below, above } => {
+                (low > from && high < to, high < below || low > above)
             }
         };
         match (low.is_nan() || high.is_nan(), holds, opposite) {
@@ -115,26 +117,41 @@ impl Bound {
     }
 }
 
-/// The bound as it is written beside a number.
+/// The bound as it is written beside a number: what confirms, and what refutes if that is not simply the
+/// other side.
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (word, claim, opposite) = match *self {
-            Bound::Above { claim, opposite } => ("above", claim, opposite),
-            Bound::Below { claim, opposite } => ("below", claim, opposite),
-            Bound::Within { low, high, margin } => {
-                write!(f, "interval within {low} to {high}")?;
-                return match margin {
-                    0.0 | f64::INFINITY => Ok(()),
-                    margin => write!(f, " (refuted beyond it by {margin})"),
-                };
+        let (claim, refuted, other_side) = match *self {
+            Bound::Above { claim, opposite } => (
+                format!("above {claim}"),
+                [("below", opposite), ("above", f64::INFINITY)],
+                opposite == claim,
+            ),
+            Bound::Below { claim, opposite } => (
+                format!("below {claim}"),
+                [("below", f64::NEG_INFINITY), ("above", opposite)],
+                opposite == claim,
+            ),
+            Bound::Within { low, high, below, above } => {
+                let other_side = below == low && above == high;
+                (
+                    format!("within {low} to {high}"),
+                    [("below", below), ("above", above)],
+                    other_side,
+                )
             }
         };
-        write!(f, "interval {word} {claim}")?;
-        if claim != opposite && opposite.is_finite() {
-            let other = if word == "above" { "below" } else { "above" };
-            write!(f, " (refuted {other} {opposite})")?;
+        write!(f, "interval {claim}")?;
+        if other_side {
+            return Ok(());
         }
-        Ok(())
+        let finite = refuted.into_iter().filter(|(_, threshold)| threshold.is_finite());
+        let refuted: Vec<String> =
+            finite.map(|(word, threshold)| format!("{word} {threshold}")).collect();
+        match refuted.is_empty() {
+            true => write!(f, " (nothing refutes)"),
+            false => write!(f, " (refuted {})", refuted.join(" or ")),
+        }
     }
 }
 
@@ -149,7 +166,7 @@ mod tests {
     #[test]
     fn a_bound_is_held_against_the_whole_interval() {
         use Verdict::{Confirmed, Inconclusive, Refuted};
-        let within = |margin| Bound::Within { low: 0.7, high: 1.3, margin };
+        let within = |below: f64, above: f64| Bound::Within { low: 0.7, high: 1.3, below, above };
         let apart = Bound::Above { claim: 0.3, opposite: 0.0 };
         for (bound, low, high, expected) in [
             (Bound::above(1.0), 1.1, 2.0, Confirmed),
@@ -161,12 +178,13 @@ mod tests {
             (apart, 0.31, 0.5, Confirmed),
             (apart, 0.1, 0.2, Inconclusive),
             (apart, -0.2, -0.1, Refuted),
-            (within(0.0), 0.8, 1.2, Confirmed),
-            (within(0.0), 0.6, 1.2, Inconclusive),
-            (within(0.0), 1.4, 1.5, Refuted),
-            (within(0.0), 0.1, 0.2, Refuted),
-            (within(0.2), 0.4, 0.49, Refuted),
-            (within(0.2), 0.4, 0.51, Inconclusive),
+            (within(0.7, 1.3), 0.8, 1.2, Confirmed),
+            (within(0.7, 1.3), 0.6, 1.2, Inconclusive),
+            (within(0.7, 1.3), 1.4, 1.5, Refuted),
+            (within(0.7, 1.3), 0.1, 0.2, Refuted),
+            (within(0.5, f64::INFINITY), 0.4, 0.49, Refuted),
+            (within(0.5, f64::INFINITY), 0.4, 0.51, Inconclusive),
+            (within(0.5, f64::INFINITY), 5.0, 6.0, Inconclusive),
             (Bound::above(0.0), f64::NAN, f64::NAN, Inconclusive),
             (Bound::above(0.0), 1.0, f64::NAN, Inconclusive),
         ] {
@@ -188,8 +206,17 @@ mod tests {
         assert_eq!(Bound::below(0.5).to_string(), "interval below 0.5");
         let apart = Bound::Above { claim: 0.5, opposite: 0.0 };
         assert_eq!(apart.to_string(), "interval above 0.5 (refuted below 0)");
-        let free = Bound::Within { low: 0.75, high: 1.33, margin: f64::INFINITY };
-        assert_eq!(free.to_string(), "interval within 0.75 to 1.33");
-        assert_eq!(free.judge(interval(5.0, 6.0)), Verdict::Inconclusive);
+        let within = |below, above| Bound::Within { low: 0.75, high: 1.25, below, above };
+        for (below, above, expected) in [
+            (0.75, 1.25, ""),
+            (0.5, 2.0, " (refuted below 0.5 or above 2)"),
+            (0.5, f64::INFINITY, " (refuted below 0.5)"),
+            (f64::NEG_INFINITY, f64::INFINITY, " (nothing refutes)"),
+        ] {
+            let text = within(below, above).to_string();
+            assert_eq!(text, format!("interval within 0.75 to 1.25{expected}"));
+        }
+        let free_below = Bound::Below { claim: 0.0, opposite: f64::INFINITY };
+        assert_eq!(free_below.to_string(), "interval below 0 (nothing refutes)");
     }
 }

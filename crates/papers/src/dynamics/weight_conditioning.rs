@@ -35,7 +35,7 @@ mod tasks;
 
 use crate::bench::Bench;
 use crate::check::{Check, Findings, Gate, Measured, Part, Protocol, Scale};
-use crate::statistic::{mean, mean_of_best, median};
+use crate::statistic::{mean, mean_of_best, median, of_at_least};
 use crate::work;
 use tasks::{ARMS, TASKS, Task, UNIT, sizes};
 use thalweg_array::{Array, DType};
@@ -45,7 +45,7 @@ use thalweg_methods::common::{gradient, vector};
 use thalweg_methods::dynamics::{WeightScaling, condition_number, condition_report};
 use thalweg_methods::{ModelObjective, ObjectiveConfig};
 use thalweg_nn::{Loss, Model, Weights};
-use thalweg_stats::{Bound, Interval};
+use thalweg_stats::Bound;
 use thalweg_train::{Member, initialize};
 
 /// The check.
@@ -251,7 +251,7 @@ impl Check for WeightConditioning {
         };
         let plain = against("plain", &over_plain, 1)?;
         let gains = against("learned gains", &over_gains, TASKS.len())?;
-        let parts = [on_two_of_three(&plain), highest(&gains)].into_iter().flatten();
+        let parts = [of_at_least(2, &plain), highest(&gains)].into_iter().flatten();
         findings.parts = [mean(&conditions)?].into_iter().chain(parts).collect();
         Ok(findings)
     }
@@ -276,20 +276,6 @@ fn difference(first: f64, second: f64) -> f64 {
     (of(first) / of(second)).ln()
 }
 
-/// What holds on two of three tasks: the middle lower end and the middle upper end of their intervals,
-/// around the middle mean. An end is beyond a bound if and only if those of two tasks are. Two pairs of
-/// three have a task in common, so that the lower end is never above the upper one.
-fn on_two_of_three(found: &[Measured]) -> Option<Measured> {
-    let middle = |of: fn(&Measured) -> f64| {
-        let mut sorted = found.to_vec();
-        sorted.sort_by(|a, b| of(a).total_cmp(&of(b)));
-        sorted.into_iter().nth(1)
-    };
-    let low = middle(|one| one.interval.low)?.interval.low;
-    let high = middle(|one| one.interval.high)?.interval.high;
-    Some(Measured { interval: Interval { low, high }, ..middle(|one| one.value)? })
-}
-
 /// The one whose interval begins highest: its lower end is above a bound if that of any is.
 fn highest(found: &[Measured]) -> Option<Measured> {
     found.iter().max_by(|a, b| a.interval.low.total_cmp(&b.interval.low)).cloned()
@@ -298,51 +284,15 @@ fn highest(found: &[Measured]) -> Option<Measured> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use thalweg_stats::Verdict;
-
-    fn measured(value: f64, low: f64, high: f64) -> Measured {
-        let interval = Interval { low, high };
-        Measured { value, standard_error: (high - low) / 4.0, samples: 10, interval }
-    }
-
-    fn judged(found: [[f64; 3]; 3]) -> (Measured, Verdict) {
-        // In any order.
-        let [a, b, c] = found.map(|[value, low, high]| measured(value, low, high));
-        let joined = on_two_of_three(&[a.clone(), b.clone(), c.clone()]).unwrap();
-        assert_eq!(on_two_of_three(&[c, a, b]).unwrap(), joined);
-        let verdict = Bound::above(0.0).judge(joined.interval);
-        (joined, verdict)
-    }
-
-    #[test]
-    fn two_tasks_of_three_decide() {
-        // What was found: by the task in the middle it was refuted, and one upper end is below zero.
-        let (found, verdict) =
-            judged([[-0.051, -3.735, 3.633], [-0.347, -0.570, -0.124], [-0.572, -1.274, 0.131]]);
-        assert_eq!(verdict, Verdict::Inconclusive);
-        assert_eq!((found.interval.low, found.interval.high), (-1.274, 0.131));
-        assert_eq!(found.value, -0.347);
-        // Two that hold beside one that is too wide to.
-        assert_eq!(
-            judged([[0.5, -0.1, 1.1], [0.3, 0.2, 0.4], [0.2, 0.1, 0.3]]).1,
-            Verdict::Confirmed
-        );
-        // One that holds, in the middle, beside one that is too wide to and one that does not.
-        assert_eq!(
-            judged([[0.9, -0.1, 1.9], [0.3, 0.2, 0.4], [-0.2, -0.3, -0.1]]).1,
-            Verdict::Inconclusive
-        );
-        assert_eq!(
-            judged([[0.9, 0.1, 1.9], [-0.3, -0.4, -0.2], [-0.2, -0.3, -0.1]]).1,
-            Verdict::Refuted
-        );
-        assert!(on_two_of_three(&[]).is_none());
-    }
+    use thalweg_stats::Interval;
 
     #[test]
     fn the_lower_end_chooses_the_best_task() {
-        let wide = measured(0.9, -0.5, 2.3);
-        let narrow = measured(0.3, 0.2, 0.4);
+        let measured = |value: f64, low: f64, high: f64| {
+            let interval = Interval { low, high };
+            Measured { value, standard_error: (high - low) / 4.0, samples: 10, interval }
+        };
+        let (wide, narrow) = (measured(0.9, -0.5, 2.3), measured(0.3, 0.2, 0.4));
         assert_eq!(highest(&[wide, narrow.clone()]), Some(narrow));
         assert!(highest(&[]).is_none());
     }

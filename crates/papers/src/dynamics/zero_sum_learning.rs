@@ -36,8 +36,8 @@
 //! model scaling laws: loss deceleration and zero-sum learning, 2025, arXiv 2506.05447
 
 use crate::bench::Bench;
-use crate::check::{Check, Findings, Gate, Measured, Part, Protocol, Scale};
-use crate::statistic::{self, mean};
+use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
+use crate::statistic::{self, exactly, mean};
 use crate::texts::{made_up, shakespeare, windows};
 use crate::work;
 use std::ops::ControlFlow;
@@ -263,13 +263,6 @@ fn straight(steps: &[f64], losses: &[f64], weights: &[f64]) -> Result<f64> {
     Ok(found.residual)
 }
 
-/// A count, which is known without error.
-fn count(n: usize, of: usize) -> Measured {
-    let value = n as f64;
-    let interval = Interval { low: value, high: value };
-    Measured { value, standard_error: 0.0, samples: of, interval }
-}
-
 /// Zero where one side does not vary, as it may when runs are drawn again.
 fn correlation(pairs: &[(f64, f64)]) -> f64 {
     let (x, y): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
@@ -415,8 +408,8 @@ impl Check for ZeroSumLearning {
         let of_late = statistic::of(&late, correlation)?;
         findings.read_with("rank correlation of the late rate with size", &of_late);
         findings.parts = vec![
-            count(breaks, gained.len()),
-            count(floors, gained.len()),
+            exactly(breaks as f64, gained.len()),
+            exactly(floors as f64, gained.len()),
             mean(&gained)?,
             statistic::of(&losses, correlation)?,
         ];

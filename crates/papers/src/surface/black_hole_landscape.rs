@@ -42,8 +42,8 @@
 //! # Source    Black holes and the loss landscape in machine learning, 2023, arXiv 2306.14817
 
 use crate::bench::Bench;
-use crate::check::{Check, Findings, Gate, Measured, Part, Protocol, Scale};
-use crate::statistic::{mean, mean_if_any};
+use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
+use crate::statistic::{exactly, mean, mean_if_any};
 use thalweg_data::Stream;
 use thalweg_graph::DType;
 use thalweg_lab::Result;
@@ -52,7 +52,7 @@ use thalweg_methods::surface::{
     DbraneLandscape, DistinctMinima, LowLossPathConfig, TermDescentConfig, discovery,
     distinct_minima, low_loss_path, normal_starts, term_descent,
 };
-use thalweg_stats::{Bound, Interval, spearman};
+use thalweg_stats::{Bound, spearman};
 use thalweg_train::Schedule;
 
 /// The check.
@@ -211,12 +211,6 @@ fn collected(halves: [&[usize]; 2], orders: u64, stream: &Stream) -> Collected {
     Collected { ratio, reached: measured.is_some() }
 }
 
-/// A number without an interval, as one that holds nothing but it.
-fn exactly(value: f64, samples: usize) -> Measured {
-    let interval = Interval { low: value, high: value };
-    Measured { value, standard_error: 0.0, samples, interval }
-}
-
 impl Check for BlackHoleLandscape {
     fn slug(&self) -> &'static str {
         "black_hole_landscape"
@@ -258,7 +252,12 @@ impl Check for BlackHoleLandscape {
                 part(
                     "runs over those predicted",
                     "runs to nine tenths of all minima, measured over predicted",
-                    Bound::Within { low: 0.75, high: 1.33, margin: f64::INFINITY },
+                    Bound::Within {
+                        low: 0.75,
+                        high: 1.33,
+                        below: f64::NEG_INFINITY,
+                        above: f64::INFINITY,
+                    },
                 ),
             ],
             flops,

@@ -26,7 +26,7 @@
 
 use crate::bench::Bench;
 use crate::check::{Check, Findings, Gate, Measured, Part, Protocol, Scale};
-use crate::statistic::median;
+use crate::statistic::{exactly, median, of_at_least};
 use crate::tabular::{Tabular, bike_sharing, california_housing, monotone_effects, red_wine};
 use crate::work;
 use thalweg_array::{Array, DType};
@@ -167,10 +167,10 @@ struct Agreement {
 }
 
 impl Agreement {
-    /// Of a number made of the agreements of all orders.
-    fn of(&self, number: impl Fn(&[f64; ORDERS]) -> f64) -> Result<Measured> {
+    /// Of a number made of the agreements of all orders, over so many restarts.
+    fn of(&self, restarts: usize, number: impl Fn(&[f64; ORDERS]) -> f64) -> Result<Measured> {
         let replicates: Vec<f64> = self.replicates.iter().map(&number).collect();
-        measured(number(&self.value), &replicates, self.replicates.len())
+        measured(number(&self.value), &replicates, restarts)
     }
 }
 
@@ -183,12 +183,6 @@ fn measured(value: f64, replicates: &[f64], samples: usize) -> Result<Measured> 
     let standard_error = moments.standard_deviation().unwrap_or(f64::NAN);
     let interval = Interval { low: low.min(value), high: high.max(value) };
     Ok(Measured { value, standard_error, samples, interval })
-}
-
-/// The number at a place in their order.
-fn ordered(mut values: Vec<f64>, place: usize) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(place).copied().unwrap_or(f64::NAN)
 }
 
 impl Check for GradientSensitivity {
@@ -364,9 +358,9 @@ impl Check for GradientSensitivity {
         }
         let mut seconds = Vec::new();
         for (table, agreement) in tables.iter().zip(&deciding) {
-            let second = agreement.of(|a| a[1])?;
+            let second = agreement.of(seeds.len(), |a| a[1])?;
             findings.read_with(format!("A_2 in {}", table.name), &second);
-            let over = agreement.of(|a| a[1] - a[0])?;
+            let over = agreement.of(seeds.len(), |a| a[1] - a[0])?;
             findings.read_with(format!("A_2 minus A_1 in {}", table.name), &over);
             seconds.push(second);
         }
@@ -382,21 +376,8 @@ impl Check for GradientSensitivity {
             .collect();
         let middle = measured(median(&values), &medians, seeds.len())?;
         findings.read_with("median A_2 over the sets, drawn again", &middle);
-        let value = middle.value;
-        let three = ordered(values, 1);
-        let low = ordered(seconds.iter().map(|s| s.interval.low).collect(), 1);
-        let high = ordered(seconds.iter().map(|s| s.interval.high).collect(), 2);
-        findings.parts = vec![
-            Measured {
-                value: three,
-                standard_error: median(
-                    &seconds.iter().map(|s| s.standard_error).collect::<Vec<_>>(),
-                ),
-                samples: seeds.len(),
-                interval: Interval { low, high },
-            },
-            Measured { interval: Interval { low: value, high: value }, ..middle },
-        ];
+        findings.parts = of_at_least(3, &seconds).into_iter().collect();
+        findings.parts.push(exactly(middle.value, seeds.len()));
         Ok(findings)
     }
 }
