@@ -1,5 +1,6 @@
 //! The topology of a surface: the merge tree of its sublevel sets.
 
+use super::sweep::{Lattice, Steps, branches, rising};
 use crate::MethodError;
 
 /// Which points of a grid are joined.
@@ -15,13 +16,24 @@ pub enum Neighbours {
 }
 
 impl Neighbours {
-    /// Steps in rows and columns to all neighbours.
-    fn steps(self) -> &'static [(isize, isize)] {
+    /// Steps to all neighbours.
+    pub(super) fn steps(self) -> Steps {
         match self {
             Neighbours::Six => &[(0, 1), (1, 0), (1, 1), (0, -1), (-1, 0), (-1, -1)],
             Neighbours::Eight => {
                 &[(0, 1), (1, 0), (1, 1), (1, -1), (0, -1), (-1, 0), (-1, -1), (-1, 1)]
             }
+        }
+    }
+
+    /// Steps between the points that a sublevel set leaves out: those under which a closed curve of
+    /// the set parts what lies inside of it from what lies outside (the digital Jordan curve theorem).
+    /// Where both diagonals join points of the set, none joins points beside it; a triangulation is
+    /// its own dual.
+    pub(super) fn complement_steps(self) -> Steps {
+        match self {
+            Neighbours::Six => self.steps(),
+            Neighbours::Eight => &[(0, 1), (1, 0), (0, -1), (-1, 0)],
         }
     }
 }
@@ -84,7 +96,8 @@ impl MergeTree {
 /// `{f <= level}`. A point without neighbours below begins a minimum; where parts meet, all but the
 /// deepest end (the elder rule). Of equal values the earlier point counts as lower (simulation of
 /// simplicity), so that a plateau is one minimum and every value may occur as often as it likes.
-/// Points that are not finite are walls. Exact for the grid, in `n log n`.
+/// Points that are not finite are walls. Exact for the grid, in `n log n`. Of dimension one are
+/// [`super::loops()`].
 ///
 /// The lowest minimum of a part has no saddle: it is paired with the part's highest point, as in
 /// extended persistence. A strictly rising map of the values changes no pair.
@@ -108,54 +121,17 @@ pub fn merge_tree(
     columns: usize,
     neighbours: Neighbours,
 ) -> Result<MergeTree, MethodError> {
-    if columns == 0 || !values.len().is_multiple_of(columns) {
-        let expected = format!("rows of {columns} points");
-        return Err(MethodError::mismatch("values on a grid", expected, values.len()));
-    }
-    let rows = values.len() / columns;
-    let mut order: Vec<usize> = (0..values.len()).filter(|&v| values[v].is_finite()).collect();
-    // Stable, so that of equal values the earlier stays first; zero and minus zero are equal.
-    order.sort_by(|&a, &b| (values[a] + 0.0).total_cmp(&(values[b] + 0.0)));
-    let mut sets = Sets { above: vec![NONE; values.len()] };
-    // Which minimum a part began with, by its root; minima in the order of their birth.
-    let mut began = vec![NONE; values.len()];
-    let mut minima: Vec<Minimum> = Vec::new();
-    let mut meeting: Vec<usize> = Vec::new();
-    for &v in &order {
-        meeting.clear();
-        let (row, column) = (v / columns, v % columns);
-        for &(down, right) in neighbours.steps() {
-            let at = (row.checked_add_signed(down), column.checked_add_signed(right));
-            let (Some(r), Some(c)) = at else { continue };
-            if r < rows && c < columns && sets.above[r * columns + c] != NONE {
-                let root = sets.root(r * columns + c);
-                if !meeting.contains(&root) {
-                    meeting.push(root);
-                }
-            }
-        }
-        sets.above[v] = v;
-        let Some(&eldest) = meeting.iter().min_by_key(|&&root| began[root]) else {
-            began[v] = minima.len();
-            let birth = values[v];
-            minima.push(Minimum { at: v, birth, end: NONE, death: birth, parent: None });
-            continue;
-        };
-        let elder = began[eldest];
-        for &root in meeting.iter().filter(|&&root| root != eldest) {
-            let younger = &mut minima[began[root]];
-            (younger.end, younger.death, younger.parent) = (v, values[v], Some(elder));
-            sets.above[root] = eldest;
-        }
-        sets.above[v] = eldest;
-        // The part's highest point so far.
-        let lowest = &mut minima[elder];
-        (lowest.end, lowest.death) = (v, values[v]);
-    }
-    for minimum in minima.iter_mut().filter(|minimum| minimum.end == NONE) {
-        minimum.end = minimum.at;
-    }
-    Ok(kept(minima))
+    let grid = Lattice::of(values, columns)?;
+    let found =
+        branches(values.len(), rising(values), |point| grid.joined(point, neighbours.steps()));
+    let minima = found.iter().map(|branch| Minimum {
+        at: branch.at,
+        birth: values[branch.at],
+        end: branch.end,
+        death: values[branch.end],
+        parent: branch.parent,
+    });
+    Ok(kept(minima.collect()))
 }
 
 /// Leaves out pairs of no persistence: what a plateau that grows from two ends leaves, but not the
@@ -174,24 +150,6 @@ fn kept(minima: Vec<Minimum>) -> MergeTree {
         .filter(|m| stays(m))
         .map(|m| Minimum { parent: m.parent.map(|parent| places[parent]), ..*m });
     MergeTree { minima: minima.collect(), parts }
-}
-
-const NONE: usize = usize::MAX;
-
-/// Disjoint sets: each point knows one nearer to its root.
-struct Sets {
-    above: Vec<usize>,
-}
-
-impl Sets {
-    fn root(&mut self, mut v: usize) -> usize {
-        while self.above[v] != v {
-            // Halving the path keeps it short.
-            self.above[v] = self.above[self.above[v]];
-            v = self.above[v];
-        }
-        v
-    }
 }
 
 #[cfg(test)]
