@@ -10,22 +10,11 @@ use thalweg_nn::{ClassAdjustment, ClassLoss, ClassOutputs, Loss};
 /// # Errors
 /// `Input` for data whose examples have no class each, or a class that the training part lacks.
 fn counts(loss: &ClassLoss, data: &PreparedData) -> Result<Option<Vec<usize>>> {
-    if loss.is_plain() {
-        return Ok(None);
-    }
-    let name = data.dataset.name();
-    let Some(counts) = data.train.class_counts() else {
-        let text =
-            format!("--loss {loss}: expected data whose examples have a class each, not {name}");
-        return Err(LabError::Input(text));
-    };
-    match counts.iter().position(|&n| n == 0) {
-        None => Ok(Some(counts)),
-        Some(class) => Err(LabError::Input(format!(
-            "--loss {loss}: expected an example of every class to train on, and {name} has none of \
-             class {class}"
-        ))),
-    }
+    let (labels, classes) = (data.train.labels(), data.train.n_classes().unwrap_or_default());
+    loss.class_counts(labels.as_deref(), classes).map_err(|error| {
+        let name = data.dataset.name();
+        LabError::Input(format!("--loss {loss} to train on {name}: {error}"))
+    })
 }
 
 /// What is done to outputs before the loss.

@@ -208,10 +208,7 @@ pub fn train(session: &Session, run: &RunDirectory, training: &Training<'_>) -> 
     session.console.advance(state.step());
     let ended = match &after {
         None => trainer.run(&mut state, &mut watcher),
-        Some(after) => {
-            let at = (loss.from * trainer.total_steps() as f64).ceil() as u64;
-            run_deferred(&trainer, after, &mut state, at, &mut watcher)
-        }
+        Some(after) => run_deferred(&trainer, after, &mut state, loss.from, &mut watcher),
     };
     if let Some(failure) = watcher.failure.take() {
         return Err(failure);

@@ -71,6 +71,45 @@ impl ClassLoss {
         self.balanced.is_none() && self.outputs == ClassOutputs::Plain
     }
 
+    /// Examples of each of so many classes among labels, as [`ClassLoss::weights`] and
+    /// [`ClassLoss::adjustment`] take them; none where the loss treats all classes alike.
+    ///
+    /// Labels that are no class are not counted: whoever takes the loss refuses them.
+    ///
+    /// # Errors
+    /// `BadOption` without labels, or for a class without an example.
+    pub fn class_counts(
+        &self,
+        labels: Option<&[i32]>,
+        classes: usize,
+    ) -> Result<Option<Vec<usize>>, NnError> {
+        if self.is_plain() {
+            return Ok(None);
+        }
+        let option = match (self.balanced, self.outputs) {
+            (Some(_), _) | (None, ClassOutputs::Plain) => "balanced",
+            (None, ClassOutputs::Scaled { .. }) => "tau",
+            (None, ClassOutputs::Margins { .. }) => "margin",
+        };
+        let bad = |expected: &str, got: String| NnError::BadOption {
+            owner: self.loss.name().to_owned(),
+            option: option.to_owned(),
+            expected: expected.to_owned(),
+            got,
+        };
+        let labels = labels.ok_or_else(|| bad("examples with a class each", "others".into()))?;
+        let mut counts = vec![0; classes];
+        for label in labels {
+            if let Some(count) = usize::try_from(*label).ok().and_then(|k| counts.get_mut(k)) {
+                *count += 1;
+            }
+        }
+        match counts.iter().position(|&count| count == 0) {
+            None => Ok(Some(counts)),
+            Some(class) => Err(bad("an example of every class", format!("none of class {class}"))),
+        }
+    }
+
     /// A factor of the losses of each class, with so many examples of each.
     ///
     /// # Errors
@@ -235,6 +274,25 @@ mod tests {
         assert!(!adjusted.is_plain() && ClassLoss::default().is_plain());
         assert_eq!(adjusted.weights(&[1, 0]).unwrap(), None);
         assert!(adjusted.adjustment(&[1, 0]).is_err());
+    }
+
+    #[test]
+    fn classes_are_counted_where_a_loss_asks_for_them() {
+        let counts = |text: &str, labels: Option<&[i32]>| {
+            let loss: ClassLoss = text.parse().unwrap();
+            loss.class_counts(labels, 3).map_err(|error| error.to_string())
+        };
+        assert_eq!(counts("cross-entropy", None), Ok(None));
+        // What is no class is another's to refuse.
+        let labels = [2, 0, 2, 1, -1, 3];
+        for text in ["cross-entropy tau=1", "mse balanced=0.9", "cross-entropy margin=1"] {
+            assert_eq!(counts(text, Some(&labels)), Ok(Some(vec![1, 1, 2])), "{text}");
+            let message = counts(text, Some(&labels[..3])).unwrap_err();
+            assert!(message.contains("none of class 1"), "{message}");
+            let option = text.split([' ', '=']).nth(1).unwrap();
+            let message = counts(text, None).unwrap_err();
+            assert!(message.contains(option) && message.contains("a class each"), "{message}");
+        }
     }
 
     #[test]

@@ -74,27 +74,9 @@ impl Data {
         model: &thalweg_nn::Model,
         loss: &ClassLoss,
     ) -> Result<Option<Vec<usize>>> {
-        if loss.is_plain() {
-            return Ok(None);
-        }
-        let labels = match self.targets.as_slice::<i32>() {
-            Ok(labels) if self.targets.rank() == 1 => labels,
-            _ => return Err(Failure::config("loss", "targets of one label each", loss)),
-        };
-        let mut counts = vec![0; model.n_classes()];
-        for &label in labels {
-            // Labels beyond are refused where the objective is made.
-            if let Some(count) = usize::try_from(label).ok().and_then(|k| counts.get_mut(k)) {
-                *count += 1;
-            }
-        }
-        match counts.iter().position(|&count| count == 0) {
-            None => Ok(Some(counts)),
-            Some(class) => {
-                let expected = format!("targets with an example of class {class}");
-                Err(Failure::config("loss", &expected, loss))
-            }
-        }
+        let one_each = self.targets.rank() == 1;
+        let labels = self.targets.as_slice::<i32>().ok().filter(|_| one_each);
+        Ok(loss.class_counts(labels, model.n_classes())?)
     }
 }
 

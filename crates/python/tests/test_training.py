@@ -166,7 +166,7 @@ def test_a_loss_knows_how_frequent_classes_are(digits):
     assert not np.array_equal(two[0], two[1]) and not np.array_equal(two[0], two[2])
     with pytest.raises(thalweg.ConfigError, match="share of a training"):
         model.loss(x, y, loss=deferred)
-    with pytest.raises(thalweg.ConfigError, match="an example of class"):
+    with pytest.raises(thalweg.ConfigError, match="none of class"):
         model.loss(x[:5], y[:5], loss=both)
 
 

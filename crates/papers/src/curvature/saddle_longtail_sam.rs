@@ -60,7 +60,7 @@ const CLASSES: usize = 10;
 const BETA: f64 = 0.9999;
 const DECAY: f64 = 2e-4;
 /// Share of the epochs after which classes are re-weighted.
-const DEFERRED: [u64; 2] = [4, 5];
+const DEFERRED: f64 = 0.8;
 /// How many classes count as rare, and as many as frequent.
 const END: usize = 3;
 
@@ -225,9 +225,8 @@ fn trained(
     let plain = trainer(&parts.train)?;
     let weighted = trainer(if SCALED.contains(&arm) { &parts.train } else { &parts.weighted })?;
     let mut state = plain.start(members)?;
-    let at = plain.epoch_steps() * (arm.epochs(&sizes) * DEFERRED[0] / DEFERRED[1]);
     let mut look = |_: &Segment<'_>| bench.go_on();
-    match run_deferred(&plain, &weighted, &mut state, at, &mut look)? {
+    match run_deferred(&plain, &weighted, &mut state, DEFERRED, &mut look)? {
         Ended::Finished => TrainedNetwork::all(&state),
         Ended::Stopped => Err(LabError::Interrupted),
     }

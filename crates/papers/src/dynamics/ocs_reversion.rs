@@ -31,25 +31,23 @@
 //! # Source    Kang, Setlur, Tomlin, Levine, Deep neural networks tend to extrapolate predictably, 2024,
 //! arXiv 2310.00873
 
-use crate::bench::{Bench, TrainedNetwork};
+mod readings;
+mod sets;
+
+use crate::bench::Bench;
 use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
-use crate::images::{clothes, digits_instead, mnist};
 use crate::pictures::Pictures;
-use crate::spectrum::objective_in_batches;
-use crate::statistic::{first_best, mean, mean_if_any, paired};
+use crate::statistic::{mean, mean_if_any, paired};
 use crate::work;
+use readings::{Network, readings};
+use sets::{data, unequal};
 use thalweg_array::{Array, DType};
-use thalweg_data::{Corruption, Stream};
+use thalweg_data::Corruption;
 use thalweg_lab::Result;
-use thalweg_methods::adversarial::{Attack, attack};
-use thalweg_methods::common::{LayerProducts, without_products};
-use thalweg_methods::dynamics::{
-    Constant, OodScoreConfig, abstention_rewards, constant_distance, mean_reward, numeric_constant,
-    ood_score, optimal_constant, random_convolution_features,
-};
+use thalweg_methods::dynamics::{Constant, abstention_rewards, numeric_constant, optimal_constant};
 use thalweg_nn::{Architecture, Loss, Model};
 use thalweg_stats::{Bound, spearman};
-use thalweg_train::{Examples, Length, Member, Optimizer, Schedule, TrainConfig};
+use thalweg_train::Examples;
 
 /// The check.
 pub(crate) struct OcsReversion;
@@ -116,82 +114,6 @@ fn sizes(scale: Scale) -> Sizes {
     }
 }
 
-/// How many of `n` examples each class has: frequencies fall geometrically from the first to the last.
-fn unequal(n: usize) -> Vec<usize> {
-    let ratio = (0.03f64 / 0.22).powf(1.0 / 9.0);
-    let shares: Vec<f64> = (0..CLASSES as i32).map(|class| ratio.powi(class)).collect();
-    let all: f64 = shares.iter().sum();
-    shares.iter().map(|share| (share / all * n as f64).round() as usize).collect()
-}
-
-/// A shifted set.
-struct Cell {
-    name: String,
-    /// The corruption, if it is one.
-    corruption: Option<Corruption>,
-    pictures: Pictures,
-    score: f64,
-}
-
-struct Data {
-    train: Pictures,
-    test: Pictures,
-    cells: Vec<Cell>,
-}
-
-fn data(bench: &Bench<'_>) -> Result<Data> {
-    let sizes = sizes(bench.scale());
-    let whole = bench.scale() == Scale::Whole;
-    // As many of each class as the most frequent has, in three parts.
-    let most = |n: usize| 10 * unequal(n)[0];
-    let [train_pool, test_pool] = match whole {
-        true => clothes(most(sizes.train), 2 * most(sizes.test))?,
-        false => digits_instead(900, 897)?,
-    };
-    let draws = Stream::new(0, "papers/unequal classes");
-    let [train, _] = train_pool.drawn(&unequal(sizes.train), &draws.child("train"));
-    let [test, validation] = test_pool.drawn(&unequal(sizes.test), &draws.child("test"));
-    let mut cells = Vec::new();
-    let stream = Stream::new(0, "papers/corruptions");
-    for corruption in Corruption::ALL {
-        for severity in 1..=sizes.severities {
-            let draws = stream.child(corruption.name()).at(severity as u64);
-            let pictures = test.corrupted(corruption, severity, &draws)?;
-            let name = format!("{} {severity}", corruption.name());
-            cells.push(Cell { name, corruption: Some(corruption), pictures, score: f64::NAN });
-        }
-    }
-    let mut other = |name: &str, pictures: Pictures| {
-        cells.push(Cell { name: name.into(), corruption: None, pictures, score: f64::NAN });
-    };
-    match whole {
-        true => {
-            other("digits", digits_instead(sizes.test, 1)?[0].resized(sizes.side)?);
-            other("MNIST", mnist(sizes.test)?);
-        }
-        false => {
-            let some = test_pool.within(0..sizes.test);
-            let pixels = some.pixels.iter().map(|pixel| 1.0 - pixel).collect();
-            other("negatives", Pictures { pixels, ..some });
-        }
-    }
-    let scores = bench.numbers("scores", || {
-        let filters = Stream::new(0, "papers/filters");
-        let features = |pictures: &Pictures| {
-            let each = (0..pictures.len()).map(|i| pictures.picture(i));
-            random_convolution_features(each, [pictures.side; 2], sizes.filters, &filters)
-        };
-        let config = OodScoreConfig { fits: sizes.fits, ..OodScoreConfig::default() };
-        let inside = features(&validation)?;
-        bench.each("scores of shifted sets", &cells, |cell| {
-            let draws = Stream::new(0, "papers/scores").child(&cell.name);
-            Ok(ood_score(&inside, &features(&cell.pictures)?, &config, &draws)?)
-        })
-    })?;
-    cells.iter_mut().zip(scores).for_each(|(cell, score)| cell.score = score);
-    Ok(Data { train, test, cells })
-}
-
 impl Arm {
     fn name(self) -> &'static str {
         match self {
@@ -228,103 +150,7 @@ impl Arm {
     }
 }
 
-/// Numbers of one set and one network: distance from the constant, how much farther permuted ones are,
-/// the norm of the last hidden product, the mean reward, how much farther even numbers are, the share of
-/// the last hidden layer's constant part.
-type Reading = [f64; NUMBERS];
-
-const NUMBERS: usize = 6;
-
-/// What the networks of an arm show: for each seed the readings of every set, the pictures as they are
-/// first and the attacked ones last, and the distance of the bare biases; then the accuracy.
-fn readings(bench: &Bench<'_>, arm: Arm, data: &Data, seeds: &[u64]) -> Result<Vec<f64>> {
-    let sizes = sizes(bench.scale());
-    let model = arm.model(&sizes)?;
-    let examples = arm.examples(&data.train)?;
-    let config = TrainConfig {
-        optimizer: Optimizer::adam(),
-        schedule: Schedule::default(),
-        loss: arm.loss(),
-        batch: sizes.batch,
-        length: Length::Epochs(sizes.epochs),
-        segment: 50,
-        ..TrainConfig::default()
-    };
-    let constant = optimal_constant(arm.loss(), examples.targets(), arm.outputs())?;
-    let orders = Stream::new(0, "papers/permuted constants");
-    let permuted: Vec<Constant> =
-        (0..sizes.constants).map(|i| constant.permuted(&orders.at(i))).collect();
-    let even = constant.even();
-    let trainer = bench.trainer(&model, &examples, config)?;
-    let networks = bench.train(arm.name(), &trainer, &Member::product(seeds, &[RATE]))?;
-    let ctx = bench.context();
-    let products = LayerProducts::new(ctx, &model, sizes.attacked)?;
-    let last_hidden = products.names().len().saturating_sub(2);
-    let output = products.names().last().cloned().unwrap_or_default();
-    let input = |pictures: &Pictures| -> Result<Array> {
-        Ok(pictures.examples(false, DType::F32)?.input_rows(0..pictures.len())?.remove(0))
-    };
-    let some = data.test.within(0..sizes.attacked);
-    let attacked = objective_in_batches(ctx, &model, arm.loss(), &arm.examples(&some)?, 128)?;
-    let way = Attack { step: 0.05, steps: 10, ..Attack::fgsm(0.2) }.within(-1.0, 1.0);
-    let of_network = |network: &TrainedNetwork| -> Result<Vec<f64>> {
-        let weights = &network.weights;
-        let read = |inputs: &Array, labels: &[i32]| -> Result<(Reading, Vec<Vec<f64>>)> {
-            let found = products.at(weights, inputs)?;
-            let distance = constant_distance(&found.outputs, &constant)?;
-            let mut others = 0.0;
-            for other in &permuted {
-                others += constant_distance(&found.outputs, other)? / permuted.len() as f64;
-            }
-            let even = constant_distance(&found.outputs, &even)? - distance;
-            let of_layer = |all: Vec<f64>| all.get(last_hidden).copied().unwrap_or(f64::NAN);
-            let (norm, share) = (of_layer(found.mean_norms()), of_layer(found.constant_shares()));
-            let reward = mean_reward(&found.outputs, labels, CLASSES, COST)?;
-            Ok(([distance, others - distance, norm, reward, even, share], found.outputs))
-        };
-        let (own, outputs) = read(&input(&data.test)?, &data.test.labels)?;
-        let mut numbers = own.to_vec();
-        for cell in &data.cells {
-            numbers.extend(read(&input(&cell.pictures)?, &cell.pictures.labels)?.0);
-            ctx.check()?;
-        }
-        let moved = attack(ctx, &attacked, weights, &way)?.inputs;
-        numbers.extend(read(&moved, &some.labels)?.0);
-        let bare = without_products(weights, &[output.as_str()])?;
-        let bare = products.at(&bare, &input(&some)?)?.outputs;
-        numbers.push(constant_distance(&bare[..1], &constant)?);
-        let answers = outputs.iter().zip(&data.test.labels);
-        let right = answers.filter(|(z, label)| first_best(z) as i32 == **label);
-        numbers.push(right.count() as f64 / outputs.len() as f64);
-        Ok(numbers)
-    };
-    let all = bench.each(&format!("readings: {}", arm.name()), &networks, of_network)?;
-    Ok(all.concat())
-}
-
-/// The readings of one network.
-struct Network {
-    own: Reading,
-    cells: Vec<Reading>,
-    attacked: Reading,
-    bare: f64,
-    accuracy: f64,
-}
-
 type Number = fn(&Network) -> f64;
-
-impl Network {
-    fn from_numbers(numbers: &[f64], cells: usize) -> Vec<Network> {
-        let one = |row: &[f64]| {
-            let ([own, cells @ .., attacked], [bare, accuracy]) = row.as_chunks() else {
-                return None;
-            };
-            let ([own, attacked], [bare, accuracy]) = ([*own, *attacked], [*bare, *accuracy]);
-            Some(Network { own, cells: cells.to_vec(), attacked, bare, accuracy })
-        };
-        numbers.chunks_exact(NUMBERS * (cells + 2) + 2).filter_map(one).collect()
-    }
-}
 
 impl Check for OcsReversion {
     fn slug(&self) -> &'static str {
@@ -507,19 +333,5 @@ impl Check for OcsReversion {
             findings.read(format!("norm of features on {}", cell.name), mean(&ratios)?.value);
         }
         Ok(findings)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frequencies_fall_from_a_fifth_to_a_thirtieth() {
-        let counts = unequal(6000);
-        assert!(counts.iter().sum::<usize>().abs_diff(6000) <= 5);
-        assert!((counts[0] as f64 / 6000.0 - 0.223).abs() < 1e-3);
-        assert!((counts[9] as f64 / 6000.0 - 0.0304).abs() < 1e-3);
-        assert!(counts.windows(2).all(|pair| pair[0] > pair[1]));
     }
 }

@@ -26,23 +26,23 @@
 //! # Source    Lin, Kolouri et al., Likelihood landscapes: a unifying principle behind many adversarial
 //! defenses, 2020, arXiv 2008.11300
 
+mod setting;
+
 use crate::bench::Bench;
 use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
-use crate::images::{digits_instead, small_clothes};
+use crate::images::digits_instead;
 use crate::pictures::Pictures;
 use crate::spectrum::objective_in_batches;
 use crate::statistic::{column, first_best, mean, paired};
 use crate::work;
-use std::sync::Arc;
+use setting::{ARMS, Arm, SETS, Set, sizes};
 use thalweg_array::DType;
-use thalweg_graph::Tensor;
 use thalweg_lab::Result;
 use thalweg_methods::adversarial::{Attack, adversarial_training, attack, gradient_penalty};
 use thalweg_methods::common::output_as_loss;
 use thalweg_methods::surface::{FlatnessConfig, likelihood_flatness};
 use thalweg_methods::{Context, Likelihood, ModelObjective, evaluate};
-use thalweg_nn::layer::{Activation, AveragePool, Convolution, Dense};
-use thalweg_nn::{Architecture, Layer, Loss, Model, ModelPort, Scope, Weights};
+use thalweg_nn::{Architecture, Loss, Model, Weights};
 use thalweg_stats::{Bound, spearman};
 use thalweg_train::{Examples, Length, Member, Optimizer, Schedule, TrainConfig, initialize};
 
@@ -50,163 +50,6 @@ use thalweg_train::{Examples, Length, Member, Optimizer, Schedule, TrainConfig, 
 pub(crate) struct LikelihoodLandscape;
 
 const RATE: f64 = 2e-3;
-
-struct Sizes {
-    channels: [usize; 2],
-    hidden: usize,
-    epochs: u64,
-    batch: usize,
-    seeds: u64,
-    /// Examples at most, of each part.
-    most: [usize; 3],
-    factors: &'static [f64],
-    decays: &'static [f64],
-    steps: [usize; 3],
-    points: usize,
-}
-
-fn sizes(scale: Scale) -> Sizes {
-    match scale {
-        Scale::Whole => Sizes {
-            channels: [8, 16],
-            hidden: 32,
-            epochs: 15,
-            batch: 64,
-            seeds: 6,
-            most: [usize::MAX; 3],
-            factors: &[0.01, 0.1, 1.0],
-            decays: &[1e-4, 1e-3, 1e-2],
-            steps: [7, 5, 20],
-            points: 7,
-        },
-        Scale::Sample => Sizes {
-            channels: [2, 2],
-            hidden: 4,
-            epochs: 1,
-            batch: 32,
-            seeds: 2,
-            most: [64, 20, 24],
-            factors: &[0.1],
-            decays: &[1e-3],
-            steps: [2, 1, 2],
-            points: 3,
-        },
-    }
-}
-
-/// Two convolutions and two dense layers.
-struct Network {
-    channels: [usize; 2],
-    hidden: usize,
-}
-
-impl Layer for Network {
-    fn forward<'b>(&self, scope: &Scope<'_, 'b>, x: Tensor<'b>) -> Tensor<'b> {
-        let mut x = x;
-        for (i, channels) in self.channels.into_iter().enumerate() {
-            let layer = Convolution::new(channels, 3).padding(1);
-            x = Activation::Relu.of(layer.forward(&scope.enter(&format!("conv{}", i + 1)), x));
-            x = AveragePool { size: 2, stride: 2, padding: 0 }.forward(scope, x);
-        }
-        let shape = x.shape();
-        let x = x.reshape(&[shape[0], shape[1..].iter().product()]);
-        let x = Activation::Relu.of(Dense::new(self.hidden).forward(&scope.enter("fc1"), x));
-        Dense::new(10).forward(&scope.enter("fc2"), x)
-    }
-}
-
-/// A data set.
-#[derive(Clone, Copy)]
-struct Set {
-    name: &'static str,
-    /// How far an attack may move a pixel.
-    eps: f64,
-    side: usize,
-    /// How many pictures there are to train on, to choose by, to test on.
-    counts: [usize; 3],
-    pictures: fn() -> Result<[Pictures; 3]>,
-}
-
-const SETS: [Set; 2] = [
-    Set { name: "digits", eps: 0.15, side: 8, counts: [900, 300, 597], pictures: digits },
-    Set {
-        name: "clothes",
-        eps: 0.1,
-        side: 14,
-        counts: [2000, 400, 1000],
-        pictures: || Ok(small_clothes()),
-    },
-];
-
-fn digits() -> Result<[Pictures; 3]> {
-    let [known, test] = digits_instead(1200, 597)?;
-    Ok([known.within(0..900), known.within(900..1200), test])
-}
-
-impl Set {
-    fn counts(self, sizes: &Sizes) -> [usize; 3] {
-        std::array::from_fn(|part| self.counts[part].min(sizes.most[part]))
-    }
-
-    fn model(self, sizes: &Sizes) -> Result<Model> {
-        let network = Arc::new(Network { channels: sizes.channels, hidden: sizes.hidden });
-        let port = ModelPort::float("input", &[self.side, self.side, 1]);
-        Ok(Model::new(network, vec![port], &["output"])?)
-    }
-
-    /// Examples to train on, to choose by, to test on, with pixels from 0 to 1.
-    fn parts(self, sizes: &Sizes) -> Result<[Examples; 3]> {
-        let whole = (self.pictures)()?;
-        let counts = self.counts(sizes);
-        let part = |i: usize| {
-            whole[i].within(0..counts[i]).examples_between([0.0, 1.0], false, DType::F32)
-        };
-        Ok([part(0)?, part(1)?, part(2)?])
-    }
-
-    fn attack(self, steps: usize) -> Attack {
-        Attack::pgd(self.eps, steps).within(0.0, 1.0)
-    }
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Arm {
-    Plain,
-    Attacked,
-    Penalty(Likelihood),
-    Decay,
-}
-
-const ARMS: [Arm; 6] = [
-    Arm::Plain,
-    Arm::Attacked,
-    Arm::Penalty(Likelihood::Loss),
-    Arm::Penalty(Likelihood::Joint),
-    Arm::Penalty(Likelihood::Marginal),
-    Arm::Decay,
-];
-
-impl Arm {
-    fn name(self) -> &'static str {
-        match self {
-            Arm::Plain => "plain",
-            Arm::Attacked => "against attacks",
-            Arm::Penalty(Likelihood::Loss) => "penalty on the loss",
-            Arm::Penalty(Likelihood::Joint) => "penalty on log p(x, y)",
-            Arm::Penalty(Likelihood::Marginal) => "penalty on log p(x)",
-            Arm::Decay => "weight decay",
-        }
-    }
-
-    /// What it is given to choose among.
-    fn settings(self, sizes: &Sizes) -> &'static [f64] {
-        match self {
-            Arm::Plain | Arm::Attacked => &[0.0],
-            Arm::Penalty(_) => sizes.factors,
-            Arm::Decay => sizes.decays,
-        }
-    }
-}
 
 /// The networks of an arm with a setting, one a seed.
 fn trained(
