@@ -26,6 +26,13 @@ pub fn text(body: &CompareBody) -> String {
         })
         .collect();
     let mut text = table(&heads, &rows);
+    let heads: Vec<&str> = std::iter::once("took").chain(heads.iter().skip(1).copied()).collect();
+    let rows = comparison.instruments.iter().map(|instrument| {
+        let spent = instrument.spent.iter().map(|spent| spent.passes.clone());
+        std::iter::once(instrument.id.clone()).chain(spent).collect::<Vec<String>>()
+    });
+    text += "\n";
+    text += &table(&heads, &rows.collect::<Vec<_>>());
     let real = comparison.differences.iter().filter(|d| d.real == Some(true)).count();
     let tested = comparison.differences.iter().filter(|d| d.p.is_some()).count();
     let few = comparison.differences.len() <= LISTED;

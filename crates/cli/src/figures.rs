@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use thalweg_lab::{LabError, Result, RunDirectory, STUDY};
 use thalweg_plot::{
     Figure, Style, basin_figure, class_figure, comparison_figure, convexity_figure, density_figure,
-    gradient_figures, landscape_figure, line_figure, map_figure, relief_figure, report_html,
-    residual_figure, spectrum_figure, training_figures,
+    gradient_figures, landscape_figure, line_figure, map_figure, merge_tree_figure,
+    persistence_figure, relief_figure, report_html, residual_figure, spectrum_figure,
+    training_figures,
 };
 use thalweg_record::Report;
 
@@ -39,6 +40,8 @@ fn figures(report: &Report) -> Vec<(String, Figure)> {
         ("landscape", landscape_figure(&report.title, &surfaces, &style)),
         ("map", map_figure("From above", &surfaces, &style)),
         ("relief", relief_figure(&report.title, &surfaces, &style)),
+        ("persistence", persistence_figure(&surfaces, &style)),
+        ("merge-tree", merge_tree_figure(&surfaces, &style)),
         ("convexity", convexity_figure(&surfaces, &style)),
         ("classes", class_figure(&surfaces, &style)),
         ("basin", basin_figure(&surfaces, &style)),

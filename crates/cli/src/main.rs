@@ -36,7 +36,14 @@ fn main() -> ExitCode {
                 true => reply.to_json() + "\n",
                 false => summary::text(&reply),
             };
-            print(&text)
+            let printed = print(&text);
+            match reply.body.failure() {
+                None => printed,
+                Some(failure) => {
+                    let _ = writeln!(stderr(), "thalweg: {failure}");
+                    ExitCode::FAILURE
+                }
+            }
         }
         Err(error) => failed(&arguments.command, everywhere, &error),
     }

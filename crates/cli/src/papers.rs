@@ -74,11 +74,10 @@ pub fn check(body: &ReproduceBody) -> String {
     table(&["", ""], &rows)
 }
 
-/// A line for each check, and where the table is.
+/// A line for each check, those that could not be run last, and where the table is.
 pub fn checks(body: &ReproduceAllBody) -> String {
-    let rows: Vec<Vec<String>> = body
-        .checks
-        .iter()
+    let found = body.checks.iter();
+    let mut rows: Vec<Vec<String>> = found
         .map(|dated| {
             let first = dated.found.parts.first().map_or("not measured".to_owned(), |part| {
                 let value = number(part.statistic.value());
@@ -89,6 +88,10 @@ pub fn checks(body: &ReproduceAllBody) -> String {
             vec![dated.found.slug.clone(), word, first, seconds]
         })
         .collect();
+    let failed = body.failed.iter();
+    rows.extend(failed.map(|of| {
+        vec![of.slug.clone(), "could not be run".to_owned(), of.error.clone(), String::new()]
+    }));
     let text = left_table(&["paper", "verdict", "deciding number", ""], &rows);
     format!("{text}\n{}\n", body.results)
 }

@@ -186,6 +186,7 @@ pub fn surface(arguments: &SurfaceArguments, everywhere: &Everywhere) -> Surface
             rise: arguments.measures.rise,
             per_class: arguments.measures.per_class,
             gradients: arguments.measures.gradients,
+            plane_share: arguments.measures.plane_share,
         },
         inputs: arguments.inputs.in_input_space.then(|| InputSpace {
             example: arguments.inputs.example,

@@ -52,7 +52,7 @@ pub fn text(reply: &Reply) -> String {
                         model.parameters.to_string(),
                         model.test_accuracy.map(percent).unwrap_or_default(),
                         quantity(&model.loss),
-                        number(model.top_eigenvalue),
+                        quantity(&model.top_eigenvalue),
                         quantity(&model.trace),
                         quantity(&model.sharpness),
                         quantity(&model.roughness),
@@ -97,9 +97,11 @@ pub fn text(reply: &Reply) -> String {
                 let text = format!("{}, curvature {}", quantity(slope), quantity(curvature));
                 pair(&format!("slope along {name}"), text)
             }));
-            rows.extend(
-                body.plane_share.as_ref().map(|held| pair("the plane holds", held.words())),
-            );
+            let shown = if body.slope.len() > 1 { "plane" } else { "line" };
+            rows.extend(body.plane_shares.iter().map(|held| match held.pair {
+                Some(index) => pair(&format!("{shown} {} holds", index + 1), held.words()),
+                None => pair(&format!("the {shown} holds"), held.words()),
+            }));
             rows.extend(body.convexity.as_ref().map(|found| {
                 let text = format!(
                     "{} of {} points, |smallest / largest eigenvalue| at most {} ± {}",
@@ -128,6 +130,11 @@ pub fn text(reply: &Reply) -> String {
             let share = percent(body.minima_threshold);
             let minima = format!("{} deeper than {share} of their saddle", body.minima_count);
             rows.push(pair("minima", minima));
+            if body.slope.len() > 1 {
+                let loops =
+                    format!("{} around hills higher than {share} of their top", body.loops_count);
+                rows.push(pair("loops", loops));
+            }
             let variations: Vec<String> = body.total_variation.iter().map(|v| number(*v)).collect();
             rows.push(pair("total variation", variations.join(", ")));
             for (name, point) in [("lowest", &body.minimum), ("highest", &body.maximum)] {

@@ -48,10 +48,13 @@ impl Console {
         self.state().about = what.to_owned();
     }
 
-    /// Says beside the bar what was last read; nothing if there is no bar or nothing was read.
+    /// Says below the bar what was last read; nothing if there is no bar or nothing was read.
     pub fn note(&self, text: &str) {
         match &self.state().bar {
-            Some(bar) if !text.is_empty() => bar.set_message(text.to_owned()),
+            Some(bar) if !text.is_empty() => {
+                restyle(bar, &format!("{BAR}\n{{wide_msg}}"));
+                bar.set_message(text.to_owned());
+            }
             _ => {}
         }
     }
@@ -75,6 +78,15 @@ impl Console {
     }
 }
 
+/// A part of the work, how far it is, and how long it takes from here.
+const BAR: &str = "{prefix:40!} [{bar:30}] {pos}/{len} {eta}";
+
+fn restyle(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+}
+
 impl Progress for Console {
     fn start(&self, what: &str, total: u64) {
         let mut state = self.state();
@@ -94,11 +106,8 @@ impl Progress for Console {
                     bar.finish_and_clear();
                 }
                 let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-                let template = "{msg:40!} [{bar:30}] {pos}/{len} {eta}";
-                if let Ok(style) = ProgressStyle::with_template(template) {
-                    bar.set_style(style.progress_chars("=> "));
-                }
-                bar.set_message(text);
+                restyle(&bar, BAR);
+                bar.set_prefix(text);
                 bar.tick();
                 state.bar = Some(bar);
             }

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use thalweg_methods::MethodError;
+use thalweg_methods::common::SampleTerms;
 use thalweg_methods::registry::{Over, Quantity as Read, Value};
 use thalweg_record::{Difference, Estimate, Sampled};
 use thalweg_stats::{StatsError, compare_paired, holm, student_t_cdf};
@@ -60,19 +61,21 @@ fn of_pair(first: &Read, second: &Read) -> Result<Difference> {
         let difference = Estimate { value, standard_error, samples: samples as u64 }.into();
         Difference { difference, over: Some(over), p: Some(p), ..plain.clone() }
     };
+    let of_sample = of_sample(first, second);
     if let (Some(one), Some(other)) = (&first.terms, &second.terms)
         && one.over == other.over
         && one.values.len() == other.values.len()
     {
         match compare_paired(&other.values, &one.values, 0.95) {
             Ok(paired) => {
-                let over = match one.over {
-                    Over::Examples => Sampled::Examples,
-                    Over::Draws => Sampled::Draws,
+                let over = match (one.over, of_sample) {
+                    (Over::Examples, _) => Sampled::Examples,
+                    (Over::Draws, None) => Sampled::Draws,
+                    (Over::Draws, Some(_)) => Sampled::Both,
                 };
                 let estimate = paired.difference;
-                // What terms do not show of either.
-                let beside = one.beside.hypot(other.beside);
+                // What terms do not show of either, and what they do not show of the difference.
+                let beside = one.beside.hypot(other.beside).hypot(of_sample.unwrap_or(0.0));
                 let error = estimate.standard_error.hypot(beside);
                 let p = match beside > 0.0 {
                     true => probability(value, error, estimate.samples)?,
@@ -88,13 +91,42 @@ fn of_pair(first: &Read, second: &Read) -> Result<Difference> {
     let (Value::Estimated(one), Value::Estimated(other)) = (&first.value, &second.value) else {
         return Ok(plain);
     };
-    let error = one.standard_error.hypot(other.standard_error);
+    // What draws of their own leave open of each.
+    let drawn = [(first, one), (second, other)].map(|(read, estimate)| {
+        let rest = estimate.standard_error.powi(2) - own_sample(read).powi(2);
+        // `max` would make zero of what is not a number.
+        if rest < 0.0 { 0.0 } else { rest.sqrt() }
+    });
+    let error = drawn[0].hypot(drawn[1]).hypot(of_sample.unwrap_or(0.0));
+    // The smaller number of samples, which makes the interval wider rather than narrower.
     let samples = one.samples.min(other.samples);
     if !error.is_finite() || samples < 2 {
         return Ok(plain);
     }
-    // The smaller number of samples, which makes the interval wider rather than narrower.
-    Ok(with(Sampled::Unpaired, error, samples, probability(value, error, samples)?))
+    let over = match of_sample.is_some() && drawn == [0.0; 2] {
+        true => Sampled::Examples,
+        false => Sampled::Unpaired,
+    };
+    Ok(with(over, error, samples, probability(value, error, samples)?))
+}
+
+/// What the choice of the sample leaves open of a difference, example by example; none where all
+/// examples were taken.
+fn of_sample(first: &Read, second: &Read) -> Option<f64> {
+    let unpaired = || own_sample(first).hypot(own_sample(second));
+    match (&first.sample, &second.sample) {
+        (None, None) => None,
+        (Some(one), Some(other)) => {
+            let apart = other.combined(1.0, one, -1.0);
+            Some(apart.map_or_else(unpaired, |apart| apart.standard_error()))
+        }
+        _ => Some(unpaired()),
+    }
+}
+
+/// What it leaves open of a reading.
+fn own_sample(read: &Read) -> f64 {
+    read.sample.as_ref().map_or(0.0, SampleTerms::standard_error)
 }
 
 /// That of a value so far from zero or farther, if zero is the truth, by Student's t.
@@ -164,6 +196,53 @@ mod tests {
         assert!(plain.p < some.p && some.p < much.p, "{plain:?} {some:?} {much:?}");
         assert_eq!([&plain, &some, &much].map(|of| of.real), [Some(true), Some(true), Some(false)]);
         assert_eq!(much.over, Some(Sampled::Draws));
+    }
+
+    /// What examples contributed to an eigenvalue belongs together one by one, and its error stands
+    /// beside that of probes.
+    #[test]
+    fn the_choice_of_a_sample_is_paired() {
+        let a: Vec<f64> = (0..30).map(|i| f64::from(i * i % 31)).collect();
+        let b: Vec<f64> =
+            a.iter().enumerate().map(|(i, x)| x + 1.0 + 0.1 * (i % 3) as f64).collect();
+        let [one, other] =
+            [&a, &b].map(|of| SampleTerms::new(vec![of.clone()], &[((0..30).collect(), 1 << 52)]));
+        let paired = other.combined(1.0, &one, -1.0).unwrap().standard_error();
+        let read = |value: f64, of: &SampleTerms| Read::exact("e", value).with_sample(Some(of));
+        let of = |first: &Read, second: &Read| {
+            differences(&names(2), &[("lanczos", vec![first, second])], 0.05).unwrap().remove(0)
+        };
+        let found = of(&read(2.0, &one), &read(3.1, &other));
+        assert_eq!(found.difference.standard_error(), Some(paired));
+        assert_eq!((found.over, found.real), (Some(Sampled::Examples), Some(true)));
+        assert!(one.standard_error() > 10.0 * paired);
+        // Another sample, or all examples, of the second: both errors.
+        let fewer = SampleTerms::new(vec![a[..20].to_vec()], &[((0..20).collect(), 1 << 52)]);
+        let found = of(&read(2.0, &one), &read(3.1, &fewer));
+        let both = one.standard_error().hypot(fewer.standard_error());
+        assert!((found.difference.standard_error().unwrap() - both).abs() < 1e-12, "{found:?}");
+        assert!(of(&read(2.0, &one), &Read::exact("e", 3.1)).over.is_none());
+        // Of a trace the draws are paired as well.
+        let draws = |by: f64| -> Vec<f64> { (0..8).map(|i| f64::from(i) * by).collect() };
+        let trace = |draws: &[f64], of: &SampleTerms| {
+            let estimate = thalweg_stats::Estimate::mean(draws).unwrap();
+            Read::estimated("t", estimate).with_terms(Over::Draws, draws).with_sample(Some(of))
+        };
+        let found = of(&trace(&draws(1.0), &one), &trace(&draws(1.5), &other));
+        // Half of 0 to 7, whose standard deviation is the square root of 6.
+        let expected = (0.25 * 6.0f64 / 8.0).sqrt().hypot(paired);
+        assert!((found.difference.standard_error().unwrap() - expected).abs() < 1e-12);
+        assert_eq!(found.over, Some(Sampled::Both));
+        // Without terms draws are not.
+        let own = |value: f64, of: &SampleTerms| {
+            let (standard_error, samples) = (0.3, 9);
+            let estimate = thalweg_stats::Estimate { value, standard_error, samples };
+            Read::estimated("t", estimate).with_sample(Some(of))
+        };
+        let found = of(&own(1.0, &one), &own(2.0, &other));
+        let expected = 0.3f64.hypot(0.3).hypot(paired);
+        assert!((found.difference.standard_error().unwrap() - expected).abs() < 1e-9);
+        assert_eq!(found.over, Some(Sampled::Unpaired));
     }
 
     #[test]

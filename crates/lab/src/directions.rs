@@ -13,13 +13,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use thalweg_array::{Array, DType};
-use thalweg_methods::curvature::{Hessian, HutchinsonConfig, LanczosConfig, hutchinson, lanczos};
+use thalweg_methods::curvature::{Hessian, LanczosConfig, lanczos};
 use thalweg_methods::surface::{
     DirectionConfig, Plane, between, normalize, plane_through, random_planes, trajectory_plane,
 };
 use thalweg_methods::{Context, MethodError, ModelObjective, Progress};
 use thalweg_nn::{Parameters, Weights};
-use thalweg_record::{Estimate, PlaneShare, Trajectory};
+use thalweg_record::{PlaneShare, Trajectory};
 
 /// Where directions come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,9 +146,6 @@ fn files(text: &str) -> Option<Vec<PathBuf>> {
     two.or_else(|| all(vec![text]))
 }
 
-/// Probes of the Hessian's Frobenius norm, of which the plane of eigenvectors holds a share.
-const SHARE_PROBES: usize = 16;
-
 /// What directions are made from, read and checked.
 pub(crate) struct Directions<'a> {
     kind: &'a Kind,
@@ -169,7 +166,7 @@ pub(crate) struct Made {
     pub(crate) planes: Vec<Plane>,
     pub(crate) trajectory: Option<Trajectory>,
     pub(crate) explained_variance: Vec<f64>,
-    /// How much of the trajectory or of the curvature the plane holds.
+    /// How much of the trajectory the plane holds.
     pub(crate) share: Option<PlaneShare>,
     /// Where networks lie in the plane, if not at coordinates one.
     pub(crate) places: Vec<[f64; 2]>,
@@ -275,16 +272,7 @@ impl<'a> Directions<'a> {
                 let tree = centre.parameters.convert(DType::F64);
                 let vectors = found.top.iter().map(|pair| tree.unflatten(&pair.vector));
                 let vectors = vectors.collect::<std::result::Result<Vec<_>, _>>()?;
-                let probes = HutchinsonConfig { probes: SHARE_PROBES, tolerance: 0.0 };
-                let whole = hutchinson(ctx, &hessian, &found.top, &probes)?.frobenius_squared;
-                let held: f64 = found.top.iter().map(|pair| pair.value * pair.value).sum();
-                let share = Estimate {
-                    value: held / whole.value,
-                    standard_error: held * whole.standard_error / (whole.value * whole.value),
-                    samples: whole.samples as u64,
-                };
-                let share = PlaneShare { of: "curvature".into(), share: share.into() };
-                Ok(Made { share: Some(share), ..plane(&vectors[0], vectors.get(1))? })
+                plane(&vectors[0], vectors.get(1))
             }
             Kind::Trajectory => {
                 let n = self.checkpoints.len();

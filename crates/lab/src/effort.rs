@@ -166,6 +166,14 @@ impl Taken {
         Ok(record)
     }
 
+    /// How many losses of all the examples it took.
+    pub(crate) fn losses(&self, examples: usize) -> f64 {
+        match &self.adaptive {
+            Some((_, found)) => found.evaluations as f64 / examples.max(1) as f64,
+            None => self.surface.loss.len() as f64,
+        }
+    }
+
     /// How it came about, if it is to a tolerance.
     pub fn summary(&self, record: &Surface) -> Option<AdaptiveSummary> {
         let (tolerance, found) = self.adaptive.as_ref()?;

@@ -6,8 +6,16 @@ use std::str::FromStr;
 use thalweg_methods::MethodError;
 use thalweg_methods::registry::{Configured, Entry, INSTRUMENTS, instrument};
 
+/// The word for the largest eigenvalue, which has a threshold.
+pub(crate) const SHARPNESS: &str = "sharpness";
+
+/// The word for that of the Hessian as the steps of an optimizer meet it that divides them by what it
+/// remembers: to be read along a training alone.
+pub(crate) const PRECONDITIONED: &str = "preconditioned_sharpness";
+
 /// Names that say what is meant where the instrument's own says how it is found.
-const WORDS: [(&str, &str); 2] = [("sharpness", "lanczos"), ("trace", "hutchinson")];
+const WORDS: [(&str, &str); 3] =
+    [(SHARPNESS, "lanczos"), (PRECONDITIONED, "lanczos"), ("trace", "hutchinson")];
 
 /// An instrument with options and, to watch it, how often it is read:
 /// `NAME[:STEPS][:OPTION=VALUE]..`, as `trace`, `trace:100`, `trace:100:probes=4`.
@@ -150,7 +158,7 @@ mod tests {
     #[test]
     fn what_is_no_instrument_or_option_is_told() {
         let fault = |text: &str| text.parse::<InstrumentChoice>().unwrap_err();
-        assert!(fault("sharp").starts_with("instrument: expected some of sharpness, trace, loss"));
+        assert!(fault("sharp").starts_with("instrument: expected some of sharpness, "));
         assert_eq!(fault("trace:0"), "\"0\" in \"trace:0\": expected a number of steps");
         assert_eq!(fault("trace:5:6"), "\"6\" in \"trace:5:6\": expected a number of steps");
         assert_eq!(

@@ -1,26 +1,28 @@
 //! From what methods find to records.
 
+mod plane_share;
 mod spectrum;
+mod topology;
 
+pub(crate) use plane_share::{SHARE_PROBES, curvature_share_of, curvature_shares};
 pub(crate) use spectrum::NOT_CONVERGED;
 pub use spectrum::{
     DensityMethod, Measured, SpectrumConfig, TraceEstimator, most_products, spectrum, spectrum_of,
     spectrum_with_vectors,
 };
+pub use topology::PROMINENT;
 
 use crate::error::Result;
 use crate::subject::ObjectiveChoice;
 use thalweg_methods::common::Sampling;
 use thalweg_methods::gradients::{PathGradient, line_gradients, trajectory_gradients};
 use thalweg_methods::sharpness::Rise;
-use thalweg_methods::surface::{
-    Neighbours, Osculating, Plane, Surface as Found, merge_tree, osculating, total_variation,
-};
+use thalweg_methods::surface::{Osculating, Plane, Surface as Found, osculating};
 use thalweg_methods::{Context, Evaluation, MethodError, ModelObjective, Objective, Status};
 use thalweg_nn::Weights;
 use thalweg_record::{
     COMPUTED, Derivatives, Estimate, Line, LineGradients, NOT_COMPUTED, NOT_FINITE, Parabola,
-    Quantity, Surface, SurfaceAttributes, SurfaceMinimum, Topology, TrajectoryGradients,
+    Quantity, Surface, SurfaceAttributes, TrajectoryGradients,
 };
 
 /// An estimate as a record has it.
@@ -94,40 +96,9 @@ pub fn surface(found: &Found, attributes: SurfaceAttributes) -> Result<Surface> 
         .collect();
     record.accuracy = found.accuracy.clone();
     record.loss_standard_error = found.loss_standard_error.clone();
-    record.topology = topology(&record)?;
+    record.topology = topology::topology(&record)?;
     record.check()?;
     Ok(record)
-}
-
-/// The depth of a minimum, as a share of the level at which its basin ends, from which on it is
-/// shown and counted.
-pub const PROMINENT: f64 = 0.01;
-
-/// The minima of every pair of a surface; none where no loss is finite.
-fn topology(surface: &Surface) -> Result<Option<Topology>> {
-    let (columns, size) = (surface.x.len(), surface.x.len() * surface.y.len());
-    let mut found = Topology { threshold: PROMINENT, ..Topology::default() };
-    for (pair, values) in surface.loss.chunks(size).enumerate() {
-        let before = found.minima.len();
-        let tree = merge_tree(values, columns, Neighbours::default())?;
-        let errors = surface.loss_standard_error.as_ref().map(|errors| &errors[pair * size..]);
-        found.minima.extend(tree.minima.iter().map(|minimum| {
-            let (at, end) = (surface.point(minimum.at), surface.point(minimum.end));
-            SurfaceMinimum {
-                pair: pair as u32,
-                x: at.x,
-                y: at.y,
-                loss: minimum.birth,
-                saddle_x: end.x,
-                saddle_y: end.y,
-                saddle: minimum.death,
-                parent: minimum.parent.map(|parent| (before + parent) as u32),
-                standard_error: errors.map(|errors| errors[minimum.at] + errors[minimum.end]),
-            }
-        }));
-        found.total_variation.push(total_variation(values, &surface.x, &surface.y)?);
-    }
-    Ok((!found.minima.is_empty()).then_some(found))
 }
 
 /// What touches the loss at the centre of a plane along each of its directions.

@@ -147,8 +147,8 @@ impl Measurements {
     }
 }
 
-/// One curve a member: batch values averaged over each epoch, test values at its end, what was
-/// watched where it was read.
+/// One curve a member, with a point where something was read and at the end of each epoch: there are
+/// what was read, batch values averaged since the point before, and test values at the end of epochs.
 pub(crate) fn epoch_curves(metrics: &Table, names: &[String]) -> Result<Vec<TrainingCurve>> {
     if metrics.rows() == 0 {
         return Ok(Vec::new());
@@ -167,38 +167,63 @@ pub(crate) fn epoch_curves(metrics: &Table, names: &[String]) -> Result<Vec<Trai
             .filter(|(_, of)| **of == member as i64)
             .map(|(epoch, _)| *epoch)
             .collect();
-        // The rows of each epoch.
-        let mut spans: Vec<Range<usize>> = Vec::new();
-        for (row, epoch) in own.iter().enumerate() {
-            match spans.last_mut() {
-                Some(span) if own[span.start] == *epoch => span.end = row + 1,
-                _ => spans.push(row..row + 1),
-            }
-        }
         let is_step = |name: &str| REAL.contains(&name) || ASCENT.contains(&name);
         let is_watched = |name: &str| !is_step(name) && !PLACE.contains(&name);
         let watched: Vec<&CurveColumn> =
             curve.columns.iter().filter(|(name, _)| is_watched(name)).map(|(_, c)| c).collect();
-        let is_read = |row: &usize| watched.iter().any(|column| column.0[*row].is_finite());
-        // Each point's row, and the epoch that ends there.
-        let mut points: BTreeMap<usize, Option<Range<usize>>> =
-            (0..own.len()).filter(is_read).map(|row| (row, None)).collect();
-        points.extend(spans.into_iter().map(|span| (span.end - 1, Some(span))));
+        let is_point = |row: &usize| {
+            let ends_epoch = own.get(row + 1).is_none_or(|next| *next != own[*row]);
+            ends_epoch || watched.iter().any(|column| column.0[*row].is_finite())
+        };
+        let points: Vec<usize> = (0..own.len()).filter(is_point).collect();
+        // The rows since the point before.
+        let before = std::iter::once(0).chain(points.iter().map(|row| row + 1));
+        let spans: Vec<Range<usize>> =
+            before.zip(&points).map(|(first, &last)| first..last + 1).collect();
         let mut columns = BTreeMap::new();
         for (name, column) in &curve.columns {
             let averaged = name.starts_with("train_") || name == "gradient_norm";
-            let value = |(&row, epoch): (&usize, &Option<Range<usize>>)| match epoch {
-                Some(span) if averaged => {
-                    column.0[span.clone()].iter().sum::<f64>() / span.len() as f64
-                }
-                None if is_step(name) => f64::NAN,
-                _ => column.0[row],
+            let value = |span: &Range<usize>| match averaged {
+                true => column.0[span.clone()].iter().sum::<f64>() / span.len() as f64,
+                false => column.0[span.end - 1],
             };
-            columns.insert(name.clone(), CurveColumn(points.iter().map(value).collect()));
+            columns.insert(name.clone(), CurveColumn(spans.iter().map(value).collect()));
         }
-        curve.step = points.keys().map(|&row| curve.step[row]).collect();
+        curve.step = points.iter().map(|&row| curve.step[row]).collect();
         curve.columns = columns;
         curve.columns.retain(|_, column| column.0.iter().any(|value| value.is_finite()));
     }
     Ok(curves)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batch_values_are_averaged_since_the_point_before() {
+        let mut table = Table::new();
+        // Two epochs of three steps, behind the row of the start; read after steps 0 and 4.
+        let whole = |values: [i64; 7]| Column::I64(values.to_vec());
+        let real = |values: [f64; 7]| Column::F64(values.to_vec());
+        let nan = f64::NAN;
+        table.push("step", whole([0, 1, 2, 3, 4, 5, 6])).unwrap();
+        table.push("epoch", whole([0, 1, 1, 1, 2, 2, 2])).unwrap();
+        table.push("member", whole([0; 7])).unwrap();
+        table.push("lr", real([nan, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6])).unwrap();
+        table.push("train_loss", real([nan, 3.0, 2.0, 1.0, 9.0, 1.0, 2.0])).unwrap();
+        table.push("test_loss", real([nan, nan, nan, 4.0, nan, nan, 5.0])).unwrap();
+        table.push("trace", real([7.0, nan, nan, nan, 8.0, nan, nan])).unwrap();
+        let [curve] = epoch_curves(&table, &["a".into()]).unwrap().try_into().unwrap();
+        assert_eq!(curve.step, [0, 3, 4, 6]);
+        let column = |name: &str| -> Vec<f64> {
+            let values = curve.column(name).unwrap().iter();
+            // Where there is none.
+            values.map(|value| if value.is_nan() { -1.0 } else { *value }).collect()
+        };
+        assert_eq!(column("train_loss"), [-1.0, 2.0, 9.0, 1.5]);
+        assert_eq!(column("test_loss"), [-1.0, 4.0, -1.0, 5.0]);
+        assert_eq!(column("lr"), [-1.0, 0.3, 0.4, 0.6]);
+        assert_eq!(column("trace"), [7.0, -1.0, 8.0, -1.0]);
+    }
 }

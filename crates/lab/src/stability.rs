@@ -1,15 +1,32 @@
 //! What the metrics of a run say of its stability.
 
 use crate::error::Result;
-use crate::watch::{SHARPNESS, THRESHOLD};
+use crate::instrument_choice::{PRECONDITIONED, SHARPNESS};
+use crate::watch::THRESHOLD;
 use thalweg_methods::dynamics::{
     SharpnessReading, StabilityConfig, StabilityReport, stability_report,
 };
 use thalweg_record::{Column, Table};
 
-/// The report of each member, where the largest eigenvalue was watched and the optimizer has a
-/// threshold; empty otherwise.
-pub(crate) fn reports(metrics: &Table, members: usize) -> Result<Vec<StabilityReport>> {
+/// What may be watched that has a threshold, with what it is in words.
+const WATCHED: [(&str, &str); 2] = [
+    (SHARPNESS, "largest eigenvalue"),
+    (PRECONDITIONED, "largest eigenvalue of the preconditioned Hessian"),
+];
+
+/// In words how stable each member was, where what was watched has a threshold; empty otherwise.
+pub(crate) fn of_members(metrics: &Table, members: usize) -> Result<Vec<String>> {
+    for (name, what) in WATCHED {
+        let found = reports(metrics, name, members)?;
+        if !found.is_empty() {
+            return Ok(found.iter().map(|report| words(report, what)).collect());
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The report of each member by an eigenvalue that was watched; empty without a threshold.
+fn reports(metrics: &Table, name: &str, members: usize) -> Result<Vec<StabilityReport>> {
     let whole = |name: &str| match metrics.column(name) {
         Some(Column::I64(values)) => values.as_slice(),
         _ => &[],
@@ -19,7 +36,7 @@ pub(crate) fn reports(metrics: &Table, members: usize) -> Result<Vec<StabilityRe
         _ => &[],
     };
     let (steps, of, losses) = (whole("step"), whole("member"), real("train_loss"));
-    let (sharpness, threshold) = (real(SHARPNESS), real(&format!("{SHARPNESS}{THRESHOLD}")));
+    let (sharpness, threshold) = (real(name), real(&format!("{name}{THRESHOLD}")));
     if !threshold.iter().any(|value| value.is_finite()) {
         return Ok(Vec::new());
     }
@@ -46,20 +63,17 @@ pub(crate) fn reports(metrics: &Table, members: usize) -> Result<Vec<StabilityRe
     Ok(runs.iter().map(report).collect::<std::result::Result<_, _>>()?)
 }
 
-/// A report in words, without a divergence, which is told of any run.
-pub(crate) fn words(report: &StabilityReport) -> String {
+/// A report of such an eigenvalue in words, without a divergence, which is told of any run.
+fn words(report: &StabilityReport, eigenvalue: &str) -> String {
     let steps = |step: u64| match step {
         0 => "at the start".to_owned(),
         1 => "after 1 step".to_owned(),
         step => format!("after {step} steps"),
     };
     let crossing = match report.first_crossing {
-        None => "its largest eigenvalue was not read above the optimizer's threshold".to_owned(),
+        None => format!("its {eigenvalue} was not read above the optimizer's threshold"),
         Some(step) => {
-            format!(
-                "its largest eigenvalue is above the optimizer's threshold first {}",
-                steps(step)
-            )
+            format!("its {eigenvalue} is above the optimizer's threshold first {}", steps(step))
         }
     };
     let unstable = match report.unstable {
@@ -99,20 +113,22 @@ mod tests {
         table.push("step", Column::I64(step)).unwrap();
         table.push("member", Column::I64(member)).unwrap();
         table.push("train_loss", Column::F64(loss)).unwrap();
-        assert!(reports(&table, 2).unwrap().is_empty());
+        assert!(of_members(&table, 2).unwrap().is_empty());
         table.push("sharpness", Column::F64(sharpness)).unwrap();
         table.push("sharpness_threshold", Column::F64(threshold)).unwrap();
-        let [still, moved] = reports(&table, 2).unwrap().try_into().unwrap();
+        let [still, moved] = reports(&table, SHARPNESS, 2).unwrap().try_into().unwrap();
         assert_eq!(still, StabilityReport::default());
         // The loss before step 40 is in the row of that step, after 39 of them.
         assert_eq!((moved.first_crossing, moved.spikes), (Some(40), vec![39]));
+        assert!(reports(&table, PRECONDITIONED, 2).unwrap().is_empty());
+        assert_eq!(of_members(&table, 2).unwrap().len(), 2);
     }
 
     #[test]
     fn reports_are_told_in_words() {
         let quiet = StabilityReport::default();
         assert_eq!(
-            words(&quiet),
+            words(&quiet, "largest eigenvalue"),
             "its largest eigenvalue was not read above the optimizer's threshold; its loss has no \
              spikes"
         );
@@ -123,7 +139,7 @@ mod tests {
             diverged: None,
         };
         assert_eq!(
-            words(&report),
+            words(&report, "largest eigenvalue"),
             "its largest eigenvalue is above the optimizer's threshold first at the start, and stays \
              above it while the loss rises, after 1 step first; its loss has 2 spikes"
         );

@@ -4,6 +4,7 @@ use crate::class_loss;
 use crate::data_source::InputKind;
 use crate::design::Design;
 use crate::error::{LabError, Result, usage};
+use crate::instrument_choice::PRECONDITIONED;
 use crate::session::Session;
 use crate::watch::{WatchOptions, WatchSection};
 use serde::{Deserialize, Serialize};
@@ -140,6 +141,13 @@ impl TrainOptions {
                 return Err(LabError::Usage(text));
             }
             optimizer.weight_decay = (decay > 0.0).then_some(decay);
+        }
+        let divides = matches!(optimizer.base, Base::Adam { .. });
+        if !divides && self.watch.instruments.iter().any(|one| one.name == PRECONDITIONED) {
+            return Err(LabError::Usage(format!(
+                "--watch {PRECONDITIONED}: expected adam or adamw, got {optimizer}, which divides \
+                 no step by what it remembers"
+            )));
         }
         let schedule = match &self.schedule {
             Some(text) => text.parse::<Schedule>().map_err(|e| usage("--schedule")(&e))?,

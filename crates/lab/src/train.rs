@@ -19,7 +19,7 @@ use crate::run_directory::{METRICS, RunDirectory};
 use crate::session::Session;
 use crate::study::TrainSettings;
 use crate::units;
-use crate::watch::{ERROR, Readings, Watch};
+use crate::watch::{Readings, Watch, noted};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -262,16 +262,6 @@ fn finish(
     }
     let curves = epoch_curves(&metrics, names)?;
     Ok(Trained { members, metrics, curves })
-}
-
-/// The first member's readings in a few words.
-fn noted(readings: &Readings) -> String {
-    let shown = readings.iter().filter(|(name, _)| !name.ends_with(ERROR));
-    let of = |(name, values): &(String, Vec<f64>)| {
-        let value = values.first()?;
-        Some(format!("{} {value:.4}", name.replace('_', " ")))
-    };
-    shown.filter_map(of).collect::<Vec<_>>().join(", ")
 }
 
 fn all_weights(state: &TrainState) -> Result<Vec<Weights>> {

@@ -3,20 +3,21 @@
 use crate::class_loss;
 use crate::data_source::PreparedData;
 use crate::error::{LabError, Result};
-use crate::instrument_choice::{InstrumentChoice, InstrumentOptions};
+use crate::instrument_choice::{InstrumentChoice, InstrumentOptions, PRECONDITIONED, SHARPNESS};
 use crate::session::Session;
 use crate::study::TrainSettings;
 use serde::{Deserialize, Serialize};
-use thalweg_methods::registry::{Configured, Quantity, Size};
-use thalweg_methods::{Context, MethodError, ModelObjective, ObjectiveConfig};
+use thalweg_methods::common::adam_preconditioner;
+use thalweg_methods::registry::{Along, Configured, Quantity, Size};
+use thalweg_methods::{Context, Meter, MethodError, ModelObjective, ObjectiveConfig};
 use thalweg_nn::{ClassLoss, Model, Weights};
 use thalweg_train::{Base, Member, Optimizer, Schedule, Status, TrainState};
 
-/// The word for the largest eigenvalue, which has a threshold.
-pub(crate) const SHARPNESS: &str = "sharpness";
-
 /// What follows the name of a column in that of its threshold.
 pub(crate) const THRESHOLD: &str = "_threshold";
+
+/// What follows the name of an instrument in that of the column of what its readings took.
+pub(crate) const PRODUCTS: &str = "_products";
 
 /// Steps between looks at a run at most.
 const LONGEST_LOOK: u64 = 64;
@@ -79,8 +80,9 @@ impl WatchSection {
         batch: usize,
         usual: u64,
     ) -> Option<WatchSection> {
-        let examples = options.examples.min(examples).max(1);
-        let size = Size { parameters: model.parameter_count(), examples };
+        let (available, examples) = (examples, options.examples.min(examples).max(1));
+        let sampled = examples < available;
+        let size = Size { parameters: model.parameter_count(), examples, sampled };
         let given = options.instruments.iter().filter_map(|choice| choice.every);
         let look = look(given, usual);
         let sharing = options.instruments.iter().filter(|choice| choice.every.is_none());
@@ -111,19 +113,23 @@ impl WatchSection {
             }
         });
         let each: Vec<_> = each.collect();
-        let thresholds = match self.instruments.iter().any(|one| one.name == SHARPNESS) {
-            true => {
-                " The dashed line is the largest eigenvalue with which the optimizer would not \
-                 diverge on a quadratic, at the rate of the next step."
-            }
-            false => "",
-        };
-        format!(
+        let mut words = format!(
             "Measured on {} training examples with running statistics, without augmentation or \
-             dropout: {}. The band is one standard error of the draws.{thresholds}",
+             dropout: {}. The band is one standard error: of the draws, and of eigenvalues and traces \
+             also of the choice of the examples where they are not all.",
             self.examples,
             each.join("; "),
-        )
+        );
+        if self.instruments.iter().any(|one| has_threshold(&one.name)) {
+            words += " The dashed line is the largest eigenvalue with which the optimizer would not \
+                      diverge on a quadratic, at the rate of the next step.";
+        }
+        if self.instruments.iter().any(|one| one.name == PRECONDITIONED) {
+            words += " Adam divides each weight's step by what it remembers of its gradients: the \
+                      preconditioned sharpness is the largest eigenvalue of the Hessian divided \
+                      likewise, which is what its steps meet (Cohen et al. 2022, arXiv 2207.14484).";
+        }
+        words
     }
 
     /// Steps between looks at a run, so that one falls on each reading.
@@ -159,7 +165,9 @@ struct Watched {
     name: String,
     instrument: Box<dyn Configured>,
     every: u64,
+    /// Those of its numbers and their errors, and that of its products if it takes any.
     columns: Vec<String>,
+    counts_products: bool,
 }
 
 impl<'a> Watch<'a> {
@@ -200,9 +208,14 @@ impl<'a> Watch<'a> {
                 return Err(LabError::Input(format!("--watch {name}: expected it once")));
             }
             let instrument = one.choice().configured(true)?;
-            let mut watched = Watched { name, instrument, every, columns: Vec::new() };
-            let quantities = watched.instrument.measure(&watch.ctx, &watch.objective, weights)?;
+            let size = Size::of(&watch.objective);
+            let counts_products = instrument.cost(&size).passes().products > 0.0;
+            let mut watched =
+                Watched { name, instrument, every, columns: Vec::new(), counts_products };
+            let (objective, start) = (&watch.objective, Along::default());
+            let quantities = watched.instrument.measure(&watch.ctx, objective, weights, &start)?;
             watched.columns = columns(&watched.name, &quantities);
+            watched.columns.extend(counts_products.then(|| format!("{}{PRODUCTS}", watched.name)));
             watch.instruments.push(watched);
         }
         Ok(Some(watch))
@@ -233,7 +246,10 @@ impl<'a> Watch<'a> {
             readings.extend(watched.columns.iter().cloned().zip(of));
             if let Some(column) = threshold_column(&watched.name) {
                 let factor = self.schedule.factor(step.min(total.saturating_sub(1)), total);
-                let at = |member: &Member| threshold(&self.optimizer, member.lr * factor);
+                let at = |member: &Member| {
+                    let name = watched.name.as_str();
+                    threshold(&self.optimizer, name, member.lr * factor)
+                };
                 let each = state.members().iter().map(|member| at(&member.member));
                 readings.push((column, each.map(|value| value.unwrap_or(f64::NAN)).collect()));
             }
@@ -247,8 +263,23 @@ impl<'a> Watch<'a> {
             return Ok(nothing());
         }
         let weights = state.weights(index)?;
-        match watched.instrument.measure(&self.ctx, &self.objective, &weights) {
-            Ok(quantities) => Ok(values(&quantities)),
+        let preconditioner = match watched.name == PRECONDITIONED {
+            false => None,
+            // Before its first step it remembers nothing.
+            true => match self.preconditioner(state, index)? {
+                None => return Ok(nothing()),
+                some => some,
+            },
+        };
+        let along = Along { preconditioner: preconditioner.as_deref() };
+        let meter = Meter::default();
+        let ctx = self.ctx.clone().with_meter(&meter);
+        match watched.instrument.measure(&ctx, &self.objective, &weights, &along) {
+            Ok(quantities) => {
+                let products = meter.passes(self.objective.examples()).products;
+                let products = Some(products).filter(|_| watched.counts_products);
+                Ok(values(&quantities).into_iter().chain(products).collect())
+            }
             // On its way out; or where its weights are no reading is to be had, as of a sum over
             // eigenvalues that one below its limit has no part in. It was to be had at the start.
             Err(
@@ -259,23 +290,66 @@ impl<'a> Watch<'a> {
             Err(error) => Err(error.into()),
         }
     }
+
+    /// What Adam divides a member's steps by; none before the first one, and of other optimizers.
+    fn preconditioner(&self, state: &TrainState, index: usize) -> Result<Option<Vec<f64>>> {
+        let Base::Adam { beta1, beta2, eps, .. } = self.optimizer.base else { return Ok(None) };
+        let Some(moments) = state.slot(index, "exp_avg_sq")?.filter(|_| state.step() > 0) else {
+            return Ok(None);
+        };
+        let (moments, betas) = (moments.flatten(), (beta1, beta2));
+        Ok(Some(adam_preconditioner(&moments, state.step(), betas, eps)?))
+    }
 }
 
 /// A column for each number and its standard error, if it has one: under the instrument's name
-/// where that says it all.
+/// where that says it all, and where it is what a threshold is for.
 fn columns(name: &str, quantities: &[Quantity]) -> Vec<String> {
     let mut columns = Vec::new();
-    for quantity in quantities {
+    for (place, quantity) in quantities.iter().enumerate() {
         let words = quantity.name.replace(' ', "_").to_lowercase();
         let own = match quantities.len() {
             1 => name.to_owned(),
-            _ if words == name => words,
+            _ if words == name || (place == 0 && has_threshold(name)) => name.to_owned(),
             _ => format!("{name}_{words}"),
         };
         let error = quantity.value.standard_error().map(|_| format!("{own}{ERROR}"));
         columns.extend([Some(own), error].into_iter().flatten());
     }
     columns
+}
+
+/// The first member's readings in a few words, each with its error and what it is held against.
+pub(crate) fn noted(readings: &Readings) -> String {
+    let first = |name: &str| {
+        let found = readings.iter().find(|(known, _)| known == name);
+        found.and_then(|(_, values)| values.first().copied()).filter(|value| !value.is_nan())
+    };
+    let beside = |name: &str| [ERROR, THRESHOLD, PRODUCTS].iter().any(|end| name.ends_with(end));
+    let shown = readings.iter().map(|(name, _)| name).filter(|name| !beside(name));
+    let of = |name: &String| {
+        let mut text = format!("{} {}", name.replace('_', " "), short(first(name)?));
+        if let Some(error) = first(&format!("{name}{ERROR}")) {
+            text += &format!(" ± {}", short(error));
+        }
+        if let Some(threshold) = first(&format!("{name}{THRESHOLD}")) {
+            text += &format!(" of {}", short(threshold));
+        }
+        Some(text)
+    };
+    shown.filter_map(of).collect::<Vec<_>>().join(", ")
+}
+
+/// Three digits.
+fn short(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        size if (1e-3..1e6).contains(&size) => {
+            let decimals = (2 - size.log10().floor() as i32).max(0) as usize;
+            format!("{value:.decimals$}")
+        }
+        _ => format!("{value:.2e}"),
+    }
 }
 
 /// What follows the name of a column in that of its standard error.
@@ -286,21 +360,42 @@ fn values(quantities: &[Quantity]) -> Vec<f64> {
     each.flat_map(|value| [Some(value.number()), value.standard_error()]).flatten().collect()
 }
 
-fn threshold_column(name: &str) -> Option<String> {
-    (name == SHARPNESS).then(|| format!("{name}{THRESHOLD}"))
+/// Whether an instrument reads an eigenvalue above which steps diverge on a quadratic.
+fn has_threshold(name: &str) -> bool {
+    name == SHARPNESS || name == PRECONDITIONED
 }
 
-/// The largest eigenvalue with which gradient descent on a quadratic does not diverge: `2 / lr`,
-/// with momentum `(2 + 2 beta) / lr`, with Nesterov's `(2 + 2 beta) / (lr (1 + 2 beta))`, less what
-/// weight decay adds to every eigenvalue. None for other optimizers, or at a rate of zero.
+fn threshold_column(name: &str) -> Option<String> {
+    has_threshold(name).then(|| format!("{name}{THRESHOLD}"))
+}
+
+/// The largest eigenvalue with which steps on a quadratic do not diverge, of the Hessian or, for Adam,
+/// of the Hessian as its steps meet it.
+///
+/// Gradient descent: `2 / lr`, with momentum `(2 + 2 beta) / lr`, with Nesterov's
+/// `(2 + 2 beta) / (lr (1 + 2 beta))`, less what weight decay adds to every eigenvalue. Adam with its
+/// preconditioner held: `(2 + 2 beta1) / (lr (1 - beta1))`, where decoupled weight decay `d` makes
+/// `2 / lr - d` of `2 / lr`. None for the other matrix, where steps are clipped or SAM's, for Adam with a
+/// decay that is divided like the gradient, or at a rate of zero.
 ///
 /// # Source    Cohen, Kaur, Li, Kolter, Talwalkar, Gradient descent on neural networks typically
-/// occurs at the edge of stability, 2021, arXiv 2103.00065, equation 1 and appendix B
-fn threshold(optimizer: &Optimizer, lr: f64) -> Option<f64> {
-    let Base::Sgd { momentum, nesterov } = optimizer.base else { return None };
-    let beta = momentum.unwrap_or(0.0);
-    let slowed = if nesterov { 1.0 + 2.0 * beta } else { 1.0 };
-    let value = (2.0 + 2.0 * beta) / (lr * slowed) - optimizer.weight_decay.unwrap_or(0.0);
+/// occurs at the edge of stability, 2021, arXiv 2103.00065, equation 1 and appendix B; Cohen et al.,
+/// Adaptive gradient methods at the edge of stability, 2022, arXiv 2207.14484, proposition 1
+fn threshold(optimizer: &Optimizer, name: &str, lr: f64) -> Option<f64> {
+    let decay = optimizer.weight_decay.unwrap_or(0.0);
+    let value = match optimizer.base {
+        Base::Sgd { momentum, nesterov } if name == SHARPNESS => {
+            let beta = momentum.unwrap_or(0.0);
+            let slowed = if nesterov { 1.0 + 2.0 * beta } else { 1.0 };
+            (2.0 + 2.0 * beta) / (lr * slowed) - decay
+        }
+        Base::Adam { beta1, decoupled, .. }
+            if name == PRECONDITIONED && (decoupled || decay == 0.0) =>
+        {
+            (1.0 + beta1) / (1.0 - beta1) * (2.0 / lr - decay)
+        }
+        _ => return None,
+    };
     (value.is_finite() && optimizer.rho.is_none() && optimizer.clip.is_none()).then_some(value)
 }
 
@@ -317,9 +412,10 @@ mod tests {
     #[test]
     fn readings_keep_to_the_budget_and_fall_on_looks() {
         let model = "mlp hidden=4".parse::<Architecture>().unwrap().build(&[4], 2).unwrap();
-        let section = |text, budget| {
-            WatchSection::new(&options(text, budget), &model, 10_000, 50, 32).unwrap()
+        let of = |text, budget, available| {
+            WatchSection::new(&options(text, budget), &model, available, 50, 32).unwrap()
         };
+        let section = |text, budget| of(text, budget, 500);
         let every = |section: &WatchSection| -> Vec<u64> {
             section.instruments.iter().map(|instrument| instrument.every).collect()
         };
@@ -334,25 +430,32 @@ mod tests {
         assert_eq!(section("trace:64", 0.1).look(32), 32);
         // A fifth of the probes, five times as often.
         assert_eq!(every(&section("trace:probes=2", 0.1)), [416]);
+        // Of a sample four second derivatives and four products come to it, worth 44/3 gradients.
+        assert_eq!(every(&of("trace", 0.1, 10_000)), [3488]);
         let none = WatchOptions::default();
         assert_eq!(WatchSection::new(&none, &model, 10, 5, 32), None);
     }
 
+    /// The largest eigenvalue with which an orbit stays bounded, by bisection.
+    fn largest_stable(steps: impl Fn(f64, &mut [f64; 2])) -> f64 {
+        let stable = |h: f64| {
+            let mut at = [1.0, 0.0];
+            (0..100_000).all(|_| {
+                steps(h, &mut at);
+                at[0].abs() <= 1e6
+            })
+        };
+        let (mut low, mut high) = (0.1, 1000.0);
+        while high - low > 1e-3 {
+            let middle = (low + high) / 2.0;
+            if stable(middle) { low = middle } else { high = middle }
+        }
+        low
+    }
+
     #[test]
     fn thresholds_are_those_of_a_quadratic() {
-        // x' = x - lr v', v' = beta v + h x: the largest h whose orbit stays bounded, by bisection.
-        let stable = |beta: f64, nesterov: bool, h: f64| {
-            let (mut x, mut v) = (1.0f64, 0.0);
-            for _ in 0..100_000 {
-                let g = h * x;
-                v = beta * v + g;
-                x -= 0.1 * if nesterov { g + beta * v } else { v };
-                if x.abs() > 1e6 {
-                    return false;
-                }
-            }
-            true
-        };
+        let lr = 0.1;
         for (text, beta, nesterov) in [
             ("sgd", 0.0, false),
             ("sgd:momentum=0.5", 0.5, false),
@@ -360,17 +463,75 @@ mod tests {
             ("sgd:momentum=0.5,nesterov=true", 0.5, true),
             ("sgd:momentum=0.9,nesterov=true", 0.9, true),
         ] {
-            let (mut low, mut high) = (0.1, 100.0);
-            while high - low > 1e-3 {
-                let middle = (low + high) / 2.0;
-                if stable(beta, nesterov, middle) { low = middle } else { high = middle }
-            }
-            let found = threshold(&text.parse().unwrap(), 0.1).unwrap();
-            assert!((found - low).abs() < 0.02, "{text}: {found}, {low}");
+            // x' = x - lr v', v' = beta v + h x.
+            let edge = largest_stable(|h, [x, v]| {
+                let g = h * *x;
+                *v = beta * *v + g;
+                *x -= lr * if nesterov { g + beta * *v } else { *v };
+            });
+            let found = threshold(&text.parse().unwrap(), SHARPNESS, lr).unwrap();
+            assert!((found - edge).abs() < 0.02, "{text}: {found}, {edge}");
         }
-        assert_eq!(threshold(&"sgd:weight_decay=0.5".parse().unwrap(), 0.1), Some(19.5));
-        assert_eq!(threshold(&"adam".parse().unwrap(), 0.1), None);
-        assert_eq!(threshold(&"sam".parse().unwrap(), 0.1), None);
-        assert_eq!(threshold(&"sgd".parse().unwrap(), 0.0), None);
+        for (text, beta, decay) in [
+            ("adam", 0.9, 0.0),
+            ("adam:beta1=0", 0.0, 0.0),
+            ("adam:beta1=0.5", 0.5, 0.0),
+            ("adamw:weight_decay=0.5", 0.9, 0.5),
+            ("adamw:weight_decay=2,beta1=0.5", 0.5, 2.0),
+        ] {
+            // In coordinates in which the preconditioner is one: m' = beta m + (1 - beta) h x,
+            // x' = x - lr (m' + decay x).
+            let edge = largest_stable(|h, [x, m]| {
+                *m = beta * *m + (1.0 - beta) * h * *x;
+                *x -= lr * (*m + decay * *x);
+            });
+            let found = threshold(&text.parse().unwrap(), PRECONDITIONED, lr).unwrap();
+            assert!((found - edge).abs() < 0.1, "{text}: {found}, {edge}");
+        }
+        let of = |text: &str, name: &str, lr: f64| threshold(&text.parse().unwrap(), name, lr);
+        assert_eq!(of("sgd:weight_decay=0.5", SHARPNESS, 0.1), Some(19.5));
+        let adams = of("adam", PRECONDITIONED, 0.1).unwrap();
+        assert!((adams - 380.0).abs() < 1e-9, "38 / lr: {adams}");
+        for (text, name) in [
+            ("adam", SHARPNESS),
+            ("sgd", PRECONDITIONED),
+            ("sam", SHARPNESS),
+            ("adam:rho=0.1", PRECONDITIONED),
+            ("adamw:clip=1", PRECONDITIONED),
+            ("adam:weight_decay=0.1", PRECONDITIONED),
+        ] {
+            assert_eq!(of(text, name, 0.1), None, "{text}");
+        }
+        assert_eq!(of("sgd", SHARPNESS, 0.0), None);
+        assert_eq!(of("adam", PRECONDITIONED, 0.0), None);
+    }
+
+    #[test]
+    fn readings_are_noted_with_what_they_are_held_against() {
+        let column = |name: &str, value: f64| (name.to_owned(), vec![value, 7.0]);
+        let readings = vec![
+            column("sharpness", 18.3456),
+            column("sharpness_standard_error", 0.25),
+            column("sharpness_products", 14.0),
+            column("sharpness_threshold", 20.0),
+            column("weight_norm_norm_of_a", 0.0),
+            column("trace", f64::NAN),
+            column("critical_sharpness", 1.5e-7),
+        ];
+        assert_eq!(
+            noted(&readings),
+            "sharpness 18.3 ± 0.250 of 20.0, weight norm norm of a 0, critical sharpness 1.50e-7"
+        );
+        assert_eq!(noted(&Readings::new()), "");
+    }
+
+    #[test]
+    fn what_has_a_threshold_has_the_instruments_name() {
+        let one = |name: &str| Quantity::exact(name, 1.0);
+        let several = [one("largest eigenvalue"), one("largest eigenvalue 2")];
+        let named = |name: &str| columns(name, &several);
+        assert_eq!(named(SHARPNESS), ["sharpness", "sharpness_largest_eigenvalue_2"]);
+        assert_eq!(named("lanczos")[0], "lanczos_largest_eigenvalue");
+        assert_eq!(columns("lanczos", &several[..1]), ["lanczos"]);
     }
 }

@@ -59,6 +59,9 @@ impl UnitStore for Silent {
     }
 }
 
+/// The array of a unit that says what it took, in examples of each kind of pass.
+const SPENT: &str = "spent";
+
 static SILENT: Silent = Silent;
 static NEVER: AtomicBool = AtomicBool::new(false);
 
@@ -200,7 +203,8 @@ impl<'a> Context<'a> {
     }
 
     /// A piece of work that is done once: its stored arrays if there are any, else what `work`
-    /// gives, which is stored.
+    /// gives, which is stored. With a meter what it took is stored beside it, and counted whenever it is
+    /// got back, so that a count does not depend on what was done before.
     ///
     /// # Errors
     /// Those of the work and of the store; `Interrupted` before the work if the flag is set.
@@ -210,12 +214,26 @@ impl<'a> Context<'a> {
         work: impl FnOnce() -> Result<NamedArrays, MethodError>,
     ) -> Result<NamedArrays, MethodError> {
         let key = format!("{}{key}", self.prefix);
-        if let Some(known) = self.units.get(&key)? {
+        if let Some(mut known) = self.units.get(&key)? {
+            let place = known.iter().position(|(name, _)| name == SPENT);
+            if let Some((_, spent)) = place.map(|place| known.remove(place)) {
+                for (pass, examples) in Pass::ALL.into_iter().zip(spent.to_f64_vec()) {
+                    self.spend(pass, examples as usize);
+                }
+            }
             return Ok(known);
         }
         self.check()?;
-        let arrays = work()?;
+        let before = self.meter.map(Meter::counts);
+        let mut arrays = work()?;
+        let spent = self.meter.zip(before).map(|(meter, before)| {
+            let each = meter.counts().into_iter().zip(before);
+            Array::vector(&each.map(|(after, before)| (after - before) as i64).collect::<Vec<_>>())
+        });
+        let n = arrays.len();
+        arrays.extend(spent.map(|spent| (SPENT.to_owned(), spent)));
         self.units.put(&key, &arrays)?;
+        arrays.truncate(n);
         Ok(arrays)
     }
 }
@@ -239,6 +257,27 @@ mod tests {
             self.0.lock().unwrap().insert(key.to_owned(), arrays.to_vec());
             Ok(())
         }
+    }
+
+    #[test]
+    fn what_a_unit_took_counts_whenever_it_is_got() {
+        let (executor, kept) = (Executor::new(1), Kept::default());
+        let ctx = Context::new(&executor, 0).with_units(&kept);
+        for _ in 0..2 {
+            let meter = Meter::default();
+            let ctx = ctx.clone().with_meter(&meter);
+            let work = || {
+                ctx.spend(Pass::Product, 6);
+                Ok(vec![("x".to_owned(), Array::scalar(1.0))])
+            };
+            // A unit inside of a unit is part of what that took.
+            let within = || ctx.unit("inner", work);
+            assert_eq!(ctx.unit("outer", within).unwrap().len(), 1);
+            ctx.spend(Pass::Loss, 3);
+            assert_eq!(meter.passes(3), crate::Passes::new(1, 0, 2));
+        }
+        // Whoever does not count does not see it.
+        assert_eq!(ctx.unit("outer", || Ok(Vec::new())).unwrap().len(), 1);
     }
 
     #[test]

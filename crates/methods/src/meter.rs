@@ -14,19 +14,24 @@ pub enum Pass {
     Gradient,
     /// The product of one vector with its curvature matrix.
     Product,
+    /// The second derivative of its loss along one vector, beside the first: forward.
+    SecondDerivative,
 }
 
 impl Pass {
     /// Every kind, in the order of [`Passes`].
-    pub const ALL: [Pass; 3] = [Pass::Loss, Pass::Gradient, Pass::Product];
+    pub const ALL: [Pass; 4] = [Pass::Loss, Pass::Gradient, Pass::Product, Pass::SecondDerivative];
 
     /// About how many gradients one is worth: a backward pass is two forward ones, one for what
-    /// comes in and one for the weights, and a product differentiates both.
+    /// comes in and one for the weights, and a product differentiates both. A layer's second derivative
+    /// takes its weights times the input and both derivatives of that, and the vector's part of the
+    /// layer times two of them: five products of matrices for the three of a gradient.
     pub fn in_gradients(self) -> f64 {
         match self {
             Pass::Loss => 1.0 / 3.0,
             Pass::Gradient => 1.0,
             Pass::Product => 2.0,
+            Pass::SecondDerivative => 5.0 / 3.0,
         }
     }
 
@@ -35,6 +40,7 @@ impl Pass {
             Pass::Loss => "loss",
             Pass::Gradient => "gradient",
             Pass::Product => "product",
+            Pass::SecondDerivative => "second derivative",
         }
     }
 }
@@ -48,24 +54,25 @@ pub struct Passes {
     pub gradients: f64,
     /// Products with a curvature matrix.
     pub products: f64,
+    /// Second derivatives of every example's loss along a vector.
+    pub second_derivatives: f64,
 }
 
 impl Passes {
     /// So many of each.
     pub fn new(losses: usize, gradients: usize, products: usize) -> Passes {
         let [losses, gradients, products] = [losses, gradients, products].map(|n| n as f64);
-        Passes { losses, gradients, products }
+        Passes { losses, gradients, products, second_derivatives: 0.0 }
     }
 
     /// About how many gradients it is worth: see [`Pass::in_gradients`].
     pub fn in_gradients(&self) -> f64 {
-        let [losses, gradients, products] = Pass::ALL.map(Pass::in_gradients);
-        self.losses * losses + self.gradients * gradients + self.products * products
+        self.counts().iter().map(|(n, pass)| n * pass.in_gradients()).sum()
     }
 
-    fn counts(&self) -> [(f64, Pass); 3] {
-        let counts = [self.losses, self.gradients, self.products];
-        [0, 1, 2].map(|i| (counts[i], Pass::ALL[i]))
+    fn counts(&self) -> [(f64, Pass); 4] {
+        let counts = [self.losses, self.gradients, self.products, self.second_derivatives];
+        [0, 1, 2, 3].map(|i| (counts[i], Pass::ALL[i]))
     }
 }
 
@@ -77,6 +84,7 @@ impl Add for Passes {
             losses: self.losses + other.losses,
             gradients: self.gradients + other.gradients,
             products: self.products + other.products,
+            second_derivatives: self.second_derivatives + other.second_derivatives,
         }
     }
 }
@@ -110,10 +118,10 @@ fn shown(n: f64) -> String {
     }
 }
 
-/// Counts the passes of everything that a [`crate::Context`] computes, by example: what was stored
-/// by an earlier run is not done again and not counted.
+/// Counts the passes of everything that a [`crate::Context`] computes, by example. What was stored by an
+/// earlier run is not done again, and counts as what it took then, if that was counted.
 #[derive(Debug, Default)]
-pub struct Meter([AtomicU64; 3]);
+pub struct Meter([AtomicU64; 4]);
 
 impl Meter {
     /// So many more examples went through a pass of this kind.
@@ -121,12 +129,17 @@ impl Meter {
         self.0[pass as usize].fetch_add(examples, Ordering::Relaxed);
     }
 
+    /// How many examples went through each kind of pass so far.
+    pub(crate) fn counts(&self) -> [u64; 4] {
+        self.0.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
+
     /// Passes over so many examples.
     pub fn passes(&self, examples: usize) -> Passes {
         let n = examples.max(1) as f64;
-        let [losses, gradients, products] =
-            [0, 1, 2].map(|i: usize| self.0[i].load(Ordering::Relaxed) as f64 / n);
-        Passes { losses, gradients, products }
+        let [losses, gradients, products, second_derivatives] =
+            self.counts().map(|count| count as f64 / n);
+        Passes { losses, gradients, products, second_derivatives }
     }
 }
 
@@ -141,7 +154,7 @@ mod tests {
         meter.add(Pass::Gradient, 10);
         meter.add(Pass::Product, 5);
         let found = meter.passes(10);
-        assert_eq!(found, Passes { losses: 3.0, gradients: 1.0, products: 0.5 });
+        assert_eq!(found, Passes { losses: 3.0, gradients: 1.0, products: 0.5, ..none });
         assert_eq!(found.in_gradients(), 3.0);
         assert_eq!(found.to_string(), "3 losses + 1 gradient + 0.5 products");
         assert_eq!(Passes::new(1, 0, 2).to_string(), "1 loss + 2 products");
@@ -149,5 +162,8 @@ mod tests {
         assert_eq!(none.to_string(), "none");
         let sum: Passes = [Passes::new(1, 2, 3), Passes::new(1, 0, 1)].into_iter().sum();
         assert_eq!(sum, Passes::new(2, 2, 4));
+        let derived = Passes { second_derivatives: 3.0, ..Passes::new(0, 0, 1) };
+        assert_eq!(derived.to_string(), "1 product + 3 second derivatives");
+        assert_eq!(derived.in_gradients(), 7.0);
     }
 }

@@ -60,6 +60,14 @@ pub struct Entry {
     pub configured: Configure,
 }
 
+/// What a run of training knows beside its weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Along<'a> {
+    /// What its optimizer divides steps by, element by element: with it curvature is that which such
+    /// steps meet.
+    pub preconditioner: Option<&'a [f64]>,
+}
+
 /// A method that measures something at a point of weight space.
 ///
 /// The same context, objective, point and configuration give the same bits.
@@ -87,6 +95,20 @@ pub trait Instrument {
         point: &Weights,
         config: &Self::Config,
     ) -> Result<Self::Reading, MethodError>;
+
+    /// Measures along a run of training; what has no use for what the run knows measures as elsewhere.
+    ///
+    /// # Errors
+    /// As [`Instrument::measure`].
+    fn measure_along(
+        ctx: &Context<'_>,
+        objective: &dyn Objective,
+        point: &Weights,
+        config: &Self::Config,
+        _: &Along<'_>,
+    ) -> Result<Self::Reading, MethodError> {
+        Self::measure(ctx, objective, point, config)
+    }
 
     /// The passes over the data that [`Instrument::measure`] takes.
     fn cost(config: &Self::Config, size: &Size) -> Cost;

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Dying;
+use common::{Dying, SEEDS, honest};
 use thalweg_data::Stream;
 use thalweg_exec::Executor;
 use thalweg_methods::common::{DenseOperator, LinearOperator, symmetric_eigen, vector};
@@ -14,8 +14,6 @@ use thalweg_methods::curvature::{
 };
 use thalweg_methods::{Context, MethodError};
 use thalweg_stats::Estimate;
-
-const SEEDS: u64 = 200;
 
 /// A matrix of these eigenvalues in a random orthonormal basis.
 fn planted(values: &[f64]) -> DenseOperator {
@@ -54,11 +52,6 @@ fn covered(truth: f64, estimate: impl Fn(&Context<'_>) -> Estimate) -> usize {
         usize::from(found.interval(0.95).unwrap().contains(truth))
     };
     (0..SEEDS).map(holds).sum()
-}
-
-/// A bar of 95 % covers between 90 and 99 %.
-fn honest(what: &str, count: usize) {
-    assert!((180..=198).contains(&count), "{what}: {count} of {SEEDS}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{exact, labelled, model, on_digits, planted, valued, weights};
+use common::{SEEDS, exact, honest, labelled, model, on_digits, planted, valued, weights};
 use thalweg_array::{Array, DType};
 use thalweg_exec::Executor;
 use thalweg_methods::common::{Gradient, gradient};
@@ -116,13 +116,13 @@ fn relative_flatness_is_that_of_the_closed_form() {
         .sum::<f64>()
         / 40.0;
     let mut covered = 0;
-    for seed in 0..200 {
+    for seed in 0..SEEDS {
         let ctx = Context::new(&executor, seed).with_precision(DType::F64).unwrap();
         let config = RelativeFlatnessConfig { layer: None, probes: 24 };
         let found = relative_flatness(&ctx, &objective, &point, &config).unwrap();
         covered += usize::from(found.measure.interval(0.95).unwrap().contains(expected));
     }
-    assert!((180..=198).contains(&covered), "{covered}");
+    honest("relative flatness", covered);
     let many = RelativeFlatnessConfig { layer: Some("fc.weight".into()), probes: 4000 };
     let found = relative_flatness(&ctx, &objective, &point, &many).unwrap();
     assert!((found.measure.value / expected - 1.0).abs() < 0.05, "{found:?} {expected}");
@@ -204,7 +204,9 @@ fn m_sharpness_of_all_examples_is_sams_and_grows_as_m_falls() {
     let config = SharpnessConfig::new(0.1, 2);
     let all: Rise = sam_sharpness(&ctx, &objective, &point, &config).unwrap();
     let whole = of(64, None);
-    assert!((whole.mean - all.value).abs() < 1e-12 && whole.estimate.is_none());
+    assert!((whole.mean - all.value).abs() < 1e-12);
+    // One batch says nothing of others.
+    assert!(whole.estimate.is_some_and(|estimate| estimate.standard_error.is_nan()));
     let (eight, one) = (of(8, None), of(1, None));
     assert_eq!((eight.batches.len(), one.batches.len()), (8, 64));
     assert!(whole.mean < eight.mean && eight.mean < one.mean);
@@ -229,14 +231,14 @@ fn a_rise_on_a_sample_has_an_error_that_covers_the_rise_on_all() {
     let exact_rise = sam_sharpness(&ctx, &whole, &point, &config).unwrap();
     assert!(exact_rise.standard_error.is_none());
     let mut covered = 0;
-    for seed in 0..200 {
+    for seed in 0..SEEDS {
         let ctx = Context::new(&executor, seed).with_precision(DType::F64).unwrap();
         let objective = on_digits(&ctx, &model, Some(300), &ObjectiveConfig::default());
         let found = sam_sharpness(&ctx, &objective, &point, &config).unwrap();
         let error = found.standard_error.unwrap();
         covered += usize::from((found.value - exact_rise.value).abs() < 1.97 * error);
     }
-    assert!((180..=198).contains(&covered), "{covered}");
+    honest("SAM's rise on a sample", covered);
 }
 
 #[test]
@@ -252,11 +254,11 @@ fn the_fisher_rao_norm_of_a_sample_has_an_error_that_covers_that_of_all() {
     let whole = of(&ctx, None);
     assert!(whole.standard_error.is_none());
     let mut covered = 0;
-    for seed in 0..200 {
+    for seed in 0..SEEDS {
         let ctx = Context::new(&executor, seed).with_precision(DType::F64).unwrap();
         let found = of(&ctx, Some(300));
         let error = found.standard_error.unwrap();
         covered += usize::from((found.norm - whole.norm).abs() < 1.97 * error);
     }
-    assert!((180..=198).contains(&covered), "{covered}");
+    honest("Fisher-Rao norm on a sample", covered);
 }

@@ -2,8 +2,8 @@
 
 use crate::bench::Bench;
 use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
+use crate::kept::run_check;
 use crate::registry::{Paper, checks};
-use crate::reproduce::run_check;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 use thalweg_array::Array;

@@ -12,6 +12,7 @@ pub mod data;
 pub mod digit_tasks;
 pub mod files;
 pub mod images;
+mod kept;
 pub mod list;
 pub mod pictures;
 pub mod record;

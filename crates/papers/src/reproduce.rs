@@ -1,22 +1,19 @@
 //! `thalweg reproduce`.
 
-use crate::bench::Bench;
-use crate::check::{Check, Findings, Protocol, Scale};
-use crate::record::{is_of, judge, record};
+use crate::check::{Check, Scale};
+use crate::kept::kept;
 use crate::registry::{Paper, checks};
-use crate::results::word;
 use crate::{results, work};
 use serde::Serialize;
-use std::path::PathBuf;
-use std::time::{Instant, SystemTime};
-use thalweg_data::Sha256;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use thalweg_lab::command::{Outcome, within};
 use thalweg_lab::{
     BudgetSection, Common, LabError, Output, Precision, Result, RunDirectory, Session, VERSION,
     atomic_write_bytes, device,
 };
-use thalweg_methods::{Progress, UnitStore};
-use thalweg_record::reply::{Body, DatedCheck, ReproduceAllBody, ReproduceBody};
+use thalweg_methods::Progress;
+use thalweg_record::reply::{Body, DatedCheck, FailedCheck, ReproduceAllBody};
 use thalweg_record::{Explanation, Provenance, Report};
 
 /// What `reproduce` was asked.
@@ -28,7 +25,7 @@ pub struct ReproduceRequest {
     pub all: bool,
     /// Whether a reduced form is enough.
     pub sample: bool,
-    /// Where else the table of results is written.
+    /// A page of results in which these take the place of what it says of the same checks.
     pub results: Option<PathBuf>,
     /// Where to.
     pub output: Output,
@@ -45,14 +42,15 @@ struct Study {
     budget: BudgetSection,
 }
 
-/// The table of results in a run directory.
-const TABLE: &str = "RESULTS.md";
+/// The page of results in a run directory.
+const PAGE: &str = "RESULTS.md";
 
-/// Runs the checks of some papers, or of all.
+/// Runs the checks of some papers, or of all. Of several, one that cannot be run keeps none of the
+/// others from running; the body says which they were.
 ///
 /// # Errors
-/// A paper that there is not, or that has no check; a directory that cannot be written; those of the
-/// engine; `Interrupted`.
+/// A paper that there is not, or that has no check; a directory that cannot be written; of one check
+/// those of the engine; `Interrupted`.
 pub fn reproduce(session: &Session, request: &ReproduceRequest) -> Result<Outcome> {
     let scale = if request.sample { Scale::Sample } else { Scale::Whole };
     let chosen = chosen(request)?;
@@ -69,30 +67,36 @@ pub fn reproduce(session: &Session, request: &ReproduceRequest) -> Result<Outcom
         budget: BudgetSection::new(session),
     };
     let run = RunDirectory::open("reproduce", &request.output, &study)?;
-    let (run, found) = within(run, |run| {
-        let mut found = Vec::new();
-        for (paper, check) in &chosen {
-            if !one {
-                session.console.about(&paper.slug);
+    let (run, (found, failed)) = within(run, |run| {
+        let (found, failed) = match &chosen[..] {
+            [(paper, check)] if one => {
+                (vec![kept(session, run, paper, *check, scale)?], Vec::new())
             }
-            found.push(kept(session, run, paper, *check, scale)?);
-            session.console.about("");
-        }
-        let table = results::table(&found);
-        run.write(TABLE, table.as_bytes())?;
+            several => run_each(session, run, several, scale)?,
+        };
+        let page = results::page("", &found) + &results::failures(&failed);
+        run.write(PAGE, page.as_bytes())?;
         if let Some(path) = &request.results {
-            atomic_write_bytes(path, table.as_bytes())?;
+            atomic_write_bytes(path, results::page(&text_of(path)?, &found).as_bytes())?;
         }
-        Ok(found)
+        Ok((found, failed))
     })?;
     session.console.finish();
-    let report = report(session, &found);
-    let results = run.join(TABLE).display().to_string();
+    let report = report(session, &found, &failed);
+    let results = run.join(PAGE).display().to_string();
     let body = match found.first() {
         Some(first) if one => Body::Reproduce(first.found.clone()),
-        _ => Body::ReproduceAll(ReproduceAllBody { checks: found, results }),
+        _ => Body::ReproduceAll(ReproduceAllBody { checks: found, failed, results }),
     };
     Ok(Outcome { run, body, report })
+}
+
+/// The text of a file; none where there is no such file.
+fn text_of(path: &Path) -> Result<String> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
+        read => read.map_err(|source| LabError::File { path: path.to_owned(), source }),
+    }
 }
 
 /// The papers that were asked for, each with its check.
@@ -123,99 +127,53 @@ fn chosen(request: &ReproduceRequest) -> Result<Vec<(&'static Paper, &'static dy
     Ok(chosen)
 }
 
-/// The result of a check that the run directory has of the same measurement, judged by its rule as it is
-/// now, or that of a run.
-fn kept(
+/// Runs one check after the other, says a line at the end of each, and what could not be run.
+///
+/// # Errors
+/// `Interrupted`: what ended before is kept.
+fn run_each(
     session: &Session,
     run: &RunDirectory,
-    paper: &Paper,
-    check: &dyn Check,
+    chosen: &[(&Paper, &dyn Check)],
     scale: Scale,
-) -> Result<DatedCheck> {
-    let protocol = check.protocol(scale, session.seed)?;
-    // Whatever follows from another measurement has another name.
-    let mut hash = Sha256::new();
-    hash.update(format!("{VERSION} {}", protocol.measurement()).as_bytes());
-    let key = format!("{}-{}", paper.slug, &hash.hex()[..12]);
-    let file = format!("checks/{key}.json");
-    let known = std::fs::read_to_string(run.join(&file)).ok();
-    let known = known.and_then(|text| serde_json::from_str::<DatedCheck>(&text).ok());
-    if let Some(known) = known.filter(|known| is_of(&known.found, &protocol)) {
-        let mut judged = known.clone();
-        judge(&mut judged.found, paper, &protocol);
-        // As text, in which a number that is none is equal to itself.
-        if as_text(&judged)? != as_text(&known)? {
-            let [now, was] = [&judged, &known].map(|dated| word(dated.found.verdict));
-            let (slug, date) = (&paper.slug, &known.date);
-            let text = format!("{slug}: measured on {date}, judged by its rule of now: {now}");
-            session.console.message(&format!("{text} (was {was})"));
-            run.write(&file, as_text(&judged)?.as_bytes())?;
-        }
-        return Ok(judged);
+) -> Result<(Vec<DatedCheck>, Vec<FailedCheck>)> {
+    let mut planned = 0;
+    for (_, check) in chosen {
+        planned += check.protocol(scale, session.seed)?.flops;
     }
-    let begun = Instant::now();
-    let units = run.units();
-    let found = run_check(session, &units, &key, paper, check, &protocol, scale)?;
-    let dated = DatedCheck {
-        found,
-        seconds: begun.elapsed().as_secs_f64(),
-        date: date(SystemTime::now()),
-        version: VERSION.to_owned(),
-    };
-    run.write(&file, as_text(&dated)?.as_bytes())?;
-    Ok(dated)
-}
-
-fn as_text(dated: &DatedCheck) -> Result<String> {
-    serde_json::to_string_pretty(dated)
-        .map_err(|error| LabError::Input(format!("{}: {error}", dated.found.slug)))
-}
-
-/// Says what is planned, then runs gates and experiment.
-pub(crate) fn run_check(
-    session: &Session,
-    units: &dyn UnitStore,
-    key: &str,
-    paper: &Paper,
-    check: &dyn Check,
-    protocol: &Protocol,
-    scale: Scale,
-) -> Result<ReproduceBody> {
-    let bench = Bench::new(session, units, key, scale)?;
-    let tell = |text: String| bench.context().progress().message(&text);
-    tell(format!("{}: {}", paper.slug, paper.claim));
-    tell(format!("  data: {}", protocol.data));
-    for arm in &protocol.arms {
-        tell(format!("  arm: {arm}"));
+    let all = chosen.len();
+    session.console.message(&format!("{all} checks, {} planned", work::words(planned)));
+    let (mut found, mut failed) = (Vec::new(), Vec::new());
+    for (place, (paper, check)) in chosen.iter().enumerate() {
+        session.console.about(&paper.slug);
+        let outcome = kept(session, run, paper, *check, scale);
+        session.console.about("");
+        let (slug, n) = (&paper.slug, place + 1);
+        let said = match outcome {
+            Ok(dated) => {
+                let said = results::line(&dated);
+                found.push(dated);
+                said
+            }
+            Err(LabError::Interrupted) => return Err(LabError::Interrupted),
+            Err(error) => {
+                let error = error.sentence();
+                failed.push(FailedCheck { slug: slug.clone(), error: error.clone() });
+                format!("could not be run: {error}")
+            }
+        };
+        session.console.message(&format!("{n} of {all}: {slug}: {said}"));
     }
-    let (n, settings) = (protocol.seeds.len(), protocol.settings);
-    tell(format!("  {n} seeds, {settings} setting(s) for each arm to choose among"));
-    for part in &protocol.parts {
-        tell(format!("  decides: {part}"));
-    }
-    tell(format!("  could show: {}", protocol.detectable()?));
-    tell(format!("  planned: {}", work::words(protocol.flops)));
-    if scale == Scale::Sample {
-        tell("  a sample: its verdict means nothing".into());
-    }
-    let mut gates = check.gates(&bench)?;
-    let mut findings = Findings::default();
-    if gates.iter().all(|gate| gate.passed) {
-        findings = check.measure(&bench)?;
-        gates.append(&mut findings.gates);
-    }
-    for gate in &gates {
-        let word = if gate.passed { "holds" } else { "does not hold" };
-        tell(format!("  {word}: {} ({})", gate.name, gate.found));
-    }
-    record(paper, protocol, scale, gates, findings)
+    Ok((found, failed))
 }
 
 /// The page: each claim with what was found, in words.
-fn report(session: &Session, found: &[DatedCheck]) -> Report {
+fn report(session: &Session, found: &[DatedCheck], failed: &[FailedCheck]) -> Report {
     let title = match found {
-        [one] => format!("{}: {}", one.found.slug, results::outcome(&one.found)),
-        several => format!("{} claims", several.len()),
+        [one] if failed.is_empty() => {
+            format!("{}: {}", one.found.slug, results::outcome(&one.found))
+        }
+        several => format!("{} claims", several.len() + failed.len()),
     };
     let provenance = Provenance {
         version: VERSION.to_owned(),
@@ -231,138 +189,77 @@ fn report(session: &Session, found: &[DatedCheck]) -> Report {
         report.summary = one.found.claim.clone();
     }
     let entries = match found {
-        [one] => results::entries(&one.found),
+        [one] if failed.is_empty() => results::entries(&one.found),
         several => {
             let paragraph = |dated: &DatedCheck| results::paragraph(&dated.found);
             several.iter().map(|dated| (dated.found.slug.clone(), paragraph(dated))).collect()
         }
     };
+    let of_failed = |of: &FailedCheck| (of.slug.clone(), format!("Could not be run: {}", of.error));
+    let entries = entries.into_iter().chain(failed.iter().map(of_failed));
     let explained = |(quantity, how)| Explanation { quantity, how };
-    report.explanations = entries.into_iter().map(explained).collect();
+    report.explanations = entries.map(explained).collect();
     report
-}
-
-/// A moment's day in universal time, as `2026-01-31`.
-///
-/// # Source    the usual days-to-civil algorithm over 400-year eras that begin in March
-fn date(moment: SystemTime) -> String {
-    let seconds = moment.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |span| span.as_secs());
-    // Days since the first of March of the year 0.
-    let days = seconds / 86_400 + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let of_month = of_year - (153 * month + 2) / 5 + 1;
-    let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    format!("{:04}-{month:02}-{of_month:02}", year + era * 400 + later)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{Gate, Measured, Part};
+    use crate::bench::Bench;
+    use crate::check::{Findings, Gate, Protocol};
     use crate::conformance::session;
+    use crate::kept::tests::{Ruled, folder};
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
     use thalweg_record::reply::Verdict;
-    use thalweg_stats::{Bound, Interval};
+    use thalweg_stats::Bound;
 
-    /// A check that finds an interval from -0.3 to -0.1, held against a bound, and counts how often.
-    struct Ruled {
-        bound: Bound,
-        measured: AtomicUsize,
-    }
+    /// A check whose data are not there, and that counts how often it is tried.
+    struct Missing(AtomicUsize);
 
-    impl Ruled {
-        fn by(bound: Bound) -> Ruled {
-            Ruled { bound, measured: AtomicUsize::new(0) }
-        }
-    }
-
-    impl Check for Ruled {
+    impl Check for Missing {
         fn slug(&self) -> &'static str {
-            "sam"
+            "nap"
         }
 
-        fn protocol(&self, _: Scale, root: u64) -> Result<Protocol> {
-            let (name, statistic) = ("difference", "a minus b");
-            Ok(Protocol {
-                data: "none".into(),
-                arms: vec!["one".into()],
-                settings: 1,
-                seeds: vec![root, root + 1],
-                parts: vec![Part { name, statistic, bound: self.bound }],
-                flops: 1,
-            })
+        fn protocol(&self, scale: Scale, root: u64) -> Result<Protocol> {
+            Ruled::by(Bound::above(0.0)).protocol(scale, root)
         }
 
         fn gates(&self, _: &Bench<'_>) -> Result<Vec<Gate>> {
-            Ok(vec![Gate::new("a control", true, "3 of 3")])
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Err(LabError::Input("no such data".into()))
         }
 
         fn measure(&self, _: &Bench<'_>) -> Result<Findings> {
-            self.measured.fetch_add(1, Ordering::Relaxed);
-            let interval = Interval { low: -0.3, high: -0.1 };
-            let part = Measured { value: -0.2, standard_error: 0.05, samples: 2, interval };
-            let mut findings = Findings { parts: vec![part], ..Findings::default() };
-            findings.read("a number that is none", f64::NAN);
-            Ok(findings)
+            panic!("nothing is measured without data");
         }
     }
 
-    /// A folder that is not there, of a test's own.
-    fn folder(test: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("thalweg-{test}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        folder
-    }
-
     #[test]
-    fn a_record_is_judged_by_the_rule_of_now() {
-        let (session, out) = (session(1), folder("judged"));
+    fn a_check_that_cannot_be_run_keeps_no_other_from_running() {
+        let (session, out) = (session(1), folder("each"));
         let output = Output { out: Some(out.clone()), resume: false };
         let run = RunDirectory::open("reproduce", &output, &toml::Table::new()).unwrap();
-        let paper = Paper::find("sam").unwrap();
-        let read = |check: &Ruled| kept(&session, &run, paper, check, Scale::Whole).unwrap();
-        let first = Ruled::by(Bound::above(0.0));
-        assert_eq!(read(&first).found.verdict, Verdict::Refuted);
-        assert_eq!(first.measured.into_inner(), 1);
-        // The corrected rule is one that nothing refutes.
-        let corrected = Bound::Above { claim: 0.0, opposite: f64::NEG_INFINITY };
-        let file = || {
-            let files: Vec<_> = std::fs::read_dir(out.join("checks")).unwrap().collect();
-            assert_eq!(files.len(), 1, "{files:?}");
-            std::fs::read_to_string(files[0].as_ref().unwrap().path()).unwrap()
-        };
-        assert!(file().contains("refuted\""));
-        for _ in 0..2 {
-            let again = Ruled::by(corrected);
-            let dated = read(&again);
-            assert_eq!(again.measured.into_inner(), 0, "it is measured again");
-            let [part] = &dated.found.parts[..] else { panic!("{:?}", dated.found) };
-            assert_eq!([dated.found.verdict, part.verdict], [Verdict::Inconclusive; 2]);
-            assert_eq!(part.criterion, format!("a minus b; {corrected}"));
-            assert_eq!(dated.found.criterion, format!("difference: a minus b; {corrected}"));
-            assert!(!file().contains("refuted\""), "the file has the words of now");
+        let (missing, sam) = (Missing(AtomicUsize::new(0)), Ruled::by(Bound::below(0.0)));
+        let chosen: [(&Paper, &dyn Check); 2] =
+            [(Paper::find("nap").unwrap(), &missing), (Paper::find("sam").unwrap(), &sam)];
+        for tried in 1..=2 {
+            let (found, failed) = run_each(&session, &run, &chosen, Scale::Whole).unwrap();
+            let [found] = &found[..] else { panic!("{found:?}") };
+            assert_eq!(
+                (found.found.slug.as_str(), found.found.verdict),
+                ("sam", Verdict::Confirmed)
+            );
+            let error = "no such data".to_owned();
+            assert_eq!(failed, [FailedCheck { slug: "nap".into(), error }]);
+            // What failed is tried again, and what did not is kept.
+            assert_eq!(missing.0.load(Ordering::Relaxed), tried);
+            assert_eq!(sam.measured.load(Ordering::Relaxed), 1);
         }
-        let strict = Ruled::by(Bound::below(-0.05));
-        assert_eq!(read(&strict).found.verdict, Verdict::Confirmed);
+        let report =
+            report(&session, &[], &[FailedCheck { slug: "nap".into(), error: "e".into() }]);
+        assert_eq!(report.explanations[0].how, "Could not be run: e");
         let _ = std::fs::remove_dir_all(&out);
-    }
-
-    #[test]
-    fn days_by_the_calendar() {
-        for (seconds, expected) in [
-            (0, "1970-01-01"),
-            (951_782_400, "2000-02-29"),
-            (951_868_800, "2000-03-01"),
-            (1_767_225_599, "2025-12-31"),
-            (1_767_225_600, "2026-01-01"),
-            (4_107_542_400, "2100-03-01"),
-        ] {
-            assert_eq!(date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), expected);
-        }
     }
 
     #[test]

@@ -4,13 +4,14 @@ use crate::registry::checks;
 use crate::work;
 use thalweg_record::Quantity;
 use thalweg_record::reply::{
-    CheckGate, CheckInterval, CheckPart, CheckReading, DatedCheck, ReproduceBody, Verdict,
+    CheckGate, CheckInterval, CheckPart, CheckReading, DatedCheck, FailedCheck, ReproduceBody,
+    Verdict,
 };
 
 const HEAD: &str = "\
 # What the papers claim, and what was found
 
-Written by `thalweg reproduce --all --write-results FILE`; not to be edited. Each check is documented in
+Written by `thalweg reproduce PAPER.. --write-results FILE`; not to be edited. Each check is documented in
 its file under `src`, with its protocol and where that departs from the paper. A claim is confirmed
 when the whole 95 % interval of every number that decides lies within its bound, refuted when one
 lies within the opposite, and inconclusive otherwise. Seconds are those of the run that ended it, which
@@ -20,28 +21,57 @@ may have gone on from what another had done, on a machine that may have had othe
 |---|---|---|---|---|---|
 ";
 
-/// The page of all results: a table, then each with its numbers.
-pub fn table(found: &[DatedCheck]) -> String {
-    let mut text = HEAD.to_owned();
-    for dated in found {
-        let check = &dated.found;
-        let first = check.parts.first().map_or("not measured".to_owned(), |part| {
-            format!("{} {}", part.name, with_interval(part.statistic.value(), part.interval))
-        });
-        text += &format!(
-            "| [{slug}](#{slug}) | {} | {first} | {} | {:.0} | {}, {} |\n",
-            cell(&check.claim),
-            word(check.verdict),
-            dated.seconds,
-            dated.date,
-            dated.version,
-            slug = check.slug,
-        );
+/// The page of results: a table, then each with its numbers, in the order of the registry. What was found
+/// takes the place of what a page says of the same checks; what it says of others stays.
+pub fn page(before: &str, found: &[DatedCheck]) -> String {
+    let (mut table, mut sections) = (HEAD.to_owned(), String::new());
+    for check in checks() {
+        let slug = check.slug();
+        if let Some(dated) = found.iter().find(|dated| dated.found.slug == slug) {
+            table += &row(dated);
+            sections += &section(&dated.found);
+        } else {
+            let mut rows = before.lines().filter(|row| row.starts_with(&format!("| [{slug}](")));
+            table.extend(rows.next().map(|row| format!("{row}\n")));
+            let own = format!("{slug}\n");
+            let mut parts = before.split("\n## ").filter(|part| part.starts_with(&own));
+            sections.extend(parts.next().map(|part| format!("\n## {part}")));
+        }
     }
-    for dated in found {
-        text += &section(&dated.found);
-    }
-    text
+    table + &sections
+}
+
+fn row(dated: &DatedCheck) -> String {
+    let check = &dated.found;
+    format!(
+        "| [{slug}](#{slug}) | {} | {} | {} | {:.0} | {}, {} |\n",
+        cell(&check.claim),
+        deciding(check),
+        word(check.verdict),
+        dated.seconds,
+        dated.date,
+        dated.version,
+        slug = check.slug,
+    )
+}
+
+/// What follows the page where some checks could not be run; nothing where all could.
+pub fn failures(failed: &[FailedCheck]) -> String {
+    let lines: String = failed.iter().map(|of| format!("- {}: {}\n", of.slug, of.error)).collect();
+    if lines.is_empty() { lines } else { format!("\n## Could not be run\n\n{lines}") }
+}
+
+/// What came out, in a line.
+pub fn line(dated: &DatedCheck) -> String {
+    let DatedCheck { found, seconds, date, .. } = dated;
+    format!("{}, {}, {seconds:.0} s, {date}", outcome(found), deciding(found))
+}
+
+/// The first number that decides.
+fn deciding(check: &ReproduceBody) -> String {
+    check.parts.first().map_or("not measured".to_owned(), |part| {
+        format!("{} {}", part.name, with_interval(part.statistic.value(), part.interval))
+    })
 }
 
 fn section(check: &ReproduceBody) -> String {
@@ -238,7 +268,7 @@ mod tests {
 
     #[test]
     fn the_page_has_a_row_and_a_section_for_each() {
-        let text = table(&[dated()]);
+        let text = page("", &[dated()]);
         let row = "| [sam](#sam) | The ratio \\|a/b\\| grows. | ratio 0.250 [0.101, 0.400] | \
                    confirmed | 12 | 2026-01-31, 0.1.0 |\n";
         assert!(text.contains(row), "{text}");
@@ -250,6 +280,13 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
+        assert_eq!(page(&text, &[]), text);
+        let mut other = dated();
+        other.found.slug = "nap".into();
+        let both = page(&text, &[other.clone()]);
+        assert_eq!(both, page("", &[dated(), other.clone()]));
+        other.found.verdict = Verdict::Refuted;
+        assert_eq!(page(&both, &[other.clone()]), page("", &[other, dated()]));
     }
 
     #[test]
@@ -258,9 +295,13 @@ mod tests {
         dated.found.parts.clear();
         dated.found.verdict = Verdict::Inconclusive;
         dated.found.gates[0].passed = false;
-        assert!(table(&[dated.clone()]).contains("| not measured | inconclusive |"));
+        assert!(page("", &[dated.clone()]).contains("| not measured | inconclusive |"));
         let text = paragraph(&dated.found);
         assert!(text.ends_with("inconclusive: Did not hold: runs end (10)."), "{text}");
+        assert_eq!(line(&dated), "inconclusive, not measured, 12 s, 2026-01-31");
+        let failed = FailedCheck { slug: "nap".into(), error: "no such data".into() };
+        assert_eq!(failures(&[failed]), "\n## Could not be run\n\n- nap: no such data\n");
+        assert_eq!(failures(&[]), "");
     }
 
     #[test]

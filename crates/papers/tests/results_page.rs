@@ -31,7 +31,7 @@ fn the_page_says_what_the_rules_say_of_its_numbers() {
         assert_eq!(ends, seeds, "{}: other seeds are run now; run it again", found.slug);
         record::judge(found, paper, &protocol);
     }
-    let judged = results::table(&found);
+    let judged = results::page("", &found);
     let write = env::var_os("THALWEG_WRITE_RESULTS").is_some();
     if write {
         fs::write(&file, &judged).unwrap();

@@ -33,7 +33,49 @@ fn surface(floor: f64, wall: f64, jagged: f64, n: i32) -> Surface {
     surface.loss_standard_error = Some(errors);
     surface.accuracy = Some(surface.loss.iter().map(|loss| 1.0 / (1.0 + loss)).collect());
     surface.status.fill(COMPUTED);
+    surface.attributes.plane_shares = vec![PlaneShare {
+        of: "curvature".into(),
+        pair: None,
+        share: Estimate { value: 0.31 / wall, standard_error: 0.02 / wall, samples: 14 }.into(),
+    }];
     surface
+}
+
+/// Basins that fall to one another and hills between them: of no surface, but as one could have them.
+fn topology(floor: f64, wall: f64) -> Topology {
+    let level = |share: f64| floor * (wall / floor).powf(share);
+    let minimum = |i: u32| {
+        // Groups of three, whose first falls to the lowest.
+        let (loss, head) = (0.04 * f64::from(i), 1 + 3 * (i.max(1) - 1).div_euclid(3));
+        let (saddle, parent) = match i {
+            0 => (1.0, None),
+            i if i == head => (0.5 + 0.03 * f64::from(i), Some(0)),
+            i => (loss + 0.012 * f64::from(i % 3), Some(head)),
+        };
+        SurfaceMinimum {
+            pair: 0,
+            x: 0.0,
+            y: 0.0,
+            loss: level(loss),
+            saddle_x: 0.0,
+            saddle_y: 0.0,
+            saddle: level(saddle + 1e-3),
+            parent,
+            standard_error: None,
+        }
+    };
+    let around = |i: u32| {
+        let point = |share: f64| GridPoint { x: 0.0, y: 0.0, loss: level(share) };
+        let closes = 0.5 + 0.04 * f64::from(i);
+        let peak = (i > 0).then(|| point(closes + 0.05 * f64::from(i)));
+        SurfaceLoop { pair: 0, saddle: point(closes), peak, standard_error: None }
+    };
+    Topology {
+        minima: (0..13).map(minimum).collect(),
+        loops: (0..5).map(around).collect(),
+        threshold: 0.01,
+        total_variation: vec![1.0],
+    }
 }
 
 fn spectrum(top: f64) -> Spectrum {
@@ -200,11 +242,16 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let members: Vec<_> =
         (0..16).map(|i| curve(&format!("seed {i}"), 0.01 * 1.3f64.powi(i), 0.2)).collect();
     let members: Vec<_> = members.iter().map(|c| ("", c)).collect();
+    let mut planted = surface(5e-4, 40.0, 0.1, 31);
+    planted.topology = Some(topology(5e-4, 40.0));
+    let planted = [("a planted tree", &planted), ("the same", &planted)];
     let figures = [
         ("landscape", landscape_figure(&report.title, &surfaces, &style)),
         ("map", map_figure("Contours", &surfaces, &style)),
         ("trajectory", map_figure("A trajectory", &[("SGD", &broken)], &style)),
         ("relief", relief_figure("Relief", &[("one network", &broken)], &style)),
+        ("persistence", persistence_figure(&planted, &style)),
+        ("merge-tree", merge_tree_figure(&planted[..1], &style)),
         ("lines", line_figure(&report, &style)),
         (
             "training",

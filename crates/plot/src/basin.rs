@@ -65,8 +65,9 @@ pub fn class_figure(surfaces: &[(&str, &Surface)], style: &Style) -> Option<Figu
         .filter_map(|(place, class)| {
             let mut surface = classes.surface(whole, place)?;
             let name = format!("class {class}, {} examples", surface.attributes.samples);
-            // What stands above all of them is said of all of them.
+            // What stands above all of them is said of all of them; a class has a Hessian of its own.
             surface.attributes.samples = whole.attributes.samples;
+            surface.attributes.plane_shares.retain(|share| !share.is_of_curvature());
             Some((name, surface))
         })
         .collect();

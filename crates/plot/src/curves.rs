@@ -4,6 +4,8 @@ use crate::axis::Kind;
 use crate::canvas::Figure;
 use crate::chart::{Chart, Series};
 use crate::colour;
+use crate::landscape::named_pairs;
+use crate::landscape_words::holds;
 use crate::theme::Style;
 use thalweg_record::{Line, LineGradients, ModelReport, Report, Surface};
 
@@ -51,6 +53,14 @@ pub fn line_figure(report: &Report, style: &Style) -> Option<Figure> {
     let touches = !touching.is_empty();
     series.extend(touching);
     let mut notes = Vec::new();
+    // Of a plane its own figures say it.
+    let only = report.models.iter().filter_map(|m| m.surface.as_ref()).collect::<Vec<_>>();
+    if let [line] = only[..]
+        && line.y.len() == 1
+        && line.pairs.is_none()
+    {
+        notes.extend(holds("line", &line.attributes.plane_shares));
+    }
     if !alone && groups.iter().any(|(_, lines)| lines.len() > 1) {
         notes.push("solid: along x, dashed: along y".to_owned());
     }
@@ -118,12 +128,8 @@ fn parabola(line: &Line, name: &str, colour: &str) -> Option<Series> {
 
 /// The lines through the origin of every pair of directions.
 fn lines_of_pairs(model: &ModelReport, surface: &Surface) -> Vec<(String, Vec<Line>)> {
-    let pairs = crate::landscape::pairs(surface);
-    let name = |pair: usize| match model.name.as_str() {
-        "" => format!("pair {pair}"),
-        name => format!("{name}, pair {pair}"),
-    };
-    pairs.iter().enumerate().map(|(index, one)| (name(index + 1), one.lines())).collect()
+    let pairs = named_pairs(&model.name, surface);
+    pairs.into_iter().map(|(name, one)| (name, one.lines())).collect()
 }
 
 /// The distance of each checkpoint of a trajectory from the plane that shows it.

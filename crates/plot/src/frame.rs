@@ -70,6 +70,12 @@ impl Frame {
                 }
             }
         }
+        self.major_grid(canvas);
+    }
+
+    /// Draws the grid lines at the ticks.
+    pub(crate) fn major_grid(&self, canvas: &mut Canvas) {
+        let grid = canvas.theme.grid;
         for tick in self.y_ticks() {
             let y = self.at.bottom() - self.y.position(tick.value) * self.at.h;
             canvas.line([self.at.x, y], [self.at.right(), y], Stroke::new(grid, 1.0));

@@ -3,7 +3,7 @@
 use crate::axis::number;
 use crate::landscape::Panel;
 use crate::map::shown_minima;
-use thalweg_record::{NOT_COMPUTED, SurfaceAttributes};
+use thalweg_record::{NOT_COMPUTED, PlaneShare, SurfaceAttributes};
 
 /// The labels of both axes: what a unit along them means.
 pub(crate) fn axis_labels(attributes: &SurfaceAttributes) -> [String; 2] {
@@ -37,6 +37,21 @@ pub(crate) fn axis_labels(attributes: &SurfaceAttributes) -> [String; 2] {
     [label(0, "x"), label(1, "y")]
 }
 
+/// How much a plane or line holds of what, in a sentence. None where nothing is known of it.
+pub(crate) fn holds(what: &str, shares: &[PlaneShare]) -> Option<String> {
+    let words: Vec<String> = shares.iter().map(PlaneShare::words).collect();
+    (!words.is_empty()).then(|| format!("the {what} holds {}", words.join(" and ")))
+}
+
+/// The same in few words.
+pub(crate) fn held_words(attributes: &SurfaceAttributes) -> String {
+    let words: Vec<String> = attributes.plane_shares.iter().map(PlaneShare::short_words).collect();
+    match words.is_empty() {
+        true => String::new(),
+        false => format!("holds {}", words.join(" and ")),
+    }
+}
+
 /// In a line or two: how the surfaces were taken, and what their signs mean.
 pub(crate) fn note(panels: &[Panel], maps: bool) -> String {
     let Some(attributes) = panels.first().map(|p| &p.surface.attributes) else {
@@ -60,8 +75,16 @@ pub(crate) fn note(panels: &[Panel], maps: bool) -> String {
         (other, _) => format!("directions: {other}"),
     };
     parts.push(directions);
-    if let Some(share) = &attributes.plane_share {
-        parts.push(format!("the plane holds {}", share.words()));
+    let of_curvature =
+        |p: &Panel| p.surface.attributes.plane_shares.iter().any(PlaneShare::is_of_curvature);
+    match panels {
+        [one] => parts.extend(holds("plane", &one.surface.attributes.plane_shares)),
+        several if several.iter().any(of_curvature) => parts.push(
+            "under each name what its plane holds, of the curvature as the Hessian's squared \
+             Frobenius norm"
+                .to_owned(),
+        ),
+        _ => {}
     }
     if attributes.space.is_some() {
         parts.push("over what is added to the input".to_owned());

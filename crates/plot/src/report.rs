@@ -5,8 +5,9 @@ use crate::markup::escape;
 use crate::theme::Style;
 use crate::{
     basin_figure, class_figure, comparison_figure, convexity_figure, density_figure,
-    gradient_figures, line_figure, map_figure, relief_figure, report_comparison, report_table,
-    residual_figure, spectrum_figure, training_figures,
+    gradient_figures, line_figure, map_figure, merge_tree_figure, persistence_figure,
+    relief_figure, report_comparison, report_table, residual_figure, spectrum_figure,
+    training_figures,
 };
 use thalweg_record::{Report, Surface};
 
@@ -100,6 +101,7 @@ fn surfaces(body: &mut String, report: &Report) {
     if let Some(map) = map_figure("From above", &all, &Style::page("map")) {
         cards.push_str(&format!("<div class=\"card wide\">{}</div>\n", map.svg()));
     }
+    cards.push_str(&topology(&all));
     let further = [
         class_figure(&all, &Style::page("classes")),
         convexity_figure(&all, &Style::page("convexity")),
@@ -109,12 +111,28 @@ fn surfaces(body: &mut String, report: &Report) {
     section(body, "The landscape", &cards);
 }
 
+/// Persistence diagrams and merge trees: side by side those of one plane, one below the other those of
+/// several, which stand in rows themselves.
+fn topology(surfaces: &[(&str, &Surface)]) -> String {
+    let figures = vec![
+        persistence_figure(surfaces, &Style::page("persistence")),
+        merge_tree_figure(surfaces, &Style::page("merge-tree")),
+    ];
+    match surfaces {
+        [(_, one)] if one.pairs.is_none_or(|pairs| pairs < 2) => {
+            pairs(figures).map(|cards| format!("{cards}<p></p>")).unwrap_or_default()
+        }
+        _ => figures.iter().flatten().map(card).collect(),
+    }
+}
+
 fn lines(body: &mut String, report: &Report) {
     let all: Vec<(&str, &Surface)> =
         report.models.iter().filter_map(|m| Some((m.name.as_str(), m.surface.as_ref()?))).collect();
     // Of a line there is no landscape that it could stand with.
     let is_line = all.iter().all(|(_, surface)| surface.x.len() < 2 || surface.y.len() < 2);
     let eigenvalues = is_line.then(|| convexity_figure(&all, &Style::page("convexity"))).flatten();
+    let topology = if is_line { topology(&all) } else { String::new() };
     let gradients = gradient_figures(&all, &Style::page("gradient"));
     let [gradient, cosines] = gradients.map_or([None, None], |both| both.map(Some));
     let figures = vec![
@@ -124,7 +142,10 @@ fn lines(body: &mut String, report: &Report) {
         eigenvalues,
         basin_figure(&all, &Style::page("basin")),
     ];
-    if let Some(cards) = pairs(figures) {
+    if let Some(mut cards) = pairs(figures) {
+        if !topology.is_empty() {
+            cards.push_str(&format!("<p></p>{topology}"));
+        }
         section(body, "Along each direction", &cards);
     }
 }

@@ -29,9 +29,24 @@ pub(crate) fn comparison(report: &Report) -> Option<String> {
             q.values.iter().map(|value| format!("<td>{}</td>", quantity(*value))).collect();
         rows += &row(&q.instrument, &q.name, cells);
     }
+    let spent = comparison.instruments.iter().filter(|instrument| !instrument.spent.is_empty());
+    let spent = spent.map(|instrument| {
+        let cells = instrument.spent.iter().map(|of| format!("<td>{}</td>", escape(&of.passes)));
+        let cells: String = cells.collect();
+        format!("<tr><th scope=\"row\">{}</th>{cells}</tr>", escape(&instrument.id))
+    });
+    let spent: String = spent.collect();
+    let spent = match spent.as_str() {
+        "" => String::new(),
+        rows => format!(
+            "<details><summary>Passes over the data that each took</summary><table><thead><tr>\
+             <th scope=\"col\">Instrument</th>{names}</tr></thead><tbody>{rows}</tbody></table>\
+             </details>"
+        ),
+    };
     Some(format!(
         "<div class=\"card\"><table><thead><tr><th scope=\"col\">Quantity</th>{names}</tr></thead>\
-         <tbody>{rows}</tbody></table></div>\n<p></p><div class=\"card\">{}</div>",
+         <tbody>{rows}</tbody></table>{spent}</div>\n<p></p><div class=\"card\">{}</div>",
         differences(comparison)
     ))
 }
@@ -72,7 +87,10 @@ fn differences(comparison: &Comparison) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use thalweg_record::{ComparedQuantity, Estimate, ModelReport, Provenance, Sampled};
+    use thalweg_record::{
+        ComparedInstrument, ComparedQuantity, Estimate, ModelReport, Provenance, Sampled,
+        SpentPasses,
+    };
 
     #[test]
     fn every_model_has_a_column_and_names_cannot_break_the_table() {
@@ -92,8 +110,18 @@ mod tests {
             p_adjusted: Some(0.002),
             real: Some(true),
         };
+        let spent = |passes: &str| SpentPasses { passes: passes.into(), ..SpentPasses::default() };
         report.comparison = Some(Comparison {
             level: 0.05,
+            instruments: vec![ComparedInstrument {
+                id: "loss".into(),
+                summary: String::new(),
+                source: String::new(),
+                cost: "1 loss".into(),
+                gradients: 0.3,
+                invariances: Vec::new(),
+                spent: vec![spent("1 loss"), spent("3 losses")],
+            }],
             quantities: vec![ComparedQuantity {
                 instrument: "loss".into(),
                 name: "loss".into(),
@@ -104,6 +132,7 @@ mod tests {
         });
         let text = comparison(&report).unwrap();
         assert!(text.contains("&lt;a&gt;") && !text.contains("<a>"), "{text}");
+        assert!(text.contains("<td>1 loss</td><td>3 losses</td>"), "{text}");
         assert!(text.contains("1 of 1 differences") && text.contains("<strong>real"), "{text}");
         assert!(text.contains("0.250 ± 0.010") && text.contains("0.002"), "{text}");
     }

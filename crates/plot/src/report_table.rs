@@ -16,7 +16,10 @@ pub(crate) fn results(report: &Report) -> String {
         ("Loss", |m| m.loss.map(quantity)),
         ("Largest eigenvalue", |m| {
             let first = m.spectrum.as_ref()?.top.first()?;
-            Some(significant(first.value, 4))
+            Some(match first.sampling_error {
+                Some(error) => with_error(first.value, error),
+                None => significant(first.value, 4),
+            })
         }),
         ("Trace", |m| m.trace().map(quantity)),
         // Beside sharpness and roughness the table would grow too wide.

@@ -11,7 +11,7 @@ use thalweg_record::{Report, TrainingCurve};
 pub(crate) const LISTED: usize = 12;
 
 /// What ends the names of columns that stand beside others.
-const BESIDE: [&str; 2] = [ERROR, THRESHOLD];
+const BESIDE: [&str; 3] = [ERROR, THRESHOLD, "_products"];
 const ERROR: &str = "_standard_error";
 const THRESHOLD: &str = "_threshold";
 
@@ -90,6 +90,7 @@ fn kind<'a>(name: &'a str, names: &[&'a str]) -> &'a str {
 
 const SHARPNESS: &str = "sharpness";
 const CRITICAL: &str = "critical_sharpness";
+const PRECONDITIONED: &str = "preconditioned_sharpness";
 
 /// A column's name as that of a file: it may hold that of a parameter.
 fn file_name(column: &str) -> String {
@@ -106,6 +107,9 @@ fn entry_words(name: &str) -> String {
     match name {
         SHARPNESS => "sharpness: the largest eigenvalue of the Hessian".to_owned(),
         CRITICAL => "critical sharpness: 2 / the least rate that raises the loss".to_owned(),
+        PRECONDITIONED => "preconditioned sharpness: the largest eigenvalue of the Hessian that \
+                           Adam's steps meet"
+            .to_owned(),
         other => match other.split_once("_of_") {
             Some((_, of)) => of.replace('_', " "),
             None => words(other),
@@ -212,7 +216,7 @@ pub fn training_figure(
                 x: rows().map(|(&step, _)| step as f64).collect(),
                 y: rows().map(|(_, &v)| v).collect(),
                 dashed: true,
-                entry: (curves.len() == 1).then(|| EDGE.to_owned()),
+                entry: (curves.len() == 1).then(|| edge(name).to_owned()),
                 ..Series::default()
             });
         }
@@ -247,6 +251,7 @@ pub fn training_figure(
     let y_label = columns.first().map_or("", |first| match (columns, first.split_once('_')) {
         (["lr"], _) => "learning rate",
         ([SHARPNESS, ..], _) => "curvature, loss per squared weight",
+        ([PRECONDITIONED, ..], _) => "curvature, one over a learning rate",
         (_, Some(("train" | "test", rest))) if columns.len() > 1 => rest,
         _ if columns.len() > 1 => first.split_once("_of_").map_or(*first, |(kind, _)| kind),
         _ => first,
@@ -265,7 +270,12 @@ pub fn training_figure(
 }
 
 /// The dashed line of a sharpness.
-const EDGE: &str = "edge of stability: 2 / learning rate without momentum";
+fn edge(column: &str) -> &'static str {
+    match column {
+        PRECONDITIONED => "edge of stability: 38 / learning rate where beta1 is 0.9",
+        _ => "edge of stability: 2 / learning rate without momentum",
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -294,6 +304,9 @@ mod tests {
             "train_accuracy",
             "sharpness",
             "sharpness_threshold",
+            "sharpness_products",
+            "preconditioned_sharpness",
+            "preconditioned_sharpness_threshold",
             "critical_sharpness",
             "trace",
             "trace_standard_error",
@@ -310,14 +323,19 @@ mod tests {
         report.models = vec![ModelReport { curves: vec![curve], ..ModelReport::default() }];
         let figures = training_figures(&report, |_| Style::paper());
         let files: Vec<&str> = figures.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(files, ["training", "accuracy", "sharpness", "trace", "weight_norm_norm"]);
+        let (losses, watched) = files.split_at(2);
+        assert_eq!(losses, ["training", "accuracy"]);
+        let expected = ["sharpness", "preconditioned_sharpness", "trace", "weight_norm_norm"];
+        assert_eq!(watched, expected);
+        assert!(figures[3].1.svg().contains("38 / learning rate"));
         let sharpness = figures[2].1.svg();
         for part in ["the largest eigenvalue", "critical sharpness", "2 / learning rate"] {
             assert!(sharpness.contains(part), "{part}: {sharpness}");
         }
         // Different columns with the same numbers are different lines.
         assert!(!sharpness.contains("the same for all"), "{sharpness}");
-        assert!(figures[4].1.svg().contains("fc1.weight") && figures[4].1.svg().contains("a/b"));
+        let norms = figures[5].1.svg();
+        assert!(norms.contains("fc1.weight") && norms.contains("a/b"));
         assert_eq!(file_name("norm_a/b c"), "norm_a-b-c");
     }
 }

@@ -313,3 +313,133 @@ fn networks_in_a_plane_are_marked() {
     assert!(text.contains("x: from network 1 to network 2"), "{text}");
     assert!(!text.contains("centre 0"), "{text}");
 }
+
+/// Two basins and a hill, as a surface to which a method has added its topology.
+fn with_topology() -> Surface {
+    let mut surface = plane(9, |x, y| 0.1 + (x * x - 0.25).powi(2) + y * y);
+    let minimum = |x: f64, loss: f64, saddle: f64, parent| SurfaceMinimum {
+        pair: 0,
+        x,
+        y: 0.0,
+        loss,
+        saddle_x: 0.0,
+        saddle_y: 0.0,
+        saddle,
+        parent,
+        standard_error: None,
+    };
+    let point = |loss: f64| GridPoint { x: 0.0, y: 0.0, loss };
+    let around = |saddle: f64, peak: Option<f64>| SurfaceLoop {
+        pair: 0,
+        saddle: point(saddle),
+        peak: peak.map(point),
+        standard_error: None,
+    };
+    surface.topology = Some(Topology {
+        minima: vec![
+            minimum(-0.5, 0.1, 1.6625, None),
+            minimum(0.5, 0.11, 0.1625, Some(0)),
+            minimum(1.0, 0.5, 0.501, Some(1)),
+        ],
+        loops: vec![around(0.2, Some(0.9)), around(0.3, None)],
+        threshold: 0.01,
+        total_variation: vec![1.0],
+    });
+    surface
+}
+
+#[test]
+fn a_persistence_diagram_shows_every_class_and_what_never_ends() {
+    let surface = with_topology();
+    let figure = persistence_figure(&[("", &surface)], &Style::paper()).unwrap();
+    check(&figure);
+    let text = words(&figure);
+    for part in ["born at: cross-entropy (nats), log scale", "ends at:", "∞", "Small: 1 below 1 %"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let signs = |colour: &str| figure.svg().matches(colour).count();
+    // One of each in the key.
+    assert_eq!([signs("#ff8a3d"), signs("#ffd9bf"), signs("#8fd0c0")], [2, 2, 3]);
+    let page = persistence_figure(&[("", &surface)], &Style::page("d")).unwrap();
+    assert!(page.svg().contains("loop ends at"));
+    let mut plain = surface;
+    plain.topology.as_mut().unwrap().loops.clear();
+    let text = words(&persistence_figure(&[("", &plain)], &Style::paper()).unwrap());
+    assert!(!text.contains("loop"), "{text}");
+    plain.topology.as_mut().unwrap().minima.truncate(1);
+    let text = words(&persistence_figure(&[("", &plain)], &Style::paper()).unwrap());
+    assert!(text.contains("nothing but the lowest minimum") && !text.contains("deeper one"));
+    plain.topology = None;
+    assert!(persistence_figure(&[("", &plain)], &Style::paper()).is_none());
+    assert!(merge_tree_figure(&[("", &plain)], &Style::paper()).is_none());
+}
+
+#[test]
+fn a_merge_tree_has_a_branch_for_each_minimum() {
+    let surface = with_topology();
+    let figure = merge_tree_figure(&[("a", &surface), ("b", &surface)], &Style::paper()).unwrap();
+    check(&figure);
+    let text = words(&figure);
+    for part in ["Thin: below 1 %", "0.11", "0.1", "lowest minimum", "a ", "b "] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // Two thick branches in each panel, one thin.
+    let branches = |width: &str| figure.svg().matches(&format!("stroke-width=\"{width}\"")).count();
+    assert_eq!([branches("1.9"), branches("0.8")], [4, 2]);
+    let page = check_page(&report_of(surface));
+    for title in ["Persistence diagram", "Merge tree"] {
+        assert!(page.contains(title), "{title}");
+    }
+}
+
+#[test]
+fn losses_at_or_below_zero_have_a_place_in_the_topology() {
+    let mut surface = with_topology();
+    surface.topology.as_mut().unwrap().minima[0].loss = -1.0;
+    check(&persistence_figure(&[("", &surface)], &Style::paper()).unwrap());
+    check(&merge_tree_figure(&[("", &surface)], &Style::paper()).unwrap());
+    let mut line = Surface { y: vec![0.0], ..plane(9, bowl) };
+    line.loss.truncate(9);
+    line.status.truncate(9);
+    line.topology = surface.topology;
+    let page = check_page(&report_of(line));
+    assert!(!page.contains("The landscape") && page.contains("Merge tree"));
+}
+
+#[test]
+fn what_a_plane_holds_stands_on_its_pictures() {
+    let share = |of: &str, pair, value| {
+        let share = Estimate { value, standard_error: 0.02, samples: 14 }.into();
+        PlaneShare { of: of.into(), pair, share }
+    };
+    let mut surface = plane(5, bowl);
+    surface.attributes.plane_shares =
+        vec![share("trajectory", None, 0.9), share("curvature", None, 0.4)];
+    let draw = |surfaces: &[(&str, &Surface)]| {
+        let figure = landscape_figure("t", surfaces, &Style::paper()).unwrap();
+        check(&figure);
+        words(&figure)
+    };
+    let text = draw(&[("", &surface)]);
+    for part in ["holds 90.0 ± 2.0 % of the trajectory", "and 40.0 ± 2.0 % of the Hessian"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // Several planes each say their own.
+    let mut pairs = plane(5, bowl);
+    pairs.pairs = Some(2);
+    (pairs.loss, pairs.status) = (pairs.loss.repeat(2), pairs.status.repeat(2));
+    pairs.attributes.plane_shares =
+        vec![share("curvature", Some(0), 0.3), share("curvature", Some(1), 0.2)];
+    let text = draw(&[("", &pairs)]);
+    for part in ["holds 30.0 ± 2.0 % of the curvature", "holds 20.0 ± 2.0 % of", "under each name"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!draw(&[("", &plane(5, bowl))]).contains("holds"));
+    // Of a line the lines say it.
+    let line = Surface { y: vec![0.0], ..surface };
+    let line = Surface { loss: line.loss[..5].to_vec(), status: vec![COMPUTED; 5], ..line };
+    let text = words(&line_figure(&report_of(line), &Style::paper()).unwrap());
+    assert!(text.contains("the line holds 90.0"), "{text}");
+}

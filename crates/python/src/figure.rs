@@ -5,7 +5,8 @@ use pyo3::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 use thalweg_plot::{Style, density_figure, map_figure};
 use thalweg_record::{
-    COMPUTED, Density, Eigenvalue, NOT_FINITE, Spectrum, Surface, SurfaceAttributes, Trajectory,
+    COMPUTED, Density, Eigenvalue, NOT_FINITE, PlaneShare, Spectrum, Surface, SurfaceAttributes,
+    Trajectory,
 };
 
 /// Identifiers in a page must differ.
@@ -32,6 +33,8 @@ pub fn surface_svg(
     surface.loss = loss;
     surface.trajectory =
         trajectory.map(|(x, y, residual)| Trajectory { x, y, residual, gradients: None });
+    surface.attributes.plane_shares =
+        surface.trajectory.as_ref().and_then(PlaneShare::of_trajectory).into_iter().collect();
     surface.check().map_err(Failure::from)?;
     Ok(map_figure("", &[("", &surface)], &style()).map(|figure| figure.svg().to_owned()))
 }

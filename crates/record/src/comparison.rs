@@ -31,6 +31,23 @@ pub struct ComparedInstrument {
     pub gradients: f64,
     /// What does not change its reading, in words.
     pub invariances: Vec<String>,
+    /// What its reading took of each model, in their order.
+    pub spent: Vec<SpentPasses>,
+}
+
+/// What a reading took, in passes over all the examples; a pass over half of them is half a pass.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SpentPasses {
+    /// All of it in words.
+    pub passes: String,
+    /// Forward passes.
+    pub losses: f64,
+    /// Forward and backward passes.
+    pub gradients: f64,
+    /// Products with a curvature matrix.
+    pub products: f64,
+    /// Second derivatives of every example's loss along a vector.
+    pub second_derivatives: f64,
 }
 
 /// A number of an instrument, of each model.
@@ -52,6 +69,8 @@ pub enum Sampled {
     Examples,
     /// Probes, directions or perturbations, the same for both.
     Draws,
+    /// The examples and the draws, each the same for both.
+    Both,
     /// Draws that are not paired.
     Unpaired,
 }

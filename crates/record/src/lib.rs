@@ -28,6 +28,7 @@ mod estimate;
 mod inspection;
 pub mod number;
 mod parquet;
+mod plane_share;
 pub mod reply;
 mod report;
 pub mod schema;
@@ -37,28 +38,31 @@ mod surface;
 mod surface_zarr;
 mod table;
 mod topology;
+mod topology_zarr;
 mod trajectory_gradients;
 pub mod zarr;
 
 pub use adaptive::{AdaptiveErrors, AdaptiveSummary};
 pub use basin::{Basin, BasinSummary};
 pub use classes::ClassLosses;
-pub use comparison::{ComparedInstrument, ComparedQuantity, Comparison, Difference, Sampled};
+pub use comparison::{
+    ComparedInstrument, ComparedQuantity, Comparison, Difference, Sampled, SpentPasses,
+};
 pub use convexity::{Convexity, ConvexitySummary};
 pub use curve::{CurveColumn, Line, Parabola, TrainingCurve};
 pub use data_description::{ClassCount, DataDescription, ValueRange};
 pub use derivatives::{Derivatives, LineGradients};
 pub use estimate::{Estimate, Quantity};
 pub use inspection::{Extent, InspectedArray, InspectedOperation, InspectedPort, Inspection};
+pub use plane_share::PlaneShare;
 pub use report::{Explanation, ModelReport, Provenance, Report};
 pub use spectrum::{Density, Eigenvalue, Outliers, Products, RelativeTo, Spectrum};
 pub use surface::{
-    COMPUTED, GridPoint, NOT_COMPUTED, NOT_FINITE, PlaneShare, Surface, SurfaceAttributes,
-    Trajectory,
+    COMPUTED, GridPoint, NOT_COMPUTED, NOT_FINITE, Surface, SurfaceAttributes, Trajectory,
 };
 pub use surface_zarr::ChunkValues;
 pub use table::{Column, Table};
-pub use topology::{MinimumReply, SurfaceMinimum, Topology};
+pub use topology::{LoopReply, MinimumReply, SurfaceLoop, SurfaceMinimum, Topology};
 pub use trajectory_gradients::TrajectoryGradients;
 
 /// The version of the record types, written into every file that holds one.

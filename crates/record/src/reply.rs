@@ -20,8 +20,8 @@ pub use export::{CompletionsBody, ExportBody, ExportedModel};
 pub use map::{MapBody, MapModel};
 pub use papers::{PaperEntry, PaperStatus, PapersBody};
 pub use reproduce::{
-    CheckGate, CheckInterval, CheckPart, CheckReading, DatedCheck, ReproduceAllBody, ReproduceBody,
-    Verdict,
+    CheckGate, CheckInterval, CheckPart, CheckReading, DatedCheck, FailedCheck, ReproduceAllBody,
+    ReproduceBody, Verdict,
 };
 pub use spectrum::SpectrumBody;
 pub use surface::{ClassReply, SurfaceBody};
@@ -102,6 +102,15 @@ impl Body {
             Body::Papers(_) => "papers",
             Body::Reproduce(_) | Body::ReproduceAll(_) => "reproduce",
         }
+    }
+
+    /// What could not be done of what was asked, in a sentence; none if all was.
+    pub fn failure(&self) -> Option<String> {
+        let Body::ReproduceAll(ReproduceAllBody { checks, failed, .. }) = self else { return None };
+        let slugs: Vec<&str> = failed.iter().map(|failed| failed.slug.as_str()).collect();
+        let all = checks.len() + failed.len();
+        let count = format!("{} of {all} checks could not be run", failed.len());
+        (!slugs.is_empty()).then(|| format!("{count}: {}", slugs.join(", ")))
     }
 
     fn keys(&self) -> Map<String, Value> {

@@ -20,6 +20,17 @@ pub struct Eigenvalue {
     pub sampling_error: Option<f64>,
 }
 
+impl Eigenvalue {
+    /// It as a number, from so many examples: an estimate where they are a sample.
+    pub fn quantity(&self, examples: u64) -> Quantity {
+        let value = self.value;
+        match self.sampling_error {
+            Some(standard_error) => Estimate { value, standard_error, samples: examples }.into(),
+            None => value.into(),
+        }
+    }
+}
+
 /// The density of eigenvalues, estimated by stochastic Lanczos quadrature.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Density {

@@ -1,7 +1,7 @@
 //! The loss over a line or plane through weight space.
 
 use crate::{
-    AdaptiveErrors, Basin, ClassLosses, Convexity, Derivatives, Line, Parabola, Quantity, Result,
+    AdaptiveErrors, Basin, ClassLosses, Convexity, Derivatives, Line, Parabola, PlaneShare, Result,
     Topology, TrajectoryGradients, number, shape_error,
 };
 use serde::{Deserialize, Serialize};
@@ -41,40 +41,6 @@ pub struct Trajectory {
     pub gradients: Option<TrajectoryGradients>,
 }
 
-/// How much of something the shown plane holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PlaneShare {
-    /// Of what: `trajectory`: the squared distances of the checkpoints from the centre; `curvature`:
-    /// the squared Frobenius norm of the Hessian.
-    pub of: String,
-    /// The share, 0 to 1.
-    pub share: Quantity,
-}
-
-impl PlaneShare {
-    /// The share of a trajectory's squared distances from the centre that its plane holds.
-    pub fn of_trajectory(trajectory: &Trajectory) -> Option<PlaneShare> {
-        let squares = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>();
-        let inside = squares(&trajectory.x) + squares(&trajectory.y);
-        let all = inside + squares(&trajectory.residual);
-        (all > 0.0).then(|| PlaneShare { of: "trajectory".into(), share: (inside / all).into() })
-    }
-
-    /// In words: how much of what.
-    pub fn words(&self) -> String {
-        let what = match self.of.as_str() {
-            "trajectory" => "of the trajectory's squared length",
-            _ => "of the Hessian's squared Frobenius norm",
-        };
-        let percent = |share: f64| match 100.0 * share {
-            share if share < 0.1 => format!("{share:.2}"),
-            share => format!("{share:.1}"),
-        };
-        let error = self.share.standard_error().map(|error| format!(" ± {}", percent(error)));
-        format!("{}{} % {what}", percent(self.share.value()), error.unwrap_or_default())
-    }
-}
-
 /// How a surface was taken: what one must know to compare it with another.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct SurfaceAttributes {
@@ -107,9 +73,9 @@ pub struct SurfaceAttributes {
     /// Where the networks that span the plane lie in it, if not at coordinates one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<[f64; 2]>,
-    /// How much of the trajectory or of the curvature the plane holds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plane_share: Option<PlaneShare>,
+    /// How much of the trajectory and of the curvature the plane holds, as far as it is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plane_shares: Vec<PlaneShare>,
     /// The tolerance to which it was taken; absent if it is exact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<f64>,
@@ -382,19 +348,6 @@ mod tests {
         let lines = bowl().lines();
         assert_eq!(lines[0].loss, [1.5, 0.5, 0.25]);
         assert_eq!(lines[1].loss, [1.0, 0.5]);
-    }
-
-    #[test]
-    fn a_plane_says_how_much_it_holds() {
-        let trajectory = Trajectory {
-            x: vec![3.0, 0.0],
-            y: vec![0.0; 2],
-            residual: vec![1.0, 0.0],
-            gradients: None,
-        };
-        let share = PlaneShare::of_trajectory(&trajectory).unwrap();
-        assert_eq!(share.words(), "90.0 % of the trajectory's squared length");
-        assert!(PlaneShare::of_trajectory(&Trajectory::default()).is_none());
     }
 
     #[test]

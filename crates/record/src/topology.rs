@@ -1,7 +1,6 @@
-//! The minima of a surface and where their basins meet.
+//! The minima of a surface and where their basins meet, its loops and the hills that fill them.
 
-use crate::zarr::{ArraySpec, Group, Store};
-use crate::{Estimate, Quantity, Result, Surface, number, shape_error};
+use crate::{Estimate, GridPoint, Quantity, Result, Surface, number, shape_error};
 use serde::{Deserialize, Serialize};
 
 /// A minimum of a surface: a branch of the merge tree of its sublevel sets.
@@ -38,9 +37,46 @@ impl SurfaceMinimum {
     /// Whether it is deeper than a share of the level of its saddle, and than twice what sampling
     /// may add.
     pub fn is_prominent(&self, share: f64) -> bool {
-        let scale = self.loss.abs().max(self.saddle.abs());
-        let noise = 2.0 * self.standard_error.unwrap_or(0.0);
-        self.parent.is_none() || self.persistence() >= (share * scale).max(noise)
+        self.parent.is_none() || is_prominent([self.loss, self.saddle], self.standard_error, share)
+    }
+}
+
+/// Whether a class lives longer than a share of the larger of its levels, and than twice what
+/// sampling may add.
+fn is_prominent([birth, death]: [f64; 2], standard_error: Option<f64>, share: f64) -> bool {
+    let scale = birth.abs().max(death.abs());
+    death - birth >= (share * scale).max(2.0 * standard_error.unwrap_or(0.0))
+}
+
+/// A loop of low points of a surface around higher ones: a class of the homology of its sublevel
+/// sets in dimension one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SurfaceLoop {
+    /// The pair of directions.
+    pub pair: u32,
+    /// The saddle that closes it.
+    pub saddle: GridPoint,
+    /// The top of the hill inside, at which it is filled; none where points without a finite loss lie
+    /// inside, so that it never is.
+    pub peak: Option<GridPoint>,
+    /// At most so large is the standard error of its persistence, where losses have one: the sum of
+    /// both.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "number::option")]
+    pub standard_error: Option<f64>,
+}
+
+impl SurfaceLoop {
+    /// How high the hill rises over the saddle that closes the loop around it; infinity where it is
+    /// never filled.
+    pub fn persistence(&self) -> f64 {
+        self.peak.map_or(f64::INFINITY, |peak| peak.loss - self.saddle.loss)
+    }
+
+    /// Whether the hill is higher than a share of the level of its top, and than twice what sampling
+    /// may add.
+    pub fn is_prominent(&self, share: f64) -> bool {
+        let levels = |peak: GridPoint| [self.saddle.loss, peak.loss];
+        self.peak.is_none_or(|peak| is_prominent(levels(peak), self.standard_error, share))
     }
 }
 
@@ -49,7 +85,11 @@ impl SurfaceMinimum {
 pub struct Topology {
     /// Every minimum, by pair and then from the lowest up.
     pub minima: Vec<SurfaceMinimum>,
-    /// The depth, as a share of the saddle's level, from which on a minimum is shown and counted.
+    /// Every loop, by pair and then from that which closes first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loops: Vec<SurfaceLoop>,
+    /// The depth, as a share of the saddle's level, from which on a minimum is shown and counted, and
+    /// the height of a loop's hill as a share of its top.
     pub threshold: f64,
     /// The total variation of each pair.
     #[serde(with = "number::vec")]
@@ -68,10 +108,28 @@ pub struct MinimumReply {
     pub y: f64,
     /// The loss there.
     pub loss: f64,
+    /// Where its basin meets a deeper one; of the lowest, the highest point.
+    pub saddle: GridPoint,
     /// How far one has to climb from it to get lower; of the lowest, the range of the surface.
     pub persistence: Quantity,
     /// Whether it lies at the rim of the grid, beyond which the loss may be lower.
     pub at_rim: bool,
+}
+
+/// A loop in the JSON reply.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LoopReply {
+    /// The pair of directions, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pair: Option<u32>,
+    /// The saddle that closes it.
+    pub saddle: GridPoint,
+    /// The top of the hill inside; absent where points without a finite loss lie inside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak: Option<GridPoint>,
+    /// How high that rises over the saddle; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub persistence: Option<Quantity>,
 }
 
 impl Topology {
@@ -80,28 +138,47 @@ impl Topology {
         self.minima.iter().filter(|minimum| minimum.is_prominent(self.threshold))
     }
 
-    /// For the reply: the deepest of those that are deep enough, at most so many.
+    /// The loops whose hills are high enough to be shown.
+    pub fn prominent_loops(&self) -> impl Iterator<Item = &SurfaceLoop> {
+        self.loops.iter().filter(|found| found.is_prominent(self.threshold))
+    }
+
+    /// For the reply: the deepest of those minima that are deep enough, at most so many.
     pub fn reply(&self, surface: &Surface, most: usize, samples: u64) -> Vec<MinimumReply> {
         let ends = |values: &[f64], at: f64| {
             values.len() > 1 && [values.first(), values.last()].contains(&Some(&at))
         };
         let mut found: Vec<&SurfaceMinimum> = self.prominent().collect();
         found.sort_by(|a, b| b.persistence().total_cmp(&a.persistence()));
-        let several = self.total_variation.len() > 1;
         let minimum = |m: &&SurfaceMinimum| MinimumReply {
-            pair: several.then_some(m.pair),
+            pair: self.pair(m.pair),
             x: m.x,
             y: m.y,
             loss: m.loss,
-            persistence: match m.standard_error {
-                Some(standard_error) => {
-                    Estimate { value: m.persistence(), standard_error, samples }.into()
-                }
-                None => m.persistence().into(),
-            },
+            saddle: GridPoint { x: m.saddle_x, y: m.saddle_y, loss: m.saddle },
+            persistence: with_error(m.persistence(), m.standard_error, samples),
             at_rim: ends(&surface.x, m.x) || ends(&surface.y, m.y),
         };
         found.iter().take(most).map(minimum).collect()
+    }
+
+    /// For the reply: those loops around the highest of the hills that are high enough, at most so
+    /// many.
+    pub fn loops_reply(&self, most: usize, samples: u64) -> Vec<LoopReply> {
+        let mut found: Vec<&SurfaceLoop> = self.prominent_loops().collect();
+        found.sort_by(|a, b| b.persistence().total_cmp(&a.persistence()));
+        let one = |l: &&SurfaceLoop| LoopReply {
+            pair: self.pair(l.pair),
+            saddle: l.saddle,
+            peak: l.peak,
+            persistence: l.peak.map(|_| with_error(l.persistence(), l.standard_error, samples)),
+        };
+        found.iter().take(most).map(one).collect()
+    }
+
+    /// A pair where there are several.
+    fn pair(&self, pair: u32) -> Option<u32> {
+        (self.total_variation.len() > 1).then_some(pair)
     }
 
     pub(crate) fn check(&self, surface: &Surface) -> Result<()> {
@@ -119,113 +196,13 @@ impl Topology {
             None => Ok(()),
         }
     }
+}
 
-    /// The arrays and what they hold.
-    fn columns(&self) -> Vec<(&'static str, &'static str, Vec<f64>)> {
-        let of = |value: fn(&SurfaceMinimum) -> f64| self.minima.iter().map(value).collect();
-        let mut columns = vec![
-            ("minimum_x", "position of a minimum along the first direction", of(|m| m.x)),
-            ("minimum_y", "position of a minimum along the second direction", of(|m| m.y)),
-            ("minimum_loss", "loss at a minimum", of(|m| m.loss)),
-            ("minimum_saddle_x", "where its basin meets a deeper one", of(|m| m.saddle_x)),
-            ("minimum_saddle_y", "where its basin meets a deeper one", of(|m| m.saddle_y)),
-            ("minimum_saddle", "loss there; of the lowest, the highest loss", of(|m| m.saddle)),
-        ];
-        if self.minima.iter().any(|m| m.standard_error.is_some()) {
-            columns.push((
-                "minimum_standard_error",
-                "at most the standard error of the difference of both losses",
-                of(|m| m.standard_error.unwrap_or(f64::NAN)),
-            ));
-        }
-        columns
-    }
-
-    pub(crate) fn describe(&self, mut group: Group) -> Group {
-        let n = [self.minima.len()];
-        for (name, what, _) in self.columns() {
-            let spec = ArraySpec::new::<f64>(&n, &["minimum"]).attribute("long_name", what);
-            group = group.array(name, spec);
-        }
-        let index =
-            |what: &str| ArraySpec::new::<i32>(&n, &["minimum"]).attribute("long_name", what);
-        let parent = "the minimum whose basin it falls to; -1 for the lowest";
-        let variation = ArraySpec::new::<f64>(&[self.total_variation.len()], &["pair"]);
-        group
-            .array("minimum_parent", index(parent))
-            .array("minimum_pair", index("pair of directions"))
-            .array(
-                "total_variation",
-                variation
-                    .attribute("long_name", "integral of the slope over line or plane")
-                    .attribute("minimum_threshold", self.threshold),
-            )
-    }
-
-    pub(crate) fn write(&self, store: &dyn Store, group: &Group, path: &str) -> Result<()> {
-        let at = |name: &str| super::surface_zarr::join(path, name);
-        for (name, _, values) in self.columns() {
-            group.write(store, &at(name), &values)?;
-        }
-        let parent = |m: &SurfaceMinimum| m.parent.map_or(-1, |parent| parent as i32);
-        let parents: Vec<i32> = self.minima.iter().map(parent).collect();
-        let pairs: Vec<i32> = self.minima.iter().map(|m| m.pair as i32).collect();
-        group.write(store, &at("minimum_parent"), &parents)?;
-        group.write(store, &at("minimum_pair"), &pairs)?;
-        group.write(store, &at("total_variation"), &self.total_variation)
-    }
-
-    /// What [`Topology::write`] wrote, if there is any.
-    pub(crate) fn read(
-        store: &dyn Store,
-        root: &Group,
-        group: &Group,
-        path: &str,
-    ) -> Result<Option<Topology>> {
-        let Some(spec) = group.find("total_variation") else { return Ok(None) };
-        let threshold = spec.attributes.get("minimum_threshold").and_then(|v| v.as_f64());
-        let at = |name: &str| super::surface_zarr::join(path, name);
-        let column = |name: &str| root.read::<f64>(store, &at(name));
-        let (x, y, loss) = (column("minimum_x")?, column("minimum_y")?, column("minimum_loss")?);
-        let (saddle_x, saddle_y) = (column("minimum_saddle_x")?, column("minimum_saddle_y")?);
-        let saddle = column("minimum_saddle")?;
-        let errors = match group.find("minimum_standard_error") {
-            Some(_) => Some(column("minimum_standard_error")?),
-            None => None,
-        };
-        let parents = root.read::<i32>(store, &at("minimum_parent"))?;
-        let pairs = root.read::<i32>(store, &at("minimum_pair"))?;
-        let n = x.len();
-        for (name, length) in [
-            ("minimum_y", y.len()),
-            ("minimum_loss", loss.len()),
-            ("minimum_saddle_x", saddle_x.len()),
-            ("minimum_saddle_y", saddle_y.len()),
-            ("minimum_saddle", saddle.len()),
-            ("minimum_standard_error", errors.as_ref().map_or(n, Vec::len)),
-            ("minimum_parent", parents.len()),
-            ("minimum_pair", pairs.len()),
-        ] {
-            if length != n {
-                return Err(shape_error(name, format!("{n} minima"), length));
-            }
-        }
-        let minimum = |i: usize| SurfaceMinimum {
-            pair: u32::try_from(pairs[i]).unwrap_or(0),
-            x: x[i],
-            y: y[i],
-            loss: loss[i],
-            saddle_x: saddle_x[i],
-            saddle_y: saddle_y[i],
-            saddle: saddle[i],
-            parent: u32::try_from(parents[i]).ok(),
-            standard_error: errors.as_ref().map(|errors| errors[i]),
-        };
-        Ok(Some(Topology {
-            minima: (0..n).map(minimum).collect(),
-            threshold: threshold.unwrap_or(0.0),
-            total_variation: column("total_variation")?,
-        }))
+/// A number, with its standard error where it has one.
+fn with_error(value: f64, standard_error: Option<f64>, samples: u64) -> Quantity {
+    match standard_error {
+        Some(standard_error) => Estimate { value, standard_error, samples }.into(),
+        None => value.into(),
     }
 }
 
@@ -249,17 +226,45 @@ mod tests {
             vec![minimum(1.0, 9.0, None), minimum(2.0, 3.0, Some(0)), minimum(2.0, 2.06, Some(1))];
         minima.iter_mut().for_each(|m| m.standard_error = standard_error);
         let total_variation = vec![1.0, 2.5];
-        surface.topology = Some(Topology { minima, threshold: 0.01, total_variation });
+        let point = |loss| GridPoint { x: loss, y: 1.0, loss };
+        let around = |saddle, peak: Option<f64>| SurfaceLoop {
+            pair: 1,
+            saddle: point(saddle),
+            peak: peak.map(point),
+            standard_error,
+        };
+        let loops = vec![around(1.0, Some(1.06)), around(2.0, None), around(3.0, Some(9.0))];
+        surface.topology = Some(Topology { minima, loops, threshold: 0.01, total_variation });
         surface
     }
 
     #[test]
-    fn minima_go_round() {
+    fn minima_and_loops_go_round() {
         for error in [Some(0.05), None] {
             let store = MemoryStore::default();
-            surface(error).write_zarr(&store).unwrap();
-            assert_eq!(Surface::read_zarr(&store, "").unwrap(), surface(error));
+            let mut surface = surface(error);
+            surface.write_zarr(&store).unwrap();
+            assert_eq!(Surface::read_zarr(&store, "").unwrap(), surface);
+            surface.topology.as_mut().unwrap().loops.clear();
+            let store = MemoryStore::default();
+            surface.write_zarr(&store).unwrap();
+            assert_eq!(Surface::read_zarr(&store, "").unwrap(), surface);
         }
+    }
+
+    #[test]
+    fn loops_are_told_from_the_highest_hill_down() {
+        let heights = |error| -> Vec<Option<f64>> {
+            let whole = surface(error);
+            let found = whole.topology.unwrap().loops_reply(9, 5);
+            found.iter().map(|l| l.persistence.map(|height| height.value())).collect()
+        };
+        assert_eq!(heights(Some(0.05)), [None, Some(6.0)]);
+        assert_eq!(heights(None).len(), 3);
+        let whole = surface(Some(0.05));
+        let found = whole.topology.as_ref().unwrap().loops_reply(1, 5);
+        assert_eq!((found.len(), found[0].pair, found[0].peak), (1, Some(1), None));
+        assert!(!serde_json::to_string(&found[0]).unwrap().contains("null"));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use serde_json::Value;
 use thalweg_record::reply::*;
 use thalweg_record::{
     AdaptiveSummary, BasinSummary, ConvexitySummary, Density, Eigenvalue, Estimate, Extent,
-    GridPoint, InspectedArray, InspectedOperation, InspectedPort, Inspection, MinimumReply,
-    Outliers, PlaneShare, Products, Quantity, RelativeTo, schema,
+    GridPoint, InspectedArray, InspectedOperation, InspectedPort, Inspection, LoopReply,
+    MinimumReply, Outliers, PlaneShare, Products, Quantity, RelativeTo, schema,
 };
 
 fn reply(body: Body) -> Reply {
@@ -27,6 +27,10 @@ fn adaptive() -> AdaptiveSummary {
         sampling: 0.8,
         interpolation: 0.4,
     }
+}
+
+fn share(pair: Option<u32>) -> PlaneShare {
+    PlaneShare { of: "curvature".into(), pair, share: estimate(0.4) }
 }
 
 fn inspect() -> Reply {
@@ -64,10 +68,11 @@ fn map(loss: f64) -> Reply {
         parameters: 1234,
         test_accuracy: Some(0.98),
         loss: loss.into(),
-        top_eigenvalue: 12.5,
+        top_eigenvalue: estimate(12.5),
         trace: estimate(40.0),
         sharpness: estimate(0.5),
         roughness: estimate(0.1),
+        plane_shares: vec![share(None)],
         adaptive: Some(adaptive()),
     };
     reply(Body::Map(MapBody { models: vec![model], report: "runs/a/report.html".into() }))
@@ -118,7 +123,13 @@ fn basin() -> BasinSummary {
 
 fn deep() -> MinimumReply {
     let persistence = Estimate { value: 1.5, standard_error: 0.1, samples: 512 }.into();
-    MinimumReply { pair: Some(0), x: 0.5, y: -1.0, loss: 0.25, persistence, at_rim: false }
+    let saddle = GridPoint { x: 0.0, y: -0.5, loss: 1.75 };
+    MinimumReply { pair: Some(0), x: 0.5, y: -1.0, loss: 0.25, saddle, persistence, at_rim: false }
+}
+
+fn around(peak: Option<GridPoint>) -> LoopReply {
+    let saddle = GridPoint { x: 0.0, y: -0.5, loss: 1.75 };
+    LoopReply { pair: None, saddle, peak, persistence: peak.map(|_| estimate(0.5)) }
 }
 
 fn surface(loss: f64, minimum: Option<GridPoint>) -> Reply {
@@ -135,7 +146,7 @@ fn surface(loss: f64, minimum: Option<GridPoint>) -> Reply {
         samples: 512,
         adaptive: minimum.map(|_| adaptive()),
         space: "weights".into(),
-        plane_share: minimum.map(|_| PlaneShare { of: "curvature".into(), share: estimate(0.4) }),
+        plane_shares: minimum.map(|_| share(Some(1))).into_iter().collect(),
         convexity: minimum.map(|_| convexity()),
         basin: minimum.map(|_| basin()),
         classes: minimum
@@ -145,6 +156,8 @@ fn surface(loss: f64, minimum: Option<GridPoint>) -> Reply {
         minima: minimum.map(|_| deep()).into_iter().collect(),
         minima_count: 1,
         minima_threshold: 0.01,
+        loops: vec![around(None), around(minimum)],
+        loops_count: 2,
         total_variation: vec![3.5],
     })))
 }
@@ -242,7 +255,19 @@ fn reproduce_all() -> Reply {
         version: "0.1.0".into(),
     };
     let checks = vec![dated(0.5), dated(f64::NAN)];
-    reply(Body::ReproduceAll(ReproduceAllBody { checks, results: "runs/a/RESULTS.md".into() }))
+    let failed = vec![FailedCheck { slug: "nap".into(), error: "no such data".into() }];
+    let results = "runs/a/RESULTS.md".into();
+    reply(Body::ReproduceAll(ReproduceAllBody { checks, failed, results }))
+}
+
+#[test]
+fn what_could_not_be_run_is_a_failure_of_the_whole() {
+    let Body::ReproduceAll(mut body) = reproduce_all().body else { panic!("checks") };
+    let told = Body::ReproduceAll(body.clone()).failure();
+    assert_eq!(told.as_deref(), Some("1 of 3 checks could not be run: nap"));
+    body.failed.clear();
+    assert_eq!(Body::ReproduceAll(body).failure(), None);
+    assert_eq!(reproduce().body.failure(), None);
 }
 
 #[test]

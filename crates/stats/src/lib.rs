@@ -11,6 +11,7 @@ mod distribution;
 mod error;
 mod estimate;
 mod holm;
+mod jackknife;
 mod least_squares;
 mod paired;
 mod power;
@@ -26,6 +27,7 @@ pub use distribution::{normal_cdf, normal_quantile, student_t_cdf, student_t_qua
 pub use error::StatsError;
 pub use estimate::{Estimate, Interval};
 pub use holm::holm;
+pub use jackknife::Jackknife;
 pub use least_squares::{LeastSquares, least_squares, solve_definite};
 pub use paired::{PairedComparison, compare_paired};
 pub use power::detectable_effect;

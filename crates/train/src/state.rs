@@ -122,6 +122,24 @@ impl TrainState {
         })
     }
 
+    /// What the optimizer keeps of a member under a slot's name, as Adam's `exp_avg_sq`, for each
+    /// parameter; none where it keeps nothing of that name.
+    ///
+    /// # Errors
+    /// A member that is not there.
+    pub fn slot(&self, member: usize, name: &str) -> Result<Option<Parameters>, TrainError> {
+        let state = self.members.get(member).ok_or_else(|| {
+            TrainError::setting("member", format!("one of {}", self.members.len()), member)
+        })?;
+        let prefix = format!("optimizer.{name}.");
+        let arrays = self.layout.arrays.iter().zip(&state.arrays);
+        let of_slot = arrays.filter_map(|((full, _), array)| {
+            Some((full.strip_prefix(&prefix)?.to_owned(), array.clone()))
+        });
+        let of_slot: Vec<(String, Array)> = of_slot.collect();
+        Ok(if of_slot.is_empty() { None } else { Some(Parameters::new(of_slot)?) })
+    }
+
     /// All that is needed to go on from here, each array with the members' axis in front:
     /// `step`, `seeds`, `hyper`, `diverged_at` (-1 where it has not), `parameter.*`, `buffer.*`
     /// and `optimizer.*`.

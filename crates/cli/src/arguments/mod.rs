@@ -440,7 +440,7 @@ pub struct ReproduceArguments {
     /// A reduced form that shows in seconds that everything works. Its verdict means nothing.
     #[arg(long)]
     pub sample: bool,
-    /// Write the table of results there too, as Markdown.
+    /// Put the results into this page, as Markdown, in the place of what it says of the same papers.
     #[arg(long, value_name = "FILE", conflicts_with = "sample")]
     pub write_results: Option<PathBuf>,
 }

@@ -7,7 +7,8 @@ use clap::Args;
 #[command(next_help_heading = "Beside the loss")]
 pub struct MeasureArguments {
     /// The depth from which on a minimum of the surface is shown and counted, as a share of the
-    /// level of the saddle that it ends at.
+    /// level of the saddle that it ends at; and the height of a hill inside of a loop, as a share of
+    /// its top.
     #[arg(long, value_name = "SHARE", default_value_t = 0.01, allow_negative_numbers = true)]
     pub minima: f64,
     /// Take the largest and the smallest eigenvalue of the Hessian on a coarser grid of so many
@@ -31,6 +32,11 @@ pub struct MeasureArguments {
     /// point before. A gradient a point.
     #[arg(long)]
     pub gradients: bool,
+    /// Measure the share of the curvature at the centre that the plane holds, by so many random
+    /// vectors, of which each takes a product with the Hessian [default: 14 where that is less than a
+    /// tenth of the work of the surface, else 0].
+    #[arg(long, value_name = "VECTORS", num_args = 0..=1, default_missing_value = "14")]
+    pub plane_share: Option<usize>,
 }
 
 /// In the space of inputs.

@@ -67,8 +67,9 @@ pub struct TrainArguments {
     #[arg(long, value_name = "EPOCHS", default_value_t = 0)]
     pub checkpoints: u64,
     /// Read instruments along the way, as sharpness,trace:100, into metrics.parquet and the report:
-    /// sharpness (the largest Hessian eigenvalue), trace, or any that `thalweg compare` knows; :100
-    /// reads every 100 steps, :probes=4 sets an option, as trace:100:probes=4.
+    /// sharpness (the largest Hessian eigenvalue), preconditioned_sharpness (that of the Hessian that
+    /// Adam's steps meet), trace, or any that `thalweg compare` knows; :100 reads every 100 steps,
+    /// :probes=4 sets an option, as trace:100:probes=4.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub watch: Vec<InstrumentChoice>,
     /// Share of training's work for readings whose steps are not given [default: 10%].

@@ -34,10 +34,30 @@ fn a_model_does_not_differ_from_itself_and_does_from_another() {
     assert_eq!((&of_loss["over"], &of_loss["real"]), (&"examples".into(), &true.into()));
     assert!(of_loss["p_adjusted"].as_f64() >= of_loss["p"].as_f64());
     let trace = differences.iter().find(|d| d["name"] == "trace").unwrap();
-    assert_eq!(trace["over"], "draws");
-    // What Lanczos finds is exact: it differs, and nothing says by chance or not.
-    let top = differences.iter().find(|d| d["name"] == "largest eigenvalue").unwrap();
-    assert!(top["difference"].is_number() && top["real"].is_null() && top["p"].is_null());
+    assert_eq!(trace["over"], "both", "48 of 64 examples, and probes");
+    // Of a sample an eigenvalue has an error, and its difference one that is paired.
+    let top = |of: &Value| {
+        let all = of["differences"].as_array().unwrap();
+        all.iter().find(|d| d["name"] == "largest eigenvalue").unwrap().clone()
+    };
+    let sampled = top(&other);
+    assert_eq!((&sampled["over"], sampled["p"].is_number()), (&"examples".into(), true));
+    assert!(sampled["difference"]["standard_error"].as_f64().unwrap() > 0.0, "{sampled}");
+    // Of all of them it is exact: it differs, and nothing says by chance or not.
+    let whole = bench.json("compare m n --instruments lanczos --out whole");
+    let exact = top(&whole);
+    assert!(exact["difference"].is_number() && exact["real"].is_null() && exact["p"].is_null());
+    let spent = |of: &Value, instrument: usize, model: usize, what: &str| {
+        of["instruments"][instrument]["spent"][model][what].as_f64().unwrap()
+    };
+    // Eight more say what the sample leaves open of the norm.
+    assert_eq!(spent(&other, 2, 0, "products"), 40.0);
+    assert_eq!(spent(&other, 2, 1, "second_derivatives"), 8.0);
+    for model in 0..2 {
+        let products = spent(&whole, 0, model, "products");
+        assert!((10.0..300.0).contains(&products), "{products}");
+        assert_eq!(spent(&whole, 0, model, "second_derivatives"), 0.0);
+    }
     // The readings are those that other commands have of the same examples.
     let spectrum = bench.json("spectrum m --top 1 --trace 0 --samples 48 --out s");
     let one = spectrum["top"][0]["value"].as_f64().unwrap();
@@ -55,7 +75,8 @@ fn what_is_done_is_not_done_again() {
     let bench = Bench::new("compare-resume");
     bench.mlp("m");
     bench.resnet("n");
-    let line = "compare m n --instruments sam_sharpness,average_sharpness,m_sharpness --samples 32";
+    let line = "compare m n --instruments sam_sharpness,average_sharpness,m_sharpness,lanczos \
+                --samples 32";
     bench.ok(&format!("{line} --out whole"));
     // As a kill would leave it: the work that was done, and nothing written of it.
     bench.ok(&format!("{line} --out killed --threads 1"));
@@ -78,7 +99,8 @@ fn options_are_set_by_name_and_the_indicators_read_any_classifier() {
               weight_norm,weight_rank --samples 64";
     let found = bench.json(&format!("compare m n {of} --out o"));
     let cost = |i: usize| found["instruments"][i]["cost"].as_str().unwrap().to_owned();
-    assert_eq!((cost(0), cost(1)), ("3 products".into(), "5 products".into()));
+    let cost = [cost(0), cost(1)];
+    assert_eq!(cost, [3, 5].map(|n| format!("{n} products")));
     assert_eq!(found["instruments"][0]["id"], "hutchinson:probes=3");
     for name in ["dead units", "effective rank", "NC1 within-class scatter", "weight norm"] {
         let values = values(&found, name);
@@ -91,7 +113,11 @@ fn what_cannot_be_compared_gets_one_sentence() {
     let bench = Bench::new("compare-faults");
     let trained = bench.mlp("m");
     for (line, code, sentence) in [
-        ("compare m m --instruments lossy", 2, "expected some of sharpness, trace, loss,"),
+        (
+            "compare m m --instruments lossy",
+            2,
+            "expected some of sharpness, preconditioned_sharpness,",
+        ),
         ("compare m m --instruments lanczos:20", 2, "20 steps belong to --watch"),
         ("compare m m --instruments trace:probe=3", 2, "expected some of probes, tolerance"),
         ("compare m", 1, "alone: expected at least 2 models"),

@@ -22,16 +22,19 @@ fn networks_are_trained_and_mapped_with_page_and_figures() {
     assert_eq!(object["report"], "p/report.html");
     let model = &object["models"][0];
     assert_eq!(model["parameters"], 64 * 32 + 32 + 32 * 10 + 10);
-    for key in ["top_eigenvalue", "test_accuracy"] {
-        assert!(model[key].is_number(), "{key}: {model}");
-    }
+    assert!(model["test_accuracy"].is_number(), "{model}");
     // Of 32 examples of 64.
-    for key in ["loss", "sharpness", "trace", "roughness"] {
+    for key in ["loss", "sharpness", "top_eigenvalue", "trace", "roughness"] {
         assert!(model[key]["standard_error"].is_number(), "{key}: {model}");
     }
+    let held = &model["plane_shares"][0];
+    assert_eq!(held["of"], "curvature");
+    assert!(held["share"]["standard_error"].is_number(), "{held}");
     let page = String::from_utf8(bench.read("p/report.html")).unwrap();
-    assert!(page.contains("mlp hidden=32"));
-    for figure in ["landscape", "map", "lines", "training", "spectrum"] {
+    assert!(page.contains("mlp hidden=32") && page.contains("the plane holds"));
+    let topology = ["persistence", "merge-tree"];
+    for figure in ["landscape", "map", "lines", "training", "spectrum"].into_iter().chain(topology)
+    {
         let svg = String::from_utf8(bench.read(&format!("p/figures/{figure}.svg"))).unwrap();
         assert!(svg.contains("</svg>"), "{figure}");
         assert!(bench.read(&format!("p/figures/{figure}.png")).starts_with(b"\x89PNG"), "{figure}");

@@ -54,6 +54,48 @@ fn a_check_is_resumed_from_what_is_done_and_says_the_same() {
     assert!(other.sentence().contains("scale"), "{other:?}");
 }
 
+/// Where the record of a check is to be there is a folder, so that it cannot be written.
+#[test]
+fn a_check_that_cannot_be_run_is_told_at_the_end_and_tried_again() {
+    let bench = Bench::new("reproduce-on");
+    let [first, second] = ["landscape_sample_convergence", "nap"];
+    let line = format!("reproduce {first} {second} --sample --out r");
+    let done = bench.ok(&line);
+    for (place, slug) in [(1, first), (2, second)] {
+        let told = format!("{place} of 2: {slug}: a sample, which decides nothing, ");
+        assert!(done.stderr.contains(&told), "{told} in {}", done.stderr);
+    }
+    assert!(done.stderr.contains("2 checks, "), "{}", done.stderr);
+    let records = std::fs::read_dir(bench.path("r/checks")).unwrap();
+    let mut records = records.map(|record| record.unwrap().path());
+    let own =
+        |path: &std::path::PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(first);
+    let record = records.find(own).unwrap();
+    std::fs::remove_file(&record).unwrap();
+    std::fs::create_dir(&record).unwrap();
+    let again = format!("{line} --resume");
+    let done = bench.run(&format!("{again} --json"));
+    assert_eq!(done.code, Some(1));
+    assert_eq!(done.sentence(), format!("1 of 2 checks could not be run: {first}"));
+    let object = done.json();
+    let [checks, failed] = ["checks", "failed"].map(|key| object[key].as_array().unwrap());
+    assert_eq!((checks.len(), &checks[0]["slug"]), (1, &second.into()));
+    assert_eq!((failed.len(), &failed[0]["slug"]), (1, &first.into()));
+    let page = String::from_utf8(bench.read("r/RESULTS.md")).unwrap();
+    assert!(
+        page.contains("## Could not be run") && page.contains(&format!("- {first}: ")),
+        "{page}"
+    );
+    let text = bench.run(&again).stdout;
+    assert!(text.lines().any(|line| line.contains(first) && line.contains("could not be run")));
+    std::fs::remove_dir(&record).unwrap();
+    let done = bench.json(&again);
+    assert_eq!(
+        (done["checks"].as_array().unwrap().len(), &done["failed"]),
+        (2, &serde_json::json!([]))
+    );
+}
+
 #[test]
 fn what_reproduce_cannot_do_is_told() {
     let bench = Bench::new("reproduce-refused");

@@ -41,6 +41,13 @@ fn minima_lie_at_the_networks_of_a_plane() {
     for (loss, saddle) in losses.iter().zip(&all["minimum/minimum_saddle"]) {
         assert!(saddle >= loss);
     }
+    assert_eq!(number(&minima[0]["saddle"]["loss"]), number(&found["maximum"]["loss"]));
+    let loops = found["loops"].as_array().unwrap();
+    assert_eq!(found["loops_count"].as_u64(), Some(loops.len() as u64));
+    for around in loops {
+        let height = number(&around["peak"]["loss"]) - number(&around["saddle"]["loss"]);
+        assert!((number(&around["persistence"]) - height).abs() < 1e-12 && height > 0.0);
+    }
     let fewer = bench
         .json(&format!("surface {a} {b} {c} --directions plane --x -2:9:23 --minima 0.9 --out q"));
     assert!(fewer["minima_count"].as_u64() <= found["minima_count"].as_u64());
@@ -170,26 +177,76 @@ fn convexity_and_basin_are_measured_and_survive_a_kill() {
     }
 }
 
+/// The shares that a plane holds, by what they are of.
+fn shares(found: &Value) -> BTreeMap<String, (f64, Option<f64>)> {
+    let shares = found["plane_shares"].as_array().unwrap().iter().map(|held| {
+        let share = &held["share"];
+        let of = held["of"].as_str().unwrap().to_owned();
+        (of, (number(share), share["standard_error"].as_f64()))
+    });
+    shares.collect()
+}
+
 #[test]
 fn a_plane_says_how_much_it_holds() {
     let bench = Bench::new("share");
     let train = r#"train --arch "mlp hidden=4" --epochs 5 --batch 32 --subsample 64"#;
     bench.ok(&format!("{train} --checkpoints 1 --out m"));
-    let found = bench.json("surface m --directions trajectory --x -1:1:3 --y 0:1:2 --out t");
-    let share = found["plane_share"]["share"].as_f64().unwrap();
+    let small = "--x -1:1:3 --y 0:1:2";
+    let found =
+        bench.json(&format!("surface m --directions trajectory {small} --plane-share --out t"));
+    let held = shares(&found);
     let all = arrays(&bench, "t");
     let squares = |name: &str| all[name].iter().map(|v| v * v).sum::<f64>();
     let inside = squares("checkpoint/trajectory_x") + squares("checkpoint/trajectory_y");
     let whole = inside + squares("checkpoint/trajectory_residual");
+    let share = held["trajectory"].0;
     assert!((share - inside / whole).abs() < 1e-12 && (0.5..=1.0).contains(&share), "{share}");
-    let found = bench.json("surface m --directions eigenvectors --x -1:1:3 --out e");
-    let share = &found["plane_share"]["share"];
-    let (value, error) = (number(share), share["standard_error"].as_f64().unwrap());
     // The exact norm, by one product for each parameter.
     let spectrum = bench.json("spectrum m --top 2 --trace exact --out s");
+    let norm = spectrum["frobenius_squared"].as_f64().unwrap();
     let squares = |i: usize| spectrum["top"][i]["value"].as_f64().unwrap().powi(2);
-    let exact = (squares(0) + squares(1)) / spectrum["frobenius_squared"].as_f64().unwrap();
-    assert!((value - exact).abs() < 4.0 * error, "{value} ± {error}: {exact}");
+    let found = bench.json("surface m --directions eigenvectors --x -1:1:3 --out e");
+    let (value, error) = shares(&found)["curvature"];
+    let exact = (squares(0) + squares(1)) / norm;
+    assert!((value - exact).abs() < 4.0 * error.unwrap(), "{value} ± {error:?}: {exact}");
+    assert!(value <= 1.0);
+    // Of what training moves along there is curvature too, and of a line.
+    let (value, error) = held["curvature"];
+    assert!((0.0..=1.0).contains(&value) && error.unwrap() > 0.0);
+    let found = bench.json("surface m --directions eigenvectors --line --x -1:1:3 --out l");
+    let (value, error) = shares(&found)["curvature"];
+    assert!((value - squares(0) / norm).abs() < 4.0 * error.unwrap(), "{value} ± {error:?}");
+}
+
+#[test]
+fn the_share_of_the_curvature_is_measured_where_it_is_cheap_or_asked_for() {
+    let bench = Bench::new("cheap-share");
+    smooth(&bench, "m", "0");
+    let plain = bench.json("surface m --out plain");
+    let (value, error) = shares(&plain)["curvature"];
+    assert!((0.0..=1.0).contains(&value) && error.is_some());
+    for figure in ["map", "persistence", "merge-tree"] {
+        assert!(bench.exists(&format!("plain/figures/{figure}.png")), "{figure}");
+    }
+    let text = |name: &str| String::from_utf8(bench.read(name)).unwrap();
+    assert!(text("plain/figures/map.svg").contains("the plane holds"));
+    for quiet in ["--x -1:1:3", "--plane-share 0", "--line", "--tolerance 0.3"] {
+        let found = bench.json(&format!("surface m {quiet} --out none"));
+        assert_eq!(found["plane_shares"], Value::Array(Vec::new()), "{quiet}");
+        assert!(text("none/report.html").contains("--plane-share measures it"));
+        std::fs::remove_dir_all(bench.path("none")).unwrap();
+    }
+    // Each of several planes has its own.
+    let found = bench.json("surface m --x -1:1:3 --pairs 2 --plane-share 4 --out pairs");
+    let of = |i: usize| found["plane_shares"][i]["pair"].as_u64();
+    assert_eq!([of(0), of(1), of(2)], [Some(0), Some(1), None]);
+    assert_eq!(found["plane_shares"][0]["share"]["samples"], 4);
+    let inputs = bench.json("surface m --in-input-space --x -1:1:3 --plane-share --out inputs");
+    assert!(shares(&inputs)["curvature"].0 <= 1.0);
+    let done = bench.run("surface m --plane-share 1 --out wrong");
+    assert_eq!(done.code, Some(2));
+    assert!(done.sentence().contains("--plane-share 1: expected at least 2"), "{done:?}");
 }
 
 #[test]

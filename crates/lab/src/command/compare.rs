@@ -5,7 +5,7 @@ use super::{Outcome, explain, loss_name, provenance, within};
 use crate::data_source::{DataChoice, DataOptions, PreparedData};
 use crate::differences::differences;
 use crate::error::{LabError, Result};
-use crate::instrument_choice::InstrumentChoice;
+use crate::instrument_choice::{InstrumentChoice, PRECONDITIONED};
 use crate::measure;
 use crate::model_source::{WeightsFile, open_models};
 use crate::run_directory::{METRICS, Output, RunDirectory, UNITS};
@@ -15,12 +15,14 @@ use crate::subject::{ObjectiveChoice, Subject, Wanted};
 use crate::units::Units;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use thalweg_methods::registry::{Configured, Entry, Invariance, Quantity as Read, Size, Value};
-use thalweg_methods::{Context, MethodError, ModelObjective, Progress};
+use thalweg_methods::registry::{
+    Along, Configured, Entry, Invariance, Quantity as Read, Size, Value,
+};
+use thalweg_methods::{Context, Meter, MethodError, ModelObjective, Passes, Progress};
 use thalweg_record::reply::{Body, CompareBody, ComparedModel};
 use thalweg_record::{
     Column, ComparedInstrument, ComparedQuantity, Comparison, Explanation, ModelReport, Quantity,
-    Report, Table,
+    Report, SpentPasses, Table,
 };
 
 /// What `compare` was asked.
@@ -122,12 +124,17 @@ pub fn compare(session: &Session, request: CompareRequest) -> Result<Outcome> {
         let mut models = Vec::new();
         let mut readings = Vec::new();
         let mut samples = (0, 0);
+        let mut largest: Option<Size> = None;
         for subject in &subjects {
             session.console.about(&subject.name);
             let units = Units::new(run.join(UNITS));
             let ctx = session.context(&units)?.within(&slug(&subject.name));
             let objective = subject.objective(&ctx, &study.objective)?;
             samples = (objective.examples(), objective.available());
+            let size = Size::of(&objective);
+            if largest.is_none_or(|largest| size.parameters > largest.parameters) {
+                largest = Some(size);
+            }
             readings.push(read_all(&ctx, &objective, subject, &instruments, asked)?);
             models.push(ModelReport {
                 name: subject.name.clone(),
@@ -139,8 +146,7 @@ pub fn compare(session: &Session, request: CompareRequest) -> Result<Outcome> {
         }
         session.console.about("");
         let names: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
-        let size = subjects.iter().map(|s| s.model.parameter_count()).max().unwrap_or(0);
-        let size = Size { parameters: size, examples: samples.0 };
+        let size = largest.unwrap_or(Size::LARGE);
         let comparison = comparison(session, &instruments, &names, &readings, &size)?;
         run.write_table(METRICS, &table(&names, &comparison)?)?;
         Ok((models, comparison, samples))
@@ -192,6 +198,9 @@ fn wanted(choices: &[InstrumentChoice]) -> Result<Vec<Wish>> {
             let why = format!("{every} steps belong to --watch, expected options as NAME=VALUE");
             return Err(fault(why));
         }
+        if choice.name == PRECONDITIONED {
+            return Err(fault("its matrix is that of a training's steps: --watch reads it".into()));
+        }
         let told = |error: MethodError| fault(error.to_string());
         let label = choice.label().map_err(told)?;
         if found.iter().all(|other| other.label != label) {
@@ -231,6 +240,12 @@ fn objective(subjects: &[Subject], asked: ObjectiveChoice) -> Result<ObjectiveCh
     Ok(first.complete(asked))
 }
 
+/// What an instrument says of a model, and what that took.
+struct Reading {
+    quantities: Vec<Read>,
+    spent: Passes,
+}
+
 /// What each instrument says of a model; nothing where a usual one cannot read it.
 fn read_all(
     ctx: &Context<'_>,
@@ -238,12 +253,15 @@ fn read_all(
     subject: &Subject,
     instruments: &[Wish],
     asked: bool,
-) -> Result<Vec<Option<Vec<Read>>>> {
+) -> Result<Vec<Option<Reading>>> {
     let read = |one: &Wish| {
-        let within = ctx.within(&one.label);
-        let found = one.instrument.measure(&within, objective, &subject.weights);
-        match found {
-            Ok(read) => Ok(Some(read)),
+        let meter = Meter::default();
+        let within = ctx.within(&one.label).with_meter(&meter);
+        let alone = Along::default();
+        match one.instrument.measure(&within, objective, &subject.weights, &alone) {
+            Ok(quantities) => {
+                Ok(Some(Reading { quantities, spent: meter.passes(objective.examples()) }))
+            }
             Err(
                 error @ (MethodError::Config { .. }
                 | MethodError::Mismatch { .. }
@@ -266,13 +284,13 @@ fn comparison(
     session: &Session,
     instruments: &[Wish],
     names: &[String],
-    readings: &[Vec<Option<Vec<Read>>>],
+    readings: &[Vec<Option<Reading>>],
     size: &Size,
 ) -> Result<Comparison> {
     let mut found = Comparison { level: LEVEL, ..Comparison::default() };
     let mut rows = Vec::new();
     for (place, Wish { label, entry, instrument }) in instruments.iter().enumerate() {
-        let of: Option<Vec<&Vec<Read>>> =
+        let of: Option<Vec<&Reading>> =
             readings.iter().map(|reading| reading.get(place).and_then(Option::as_ref)).collect();
         // What one of the models cannot be read by compares nothing.
         let Some(of) = of else { continue };
@@ -284,7 +302,9 @@ fn comparison(
             cost: cost.to_string(),
             gradients: cost.passes().in_gradients(),
             invariances: entry.invariances.iter().map(|i| Invariance::words(*i).into()).collect(),
+            spent: of.iter().map(|reading| spent(&reading.spent)).collect(),
         });
+        let of: Vec<&[Read]> = of.iter().map(|reading| reading.quantities.as_slice()).collect();
         for read in of.first().copied().into_iter().flatten() {
             // Models of different sizes may have different eigenvalues to show.
             let same: Option<Vec<&Read>> =
@@ -308,6 +328,11 @@ fn comparison(
     Ok(found)
 }
 
+fn spent(of: &Passes) -> SpentPasses {
+    let Passes { losses, gradients, products, second_derivatives } = *of;
+    SpentPasses { passes: of.to_string(), losses, gradients, products, second_derivatives }
+}
+
 fn value(read: &Read) -> Quantity {
     match &read.value {
         Value::Exact(value) => (*value).into(),
@@ -328,6 +353,19 @@ fn table(names: &[String], comparison: &Comparison) -> Result<Table> {
     table.push("value", Column::F64(rows().map(|(.., v)| v.value()).collect()))?;
     let errors = rows().map(|(.., v)| v.standard_error().unwrap_or(f64::NAN)).collect();
     table.push("standard_error", Column::F64(errors))?;
+    // What the instrument took of the model for this number and its others.
+    let spent = |pick: fn(&SpentPasses) -> f64| {
+        let of = |q: &ComparedQuantity| {
+            let known = comparison.instruments.iter().find(|i| i.id == q.instrument);
+            let each = (0..q.values.len()).map(|place| known?.spent.get(place).map(pick));
+            each.map(|value| value.unwrap_or(f64::NAN)).collect::<Vec<_>>()
+        };
+        Column::F64(comparison.quantities.iter().flat_map(of).collect())
+    };
+    table.push("losses", spent(|of| of.losses))?;
+    table.push("gradients", spent(|of| of.gradients))?;
+    table.push("products", spent(|of| of.products))?;
+    table.push("second_derivatives", spent(|of| of.second_derivatives))?;
     Ok(table)
 }
 
@@ -352,10 +390,13 @@ fn explanations(
             "The second model's value less the first's. All models see the same examples and the \
              same draws, so that the standard error is that of the mean of the differences, example \
              by example or draw by draw: over examples, as if they were drawn from all that they \
-             stand for, with any perturbation held; over draws, for these examples. Where an \
-             estimate is no mean of terms, both errors are added in squares. A number that is read \
-             off these examples without draws, as an eigenvalue, has no error bar: its difference is \
-             that of these examples, to the tolerance of its iteration. Differences are called real \
+             stand for, with any perturbation held; over draws, for these examples. Where the examples \
+             are a sample, eigenvalues and traces have the error of its choice: of the second \
+             derivatives of each example's loss along eigenvectors and random sign vectors, to first \
+             order, and of differences example by example. On a sample the largest eigenvalues also \
+             tend to be too large, of all models, which this does not hold. Where an estimate is no \
+             mean of terms, both errors are added in squares. What is read off all examples without \
+             draws, as an eigenvalue then, has no error bar. Differences are called real \
              where the probability of such a one without any, by Student's t and for all \
              differences at once by Holm's method, is below {}.",
             comparison.level

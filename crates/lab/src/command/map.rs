@@ -320,6 +320,12 @@ fn measure_one(
     let roughness = roughness_index(&ctx, &objective, weights, &roughness)?;
     let roughness: Quantity = measure::estimate(&roughness.index).into();
     let trace = spectrum.trace.unwrap_or(Quantity::Exact(f64::NAN));
+    let top = spectrum.top.first();
+    let top_eigenvalue = top.map(|found| found.quantity(objective.examples() as u64));
+    if let Some(Quantity::Estimate(whole)) = spectrum.frobenius_squared {
+        let share = measure::curvature_share_of(&ctx, &objective, weights, &planes[0], whole)?;
+        attributes.plane_shares.extend(share);
+    }
     let mut record = found.record(attributes)?;
     record.parabolas = parabolas;
     let (adaptive, found) = (found.summary(&record), found.surface);
@@ -329,10 +335,11 @@ fn measure_one(
         parameters,
         test_accuracy,
         loss: measure::loss(&found.centre),
-        top_eigenvalue: spectrum.top.first().map_or(f64::NAN, |e| e.value),
+        top_eigenvalue: top_eigenvalue.unwrap_or(Quantity::Exact(f64::NAN)),
         trace,
         sharpness,
         roughness,
+        plane_shares: record.attributes.plane_shares.clone(),
         adaptive,
     };
     let report = ModelReport {
@@ -437,6 +444,11 @@ fn explanations(
         ),
         super::explain_eigenvalues("Hessian", map.top, 0, TOLERANCE),
         super::explain_trace(map.top, map.probes, 0.0),
+        super::explain_plane_share(
+            super::WHOLE_HESSIAN,
+            "as the trace is: from the eigenpairs found, and outside of them by the same random \
+             vectors, over which its standard error is",
+        ),
         explain(
             "Sharpness",
             format!(

@@ -236,6 +236,22 @@ fn explain_trace(known: usize, probes: usize, tolerance: f64) -> Explanation {
     explain("Trace", format!("Hutchinson's estimate: {how}. {error}"))
 }
 
+/// What share of the curvature a plane holds: of which Hessian, and how the norm of the whole is known.
+fn explain_plane_share(hessian: &str, norm: &str) -> Explanation {
+    let how = format!(
+        "|UᵀHU|² / |H|² in Frobenius norms, with U an orthonormal basis of the plane's directions and \
+         {hessian}: of the sum of the squares of all entries of H the part on the plane, whose UᵀHU is \
+         the Hessian of what the picture shows. On eigenvectors it is the sum of their squared \
+         eigenvalues over that of all. Of the rest the picture says nothing. |UᵀHU|² is exact, by a \
+         product with H for each direction; |H|² is estimated, {norm}. For the examples taken."
+    );
+    explain("Curvature in the plane", how)
+}
+
+/// The Hessian that a plane of weights holds a share of.
+const WHOLE_HESSIAN: &str = "the Hessian H at the centre by all weights, biases and factors, also those \
+                             that the plane holds still";
+
 /// What a spectrum on a sample says of all the examples; nothing where all were taken.
 fn explain_sample(
     spectrum: &Spectrum,
@@ -263,9 +279,9 @@ fn explain_sample(
                 in squares.";
     }
     if spectrum.top.len() + spectrum.bottom.len() > 0 {
-        how += " The sampling error of an eigenvalue is one to first order, its eigenvector held. \
-                It is no error bar: on a sample the largest eigenvalues tend to be too large, the \
-                more so the closer they lie together, and that it does not hold.";
+        how += " The sampling error of an eigenvalue is one to first order, its eigenvector held: \
+                on a sample the largest eigenvalues also tend to be too large, the more so the closer \
+                they lie together, and that it does not hold.";
     }
     how += " What is said of the Frobenius norm and the density is for the examples taken.";
     Some(explain("Spectrum of a sample", how))

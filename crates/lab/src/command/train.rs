@@ -121,7 +121,7 @@ pub fn train(session: &Session, request: TrainRequest) -> Result<Outcome> {
 
 fn members(trained: &Trained, parameters: usize) -> Result<Vec<ModelReport>> {
     let mut curves = trained.curves.iter();
-    let mut stability = stability::reports(&trained.metrics, trained.members.len())?.into_iter();
+    let mut stability = stability::of_members(&trained.metrics, trained.members.len())?.into_iter();
     Ok(trained
         .members
         .iter()
@@ -132,8 +132,7 @@ fn members(trained: &Trained, parameters: usize) -> Result<Vec<ModelReport>> {
                 let diverged = member.diverged.map(|step| {
                     format!("diverged at step {step}; its weights are those before it")
                 });
-                let stability = stability.next().map(|report| stability::words(&report));
-                diverged.into_iter().chain(stability).collect::<Vec<_>>().join("; ")
+                diverged.into_iter().chain(stability.next()).collect::<Vec<_>>().join("; ")
             },
             parameters: parameters as u64,
             test_accuracy: member.test.accuracy,
@@ -194,9 +193,18 @@ fn explanations(data: &PreparedData, settings: &TrainSettings) -> Vec<Explanatio
         ),
         explain(
             "Training curves",
-            "Loss, accuracy and gradient norm of the batch before each step, averaged over each \
-             epoch; test values at the end of the epoch. A line that ends in a cross is that of a \
-             member that diverged there.",
+            match settings.watch {
+                None => {
+                    "Loss, accuracy and gradient norm of the batch before each step, averaged over \
+                     each epoch; test values at the end of the epoch. A line that ends in a cross is \
+                     that of a member that diverged there."
+                }
+                Some(_) => {
+                    "Loss, accuracy and gradient norm of the batch before each step, averaged from \
+                     each reading or end of an epoch to the next; test values at the end of epochs. A \
+                     line that ends in a cross is that of a member that diverged there."
+                }
+            },
         ),
     ];
     if let Some(loss) = settings.loss.parse::<ClassLoss>().ok().filter(|loss| !loss.is_plain()) {

@@ -7,8 +7,8 @@ use thalweg_methods::common::{LinearOperator, Scaled};
 use thalweg_methods::curvature::{
     Coupling, CurvatureMatrix, DensityConfig, Eigenpair, ExampleGroup, HutchPlusPlusConfig,
     HutchinsonConfig, KernelPolynomialConfig, LanczosConfig, OperatorChoice, ParameterBlock, Scope,
-    XTraceConfig, density, exact_moments, hutch_plus_plus, hutchinson, kernel_polynomial, lanczos,
-    sampling_error, xtrace,
+    XTraceConfig, curvature_terms, density, exact_moments, hutch_plus_plus, hutchinson,
+    kernel_polynomial, lanczos, xtrace,
 };
 use thalweg_methods::{Context, Objective};
 use thalweg_nn::Weights;
@@ -185,7 +185,7 @@ pub fn spectrum_with_vectors(
 /// with a preconditioner `P` of `P^-1/2 A P^-1/2`.
 ///
 /// Of the Hessian on a sample of examples, eigenvalues and trace have its error (see
-/// [`sampling_error()`]); of all else errors are those of probes alone, for the examples taken.
+/// [`curvature_terms()`]); of all else errors are those of probes alone, for the examples taken.
 ///
 /// # Errors
 /// Those of the methods.
@@ -275,16 +275,17 @@ pub fn spectrum_of(
     if measured.is_hessian() && (!known.is_empty() || spectrum.trace.is_some()) {
         let probes = if spectrum.trace.is_some() { SAMPLE_PROBES } else { 0 };
         let block = &measured.scope.parameters;
-        if let Some(error) = sampling_error(ctx, objective, point, block, &known, probes)? {
+        if let Some(terms) = curvature_terms(ctx, objective, point, block, &known, probes)? {
             let found = spectrum.top.iter_mut().chain(&mut spectrum.bottom);
-            for (eigenvalue, error) in found.zip(&error.eigenvalues) {
-                eigenvalue.sampling_error = Some(*error);
+            for (eigenvalue, terms) in found.zip(&terms.eigenvalues) {
+                eigenvalue.sampling_error = Some(terms.standard_error());
             }
-            if let Some(of_sample) = error.trace {
-                let with = |trace| with_sample(trace, of_sample, error.examples);
+            if let Some(of_trace) = terms.trace {
+                let of_sample = of_trace.standard_error();
+                let with = |trace| with_sample(trace, of_sample, terms.examples);
                 spectrum.trace = spectrum.trace.map(with);
             }
-            products.sampling_error = error.passes as u64;
+            products.sampling_error = terms.passes as u64;
         }
     }
     if config.density > 0 {

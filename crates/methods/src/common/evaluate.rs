@@ -393,7 +393,8 @@ impl<'a> Evaluator<'a> {
             let points = chunk.len().min(members.len() - found.len());
             for batch in batches.clone() {
                 self.ctx.check()?;
-                self.ctx.spend(Pass::Loss, points * self.objective.batches()[batch]);
+                let pass = if self.derivatives { Pass::SecondDerivative } else { Pass::Loss };
+                self.ctx.spend(pass, points * self.objective.batches()[batch]);
                 let results = self.run_batch(&self.losses, &own, batch)?;
                 for (which, array) in results.iter().enumerate() {
                     let rows = array.to_f64_vec();

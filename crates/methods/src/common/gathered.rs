@@ -2,6 +2,7 @@
 
 use super::objective::{BatchNorm, Examples, Objective, Sampling};
 use crate::MethodError;
+use std::collections::HashMap;
 use thalweg_array::{Array, DType};
 use thalweg_data::Stream;
 use thalweg_graph::{Builder, Tensor};
@@ -39,6 +40,41 @@ impl<'a> Gathered<'a> {
             Sampling::Strata(strata) => Sampling::Strata(strata.iter().map(moved).collect()),
         };
         Gathered::of(objective, order, block, sampling)
+    }
+
+    /// So many blocks, each drawn without replacement from all the examples that there are, whatever is
+    /// in the others: what is computed of each is independent of the others, as it is not of blocks
+    /// that share no example. As many examples as all blocks have together are enough.
+    ///
+    /// Where the objective's examples are a sample of those that there are, which one an example is
+    /// that no block had before does not matter: the next of a random order of the sample stands for it.
+    pub(crate) fn drawn(
+        objective: &'a dyn Objective,
+        stream: &Stream,
+        block: usize,
+        blocks: usize,
+    ) -> Gathered<'a> {
+        let n = objective.examples();
+        let population = objective.sampling().population(n);
+        let fresh = stream.child("order").permutation(n);
+        let (mut order, mut met) = (Vec::with_capacity(block * blocks), 0);
+        for index in 0..blocks {
+            let draws = stream.at(index as u64);
+            let before = met;
+            // A shuffle of all places that ends after the first ones, of those that are moved alone.
+            let mut moved: HashMap<usize, usize> = HashMap::new();
+            for i in 0..block {
+                let at = i + draws.below(i as u64, (population - i) as u64) as usize;
+                let drawn = moved.get(&at).copied().unwrap_or(at);
+                let displaced = moved.get(&i).copied().unwrap_or(i);
+                moved.insert(at, displaced);
+                // Places count the examples in the order in which they were met.
+                let place = if drawn < before { drawn } else { met };
+                met += usize::from(drawn >= before);
+                order.push(fresh[place]);
+            }
+        }
+        Gathered::of(objective, order, block, Sampling::All)
     }
 
     /// The examples at some places of the objective's order.
@@ -141,5 +177,55 @@ impl Objective for Gathered<'_> {
         batch_statistics: bool,
     ) -> Examples<'b> {
         self.objective.trace(builder, parameters, buffers, data, batch_statistics)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Context, ModelObjective, ObjectiveConfig};
+    use thalweg_exec::Executor;
+    use thalweg_nn::Architecture;
+
+    /// A sample of so many of 20 examples.
+    fn sample(samples: usize) -> ModelObjective {
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 0);
+        let model = "linear".parse::<Architecture>().unwrap().build(&[1], 1).unwrap();
+        let (inputs, targets) =
+            (Array::zeros(DType::F32, &[20, 1]), Array::zeros(DType::F32, &[20, 1]));
+        let config = ObjectiveConfig { samples: Some(samples), ..ObjectiveConfig::default() };
+        let loss = Loss::HalfSquaredError;
+        ModelObjective::from_arrays(&ctx, &model, loss, vec![inputs], targets, false, &config)
+            .unwrap()
+    }
+
+    /// Whether all or a sample of them is there, two blocks of 3 share an example as often as two
+    /// independent ones of 20, and each example is in one as often as another.
+    #[test]
+    fn drawn_blocks_are_independent_ones_of_all_examples() {
+        const TRIALS: u64 = 4000;
+        for samples in [20, 12] {
+            let objective = sample(samples);
+            let (mut shared, mut often) = (0.0, vec![0.0; samples]);
+            for trial in 0..TRIALS {
+                let drawn = Gathered::drawn(&objective, &Stream::new(trial, "drawn"), 3, 4);
+                assert_eq!(drawn.batches(), [3; 4]);
+                let blocks: Vec<&[usize]> = drawn.order.chunks(3).collect();
+                for (i, block) in blocks.iter().enumerate() {
+                    assert!(block[0] != block[1] && block[0] != block[2] && block[1] != block[2]);
+                    let in_both = |other: &&[usize]| {
+                        block.iter().filter(|place| other.contains(place)).count() as f64
+                    };
+                    shared += blocks[..i].iter().map(in_both).sum::<f64>();
+                    block.iter().for_each(|&place| often[place] += 1.0);
+                }
+            }
+            // Of six pairs of blocks nine pairs of examples each are one and the same with 1 / 20.
+            let expected = 6.0 * 9.0 / 20.0 * TRIALS as f64;
+            assert!((shared / expected - 1.0).abs() < 0.05, "{samples}: {shared} {expected}");
+            let each = 12.0 * TRIALS as f64 / samples as f64;
+            assert!(often.iter().all(|n| (n / each - 1.0).abs() < 0.12), "{samples}: {often:?}");
+        }
     }
 }

@@ -80,6 +80,16 @@ pub enum Sampling {
     Strata(Vec<(Vec<usize>, usize)>),
 }
 
+impl Sampling {
+    /// How many examples there are altogether, of which so many are taken.
+    pub(crate) fn population(&self, taken: usize) -> usize {
+        match self {
+            Sampling::All => taken,
+            Sampling::Strata(strata) => strata.iter().map(|(_, size)| size).sum(),
+        }
+    }
+}
+
 /// A scalar function of weights: the mean of the losses of examples, seen in fixed batches.
 ///
 /// `L(w) = 1/n sum over examples of l_i(w)`

@@ -1,7 +1,9 @@
 //! The density of eigenvalues by stochastic Lanczos quadrature.
 
-use super::Outliers;
+use super::curvature_terms::{OnSample, sample_probes, with_sample};
+use super::norm_of_sample::{norm_of_sample, with_norm};
 use super::quadrature::{Asked, Quadrature, Quadratures, quadratures};
+use super::{CurvatureMatrix, Outliers};
 use crate::common::{LinearOperator, Objective};
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
@@ -137,6 +139,44 @@ fn smooth(
     Ok(Density { centres, values, standard_errors, mean, mean_square, width, outliers, products })
 }
 
+impl OnSample<Density> {
+    /// A density of the whole Hessian that took so many probes, whose moments are for all the data: the
+    /// trace and the squared Frobenius norm over the number of parameters. The density itself, its outliers
+    /// and their errors are those of the examples taken.
+    pub(super) fn density(
+        ctx: &Context<'_>,
+        objective: &dyn Objective,
+        point: &Weights,
+        found: Density,
+        probes: usize,
+    ) -> Result<OnSample<Density>, MethodError> {
+        let share = 1.0 / objective.dimension().max(1) as f64;
+        let hessian = CurvatureMatrix::Hessian;
+        let norm = norm_of_sample(ctx, objective, point, hessian, sample_probes(probes))?;
+        let OnSample { mut found, terms } = OnSample::trace(ctx, objective, point, found, probes)?;
+        let mut terms: Vec<_> = terms.into_iter().map(|terms| terms.scaled(share)).collect();
+        if let Some(norm) = norm.map(|norm| norm.scaled(share)) {
+            found.mean_square = norm.corrected(found.mean_square);
+            terms.push(norm.terms);
+        }
+        Ok(OnSample { found, terms })
+    }
+
+    pub(super) fn cost(cost: Cost, size: &Size, probes: usize) -> Cost {
+        let probes = sample_probes(probes);
+        with_norm(with_sample(cost, size, probes), size, probes)
+    }
+
+    pub(super) fn moments(&self) -> Vec<Quantity> {
+        let Density { mean, mean_square, .. } = self.found;
+        vec![
+            Quantity::estimated("mean eigenvalue", mean).with_sample(self.terms.first()),
+            Quantity::estimated("mean squared eigenvalue", mean_square)
+                .with_sample(self.terms.get(1)),
+        ]
+    }
+}
+
 /// [`density`] of the Hessian of an objective, as an instrument.
 #[derive(Clone, Copy, Debug)]
 pub struct SpectralDensity;
@@ -147,27 +187,26 @@ impl Instrument for SpectralDensity {
     const SOURCE: &'static str = "Ghorbani, Krishnan, Xiao 2019, arXiv 1901.10159";
     const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
     type Config = DensityConfig;
-    type Reading = Density;
+    type Reading = OnSample<Density>;
 
     fn measure(
         ctx: &Context<'_>,
         objective: &dyn Objective,
         point: &Weights,
         config: &DensityConfig,
-    ) -> Result<Density, MethodError> {
+    ) -> Result<OnSample<Density>, MethodError> {
         check(config)?;
-        density(ctx, &super::Hessian::new(ctx, objective, point)?, config)
+        let found = density(ctx, &super::Hessian::new(ctx, objective, point)?, config)?;
+        OnSample::density(ctx, objective, point, found, config.probes)
     }
 
     fn cost(config: &DensityConfig, size: &Size) -> Cost {
-        Cost::at_most(0, 0, config.probes * config.steps.min(size.parameters))
+        let products = config.probes * config.steps.min(size.parameters);
+        OnSample::cost(Cost::at_most(0, 0, products), size, config.probes)
     }
 
-    fn quantities(reading: &Density) -> Vec<Quantity> {
-        vec![
-            Quantity::estimated("mean eigenvalue", reading.mean),
-            Quantity::estimated("mean squared eigenvalue", reading.mean_square),
-        ]
+    fn quantities(reading: &OnSample<Density>) -> Vec<Quantity> {
+        reading.moments()
     }
 
     fn trial() -> DensityConfig {

@@ -1,5 +1,7 @@
 //! The Frobenius norm.
 
+use super::curvature_terms::{OnSample, sample_probes};
+use super::norm_of_sample::{norm_of_sample, with_norm};
 use super::{Eigenpair, HutchinsonConfig, OfMatrix, hutchinson};
 use crate::common::{LinearOperator, Objective};
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
@@ -21,10 +23,19 @@ pub fn frobenius_norm(
     known: &[Eigenpair],
     config: &HutchinsonConfig,
 ) -> Result<Estimate, MethodError> {
-    let square = hutchinson(ctx, operator, known, config)?.frobenius_squared;
+    Ok(root(hutchinson(ctx, operator, known, config)?.frobenius_squared))
+}
+
+/// The root with its error; an error of NaN where the square, as what is left of one on a sample, is
+/// below zero.
+fn root(square: Estimate) -> Estimate {
     let value = square.value.max(0.0).sqrt();
-    let standard_error = if value > 0.0 { 0.5 * square.standard_error / value } else { 0.0 };
-    Ok(Estimate { value, standard_error, ..square })
+    let standard_error = match square.standard_error {
+        0.0 => 0.0,
+        _ if value > 0.0 => 0.5 * square.standard_error / value,
+        _ => f64::NAN,
+    };
+    Estimate { value, standard_error, ..square }
 }
 
 /// [`frobenius_norm`] of a curvature matrix of an objective, as an instrument.
@@ -37,24 +48,33 @@ impl Instrument for FrobeniusNorm {
     const SOURCE: &'static str = "Hutchinson 1990";
     const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
     type Config = OfMatrix<HutchinsonConfig>;
-    type Reading = Estimate;
+    type Reading = OnSample<Estimate>;
 
     fn measure(
         ctx: &Context<'_>,
         objective: &dyn Objective,
         point: &Weights,
         config: &OfMatrix<HutchinsonConfig>,
-    ) -> Result<Estimate, MethodError> {
+    ) -> Result<OnSample<Estimate>, MethodError> {
         config.check()?;
-        frobenius_norm(ctx, &config.at(ctx, objective, point)?, &[], config)
+        let matrix = config.at(ctx, objective, point)?;
+        let square = hutchinson(ctx, &matrix, &[], config)?.frobenius_squared;
+        let probes = sample_probes(config.probes);
+        let Some(norm) = norm_of_sample(ctx, objective, point, config.of, probes)? else {
+            return Ok(OnSample { found: root(square), terms: Vec::new() });
+        };
+        let found = root(norm.corrected(square));
+        let terms = vec![norm.terms.scaled(0.5 / found.value)];
+        Ok(OnSample { found, terms })
     }
 
     fn cost(config: &OfMatrix<HutchinsonConfig>, size: &Size) -> Cost {
-        super::Hutchinson::cost(config, size)
+        with_norm(config.cost(), size, sample_probes(config.probes))
     }
 
-    fn quantities(reading: &Estimate) -> Vec<Quantity> {
-        vec![Quantity::estimated("Frobenius norm", *reading)]
+    fn quantities(reading: &OnSample<Estimate>) -> Vec<Quantity> {
+        let norm = Quantity::estimated("Frobenius norm", reading.found);
+        vec![norm.with_sample(reading.terms.first())]
     }
 
     fn trial() -> OfMatrix<HutchinsonConfig> {

@@ -1,6 +1,7 @@
 //! The trace by Hutch++.
 
 use super::Eigenpair;
+use super::curvature_terms::{OnSample, sample_probes, with_sample};
 use super::known::Known;
 use super::sketch::{Sketch, SketchedTrace};
 use crate::common::{LinearOperator, Objective, signs, vector};
@@ -104,24 +105,27 @@ impl Instrument for HutchPlusPlus {
     const SOURCE: &'static str = "Meyer et al. 2021, arXiv 2010.09649";
     const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
     type Config = HutchPlusPlusConfig;
-    type Reading = SketchedTrace;
+    type Reading = OnSample<SketchedTrace>;
 
     fn measure(
         ctx: &Context<'_>,
         objective: &dyn Objective,
         point: &Weights,
         config: &HutchPlusPlusConfig,
-    ) -> Result<SketchedTrace, MethodError> {
+    ) -> Result<OnSample<SketchedTrace>, MethodError> {
         check(config)?;
-        hutch_plus_plus(ctx, &super::Hessian::new(ctx, objective, point)?, &[], config)
+        let found =
+            hutch_plus_plus(ctx, &super::Hessian::new(ctx, objective, point)?, &[], config)?;
+        OnSample::trace(ctx, objective, point, found, config.products)
     }
 
-    fn cost(config: &HutchPlusPlusConfig, _: &Size) -> Cost {
-        Cost::at_most(0, 0, config.products)
+    fn cost(config: &HutchPlusPlusConfig, size: &Size) -> Cost {
+        with_sample(Cost::at_most(0, 0, config.products), size, sample_probes(config.products))
     }
 
-    fn quantities(reading: &SketchedTrace) -> Vec<Quantity> {
-        vec![Quantity::estimated("trace", reading.trace)]
+    fn quantities(reading: &OnSample<SketchedTrace>) -> Vec<Quantity> {
+        let trace = Quantity::estimated("trace", reading.found.trace);
+        vec![trace.with_sample(reading.terms.first())]
     }
 
     fn trial() -> HutchPlusPlusConfig {

@@ -1,7 +1,9 @@
 //! Hutchinson's estimate of the trace.
 
-use super::Eigenpair;
+use super::curvature_terms::{OnSample, sample_probes, with_sample};
 use super::known::Known;
+use super::norm_of_sample::{norm_of_sample, with_norm};
+use super::{CurvatureMatrix, Eigenpair};
 use crate::common::{LinearOperator, Objective, signs, vector};
 use crate::error::stored;
 use crate::registry::{Cost, Instrument, Invariance, Over, Quantity, Size};
@@ -33,6 +35,14 @@ impl Default for HutchinsonConfig {
 }
 
 impl HutchinsonConfig {
+    /// The products that its probes take.
+    pub(super) fn cost(&self) -> Cost {
+        match self.tolerance > 0.0 {
+            true => Cost::at_most(0, 0, self.probes),
+            false => Cost::exactly(0, 0, self.probes),
+        }
+    }
+
     pub(super) fn check(&self) -> Result<(), MethodError> {
         if self.probes < 2 {
             return Err(MethodError::config("number of probes", "at least 2", self.probes));
@@ -143,30 +153,40 @@ impl Instrument for Hutchinson {
     const SOURCE: &'static str = "Hutchinson 1990";
     const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
     type Config = HutchinsonConfig;
-    type Reading = TraceEstimate;
+    type Reading = OnSample<TraceEstimate>;
 
     fn measure(
         ctx: &Context<'_>,
         objective: &dyn Objective,
         point: &Weights,
         config: &HutchinsonConfig,
-    ) -> Result<TraceEstimate, MethodError> {
+    ) -> Result<OnSample<TraceEstimate>, MethodError> {
         config.check()?;
-        hutchinson(ctx, &super::Hessian::new(ctx, objective, point)?, &[], config)
-    }
-
-    fn cost(config: &HutchinsonConfig, _: &Size) -> Cost {
-        match config.tolerance > 0.0 {
-            true => Cost::at_most(0, 0, config.probes),
-            false => Cost::exactly(0, 0, config.probes),
+        let mut found = hutchinson(ctx, &super::Hessian::new(ctx, objective, point)?, &[], config)?;
+        let probes = sample_probes(config.probes);
+        let norm = norm_of_sample(ctx, objective, point, CurvatureMatrix::Hessian, probes)?;
+        if let Some(norm) = &norm {
+            found.frobenius_squared = norm.corrected(found.frobenius_squared);
         }
+        let mut reading = OnSample::trace(ctx, objective, point, found, config.probes)?;
+        reading.terms.extend(norm.map(|norm| norm.terms));
+        Ok(reading)
     }
 
-    fn quantities(reading: &TraceEstimate) -> Vec<Quantity> {
+    fn cost(config: &HutchinsonConfig, size: &Size) -> Cost {
+        let probes = sample_probes(config.probes);
+        with_norm(with_sample(config.cost(), size, probes), size, probes)
+    }
+
+    fn quantities(reading: &OnSample<TraceEstimate>) -> Vec<Quantity> {
+        let found = &reading.found;
         vec![
-            Quantity::estimated("trace", reading.trace).with_terms(Over::Draws, &reading.forms),
-            Quantity::estimated("squared Frobenius norm", reading.frobenius_squared)
-                .with_terms(Over::Draws, &reading.squares),
+            Quantity::estimated("trace", found.trace)
+                .with_terms(Over::Draws, &found.forms)
+                .with_sample(reading.terms.first()),
+            Quantity::estimated("squared Frobenius norm", found.frobenius_squared)
+                .with_terms(Over::Draws, &found.squares)
+                .with_sample(reading.terms.get(1)),
         ]
     }
 

@@ -1,6 +1,7 @@
 //! The density of eigenvalues by the kernel polynomial method.
 
 use super::Outliers;
+use super::curvature_terms::OnSample;
 use super::density::Density;
 use super::lanczos::{LanczosConfig, lanczos};
 use crate::common::{LinearOperator, Objective, even_chunks, signs, vector};
@@ -261,28 +262,27 @@ impl Instrument for KernelPolynomial {
     const SOURCE: &'static str = "Weisse, Wellein, Alvermann, Fehske 2006";
     const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
     type Config = KernelPolynomialConfig;
-    type Reading = Density;
+    type Reading = OnSample<Density>;
 
     fn measure(
         ctx: &Context<'_>,
         objective: &dyn Objective,
         point: &Weights,
         config: &KernelPolynomialConfig,
-    ) -> Result<Density, MethodError> {
+    ) -> Result<OnSample<Density>, MethodError> {
         check(config)?;
-        kernel_polynomial(ctx, &super::Hessian::new(ctx, objective, point)?, config)
+        let found = kernel_polynomial(ctx, &super::Hessian::new(ctx, objective, point)?, config)?;
+        OnSample::density(ctx, objective, point, found, config.probes)
     }
 
     fn cost(config: &KernelPolynomialConfig, size: &Size) -> Cost {
         let ends = ENDS.max_products.min(size.parameters);
-        Cost::at_most(0, 0, ends + ATTEMPTS * config.probes * taken(config))
+        let products = ends + ATTEMPTS * config.probes * taken(config);
+        OnSample::cost(Cost::at_most(0, 0, products), size, config.probes)
     }
 
-    fn quantities(reading: &Density) -> Vec<Quantity> {
-        vec![
-            Quantity::estimated("mean eigenvalue", reading.mean),
-            Quantity::estimated("mean squared eigenvalue", reading.mean_square),
-        ]
+    fn quantities(reading: &OnSample<Density>) -> Vec<Quantity> {
+        reading.moments()
     }
 
     fn trial() -> KernelPolynomialConfig {

@@ -4,9 +4,11 @@ mod subspace;
 #[cfg(test)]
 mod tests;
 
-use crate::common::{LinearOperator, Objective, SymmetricEigen, symmetric_eigen};
+use super::ParameterBlock;
+use super::curvature_terms::{OnSample, curvature_terms, with_sample};
+use crate::common::{LinearOperator, Objective, Scaled, SymmetricEigen, symmetric_eigen};
 use crate::error::stored;
-use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
+use crate::registry::{Along, Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError, NamedArrays};
 use subspace::Subspace;
 use thalweg_array::Array;
@@ -61,8 +63,8 @@ pub struct Eigenpairs {
     pub bottom: Vec<Eigenpair>,
     /// Products taken.
     pub products: usize,
-    /// Whether every residual is within the tolerance, and copies of multiple eigenvalues were looked
-    /// for to the end.
+    /// Whether every residual is within the tolerance, no eigenvalue beyond those found would be missed,
+    /// and copies of multiple ones were looked for to the end.
     pub converged: bool,
     /// The residual that is within the tolerance.
     pub within: f64,
@@ -76,6 +78,11 @@ pub struct Eigenpairs {
 /// its products alone this one needs the fewest, and what products taken together save is less. The
 /// basis grows as long as it stays within half a gibibyte, since each restart costs products; when it
 /// is full it is replaced by its best Ritz vectors and the last residual. Each product is a unit of work.
+///
+/// A pair may converge while a vector of a larger eigenvalue, of which the random start happens to have
+/// next to nothing, has not shown yet. So it goes on until one that is larger by the tolerance would
+/// have shown with a probability of 0.999 (a product or two more where a single eigenvalue is asked for,
+/// none where there are others).
 ///
 /// Of a multiple eigenvalue one vector's products show one eigenvector; the others are orthogonal to all
 /// of them. So it begins anew from a random vector outside of what it has, until a copy that would be
@@ -179,7 +186,9 @@ fn iterate(
         {
             return Ok(Eigenpairs { top, bottom, products, converged: over, within });
         }
-        let converged = !stays && space.converged(&eigen, config);
+        let converged = !stays
+            && space.converged(&eigen, config)
+            && (whole || space.ends_would_show(&eigen, config));
         if converged || (ends && !stays) {
             let found = space.pairs(&eigen, config);
             let limits = limits(&eigen, config);
@@ -306,30 +315,57 @@ impl Instrument for Lanczos {
     const SOURCE: &'static str = "Lanczos 1950; Wu and Simon 2000";
     const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
     type Config = LanczosConfig;
-    type Reading = Eigenpairs;
+    type Reading = OnSample<Eigenpairs>;
 
     fn measure(
         ctx: &Context<'_>,
         objective: &dyn Objective,
         point: &Weights,
         config: &LanczosConfig,
-    ) -> Result<Eigenpairs, MethodError> {
-        check(config)?;
-        let found = lanczos(ctx, &super::Hessian::new(ctx, objective, point)?, config)?;
-        found.tell(ctx);
-        Ok(found)
+    ) -> Result<OnSample<Eigenpairs>, MethodError> {
+        Lanczos::measure_along(ctx, objective, point, config, &Along::default())
     }
 
-    fn cost(config: &LanczosConfig, _: &Size) -> Cost {
-        Cost::at_most(0, 0, config.max_products)
+    /// With a preconditioner `P` the eigenvalues are those of `P^-1/2 H P^-1/2`.
+    fn measure_along(
+        ctx: &Context<'_>,
+        objective: &dyn Objective,
+        point: &Weights,
+        config: &LanczosConfig,
+        along: &Along<'_>,
+    ) -> Result<OnSample<Eigenpairs>, MethodError> {
+        check(config)?;
+        let hessian = super::Hessian::new(ctx, objective, point)?;
+        let scaled = along.preconditioner.map(|by| Scaled::preconditioned(&hessian, by));
+        let scaled = scaled.transpose()?;
+        let operator: &dyn LinearOperator = match &scaled {
+            Some(scaled) => scaled,
+            None => &hessian,
+        };
+        let found = lanczos(ctx, operator, config)?;
+        found.tell(ctx);
+        // `y^T P^-1/2 H P^-1/2 y` is the form of the Hessian along `P^-1/2 y`.
+        let in_weights = |pair: &Eigenpair| match &scaled {
+            Some(scaled) => Eigenpair { vector: scaled.unscaled(&pair.vector), ..pair.clone() },
+            None => pair.clone(),
+        };
+        let known: Vec<Eigenpair> = found.top.iter().chain(&found.bottom).map(in_weights).collect();
+        let terms = curvature_terms(ctx, objective, point, &ParameterBlock::All, &known, 0)?;
+        Ok(OnSample { found, terms: terms.map_or_else(Vec::new, |terms| terms.eigenvalues) })
+    }
+
+    fn cost(config: &LanczosConfig, size: &Size) -> Cost {
+        let pairs = config.top + config.bottom;
+        with_sample(Cost::at_most(0, 0, config.max_products), size, pairs)
     }
 
     fn watch() -> LanczosConfig {
         LanczosConfig { top: 1, tolerance: 1e-2, max_products: 60, ..LanczosConfig::default() }
     }
 
-    fn quantities(reading: &Eigenpairs) -> Vec<Quantity> {
-        let named = |pairs: &[Eigenpair], end: &str| -> Vec<Quantity> {
+    fn quantities(reading: &OnSample<Eigenpairs>) -> Vec<Quantity> {
+        let OnSample { found: reading, terms } = reading;
+        let named = |pairs: &[Eigenpair], end: &str, first: usize| -> Vec<Quantity> {
             let name = |place: usize| match place {
                 0 => format!("{end} eigenvalue"),
                 place => format!("{end} eigenvalue {}", place + 1),
@@ -342,19 +378,28 @@ impl Instrument for Lanczos {
                 true => pair.value,
                 false => f64::NAN,
             };
-            let each = pairs.iter().enumerate();
-            each.map(|(place, pair)| Quantity::exact(name(place), value(place, pair))).collect()
+            let each = pairs.iter().enumerate().map(|(place, pair)| {
+                Quantity::exact(name(place), value(place, pair))
+                    .with_sample(terms.get(first + place))
+            });
+            each.collect()
         };
         // How far the largest stands out, whatever the scale of the loss.
         let ratio = match (reading.top.first(), reading.top.get(4)) {
             (Some(first), Some(fifth)) => {
-                let known = reading.converged;
-                let value = if known { first.value / fifth.value } else { f64::NAN };
-                vec![Quantity::exact("largest eigenvalue over the fifth", value)]
+                let ratio = first.value / fifth.value;
+                let value = if reading.converged { ratio } else { f64::NAN };
+                // To first order, as the eigenvalues themselves.
+                let sample = terms.first().zip(terms.get(4)).and_then(|(of_first, of_fifth)| {
+                    of_first.combined(1.0 / fifth.value, of_fifth, -ratio / fifth.value)
+                });
+                let quantity = Quantity::exact("largest eigenvalue over the fifth", value);
+                vec![quantity.with_sample(sample.as_ref())]
             }
             _ => Vec::new(),
         };
-        [named(&reading.top, "largest"), ratio, named(&reading.bottom, "smallest")].concat()
+        let bottom = named(&reading.bottom, "smallest", reading.top.len());
+        [named(&reading.top, "largest", 0), ratio, bottom].concat()
     }
 
     fn trial() -> LanczosConfig {
@@ -387,7 +432,7 @@ impl Eigenpairs {
         let pairs = self.top.iter().chain(&self.bottom);
         let worst = pairs.fold(0.0f64, |worst, pair| worst.max(pair.residual));
         let why = match worst <= self.within {
-            true => "copies of multiple ones may be missing".to_owned(),
+            true => "larger ones or copies of multiple ones may be missing".to_owned(),
             false => format!("the largest residual is {worst:.2e}"),
         };
         let products = self.products;

@@ -1,9 +1,9 @@
 //! Curvature at a point: products of curvature matrices, eigenpairs, trace and other sums over the
 //! spectrum, its density.
 
-mod bulk;
 mod class_spectrum;
 mod curvature_slope;
+mod curvature_terms;
 mod density;
 mod effective_dimension;
 mod exact;
@@ -18,20 +18,21 @@ mod known;
 mod lanczos;
 mod lobpcg;
 mod log_determinant;
+mod norm_of_sample;
 mod of_matrix;
 mod operator;
 mod outliers;
 mod quadrature;
-mod sampling_error;
 mod sketch;
 mod spectral_sum;
 mod split;
 mod xdiag;
 mod xtrace;
 
-pub use bulk::Outliers;
 pub use class_spectrum::{ClassSpectrum, ClassSpectrumConfig, class_spectrum};
 pub use curvature_slope::{CurvatureSlopeConfig, CurvatureSlopeReading, CurvatureSlopes};
+pub(crate) use curvature_terms::Forms;
+pub use curvature_terms::{CurvatureTerms, OnSample, curvature_terms};
 pub use density::{Density, DensityConfig, SpectralDensity, density};
 pub use effective_dimension::{EffectiveDimension, effective_dimension};
 pub use exact::{ExactSpectrum, dense, exact_moments};
@@ -51,8 +52,7 @@ pub use operator::{
     KroneckerFactored, KroneckerFactors, OperatorChoice, ParameterBlock, Scope, diagonal,
     eigenvalue_slopes,
 };
-pub use outliers::{OutlierRule, count_outliers};
-pub use sampling_error::{SamplingError, sampling_error};
+pub use outliers::{OutlierRule, Outliers, count_outliers};
 pub use sketch::SketchedTrace;
 pub use spectral_sum::{SpectralSum, SpectralSumConfig};
 pub use split::{CurvatureSplit, ResidualCurvature, curvature_split};

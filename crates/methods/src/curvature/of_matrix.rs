@@ -64,7 +64,7 @@ impl<C> DerefMut for OfMatrix<C> {
 
 #[cfg(test)]
 mod tests {
-    use crate::registry::{Quantity, instrument};
+    use crate::registry::{Along, Quantity, instrument};
     use crate::{Context, Function, MethodError, ModelObjective, ObjectiveConfig};
     use thalweg_array::{Array, DType};
     use thalweg_data::Stream;
@@ -103,7 +103,8 @@ mod tests {
             };
             let settings: Vec<(String, String)> = with.split(':').map(pair).collect();
             let entry = instrument(id).unwrap();
-            (entry.configured)(false, &settings)?.measure(&ctx, &objective, &point)
+            let alone = Along::default();
+            (entry.configured)(false, &settings)?.measure(&ctx, &objective, &point, &alone)
         };
         for id in ["effective_dimension", "log_determinant"] {
             let refused = read(id, "lambda=1e-3:of=hessian").unwrap_err().to_string();
@@ -131,6 +132,7 @@ mod tests {
         let point = bowl.point(&[1.0, 2.0]).unwrap();
         let settings = [("of".to_owned(), "fisher".to_owned())];
         let one = (instrument("xdiag").unwrap().configured)(false, &settings).unwrap();
-        assert!(matches!(one.measure(&ctx, &bowl, &point), Err(MethodError::Mismatch { .. })));
+        let refused = one.measure(&ctx, &bowl, &point, &Along::default());
+        assert!(matches!(refused, Err(MethodError::Mismatch { .. })));
     }
 }

@@ -1,6 +1,7 @@
 //! The trace by XTrace.
 
 use super::Eigenpair;
+use super::curvature_terms::{OnSample, sample_probes, with_sample};
 use super::known::Known;
 use super::sketch::{Sketch, SketchedTrace, exchangeable_variance};
 use crate::common::{LinearOperator, Objective, normals, vector};
@@ -153,24 +154,26 @@ impl Instrument for XTrace {
     const SOURCE: &'static str = "Epperly, Tropp, Webber 2024, arXiv 2301.07825";
     const INVARIANCES: &'static [Invariance] = &[Invariance::Permutation, Invariance::Rotation];
     type Config = XTraceConfig;
-    type Reading = SketchedTrace;
+    type Reading = OnSample<SketchedTrace>;
 
     fn measure(
         ctx: &Context<'_>,
         objective: &dyn Objective,
         point: &Weights,
         config: &XTraceConfig,
-    ) -> Result<SketchedTrace, MethodError> {
+    ) -> Result<OnSample<SketchedTrace>, MethodError> {
         check(config)?;
-        xtrace(ctx, &super::Hessian::new(ctx, objective, point)?, &[], config)
+        let found = xtrace(ctx, &super::Hessian::new(ctx, objective, point)?, &[], config)?;
+        OnSample::trace(ctx, objective, point, found, config.products)
     }
 
-    fn cost(config: &XTraceConfig, _: &Size) -> Cost {
-        Cost::at_most(0, 0, config.products)
+    fn cost(config: &XTraceConfig, size: &Size) -> Cost {
+        with_sample(Cost::at_most(0, 0, config.products), size, sample_probes(config.products))
     }
 
-    fn quantities(reading: &SketchedTrace) -> Vec<Quantity> {
-        vec![Quantity::estimated("trace", reading.trace)]
+    fn quantities(reading: &OnSample<SketchedTrace>) -> Vec<Quantity> {
+        let trace = Quantity::estimated("trace", reading.found.trace);
+        vec![trace.with_sample(reading.terms.first())]
     }
 
     fn refused() -> Vec<XTraceConfig> {

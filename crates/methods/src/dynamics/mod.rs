@@ -96,8 +96,8 @@ pub use nap::{
     replayed_rates, weight_norms,
 };
 pub use neural_collapse::{
-    Collapse, CollapseTarget, LayerCollapse, NeuralCollapse, class_scatter, frame_distance,
-    neural_collapse, neural_collapse_by_layer, simplex_frame, within_class_variability,
+    Collapse, CollapseTarget, LayerCollapse, NeuralCollapse, frame_distance, neural_collapse,
+    neural_collapse_by_layer, simplex_frame, within_class_variability,
 };
 pub use ood_score::{OodScoreConfig, ood_score, random_convolution_features};
 pub use optimal_constant::{

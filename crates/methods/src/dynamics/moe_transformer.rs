@@ -3,7 +3,9 @@
 use crate::MethodError;
 use std::sync::Arc;
 use thalweg_graph::Tensor;
-use thalweg_nn::layer::{Activation, Dense, Embedding, LayerNorm, MixtureOfExperts, SelfAttention};
+use thalweg_nn::layer::{
+    Activation, Dense, Embedding, LayerNorm, MixtureOfExperts, Normalization, SelfAttention,
+};
 use thalweg_nn::{Initializer, Layer, Model, ModelPort, Network, PortType, Scope};
 
 /// A transformer with a mixture of experts in the place of each perceptron; normalisation comes first.
@@ -107,6 +109,7 @@ impl Network for MoeTransformer {
                     ("qkv", dense(width.saturating_mul(3), even)),
                     ("proj", dense(width, even)),
                 ],
+                norm: Normalization::None,
             };
             let norm = |name: &str, x| LayerNorm::default().forward(&block.enter(name), x);
             x = x + attention.forward(&block.enter("attn"), norm("norm1", x));

@@ -68,7 +68,8 @@ impl Instrument for WeightNorm {
             .each
             .iter()
             .map(|(name, norm)| Quantity::exact(format!("norm of {name}"), *norm));
-        std::iter::once(Quantity::exact("weight norm", reading.total)).chain(each).collect()
+        let total = Quantity::exact("weight norm", reading.total);
+        std::iter::once(total).chain(each).map(Quantity::of_data).collect()
     }
 
     fn refused() -> Vec<()> {

@@ -85,7 +85,7 @@ impl Instrument for WeightRank {
                 Quantity::exact(format!("stable rank of {}", one.name), one.ranks.stable),
             ]
         };
-        reading.iter().flat_map(of).collect()
+        reading.iter().flat_map(of).map(Quantity::of_data).collect()
     }
 
     fn refused() -> Vec<()> {

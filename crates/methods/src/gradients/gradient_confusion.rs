@@ -1,19 +1,21 @@
 //! How far the gradients of batches point apart.
 
-use super::gram::{BatchGradients, BatchGradientsConfig, batch_gradients, jackknife};
+use super::gram::{BatchGradients, BatchGradientsConfig, batch_gradients};
 use crate::common::Objective;
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_nn::Weights;
-use thalweg_stats::Estimate;
+use thalweg_stats::{Estimate, Jackknife};
 
 /// What [`gradient_confusion`] found, over all pairs of the batches drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Confusion {
+    /// Pairs of batches.
+    pub pairs: usize,
     /// The smallest inner product of two batches' gradients, with the other sign, or 0: the bound
-    /// `eta` of the definition.
+    /// `eta` of the definition, for these pairs.
     pub bound: f64,
-    /// The smallest cosine of two batches' gradients.
+    /// The smallest cosine of two batches' gradients, of these pairs.
     pub smallest_cosine: f64,
     /// The mean cosine: their alignment. Its standard error is that of the jackknife over batches, NaN
     /// of two of them.
@@ -26,8 +28,9 @@ pub struct Confusion {
 /// step for one batch undoes another's. Cosines say the same without the gradients' lengths; their
 /// mean is the alignment (stiffness). A gradient of zero has the cosine 0 with every other.
 ///
-/// The two extremes are those of the batches drawn: of more of them they lie further out. The mean is
-/// an estimate of that of all pairs of batches.
+/// The two extremes are those of the pairs drawn: of more of them they lie further out, and no error bar
+/// says how far those of all pairs do. The mean is an estimate of that of all pairs of batches of what
+/// the examples stand for.
 ///
 /// # Errors
 /// As [`batch_gradients()`].
@@ -58,9 +61,11 @@ fn confusion(found: &BatchGradients) -> Confusion {
         own[b] += cosine;
     }
     let mean = |sum: f64, batches: usize| sum / (batches * batches.saturating_sub(1) / 2) as f64;
-    let without: Vec<f64> = own.iter().map(|own| mean(sum - own, k.saturating_sub(1))).collect();
-    let (value, standard_error) = (mean(sum, k), jackknife(&without));
+    let without = own.iter().map(|own| mean(sum - own, k.saturating_sub(1))).collect();
+    let value = mean(sum, k);
+    let standard_error = Jackknife::new(value, without).standard_error();
     Confusion {
+        pairs: k * k.saturating_sub(1) / 2,
         bound: (-smallest).max(0.0),
         smallest_cosine: pairs().map(cosine).fold(f64::INFINITY, f64::min),
         mean_cosine: Estimate { value, standard_error, samples: k },
@@ -93,10 +98,11 @@ impl Instrument for GradientConfusion {
     }
 
     fn quantities(reading: &Confusion) -> Vec<Quantity> {
+        let Confusion { pairs, bound, smallest_cosine, mean_cosine } = *reading;
         vec![
-            Quantity::exact("gradient confusion", reading.bound),
-            Quantity::exact("smallest cosine", reading.smallest_cosine),
-            Quantity::estimated("mean cosine", reading.mean_cosine),
+            Quantity::exact(format!("gradient confusion of {pairs} pairs drawn"), bound),
+            Quantity::exact(format!("least cosine of {pairs} pairs drawn"), smallest_cosine),
+            Quantity::estimated("mean cosine", mean_cosine).of_data(),
         ]
     }
 
@@ -122,7 +128,7 @@ mod tests {
         let expected = [[1.0, 0.0, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 1.0]];
         assert_eq!(gradients.cosines(), expected);
         let found = confusion(&gradients);
-        assert_eq!((found.bound, found.smallest_cosine), (3.0, -1.0));
+        assert_eq!((found.pairs, found.bound, found.smallest_cosine), (3, 3.0, -1.0));
         assert!((found.mean_cosine.value + 1.0 / 3.0).abs() < 1e-15);
         // Without one of them the cosine of the others: 0, -1 and 0, around -1/3.
         assert!((found.mean_cosine.standard_error - 2.0 / 3.0).abs() < 1e-15, "{found:?}");

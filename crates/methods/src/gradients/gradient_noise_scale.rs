@@ -1,11 +1,11 @@
 //! The scale of a gradient's noise.
 
-use super::gram::{BatchGradients, BatchGradientsConfig, batch_gradients, jackknife};
+use super::gram::{BatchGradients, BatchGradientsConfig, batch_gradients};
 use crate::common::Objective;
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_nn::Weights;
-use thalweg_stats::Estimate;
+use thalweg_stats::{Estimate, Jackknife};
 
 /// What [`gradient_noise_scale`] found. Standard errors are those of the jackknife over batches.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,8 +58,9 @@ fn noise_scale(found: &BatchGradients) -> NoiseScale {
         false => Vec::new(),
     };
     let [scale, covariance, square] = [0, 1, 2].map(|i| {
-        let without: Vec<f64> = left.iter().map(|values| values[i]).collect();
-        Estimate { value: whole[i], standard_error: jackknife(&without), samples: k }
+        let without = left.iter().map(|values| values[i]).collect();
+        let standard_error = Jackknife::new(whole[i], without).standard_error();
+        Estimate { value: whole[i], standard_error, samples: k }
     });
     NoiseScale { scale, covariance, square }
 }
@@ -104,7 +105,7 @@ impl Instrument for GradientNoiseScale {
 
     fn quantities(reading: &NoiseScale) -> Vec<Quantity> {
         // The parts have the loss's scale; the ratio is the instrument.
-        vec![Quantity::estimated("gradient noise scale", reading.scale)]
+        vec![Quantity::estimated("gradient noise scale", reading.scale).of_data()]
     }
 
     fn trial() -> BatchGradientsConfig {

@@ -80,16 +80,6 @@ impl BatchGradients {
     }
 }
 
-/// The standard error of a statistic, from its values without one of the batches each.
-///
-/// # Source    Efron, The jackknife, the bootstrap and other resampling plans, 1982, chapter 3
-pub(super) fn jackknife(without: &[f64]) -> f64 {
-    let n = without.len() as f64;
-    let mean = without.iter().sum::<f64>() / n;
-    let spread: f64 = without.iter().map(|value| (value - mean).powi(2)).sum();
-    (spread * (n - 1.0) / n).sqrt()
-}
-
 /// The inner products of the gradients of batches, which are whole ones of a random order of the
 /// examples from the stream `batch gradients`. Each gradient is a unit of work.
 ///

@@ -109,7 +109,8 @@ impl Check for Costs {
                     Cost::AtMost(most) => {
                         let within = passes.losses <= most.losses
                             && passes.gradients <= most.gradients
-                            && passes.products <= most.products;
+                            && passes.products <= most.products
+                            && passes.second_derivatives <= most.second_derivatives;
                         assert!(within, "{}: {passes}, at most {most}", I::ID);
                         assert!(passes.in_gradients() > 0.0, "{} takes nothing", I::ID);
                     }
@@ -122,6 +123,32 @@ impl Check for Costs {
 #[test]
 fn costs_are_what_is_counted() {
     conform(&mut Costs(Executor::new(1)));
+}
+
+/// That a number of all the data has an error on a sample of them, and costs no more than is said.
+struct Samples(Executor);
+
+impl Check for Samples {
+    fn instrument<I: Instrument>(&mut self) {
+        let (scene, meter) = (scenes::on_sample(&self.0), Meter::default());
+        let ctx = Context::new(&self.0, 1).with_precision(DType::F64).unwrap().with_meter(&meter);
+        let config = I::trial();
+        let reading = I::measure(&ctx, &scene.objective, &scene.point, &config).unwrap();
+        let most = I::cost(&config, &Size::of(&scene.objective)).passes();
+        let passes = meter.passes(scene.objective.examples());
+        assert!(passes.in_gradients() <= most.in_gradients() + 1e-9, "{}: {passes}, {most}", I::ID);
+        // What is read off weights alone needs none.
+        let of_data = |quantity: &&Quantity| quantity.of_data && most != crate::Passes::default();
+        for quantity in I::quantities(&reading).iter().filter(of_data) {
+            let error = quantity.value.standard_error();
+            assert!(error.is_some_and(f64::is_finite), "{}: {quantity:?}", I::ID);
+        }
+    }
+}
+
+#[test]
+fn numbers_of_all_the_data_have_an_error_on_a_sample() {
+    conform(&mut Samples(Executor::new(1)));
 }
 
 /// That a reading is unchanged by what is declared, and changed by what is not.

@@ -1,5 +1,6 @@
 //! What an instrument takes, said before it is used.
 
+use crate::common::sampled_strata;
 use crate::{Objective, Passes};
 use std::fmt;
 
@@ -10,16 +11,19 @@ pub struct Size {
     pub parameters: usize,
     /// Number of examples.
     pub examples: usize,
+    /// Whether these are a sample whose choice leaves readings uncertain.
+    pub sampled: bool,
 }
 
 impl Size {
     /// That of an objective.
     pub fn of(objective: &dyn Objective) -> Size {
-        Size { parameters: objective.dimension(), examples: objective.examples() }
+        let (parameters, examples) = (objective.dimension(), objective.examples());
+        Size { parameters, examples, sampled: sampled_strata(objective).is_some() }
     }
 
-    /// More weights than any configuration looks at, and a usual number of examples.
-    pub const LARGE: Size = Size { parameters: usize::MAX, examples: 1 << 16 };
+    /// More weights than any configuration looks at, and a usual number of examples, which are all.
+    pub const LARGE: Size = Size { parameters: usize::MAX, examples: 1 << 16, sampled: false };
 }
 
 /// Passes over the data with which an instrument gives its reading.
@@ -42,6 +46,13 @@ impl Cost {
     /// At most so many losses, gradients and products.
     pub fn at_most(losses: usize, gradients: usize, products: usize) -> Cost {
         Cost::AtMost(Passes::new(losses, gradients, products))
+    }
+
+    /// So many second derivatives more.
+    pub fn with_second_derivatives(mut self, vectors: usize) -> Cost {
+        let (Cost::Exactly(passes) | Cost::AtMost(passes)) = &mut self;
+        passes.second_derivatives += vectors as f64;
+        self
     }
 
     /// The passes, at most.

@@ -1,6 +1,6 @@
 //! Configurations of instruments by the names of their options.
 
-use super::{Cost, Instrument, Quantity, Size};
+use super::{Along, Cost, Instrument, Quantity, Size};
 use crate::curvature::CurvatureMatrix;
 use crate::{Context, MethodError, Objective};
 use thalweg_nn::Weights;
@@ -75,7 +75,7 @@ pub trait Configured: Send + Sync {
     /// The passes over the data that it takes.
     fn cost(&self, size: &Size) -> Cost;
 
-    /// Measures, and shows the reading.
+    /// Measures, and shows the reading; away from a run of training nothing is known along the way.
     ///
     /// # Errors
     /// Those of the instrument.
@@ -84,6 +84,7 @@ pub trait Configured: Send + Sync {
         ctx: &Context<'_>,
         objective: &dyn Objective,
         point: &Weights,
+        along: &Along<'_>,
     ) -> Result<Vec<Quantity>, MethodError>;
 }
 
@@ -102,8 +103,9 @@ where
         ctx: &Context<'_>,
         objective: &dyn Objective,
         point: &Weights,
+        along: &Along<'_>,
     ) -> Result<Vec<Quantity>, MethodError> {
-        Ok(I::quantities(&I::measure(ctx, objective, point, &self.0)?))
+        Ok(I::quantities(&I::measure_along(ctx, objective, point, &self.0, along)?))
     }
 }
 
@@ -179,7 +181,7 @@ mod tests {
     #[test]
     fn what_is_set_is_what_is_measured_with() {
         let hutchinson = instrument("hutchinson").unwrap();
-        let size = Size { parameters: 1000, examples: 100 };
+        let size = Size { parameters: 1000, examples: 100, sampled: false };
         let cost = |settings: &[(String, String)]| {
             (hutchinson.configured)(false, settings).unwrap().cost(&size).passes().products
         };

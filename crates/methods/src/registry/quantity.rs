@@ -1,5 +1,6 @@
 //! A reading, number by number.
 
+use crate::common::SampleTerms;
 use thalweg_stats::Estimate;
 
 /// A number that was read off.
@@ -72,22 +73,55 @@ pub struct Quantity {
     pub value: Value,
     /// What it is the mean of, where it is one.
     pub terms: Option<Terms>,
+    /// What each example contributed to it, beside the terms, where the choice of examples leaves it
+    /// uncertain: both errors are part of the value's.
+    pub sample: Option<SampleTerms>,
+    /// Whether it is a number of all the data where the examples are a sample of them, so that its error
+    /// holds their choice. Else it is that of the examples taken, and so is its error if it has one.
+    pub of_data: bool,
 }
 
 impl Quantity {
     /// A number without a sampling error.
     pub fn exact(name: impl Into<String>, value: f64) -> Quantity {
-        Quantity { name: name.into(), value: Value::Exact(value), terms: None }
+        Quantity::new(name.into(), Value::Exact(value))
     }
 
     /// A number with a sampling error.
     pub fn estimated(name: impl Into<String>, estimate: Estimate) -> Quantity {
-        Quantity { name: name.into(), value: Value::Estimated(estimate), terms: None }
+        Quantity::new(name.into(), Value::Estimated(estimate))
     }
 
-    /// With what it is the mean of.
+    fn new(name: String, value: Value) -> Quantity {
+        Quantity { name, value, terms: None, sample: None, of_data: false }
+    }
+
+    /// With what it is the mean of; of examples it is a number of all the data.
     pub fn with_terms(self, over: Over, values: &[f64]) -> Quantity {
-        Quantity { terms: Some(Terms { over, values: values.to_vec(), beside: 0.0 }), ..self }
+        let of_data = self.of_data || over == Over::Examples;
+        let terms = Some(Terms { over, values: values.to_vec(), beside: 0.0 });
+        Quantity { terms, of_data, ..self }
+    }
+
+    /// As a number of all the data, whose error holds the choice of examples.
+    pub fn of_data(self) -> Quantity {
+        Quantity { of_data: true, ..self }
+    }
+
+    /// With what each example contributed, if that leaves anything open, whose error is added in squares.
+    pub fn with_sample(self, sample: Option<&SampleTerms>) -> Quantity {
+        let Some(sample) = sample else { return self };
+        let (of_sample, value) = (sample.standard_error(), self.value.number());
+        let estimate = match self.value {
+            Value::Exact(_) => {
+                Estimate { value, standard_error: of_sample, samples: sample.examples() }
+            }
+            Value::Estimated(own) => {
+                Estimate { standard_error: own.standard_error.hypot(of_sample), ..own }
+            }
+        };
+        let (value, sample) = (Value::Estimated(estimate), Some(sample.clone()));
+        Quantity { value, sample, of_data: true, ..self }
     }
 
     /// With an error that its terms do not show.

@@ -2,7 +2,7 @@
 
 use super::ball::{REFUSED_RADII, Scaling, check_radius, scale};
 use super::rise::Rises;
-use crate::common::{Objective, normals, vector};
+use crate::common::{Objective, SampleTerms, normals, sampled_strata, vector};
 use crate::error::stored;
 use crate::registry::{Cost, Instrument, Invariance, Over, Quantity, Size};
 use crate::{Context, MethodError};
@@ -53,12 +53,14 @@ pub struct AverageRise {
     pub rise: Estimate,
     /// The rise of each draw, the mean over both its signs.
     pub draws: Vec<f64>,
+    /// The rise of each example by draw, where the examples are a sample.
+    pub sample: Option<SampleTerms>,
 }
 
 impl AverageRise {
     pub(super) fn quantities(&self) -> Vec<Quantity> {
         let rise = Quantity::estimated("expected rise of the loss", self.rise);
-        vec![rise.with_terms(Over::Draws, &self.draws)]
+        vec![rise.with_terms(Over::Draws, &self.draws).with_sample(self.sample.as_ref())]
     }
 }
 
@@ -70,7 +72,8 @@ impl AverageRise {
 /// second order, `d^T H d / 2`: the expectation is `rho^2 / 2 sum c_i^2 H_ii` where the loss is
 /// quadratic.
 ///
-/// Each draw is a unit of work. The standard error is that over the draws.
+/// Each draw is a unit of work. The standard error is that over the draws; what the choice of a sample
+/// leaves open the rises of its examples say.
 ///
 /// # Errors
 /// A standard deviation that is not positive, fewer than two draws; a loss that is not finite;
@@ -89,7 +92,9 @@ pub fn average_sharpness(
     let stream = ctx.stream("average sharpness");
     let mut rises = Rises::new(ctx, objective, point);
     ctx.progress().start("average sharpness", config.draws as u64);
-    let mut draws = Vec::with_capacity(config.draws);
+    let strata = sampled_strata(objective);
+    let n = objective.examples();
+    let (mut draws, mut examples) = (Vec::with_capacity(config.draws), Vec::new());
     for draw in 0..config.draws {
         let key = format!("average/{draw}");
         let arrays = ctx.unit(&key, || {
@@ -98,20 +103,31 @@ pub fn average_sharpness(
             vector::scale(&mut noise, config.rho);
             let all = 0..objective.batches().len();
             let losses = rises.losses(&noise, &[-1.0, 0.0, 1.0], all)?;
-            let mean = |at: usize| {
-                losses.get(at).map_or(f64::NAN, |of| pairwise_sum(of) / of.len().max(1) as f64)
+            let [down, still, up] = &losses[..] else {
+                return Err(MethodError::mismatch("losses", "those of three points", losses.len()));
             };
-            let rise = 0.5 * (mean(0) + mean(2)) - mean(1);
-            Ok(vec![("rise".into(), Array::vector(&[rise]))])
+            let mean = |of: &[f64]| pairwise_sum(of) / n.max(1) as f64;
+            let rise = 0.5 * (mean(down) + mean(up)) - mean(still);
+            let mut arrays = vec![("rise".into(), Array::vector(&[rise]))];
+            if strata.is_some() {
+                let each = down.iter().zip(still).zip(up);
+                let each = each.map(|((down, still), up)| 0.5 * (down + up) - still);
+                arrays.push(("examples".into(), Array::vector(&each.collect::<Vec<_>>())));
+            }
+            Ok(arrays)
         })?;
         draws.push(stored(&key, &arrays, "rise", 1)?[0]);
+        if strata.is_some() {
+            examples.push(stored(&key, &arrays, "examples", n)?.to_vec());
+        }
         ctx.progress().advance(1);
     }
     if let Some(value) = draws.iter().find(|rise| !rise.is_finite()) {
         let what = format!("the loss under noise of {} on the weights", config.rho);
         return Err(MethodError::NotFinite { what, value: value.to_string() });
     }
-    Ok(AverageRise { rise: Estimate::mean(&draws)?, draws })
+    let sample = strata.map(|strata| SampleTerms::new(examples, strata));
+    Ok(AverageRise { rise: Estimate::mean(&draws)?, draws, sample })
 }
 
 /// [`average_sharpness`] with all weights in the same unit, as an instrument.

@@ -1,11 +1,11 @@
 //! Critical sharpness.
 
 use super::rise::Rises;
-use crate::common::{Gradients, Objective, vector};
+use crate::common::{Evaluator, Gradients, Objective, SampleTerms, sampled_strata, vector};
 use crate::error::stored;
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
-use thalweg_array::Array;
+use thalweg_array::{Array, DType};
 use thalweg_nn::Weights;
 use thalweg_stats::pairwise_sum;
 
@@ -27,7 +27,7 @@ impl Default for CriticalSharpnessConfig {
 }
 
 /// What [`critical_sharpness`] found.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CriticalRate {
     /// `2 / eta` with the geometric mean `eta` of the rates below; zero where no rate raises the
     /// loss, up to the largest number that there is. NaN without a gradient, and where the evaluations
@@ -40,6 +40,9 @@ pub struct CriticalRate {
     pub above: f64,
     /// Whether they are as close as was asked for, or no rate raises the loss.
     pub converged: bool,
+    /// What each example contributed to the sharpness, to first order, where the examples are a sample
+    /// and a rate was found.
+    pub sample: Option<SampleTerms>,
 }
 
 /// Two over the critical learning rate: the smallest at which a step of gradient descent raises the
@@ -53,6 +56,13 @@ pub struct CriticalRate {
 /// does not; then the bracket is halved in the logarithm. That finds a crossing, which is the first
 /// one unless the loss rises and falls again between two rates tried. Each evaluation is a unit of
 /// work.
+///
+/// Another sample of the data has another gradient, and its loss rises elsewhere. With the losses `l_i`,
+/// gradients `g_i` of the examples at `w`, `l_i'` at `w' = w - eta g`, and `g'` of the loss there, the rise
+/// `R = L(w') - L(w)` of a sample with more of example `i` changes by
+/// `r_i = (l_i' - l_i - R) - eta <g', g_i - g>`, and `lambda_c` by `lambda_c r_i / (eta R')` with
+/// `R' = -<g', g>`: one more gradient, and the derivatives of all losses along `g'`. The bracket's own
+/// width is beside it.
 ///
 /// # Errors
 /// A start or tolerance that is not positive, no evaluations; weights of another model; those of the
@@ -83,6 +93,7 @@ pub fn critical_sharpness(
         below: 0.0,
         above: f64::INFINITY,
         converged: false,
+        sample: None,
     };
     if !(length > 0.0 && length.is_finite()) {
         return Ok(nothing(f64::NAN));
@@ -124,12 +135,15 @@ pub fn critical_sharpness(
         }
     }
     Ok(match (below, above) {
-        (Some(below), Some(above)) => CriticalRate {
-            sharpness: 2.0 / (below * above).sqrt(),
-            below,
-            above,
-            converged: above / below <= 1.0 + config.tolerance,
-        },
+        (Some(below), Some(above)) => {
+            let (rate, converged) =
+                ((below * above).sqrt(), above / below <= 1.0 + config.tolerance);
+            let sample = match converged {
+                true => contributions(ctx, objective, point, &mut rises, &downhill, rate)?,
+                false => None,
+            };
+            CriticalRate { sharpness: 2.0 / rate, below, above, converged, sample }
+        }
         // Beyond the last rate there is none.
         (Some(below), None) if rate == f64::INFINITY => {
             CriticalRate { below, converged: true, ..nothing(0.0) }
@@ -139,6 +153,48 @@ pub fn critical_sharpness(
             CriticalRate { above: above.unwrap_or(f64::INFINITY), ..nothing(f64::NAN) }
         }
     })
+}
+
+/// What each example of a sample contributed to the critical sharpness at a rate. NaN where the loss does
+/// not rise there.
+fn contributions<'a>(
+    ctx: &Context<'a>,
+    objective: &'a dyn Objective,
+    point: &Weights,
+    rises: &mut Rises<'a>,
+    downhill: &[f64],
+    rate: f64,
+) -> Result<Option<SampleTerms>, MethodError> {
+    let Some(strata) = sampled_strata(objective) else { return Ok(None) };
+    let n = objective.examples();
+    let key = "critical/sample";
+    let arrays = ctx.unit(key, || {
+        let all = 0..objective.batches().len();
+        let losses = rises.losses(downhill, &[0.0, rate], all.clone())?;
+        let [still, moved] = &losses[..] else {
+            return Err(MethodError::mismatch("losses", "those of two points", losses.len()));
+        };
+        let here = point.parameters.convert(DType::F64);
+        let there = here.add_scaled(rate, &here.unflatten(downhill)?)?;
+        let there = Weights { parameters: there, buffers: point.buffers.clone() };
+        let slope = Gradients::new(ctx, objective)?.at(&there)?.gradient;
+        let direction = here.unflatten(&slope)?;
+        let along = Evaluator::with_derivatives(ctx, objective, point, &direction, 1)?;
+        let along = along.examples_at(&[vec![0.0]], all)?;
+        let Some([along, _]) = along.first().map(|at| &at.derivatives) else {
+            return Err(MethodError::mismatch("derivatives", "those of one point", "none"));
+        };
+        let each = still.iter().zip(moved).zip(along);
+        let rises: Vec<f64> =
+            each.map(|((still, moved), along)| moved - still - rate * along).collect();
+        let mean = pairwise_sum(&rises) / n.max(1) as f64;
+        let steepness = vector::dot(&slope, downhill);
+        let steepness = if steepness > 0.0 { steepness } else { f64::NAN };
+        let term = |rise: &f64| 2.0 / rate * (1.0 + (rise - mean) / (rate * steepness));
+        Ok(vec![("terms".into(), Array::vector(&rises.iter().map(term).collect::<Vec<_>>()))])
+    })?;
+    let terms = stored(key, &arrays, "terms", n)?.to_vec();
+    Ok(Some(SampleTerms::new(vec![terms], strata)))
 }
 
 fn check(config: &CriticalSharpnessConfig) -> Result<(), MethodError> {
@@ -176,13 +232,15 @@ impl Instrument for CriticalSharpness {
         critical_sharpness(ctx, objective, point, config)
     }
 
-    fn cost(config: &CriticalSharpnessConfig, _: &Size) -> Cost {
-        Cost::at_most(config.evaluations, 1, 0)
+    fn cost(config: &CriticalSharpnessConfig, size: &Size) -> Cost {
+        let once = usize::from(size.sampled);
+        Cost::at_most(config.evaluations + 2 * once, 1 + once, 0).with_second_derivatives(once)
     }
 
     fn quantities(reading: &CriticalRate) -> Vec<Quantity> {
         let sharpness = if reading.converged { reading.sharpness } else { f64::NAN };
-        vec![Quantity::exact("critical sharpness", sharpness)]
+        let critical = Quantity::exact("critical sharpness", sharpness);
+        vec![critical.with_sample(reading.sample.as_ref())]
     }
 
     fn trial() -> CriticalSharpnessConfig {
@@ -255,7 +313,8 @@ mod tests {
         let read = |evaluations: usize| {
             let config = CriticalSharpnessConfig { start: 0.4, tolerance: 1e-6, evaluations };
             let found = within(&parabola, &[1.0], config);
-            (found, CriticalSharpness::quantities(&found)[0].value.number())
+            let number = CriticalSharpness::quantities(&found)[0].value.number();
+            (found, number)
         };
         let (early, number) = read(6);
         assert!((early.sharpness - 2.0).abs() < 0.5 && !early.converged && number.is_nan());

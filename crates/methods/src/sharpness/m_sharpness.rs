@@ -9,14 +9,14 @@ use crate::registry::{Cost, Instrument, Invariance, Over, Quantity, Size};
 use crate::{Context, MethodError, Passes};
 use thalweg_array::Array;
 use thalweg_nn::Weights;
-use thalweg_stats::Estimate;
+use thalweg_stats::{Estimate, pairwise_sum};
 
 /// Which batches, and how far the ascent goes on each.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MSharpnessConfig {
     /// Examples in a batch.
     pub m: usize,
-    /// Number of batches, at most as many as there are whole ones; `None`: all of these.
+    /// Number of batches, at most as many as have all the examples together; `None`: so many.
     pub batches: Option<usize>,
     /// Length of the way along each batch's gradient.
     pub rho: f64,
@@ -54,9 +54,10 @@ impl MSharpnessConfig {
 /// What [`m_sharpness`] found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchRise {
-    /// The mean rise. Its standard error is that over batches, where there are two or more.
+    /// The mean rise.
     pub mean: f64,
-    /// Its standard error over batches.
+    /// The mean with its standard error over the draws of batches, NaN of a single one; none where a
+    /// batch is all the data.
     pub estimate: Option<Estimate>,
     /// The rise of each batch.
     pub batches: Vec<f64>,
@@ -68,8 +69,12 @@ pub struct BatchRise {
 /// [`super::sam_sharpness()`]: what SAM penalises when each worker perturbs by its own `m` examples.
 /// It grows as `m` falls.
 ///
-/// Batches are whole ones of a random order of the examples from the stream `m-sharpness`. Each is
-/// a unit of work.
+/// Each batch is drawn from all the data without regard to the others, by the stream `m-sharpness`, and
+/// is a unit of work. So their rises are independent, and the spread of these is the error of their mean
+/// whatever share of the data they make up. Batches that share no example, as those of an epoch, have
+/// means that differ less; by how much depends on how far a rise is a mean over examples, which they do
+/// not tell. On a sample of the data examples that no batch had before stand for those that are not
+/// there, so that the error holds the choice of the sample.
 ///
 /// # Errors
 /// No examples in a batch, no batches or steps, a radius that is not positive; a loss that is not
@@ -86,10 +91,10 @@ pub fn m_sharpness(
     config.check()?;
     let (batches, m) = config.taken(objective.examples());
     let point = frozen_at(ctx, objective, point)?;
-    let shuffled = Gathered::shuffled(objective, &ctx.stream("m-sharpness"), m);
-    let ball = Ball::new(&shuffled, &point, Norm::L2, Scaling::None, config.rho)?;
-    let gradients = Gradients::new(ctx, &shuffled)?;
-    let mut rises = Rises::new(ctx, &shuffled, &point);
+    let drawn = Gathered::drawn(objective, &ctx.stream("m-sharpness"), m, batches);
+    let ball = Ball::new(&drawn, &point, Norm::L2, Scaling::None, config.rho)?;
+    let gradients = Gradients::new(ctx, &drawn)?;
+    let mut rises = Rises::new(ctx, &drawn, &point);
     ctx.progress().start("m-sharpness", batches as u64);
     let mut found = Vec::with_capacity(batches);
     for batch in 0..batches {
@@ -113,8 +118,11 @@ pub fn m_sharpness(
         let what = format!("the rise of a batch's loss over a way of {}", config.rho);
         return Err(MethodError::NotFinite { what, value: value.to_string() });
     }
-    let mean = thalweg_stats::pairwise_sum(&found) / found.len().max(1) as f64;
-    Ok(BatchRise { mean, estimate: Estimate::mean(&found).ok(), batches: found })
+    let mean = pairwise_sum(&found) / found.len().max(1) as f64;
+    let whole = m == objective.sampling().population(objective.examples());
+    let alone = Estimate { value: mean, standard_error: f64::NAN, samples: found.len() };
+    let estimate = (!whole).then(|| Estimate::mean(&found).unwrap_or(alone));
+    Ok(BatchRise { mean, estimate, batches: found })
 }
 
 /// [`m_sharpness`] as an instrument.
@@ -147,6 +155,7 @@ impl Instrument for MSharpness {
             losses: (2 * share) as f64 / n,
             gradients: (config.steps * share) as f64 / n,
             products: 0.0,
+            second_derivatives: 0.0,
         })
     }
 
@@ -156,7 +165,7 @@ impl Instrument for MSharpness {
             Some(estimate) => Quantity::estimated(name, estimate),
             None => Quantity::exact(name, reading.mean),
         };
-        vec![quantity.with_terms(Over::Draws, &reading.batches)]
+        vec![quantity.with_terms(Over::Draws, &reading.batches).of_data()]
     }
 
     fn trial() -> MSharpnessConfig {

@@ -1,7 +1,9 @@
 //! Relative flatness.
 
-use crate::common::{LinearOperator, Objective, signs, vector};
-use crate::curvature::{Curvature, CurvatureMatrix, ExampleGroup, ParameterBlock, Scope};
+use crate::common::{
+    LinearOperator, Objective, SampleTerms, check_point, sampled_strata, signs, vector,
+};
+use crate::curvature::{Curvature, CurvatureMatrix, ExampleGroup, Forms, ParameterBlock, Scope};
 use crate::error::stored;
 use crate::registry::{Cost, Instrument, Invariance, Over, Quantity, Size};
 use crate::{Context, MethodError};
@@ -9,7 +11,7 @@ use thalweg_array::Array;
 use thalweg_nn::{Axis, Parameter, Weights};
 use thalweg_stats::Estimate;
 
-/// Probes in a unit of work.
+/// Probes in a unit of work, and those by which examples of a sample are told apart, at most.
 const BLOCK: usize = 8;
 
 /// Of which layer, and how many probes.
@@ -36,6 +38,8 @@ pub struct Flatness {
     pub measure: Estimate,
     /// What each probe gave.
     pub forms: Vec<f64>,
+    /// What each example contributed by probe, where the examples are a sample.
+    pub sample: Option<SampleTerms>,
 }
 
 /// How curved the loss is in a layer, held against the layer's own weights.
@@ -46,7 +50,8 @@ pub struct Flatness {
 ///
 /// As a trace: `kappa = tr(H (R R^T x I)) = E[<R U, H (R U)>]` with `R R^T = W W^T` over matrices `U`
 /// of random signs, `[., input]`: `R` is `W` itself, or Cholesky's of fewer columns where there are
-/// fewer outputs than inputs. The standard error is that over them.
+/// fewer outputs than inputs. The standard error is that over them; what the choice of a sample leaves
+/// open the second derivatives of its examples' losses along some of them say.
 ///
 /// # Errors
 /// Fewer than two probes; a model without such a weight matrix; weights of another model; a product
@@ -84,28 +89,28 @@ pub fn relative_flatness(
     let root = root(outputs, inputs, weight);
     let width = inputs.min(outputs);
     let stream = ctx.stream("relative flatness");
+    let probe = |probe: usize| {
+        let u = signs(&stream.at(probe as u64), width * inputs);
+        let mut product = vec![0.0; weights.len()];
+        for (output, of) in root.iter().enumerate() {
+            for (factor, u) in of.iter().zip(u.chunks(inputs.max(1))) {
+                for (input, sign) in u.iter().enumerate() {
+                    let place = match outputs_last {
+                        true => input * columns + output,
+                        false => output * columns + input,
+                    };
+                    product[place] += factor * sign;
+                }
+            }
+        }
+        product
+    };
     ctx.progress().start("relative flatness", config.probes as u64);
     let mut forms = Vec::with_capacity(config.probes);
     for first in (0..config.probes).step_by(BLOCK) {
         let last = (first + BLOCK).min(config.probes);
         let key = format!("flatness/{first}-{last}");
         let arrays = ctx.unit(&key, || {
-            let probe = |probe: usize| {
-                let u = signs(&stream.at(probe as u64), width * inputs);
-                let mut product = vec![0.0; weights.len()];
-                for (output, of) in root.iter().enumerate() {
-                    for (factor, u) in of.iter().zip(u.chunks(inputs.max(1))) {
-                        for (input, sign) in u.iter().enumerate() {
-                            let place = match outputs_last {
-                                true => input * columns + output,
-                                false => output * columns + input,
-                            };
-                            product[place] += factor * sign;
-                        }
-                    }
-                }
-                product
-            };
             let vectors: Vec<Vec<f64>> = (first..last).map(probe).collect();
             let products = hessian.apply(&vectors)?;
             let forms: Vec<f64> =
@@ -119,7 +124,18 @@ pub fn relative_flatness(
         let what = format!("a product with the Hessian of {}", layer.name);
         return Err(MethodError::NotFinite { what, value: value.to_string() });
     }
-    Ok(Flatness { layer: layer.name.clone(), measure: Estimate::mean(&forms)?, forms })
+    let sample = match sampled_strata(objective) {
+        None => None,
+        Some(strata) => {
+            let point = check_point(objective, "the point", point)?;
+            let mut of_examples = Forms::new(ctx, objective, &point);
+            let some = 0..config.probes.min(BLOCK);
+            let draws = some.map(|i| of_examples.along(i, &hessian.embedded(&probe(i))));
+            Some(SampleTerms::new(draws.collect::<Result<_, _>>()?, strata))
+        }
+    };
+    let (layer, measure) = (layer.name.clone(), Estimate::mean(&forms)?);
+    Ok(Flatness { layer, measure, forms, sample })
 }
 
 /// Rows, one for each output, whose products with each other are those of the rows of a weight matrix:
@@ -196,13 +212,15 @@ impl Instrument for RelativeFlatness {
         relative_flatness(ctx, objective, point, config)
     }
 
-    fn cost(config: &RelativeFlatnessConfig, _: &Size) -> Cost {
-        Cost::exactly(0, 0, config.probes)
+    fn cost(config: &RelativeFlatnessConfig, size: &Size) -> Cost {
+        let derivatives = if size.sampled { config.probes.min(BLOCK) } else { 0 };
+        Cost::exactly(0, 0, config.probes).with_second_derivatives(derivatives)
     }
 
     fn quantities(reading: &Flatness) -> Vec<Quantity> {
         let measure = Quantity::estimated("relative flatness", reading.measure);
-        vec![measure.with_terms(Over::Draws, &reading.forms)]
+        let measure = measure.with_terms(Over::Draws, &reading.forms);
+        vec![measure.with_sample(reading.sample.as_ref())]
     }
 
     fn refused() -> Vec<RelativeFlatnessConfig> {

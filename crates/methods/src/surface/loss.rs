@@ -1,6 +1,6 @@
 //! The loss itself, and accuracy.
 
-use crate::common::{Evaluator, Objective, Sampling, standard_error};
+use crate::common::{Evaluator, Objective, Sampling, share_error, standard_error};
 use crate::registry::{Cost, Instrument, Invariance, Over, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_nn::Weights;
@@ -52,8 +52,9 @@ impl Instrument for MeanLoss {
         let standard_errors = match objective.sampling() {
             Sampling::All => None,
             Sampling::Strata(strata) => {
-                let of = |values: &[f64]| standard_error(values, strata);
-                Some([of(&found.losses), found.correct.as_deref().map_or(0.0, of)])
+                let of_share = |values: &[f64]| share_error(values, strata);
+                let loss = standard_error(&found.losses, strata);
+                Some([loss, found.correct.as_deref().map_or(0.0, of_share)])
             }
         };
         Ok(ExampleLosses { losses: found.losses, correct: found.correct, standard_errors })

@@ -101,8 +101,14 @@ impl Instrument for RandomSurface {
         Cost::exactly(config.pairs * points + 1, 0, 0)
     }
 
+    /// The extremes are those of the points that were looked at: between them and along other directions
+    /// the loss may lie further out.
     fn quantities(reading: &Surface) -> Vec<Quantity> {
         let finite = || reading.loss.iter().copied().filter(|loss| loss.is_finite());
+        let points = reading.loss.len();
+        let extreme = |which: &str, value: f64| {
+            Quantity::exact(format!("{which} loss of {points} points"), value)
+        };
         let (name, centre) = ("loss at the centre", &reading.centre);
         vec![
             match centre.standard_error {
@@ -111,9 +117,10 @@ impl Instrument for RandomSurface {
                     let (value, samples) = (centre.loss, centre.examples);
                     Quantity::estimated(name, Estimate { value, standard_error, samples })
                 }
-            },
-            Quantity::exact("lowest loss", finite().fold(f64::INFINITY, f64::min)),
-            Quantity::exact("highest loss", finite().fold(f64::NEG_INFINITY, f64::max)),
+            }
+            .of_data(),
+            extreme("lowest", finite().fold(f64::INFINITY, f64::min)),
+            extreme("highest", finite().fold(f64::NEG_INFINITY, f64::max)),
         ]
     }
 

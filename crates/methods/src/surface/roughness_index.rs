@@ -1,13 +1,13 @@
 //! The roughness index.
 
 use super::directions::{DirectionConfig, Ignore, Normalize, normalize, random_direction};
-use crate::common::{Evaluator, Objective};
+use crate::common::{Evaluator, ExampleValues, Objective, SampleTerms, sampled_strata};
 use crate::error::stored;
 use crate::registry::{Cost, Instrument, Invariance, Over, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_array::{Array, DType};
 use thalweg_nn::{Parameters, Weights};
-use thalweg_stats::{BootstrapConfig, Estimate, Interval, Moments, bootstrap};
+use thalweg_stats::{BootstrapConfig, Estimate, Interval, Moments, bootstrap, pairwise_sum};
 
 /// How the index is taken; the defaults are those of the authors' code.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,6 +65,9 @@ pub struct Roughness {
     pub not_finite: usize,
     /// Lines left out because the loss is flat up to rounding.
     pub flat: usize,
+    /// What each example contributed by line to the index and to the mean, to first order, where the
+    /// examples are a sample.
+    pub sample: Option<[SampleTerms; 2]>,
 }
 
 /// The relative spread of the normalised total variation of the loss on random lines.
@@ -81,6 +84,10 @@ pub struct Roughness {
 /// The loss is not finite or flat on some lines: they are left out and counted. With fewer than
 /// two lines left the index is NaN.
 ///
+/// Errors and the interval are over directions; what the choice of a sample of the data leaves open its
+/// examples say: with a line's steps up and down, its highest and its lowest point held, `V_j` is a ratio
+/// of means over examples.
+///
 /// # Errors
 /// Fewer than two directions or intervals, a half width that is not positive; weights of another
 /// model; those of the engine.
@@ -96,7 +103,9 @@ pub fn roughness_index(
     let m = config.intervals;
     let offsets: Vec<Vec<f64>> = offsets(config).into_iter().map(|t| vec![t]).collect();
     ctx.progress().start("roughness", config.directions as u64);
+    let (strata, n) = (sampled_strata(objective), objective.examples());
     let mut lines = Vec::with_capacity(config.directions);
+    let mut examples = Vec::new();
     let mut evaluator = None;
     for j in 0..config.directions {
         let key = format!("roughness/{j}");
@@ -107,14 +116,87 @@ pub fn roughness_index(
                 None => Evaluator::affine(ctx, objective, point, &[direction], m + 1)?,
                 Some(known) => Evaluator::moved(known, point, &[direction])?,
             };
-            let losses: Vec<f64> = along.at(&offsets)?.iter().map(|e| e.loss).collect();
+            let found = along.examples_at(&offsets, 0..objective.batches().len())?;
             evaluator = Some(along);
-            Ok(vec![("losses".into(), Array::vector(&losses))])
+            let mean = |at: &ExampleValues| pairwise_sum(&at.losses) / n as f64;
+            let losses: Vec<f64> = found.iter().map(mean).collect();
+            let mut arrays = vec![("losses".into(), Array::vector(&losses))];
+            if strata.is_some() {
+                let each = config.contributions(&losses, &found);
+                arrays.push(("examples".into(), Array::vector(&each)));
+            }
+            Ok(arrays)
         })?;
         lines.push(variation(stored(&key, &arrays, "losses", m + 1)?, objective.float()));
+        if strata.is_some() {
+            examples.push(stored(&key, &arrays, "examples", n)?.to_vec());
+        }
         ctx.progress().advance(1);
     }
-    summarize(ctx, config, &lines)
+    let found = summarize(ctx, config, &lines)?;
+    let sample = strata.and_then(|strata| found.of_sample(examples, strata));
+    Ok(Roughness { sample, ..found })
+}
+
+impl RoughnessConfig {
+    /// What each example contributes to the variation of a line, from its losses on it.
+    fn contributions(&self, losses: &[f64], examples: &[ExampleValues]) -> Vec<f64> {
+        let place = |better: fn(f64, f64) -> bool| {
+            (0..losses.len())
+                .fold(0, |best, i| if better(losses[i], losses[best]) { i } else { best })
+        };
+        let (high, low) = (place(|a, b| a > b), place(|a, b| a < b));
+        let steps = losses.windows(2).map(|pair| (pair[1] - pair[0]).signum());
+        let signs: Vec<f64> = steps.collect();
+        let total_and_range = |at: &dyn Fn(usize) -> f64| {
+            let each = signs.iter().enumerate().map(|(i, sign)| sign * (at(i + 1) - at(i)));
+            (each.sum::<f64>(), at(high) - at(low))
+        };
+        let (total, range) = total_and_range(&|i| losses[i]);
+        let length = 2.0 * self.half_width;
+        let contribution = |example: usize| {
+            let (own, own_range) = total_and_range(&|i| examples[i].losses[example]);
+            match self.divisor {
+                Divisor::LengthAndRange => {
+                    (own / range - total / range * (own_range / range - 1.0)) / length
+                }
+                Divisor::Length => own / length,
+                Divisor::One => own,
+            }
+        };
+        let n = examples.first().map_or(0, |at| at.losses.len());
+        (0..n).map(contribution).collect()
+    }
+}
+
+impl Roughness {
+    /// What each example contributed to the index and to the mean, from what it did to each line; none
+    /// without an index.
+    fn of_sample(
+        &self,
+        examples: Vec<Vec<f64>>,
+        strata: &[(Vec<usize>, usize)],
+    ) -> Option<[SampleTerms; 2]> {
+        let lines =
+            self.variations.iter().zip(examples).filter(|(variation, _)| !variation.is_nan());
+        let (variations, examples): (Vec<f64>, Vec<Vec<f64>>) = lines.map(|(v, e)| (*v, e)).unzip();
+        let (n, mean, index) = (variations.len() as f64, self.mean.value, self.index.value);
+        if !index.is_finite() {
+            return None;
+        }
+        let spread = index * mean;
+        // By how much the index changes with the variation of a line.
+        let slope = |variation: f64| match spread > 0.0 {
+            true => (variation - mean) / ((n - 1.0) * spread * mean) - spread / (mean * mean * n),
+            false => 0.0,
+        };
+        let of_index = variations.iter().zip(&examples).map(|(&variation, each)| {
+            let slope = n * slope(variation);
+            each.iter().map(|own| index + slope * (own - variation)).collect()
+        });
+        let of_index = of_index.collect();
+        Some([SampleTerms::new(of_index, strata), SampleTerms::new(examples, strata)])
+    }
 }
 
 /// The index at each of several points, as the checkpoints of a run, along the same draws.
@@ -238,8 +320,17 @@ pub(super) fn summarize(
     if n < 2 {
         let unknown = Estimate { value: f64::NAN, standard_error: f64::NAN, samples: n };
         let interval = Interval { low: f64::NAN, high: f64::NAN };
-        let (index, mean) = (unknown, unknown);
-        return Ok(Roughness { index, interval, mean, variations, turning, not_finite, flat });
+        let (index, mean, sample) = (unknown, unknown, None);
+        return Ok(Roughness {
+            index,
+            interval,
+            mean,
+            variations,
+            turning,
+            not_finite,
+            flat,
+            sample,
+        });
     }
     let mean = Estimate::mean(&known)?;
     let (index, interval) = if known.iter().all(|v| *v == known[0]) {
@@ -255,7 +346,8 @@ pub(super) fn summarize(
         let (value, standard_error) = (found.value, found.standard_error);
         (Estimate { value, standard_error, samples: n }, found.interval)
     };
-    Ok(Roughness { index, interval, mean, variations, turning, not_finite, flat })
+    let sample = None;
+    Ok(Roughness { index, interval, mean, variations, turning, not_finite, flat, sample })
 }
 
 /// [`roughness_index`] as an instrument.
@@ -290,13 +382,17 @@ impl Instrument for RoughnessIndex {
     }
 
     fn quantities(reading: &Roughness) -> Vec<Quantity> {
+        let index = Quantity::estimated("roughness index", reading.index);
         let mean = Quantity::estimated("mean normalised variation", reading.mean);
         // Where lines are left out, those of two points are no longer the same ones.
         let whole = reading.flat + reading.not_finite == 0;
-        vec![
-            Quantity::estimated("roughness index", reading.index),
-            if whole { mean.with_terms(Over::Draws, &reading.variations) } else { mean },
-        ]
+        let terms = |mean: Quantity| mean.with_terms(Over::Draws, &reading.variations);
+        let mean = if whole { terms(mean) } else { mean };
+        let [of_index, of_mean] = match &reading.sample {
+            Some([index, mean]) => [Some(index), Some(mean)],
+            None => [None; 2],
+        };
+        vec![index.with_sample(of_index), mean.with_sample(of_mean)]
     }
 
     fn trial() -> RoughnessConfig {
@@ -319,6 +415,7 @@ mod tests {
     use super::*;
     use crate::Function;
     use crate::common::vector;
+    use thalweg_data::Stream;
     use thalweg_exec::Executor;
     use thalweg_graph::Tensor;
 
@@ -361,6 +458,60 @@ mod tests {
         assert!((mean - 10.0).abs() < 4.0 * found.mean.standard_error * 200.0, "{mean}");
         let whole = of(&RoughnessConfig { divisor: Divisor::One, ..lines }, &[0.0; 4], bowl);
         assert!((whole.index.value - found.index.value).abs() < 1e-12);
+    }
+
+    /// How often the bar of the index and its interval hold the index of very many lines, each drawn from
+    /// a stream of its own.
+    fn covered(divisor: Divisor, draw: impl Fn(&Stream) -> (f64, f64)) -> [usize; 2] {
+        let config = RoughnessConfig { divisor, ..gaussian() };
+        let lines = |seed: u64, lines: u64| -> Vec<Line> {
+            let stream = Stream::new(seed, "lines");
+            let line = |j: u64| {
+                let (total, range) = draw(&stream.at(j));
+                Line::Varies { total, range }
+            };
+            (0..lines).map(line).collect()
+        };
+        let executor = Executor::new(1);
+        let read = |seed: u64, lines: &[Line]| {
+            summarize(&Context::new(&executor, seed), &config, lines).unwrap()
+        };
+        let many = lines(1 << 32, 400_000);
+        let variation = |line: &Line| match (line, divisor) {
+            (Line::Varies { total, range }, Divisor::LengthAndRange) => total / range,
+            (Line::Varies { total, .. }, _) => *total,
+            _ => f64::NAN,
+        };
+        let truth = relative_spread(&many.iter().map(variation).collect::<Vec<_>>());
+        let mut covered = [0; 2];
+        for seed in 0..200 {
+            let found = read(seed, &lines(seed, 50));
+            covered[0] += usize::from(found.index.interval(0.95).unwrap().contains(truth));
+            covered[1] += usize::from(found.interval.contains(truth));
+        }
+        covered
+    }
+
+    #[test]
+    fn bars_of_the_index_cover() {
+        // A slope and a curvature: lines on which the loss turns, and others on which it does not.
+        let parabola = |draws: &Stream| {
+            let (slope, curvature) = (draws.normal(0), 1.0 + draws.normal(1).powi(2));
+            let (left, right) = (0.5 * curvature - slope, 0.5 * curvature + slope);
+            let turn = -slope / curvature;
+            let lowest = if turn.abs() < 1.0 { -0.5 * slope * slope / curvature } else { f64::NAN };
+            let low = left.min(right).min(lowest);
+            let total =
+                if turn.abs() < 1.0 { left + right - 2.0 * lowest } else { (left - right).abs() };
+            (total, left.max(right) - low)
+        };
+        // The middle of a bowl: the curvatures along the lines, a sum of squares.
+        let bowl = |draws: &Stream| {
+            let total = (0..12).map(|i| (1.0 + i as f64) * draws.normal(i).powi(2)).sum::<f64>();
+            (total, total)
+        };
+        let found = [covered(Divisor::LengthAndRange, parabola), covered(Divisor::Length, bowl)];
+        assert!(found.concat().iter().all(|count| (180..=198).contains(count)), "{found:?}");
     }
 
     #[test]

@@ -13,6 +13,14 @@ use thalweg_methods::{
 };
 use thalweg_nn::{Architecture, Loss, Model, Weights};
 
+/// Seeds over which coverage is counted.
+pub const SEEDS: u64 = 200;
+
+/// A bar of 95 % covers between 90 and 99 %.
+pub fn honest(what: &str, count: usize) {
+    assert!((180..=198).contains(&count), "{what}: {count} of {SEEDS}");
+}
+
 /// A context in f64.
 pub fn exact(executor: &Executor) -> Context<'_> {
     Context::new(executor, 0).with_precision(DType::F64).unwrap()

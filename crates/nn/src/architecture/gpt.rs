@@ -1,10 +1,12 @@
 //! The decoder-only transformer.
 
-use super::transformer::{Block, check_sizes};
+use super::transformer::{Block, check};
 use super::{Design, Extents};
 use crate::error::NnError;
 use crate::initialize::Initializer;
-use crate::layer::{Activation, Dense, DenseLayout, Dropout, Embedding, LayerNorm, SelfAttention};
+use crate::layer::{
+    Activation, Dense, DenseLayout, Dropout, Embedding, LayerNorm, Normalization, SelfAttention,
+};
 use crate::model::{Layer, Network, PortType};
 use crate::options::{Field, Options};
 use crate::scope::Scope;
@@ -35,13 +37,27 @@ pub struct Gpt {
     pub heads: usize,
     /// Whether the logits are products with the table of tokens.
     pub tied: bool,
+    /// What follows each layer, at each position, beside the normalisation in front of it: queries and
+    /// keys of each head before their products, and the others before the activation or before they
+    /// are added to the stream. `none`, `layer` or `rms`.
+    pub norm: Normalization,
+    /// Whether layers have biases.
+    pub bias: bool,
     /// Probability of dropping: embeddings, attention weights, what a block adds.
     pub dropout: f64,
 }
 
 impl Default for Gpt {
     fn default() -> Gpt {
-        Gpt { depth: 4, width: 128, heads: 4, tied: true, dropout: 0.0 }
+        Gpt {
+            depth: 4,
+            width: 128,
+            heads: 4,
+            tied: true,
+            norm: Normalization::None,
+            bias: true,
+            dropout: 0.0,
+        }
     }
 }
 
@@ -51,6 +67,8 @@ impl Options for Gpt {
         visit("width", &mut self.width);
         visit("heads", &mut self.heads);
         visit("tied", &mut self.tied);
+        visit("norm", &mut self.norm);
+        visit("bias", &mut self.bias);
         visit("dropout", &mut self.dropout);
     }
 }
@@ -68,7 +86,8 @@ impl Design for Gpt {
                 got: format!("examples of {}", Extents(input)),
             });
         };
-        check_sizes("gpt", self.depth, self.width, self.heads, self.dropout)?;
+        let sizes = [self.depth, self.width, self.heads];
+        check("gpt", sizes, self.norm, self.dropout)?;
         Ok(Arc::new(Traced { options: self.clone(), context, vocabulary: outputs }))
     }
 }
@@ -107,8 +126,9 @@ impl Layer for Traced {
 
 impl Traced {
     fn block(&self) -> Block {
-        let Gpt { depth, width, heads, dropout, .. } = self.options;
+        let Gpt { depth, width, heads, norm, bias, dropout, .. } = self.options;
         let dense = |outputs, spread| Dense {
+            bias,
             initializer: Initializer::Normal { standard_deviation: spread },
             bias_initializer: Some(Initializer::Constant(0.0)),
             layout: DenseLayout::InputFirst,
@@ -123,6 +143,7 @@ impl Traced {
                 ("c_attn", dense(width.saturating_mul(3), SPREAD)),
                 ("c_proj", dense(width, written)),
             ],
+            norm,
         };
         Block {
             norms: ["ln_1", "ln_2"],
@@ -133,6 +154,7 @@ impl Traced {
                 ("c_proj", dense(width, written)),
             ],
             activation: Activation::GeluTanh,
+            norm,
             dropout,
         }
     }

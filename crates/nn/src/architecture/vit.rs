@@ -1,10 +1,12 @@
 //! The vision transformer.
 
-use super::transformer::{Block, check_sizes};
+use super::transformer::{Block, check};
 use super::{Design, require, require_image};
 use crate::error::NnError;
 use crate::initialize::{Fan, Initializer};
-use crate::layer::{Activation, Convolution, Dense, Dropout, LayerNorm, SelfAttention};
+use crate::layer::{
+    Activation, Convolution, Dense, Dropout, LayerNorm, Normalization, SelfAttention,
+};
 use crate::model::{Layer, Network};
 use crate::options::{Field, Options, named_field};
 use crate::parameter::{Axis, Parameter, Role};
@@ -40,6 +42,12 @@ pub struct Vit {
     pub heads: usize,
     /// What the last layer reads.
     pub pool: TokenPool,
+    /// What follows each layer, at each position, beside the normalisation in front of it: queries and
+    /// keys of each head before their products, and the others before the activation or before they
+    /// are added to the stream. `none`, `layer` or `rms`.
+    pub norm: Normalization,
+    /// Whether layers have biases.
+    pub bias: bool,
     /// Probability of dropping: embeddings, attention weights, what a block adds.
     pub dropout: f64,
 }
@@ -64,7 +72,16 @@ named_field!(TokenPool);
 
 impl Default for Vit {
     fn default() -> Vit {
-        Vit { patch: 4, depth: 6, width: 64, heads: 4, pool: TokenPool::Class, dropout: 0.0 }
+        Vit {
+            patch: 4,
+            depth: 6,
+            width: 64,
+            heads: 4,
+            pool: TokenPool::Class,
+            norm: Normalization::None,
+            bias: true,
+            dropout: 0.0,
+        }
     }
 }
 
@@ -75,6 +92,8 @@ impl Options for Vit {
         visit("width", &mut self.width);
         visit("heads", &mut self.heads);
         visit("pool", &mut self.pool);
+        visit("norm", &mut self.norm);
+        visit("bias", &mut self.bias);
         visit("dropout", &mut self.dropout);
     }
 }
@@ -87,7 +106,8 @@ impl Design for Vit {
             self.patch > 0 && height.is_multiple_of(self.patch) && width.is_multiple_of(self.patch);
         let expected = format!("a divisor of the image's extents {height} and {width}");
         require(divides, "vit", "patch", &expected, self.patch)?;
-        check_sizes("vit", self.depth, self.width, self.heads, self.dropout)?;
+        let sizes = [self.depth, self.width, self.heads];
+        check("vit", sizes, self.norm, self.dropout)?;
         let patches = (height / self.patch).saturating_mul(width / self.patch);
         Ok(Arc::new(Traced { options: self.clone(), patches, outputs }))
     }
@@ -105,7 +125,7 @@ const ZERO: Option<Initializer> = Some(Initializer::Constant(0.0));
 
 impl Layer for Traced {
     fn forward<'b>(&self, scope: &Scope<'_, 'b>, x: Tensor<'b>) -> Tensor<'b> {
-        let Vit { depth, width, pool, dropout, .. } = self.options;
+        let Vit { depth, width, pool, bias, dropout, .. } = self.options;
         let batch = x.shape().first().copied().unwrap_or(1);
         let learned = |name: &str, positions, initializer| {
             let axes = [Axis::Other, Axis::Other, Axis::Output];
@@ -136,6 +156,7 @@ impl Layer for Traced {
         };
         let read = norm.forward(&scope.enter(name), read);
         let head = Dense {
+            bias,
             initializer: Initializer::Constant(0.0),
             bias_initializer: ZERO,
             ..Dense::new(self.outputs)
@@ -147,17 +168,19 @@ impl Layer for Traced {
 impl Traced {
     /// Patches as a convolution that steps by its own kernel.
     fn embed<'b>(&self, scope: &Scope<'_, 'b>, x: Tensor<'b>) -> Tensor<'b> {
-        let Vit { patch, width, .. } = self.options;
+        let Vit { patch, width, norm, bias, .. } = self.options;
         let initializer = Initializer::KaimingNormal { fan: Fan::In, gain: 1.0 };
         let projection = Convolution { bias_initializer: ZERO, ..Convolution::new(width, patch) };
-        projection.stride(patch).initializer(initializer).forward(&scope.enter("proj"), x)
+        let projection = projection.stride(patch).bias(bias).initializer(initializer);
+        norm.of_positions(scope, "proj", projection.forward(&scope.enter("proj"), x))
     }
 
     fn block(&self) -> Block {
-        let Vit { width, heads, dropout, .. } = self.options;
-        let dense = |outputs, gain, bias| Dense {
+        let Vit { width, heads, norm, bias, dropout, .. } = self.options;
+        let dense = |outputs, gain, bias_initializer| Dense {
+            bias,
             initializer: Initializer::XavierUniform { gain },
-            bias_initializer: Some(bias),
+            bias_initializer: Some(bias_initializer),
             ..Dense::new(outputs)
         };
         let zero = Initializer::Constant(0.0);
@@ -172,6 +195,7 @@ impl Traced {
                 ("qkv", dense(width.saturating_mul(3), all_gain, zero)),
                 ("proj", dense(width, 1.0, zero)),
             ],
+            norm,
         };
         let mlp = [
             ("fc1", dense(width.saturating_mul(4), 1.0, small)),
@@ -183,6 +207,7 @@ impl Traced {
             attention,
             mlp,
             activation: Activation::Gelu,
+            norm,
             dropout,
         }
     }

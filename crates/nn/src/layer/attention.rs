@@ -1,6 +1,6 @@
 //! Attention.
 
-use super::{Dense, Dropout};
+use super::{Dense, Dropout, Normalization};
 use crate::model::Layer;
 use crate::scope::Scope;
 use thalweg_array::DType;
@@ -11,7 +11,8 @@ use thalweg_graph::{DotAxes, Tensor};
 ///
 /// # Shapes    x `[batch, positions, units]` -> the same; the parameters are those of its two
 /// dense layers, the first with `3 units` outputs in the order queries, keys, values, each of
-/// which has the units of one head after those of another
+/// which has the units of one head after those of another; with a `norm` also those of `q_norm`,
+/// `k_norm` and that behind the last layer
 /// # Errors    units that do not divide into heads, and a tensor of another rank, are refused
 /// # Gradient  any order
 /// # Source    Vaswani et al., Attention is all you need, 2017, arXiv 1706.03762, section 3.2
@@ -25,6 +26,9 @@ pub struct SelfAttention {
     pub dropout: f64,
     /// The projection to queries, keys and values, and the one at the end, each under its name.
     pub projections: [(&'static str, Dense); 2],
+    /// Of the queries and keys of each head, and of what comes out of the last layer, each position by
+    /// itself: none, [`Normalization::Layer`] or [`Normalization::Rms`].
+    pub norm: Normalization,
 }
 
 impl Layer for SelfAttention {
@@ -51,9 +55,11 @@ impl Layer for SelfAttention {
         let [batch, positions, units] = [shape[0], shape[1], shape[2]];
         let all = all.reshape(&[batch, positions, 3, self.heads, units / self.heads]);
         let [q, k, v] = [0, 1, 2].map(|i| all.index(2, i));
+        let [q, k] = [("q", q), ("k", k)].map(|(name, x)| self.norm.of_positions(scope, name, x));
         let dropped = |weights| Dropout { rate: self.dropout }.forward(scope, weights);
         let y = scaled_dot_product_attention([q, k, v], self.causal, dropped);
-        from_heads.forward(&scope.enter(outward), y.reshape(&shape))
+        let y = from_heads.forward(&scope.enter(outward), y.reshape(&shape));
+        self.norm.of_positions(scope, outward, y)
     }
 }
 

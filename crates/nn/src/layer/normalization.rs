@@ -32,6 +32,23 @@ impl Normalization {
     ];
 }
 
+impl Normalization {
+    /// The normalisation that follows a layer of a sequence, each position by itself, under the layer's
+    /// name with `_norm` behind it.
+    pub(crate) fn of_positions<'b>(
+        self,
+        scope: &Scope<'_, 'b>,
+        layer: &str,
+        x: Tensor<'b>,
+    ) -> Tensor<'b> {
+        let scope = scope.enter(&format!("{layer}_norm"));
+        match self {
+            Normalization::Layer => LayerNorm::default().forward(&scope, x),
+            other => other.forward(&scope, x),
+        }
+    }
+}
+
 impl Layer for Normalization {
     fn forward<'b>(&self, scope: &Scope<'_, 'b>, x: Tensor<'b>) -> Tensor<'b> {
         match self {

@@ -3,7 +3,7 @@
 use thalweg_graph::Tensor;
 use thalweg_nn::layer::{
     Activation, AveragePool, BatchNorm, Convolution, Dense, Embedding, GroupNorm, LayerNorm,
-    MaxPool, RmsNorm, SelfAttention, WindowAttention,
+    MaxPool, Normalization, RmsNorm, SelfAttention, WindowAttention,
 };
 use thalweg_nn::{Layer, Scope};
 
@@ -61,5 +61,5 @@ pub fn network(name: &str) -> Flattened {
 /// Of six units.
 fn attention(heads: usize, causal: bool) -> SelfAttention {
     let projections = [("qkv", Dense::new(18)), ("proj", Dense::new(6))];
-    SelfAttention { heads, causal, dropout: 0.0, projections }
+    SelfAttention { heads, causal, dropout: 0.0, projections, norm: Normalization::None }
 }

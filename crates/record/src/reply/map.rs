@@ -1,6 +1,6 @@
 //! The reply of `thalweg map`.
 
-use crate::{AdaptiveSummary, Quantity, number};
+use crate::{AdaptiveSummary, PlaneShare, Quantity, number};
 use serde::Serialize;
 
 /// The keys of `map`.
@@ -25,14 +25,15 @@ pub struct MapModel {
     /// The loss at the centre of the surface.
     pub loss: Quantity,
     /// The largest eigenvalue of the Hessian.
-    #[serde(with = "number")]
-    pub top_eigenvalue: f64,
+    pub top_eigenvalue: Quantity,
     /// The trace of the Hessian.
     pub trace: Quantity,
     /// SAM's sharpness.
     pub sharpness: Quantity,
     /// The roughness index.
     pub roughness: Quantity,
+    /// How much of the curvature the plane of its surface holds.
+    pub plane_shares: Vec<PlaneShare>,
     /// How its surface came about, if it is to a tolerance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adaptive: Option<AdaptiveSummary>,

@@ -101,8 +101,19 @@ pub struct CheckInterval {
 pub struct ReproduceAllBody {
     /// One entry a check.
     pub checks: Vec<DatedCheck>,
+    /// Those that could not be run. A check that was run and decides nothing is not among them.
+    pub failed: Vec<FailedCheck>,
     /// The path of the table of results.
     pub results: String,
+}
+
+/// A check that could not be run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailedCheck {
+    /// The paper.
+    pub slug: String,
+    /// What was wrong.
+    pub error: String,
 }
 
 /// A check, when it was run and how long it took.

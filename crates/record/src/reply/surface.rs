@@ -1,7 +1,8 @@
 //! The reply of `thalweg surface`.
 
 use crate::{
-    AdaptiveSummary, BasinSummary, ConvexitySummary, GridPoint, MinimumReply, PlaneShare, Quantity,
+    AdaptiveSummary, BasinSummary, ConvexitySummary, GridPoint, LoopReply, MinimumReply,
+    PlaneShare, Quantity,
 };
 use serde::Serialize;
 
@@ -33,9 +34,8 @@ pub struct SurfaceBody {
     pub adaptive: Option<AdaptiveSummary>,
     /// `weights` or `inputs`.
     pub space: String,
-    /// How much of the trajectory or of the curvature the plane holds; absent of other planes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub plane_share: Option<PlaneShare>,
+    /// How much of the trajectory and of the curvature the plane holds, as far as it was measured.
+    pub plane_shares: Vec<PlaneShare>,
     /// The extreme eigenvalues over the plane, if they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub convexity: Option<ConvexitySummary>,
@@ -53,8 +53,13 @@ pub struct SurfaceBody {
     pub minima: Vec<MinimumReply>,
     /// How many are deep enough.
     pub minima_count: u64,
-    /// The depth from which on they are, as a share of the level at which their basin ends.
+    /// The depth from which on they are, as a share of the level at which their basin ends; that of
+    /// the hills inside of loops as a share of their tops.
     pub minima_threshold: f64,
+    /// The loops around hills that are high enough, the highest first; at most a hundred.
+    pub loops: Vec<LoopReply>,
+    /// How many there are.
+    pub loops_count: u64,
     /// The integral of the slope over the line or plane, for each pair of directions.
     pub total_variation: Vec<f64>,
 }

@@ -1,8 +1,9 @@
 //! How each number of a surface was obtained, in sentences.
 
 use super::plan::{InputSpace, Plan};
-use crate::command::{explain, explain_loss, scaling};
+use crate::command::{WHOLE_HESSIAN, explain, explain_loss, explain_plane_share, scaling};
 use crate::directions::Kind;
+use crate::measure::SHARE_PROBES;
 use crate::subject::ObjectiveChoice;
 use thalweg_methods::surface::Normalize;
 use thalweg_record::{Explanation, PlaneShare};
@@ -12,25 +13,35 @@ pub(super) fn explanations(
     plan: &Plan,
     objective: &ObjectiveChoice,
     samples: (usize, usize),
-    share: Option<&PlaneShare>,
+    shares: &[PlaneShare],
 ) -> Vec<Explanation> {
     let how = match &plan.settings.inputs {
         None => format!("{}{}", plan.kind.explanation(), scaling(&plan.config)),
         Some(inputs) => of_inputs(plan, inputs),
     };
+    let noise = match samples.0 < samples.1 {
+        true => {
+            ", and than twice the sum of both losses' standard errors, which bounds that of their \
+             difference"
+        }
+        false => "",
+    };
     let minima = format!(
         "Points of the grid from which every way to a lower one climbs, with each point joined to its \
          8 neighbours; points that are not finite are walls. A minimum's persistence is that climb, \
          to the saddle where its basin meets a deeper one; of the lowest it is the range of the \
-         surface. Shown are those deeper than {} % of the saddle's level{}; all are in the results. \
-         What lies between the grid's points, or outside of the plane, is not known.",
+         surface. Shown are those deeper than {} % of the saddle's level{noise}; all are in the \
+         results. What lies between the grid's points, or outside of the plane, is not known.",
         100.0 * plan.settings.measures.minima,
-        if samples.0 < samples.1 {
-            ", and than twice the sum of both losses' standard errors, which bounds that of their \
-             difference"
-        } else {
-            ""
-        }
+    );
+    let loops = format!(
+        "Closed ways of low points around a hill that the grid holds whole: classes of the homology of \
+         the sets below a level in dimension one, where minima are those in dimension zero. A loop is \
+         born at the saddle that closes it and filled at the top of the hill; its persistence is how \
+         high that rises over the saddle. Points outside of a loop are joined along rows and columns, \
+         as is dual to 8 neighbours inside. A loop around points that are not finite is never filled. \
+         Shown are those of hills higher than {} % of their tops{noise}; all are in the results.",
+        100.0 * plan.settings.measures.minima,
     );
     let parabola = "Slope and curvature are the first and second derivative of the loss along a direction, \
                     from the pass that gives the loss (forward mode of forward mode); the parabola \
@@ -42,20 +53,15 @@ pub(super) fn explanations(
         explain("Slope and curvature", parabola),
         explain("Minima", minima),
     ];
-    list.extend(share.map(|share| {
-        let how = match share.of.as_str() {
-            "trajectory" => {
-                "Of the sum of squared distances of all checkpoints from the centre, the part that \
-                 lies in the plane; the rest is what the picture leaves out."
-            }
-            _ => {
-                "Of the sum of the Hessian's squared eigenvalues (its squared Frobenius norm, by \
-                 Hutchinson's estimate with 16 random sign vectors, the plane's eigenvectors taken \
-                 out), the part of the two shown. The standard error is over the vectors."
-            }
-        };
-        explain("What the plane holds", how)
-    }));
+    if plan.two {
+        list.push(explain("Loops", loops));
+    }
+    if shares.iter().any(|share| !share.is_of_curvature()) {
+        let how = "Of the sum of squared distances of all checkpoints from the centre, the part that \
+                   lies in the plane; the rest is what the picture leaves out.";
+        list.push(explain("Trajectory in the plane", how));
+    }
+    list.push(curvature_in_plane(plan, shares));
     let measures = &plan.settings.measures;
     if measures.convexity > 0 {
         let how = "The largest and the smallest eigenvalue of the Hessian at each point of a coarser \
@@ -100,6 +106,29 @@ pub(super) fn explanations(
         list.push(explain("Basin", how));
     }
     list
+}
+
+/// What share of the curvature the plane holds, or why that is not known.
+fn curvature_in_plane(plan: &Plan, shares: &[PlaneShare]) -> Explanation {
+    if !shares.iter().any(PlaneShare::is_of_curvature) {
+        let how = format!(
+            "Not measured is which share of it the directions hold. --plane-share measures it, by {} \
+             products with the Hessian. Unless it is asked for, it is left out where these are more \
+             than a tenth of the work of the surface; and always where the Hessian is zero or not finite.",
+            SHARE_PROBES + 2
+        );
+        return explain("Curvature in the plane", how);
+    }
+    let probes = plan.settings.measures.plane_share.unwrap_or(SHARE_PROBES);
+    let hessian = match &plan.settings.inputs {
+        None => WHOLE_HESSIAN,
+        Some(_) => "the Hessian H by what is added to the input",
+    };
+    let norm = format!(
+        "exactly along the directions, and outside of them by Hutchinson's estimate with {probes} \
+         random sign vectors, over which the standard error is"
+    );
+    explain_plane_share(hessian, &norm)
 }
 
 /// The surface in input space, in sentences.

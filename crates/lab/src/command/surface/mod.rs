@@ -4,6 +4,7 @@ mod beside;
 mod explanations;
 mod input_space;
 mod plan;
+mod share;
 
 pub use plan::{InputSpace, SurfaceMeasures, SurfaceRequest, SurfaceSettings};
 
@@ -41,7 +42,7 @@ struct SurfaceStudy {
     budget: BudgetSection,
 }
 
-/// Minima in the reply, at most; all are in the results.
+/// Minima in the reply, and loops, at most; all are in the results.
 const MOST_MINIMA: usize = 100;
 
 /// The loss on a line or a plane through weight space.
@@ -130,7 +131,14 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
         attributes.ignore = plan.settings.ignore.clone();
         attributes.directions = plan.kind.name().to_owned();
         attributes.explained_variance = made.explained_variance.clone();
-        attributes.plane_share = made.share.clone();
+        attributes.plane_shares = made.share.iter().cloned().collect();
+        attributes.plane_shares.extend(share::plane_shares(
+            &ctx,
+            (objective, &centre),
+            &made.planes,
+            &plan,
+            &found,
+        )?);
         attributes.places = made.places.clone();
         if let Some(asked) = &plan.settings.inputs {
             attributes.space = Some("inputs".to_owned());
@@ -178,7 +186,7 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
         samples: samples.0 as u64,
         adaptive,
         space: record.attributes.space.clone().unwrap_or_else(|| "weights".to_owned()),
-        plane_share: record.attributes.plane_share.clone(),
+        plane_shares: record.attributes.plane_shares.clone(),
         convexity: record.convexity.as_ref().map(|found| found.summary()),
         basin: record.basin.as_ref().map(|found| found.summary.clone()),
         classes: classes(&record),
@@ -187,6 +195,8 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
         minima: topology.reply(&record, MOST_MINIMA, samples.0 as u64),
         minima_count: topology.prominent().count() as u64,
         minima_threshold: plan.settings.measures.minima,
+        loops: topology.loops_reply(MOST_MINIMA, samples.0 as u64),
+        loops_count: topology.prominent_loops().count() as u64,
         total_variation: topology.total_variation,
     };
     let mut report = Report::new(
@@ -197,7 +207,7 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
     let network = subject.words();
     report.summary = format!("Around a {network}.");
     report.explanations =
-        explanations(&plan, objective_choice, samples, record.attributes.plane_share.as_ref());
+        explanations(&plan, objective_choice, samples, &record.attributes.plane_shares);
     let here = !files[0].is_foreign();
     let accuracy = test_accuracy.map(|_| explain_accuracy(&subject.data, here));
     report.explanations.extend(accuracy);

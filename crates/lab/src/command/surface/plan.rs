@@ -68,6 +68,10 @@ pub struct SurfaceMeasures {
     /// The gradient at each point of a line, or at each checkpoint of a trajectory.
     #[serde(default)]
     pub gradients: bool,
+    /// Random vectors for the share of the curvature that the plane holds, 0: not measured; none: the
+    /// usual number where that is little work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plane_share: Option<usize>,
 }
 
 /// A surface over what is added to the input.
@@ -270,6 +274,12 @@ fn check_measures(measures: &SurfaceMeasures) -> Result<()> {
     crate::command::check_draws("--basin", measures.basin)?;
     if measures.basin == 1 {
         return fault("--basin 1: expected at least 2 rays, for a standard error".into());
+    }
+    let probes = measures.plane_share.unwrap_or(0);
+    crate::command::check_draws("--plane-share", probes)?;
+    if probes == 1 {
+        let expected = "at least 2 random vectors, for a standard error, or 0";
+        return fault(format!("--plane-share 1: expected {expected}"));
     }
     match measures.rise > 0.0 && measures.rise.is_finite() {
         true => Ok(()),

@@ -27,6 +27,9 @@ pub(super) struct Subspace {
     capacity: usize,
     draws: Stream,
     n_drawn: u64,
+    /// The random vector's share of the first one's square, while all others followed from it; none
+    /// after a restart or another start.
+    drawn_share: Option<f64>,
 }
 
 /// A vector outside of the subspace, of which each product has so much.
@@ -46,8 +49,18 @@ impl Subspace {
     pub(super) fn new(n: usize, capacity: usize, draws: Stream) -> Subspace {
         let (columns, beyond, rests) = (Vec::new(), Vec::new(), Vec::new());
         let basis = Vec::new();
-        let mut space = Subspace { basis, columns, beyond, rests, capacity, draws, n_drawn: 0 };
+        let mut space = Subspace {
+            basis,
+            columns,
+            beyond,
+            rests,
+            capacity,
+            draws,
+            n_drawn: 0,
+            drawn_share: None,
+        };
         space.draw(n);
+        space.drawn_share = Some(1.0);
         space
     }
 
@@ -63,6 +76,7 @@ impl Subspace {
             vector::add_scaled(first, 1.0 / length, start);
             let length = vector::norm(first);
             vector::scale(first, 1.0 / length);
+            self.drawn_share = Some(0.5);
         }
     }
 
@@ -112,6 +126,7 @@ impl Subspace {
     pub(super) fn start_anew(&mut self) {
         let rounding = self.rounding();
         self.rests.retain(|rest| vector::norm(&rest.vector) > rounding);
+        self.drawn_share = None;
         self.draw(self.basis.first().map_or(0, Vec::len));
     }
 
@@ -245,6 +260,7 @@ impl Subspace {
 
     /// Keeps so many Ritz vectors, at least those asked for: the best of each end.
     fn compress(&mut self, eigen: &SymmetricEigen, config: &LanczosConfig, n_kept: usize) {
+        self.drawn_share = None;
         let n = eigen.values.len();
         let wanted = config.top + config.bottom;
         let spare = n_kept.saturating_sub(wanted);
@@ -274,6 +290,19 @@ impl Subspace {
         self.basis = basis;
     }
 
+    /// Whether eigenvalues beyond the extreme Ritz values of the ends asked for would show by now, but
+    /// with a probability of [`MISSED`]. What is not known after a restart is not asked.
+    pub(super) fn ends_would_show(&self, eigen: &SymmetricEigen, config: &LanczosConfig) -> bool {
+        let Some(share) = self.drawn_share else { return true };
+        let within = config.within(eigen);
+        let ends =
+            [(config.top, eigen.values.last(), 1.0), (config.bottom, eigen.values.first(), -1.0)];
+        ends.into_iter().all(|(asked, extreme, sign)| {
+            let limit = extreme.map(|value| sign * value + within).filter(|_| asked > 0);
+            limit.is_none_or(|limit| self.shows(0, limit, sign, share))
+        })
+    }
+
     /// Whether an eigenvector outside of the vectors before `first`, whose eigenvalue times `sign` is at
     /// least `limit`, would show by now, but with a probability of [`MISSED`].
     ///
@@ -284,8 +313,14 @@ impl Subspace {
     /// `l` beyond all Ritz values. The share of a uniform unit vector in `m` dimensions is below `d` with
     /// a probability of at most `sqrt(2 m d / pi)`.
     pub(super) fn would_show(&self, first: usize, limit: f64, sign: f64) -> bool {
+        self.shows(first, limit, sign, 1.0)
+    }
+
+    /// [`Subspace::would_show`] where the start has a share of the random vector in its square.
+    fn shows(&self, first: usize, limit: f64, sign: f64, share: f64) -> bool {
         let n = self.basis.first().map_or(0, Vec::len);
-        let enough = (n - first.min(n)) as f64 / (std::f64::consts::FRAC_PI_2 * MISSED * MISSED);
+        let outside = (n - first.min(n)) as f64 / share;
+        let enough = outside / (std::f64::consts::FRAC_PI_2 * MISSED * MISSED);
         let rounding = self.rounding();
         let (mut before, mut now, mut sum, mut last) = (0.0, 1.0, 1.0, 0.0);
         for (j, column) in self.columns.iter().enumerate().skip(first) {

@@ -26,6 +26,7 @@ use crate::common::{LinearOperator, Objective, check_lengths};
 use crate::{Context, MethodError};
 use products::Products;
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 use thalweg_nn::Weights;
 
@@ -246,6 +247,19 @@ impl<'a> Curvature<'a> {
     /// The elements of a vector over all parameters that belong to the scope's.
     pub fn restricted(&self, whole: &[f64]) -> Vec<f64> {
         self.products.restricted(whole)
+    }
+
+    /// The product of the mean over the examples of some of the objective's batches with each vector.
+    ///
+    /// # Errors
+    /// As [`LinearOperator::apply`].
+    pub(super) fn over(
+        &self,
+        vectors: &[Vec<f64>],
+        batches: Range<usize>,
+    ) -> Result<Vec<Vec<f64>>, MethodError> {
+        check_lengths(self, vectors)?;
+        self.products.over(vectors, batches)
     }
 
     /// A vector of the scope's parameters among zeros: a direction in the whole weight space.

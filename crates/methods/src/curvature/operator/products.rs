@@ -11,6 +11,7 @@ use crate::{Context, MethodError, Pass};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::ops::Range;
 use thalweg_array::Array;
 use thalweg_data::Stream;
 use thalweg_graph::{Builder, Graph, Tensor, TensorType};
@@ -196,9 +197,18 @@ impl<'a> Products<'a> {
 
     /// The product with each vector, whose lengths are right.
     pub(super) fn apply(&self, vectors: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, MethodError> {
+        self.over(vectors, 0..self.objective().batches().len())
+    }
+
+    /// The product of the mean over the examples of some batches with each vector.
+    pub(super) fn over(
+        &self,
+        vectors: &[Vec<f64>],
+        batches: Range<usize>,
+    ) -> Result<Vec<Vec<f64>>, MethodError> {
         let mut products = Vec::with_capacity(vectors.len());
         for chunk in even_chunks(vectors, self.members) {
-            products.extend(self.chunk(chunk)?);
+            products.extend(self.chunk(chunk, batches.clone())?);
         }
         Ok(products)
     }
@@ -230,7 +240,11 @@ impl<'a> Products<'a> {
     }
 
     /// Products with at most as many vectors as fit at once.
-    fn chunk(&self, vectors: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, MethodError> {
+    fn chunk(
+        &self,
+        vectors: &[Vec<f64>],
+        batches: Range<usize>,
+    ) -> Result<Vec<Vec<f64>>, MethodError> {
         let objective = self.objective();
         let float = objective.float();
         let mut inputs = Vec::new();
@@ -255,8 +269,8 @@ impl<'a> Products<'a> {
         let mut sums = vec![vec![0.0; self.height()]; vectors.len()];
         let passes = self.matrix.passes();
         for pass in 0..passes {
-            let mut first = 0;
-            for batch in 0..objective.batches().len() {
+            let mut first = objective.batches()[..batches.start].iter().sum();
+            for batch in batches.clone() {
                 self.ctx.check()?;
                 self.ctx.spend(Pass::Product, cost * vectors.len() * objective.batches()[batch]);
                 let mut data = objective.data(batch)?;
@@ -277,7 +291,8 @@ impl<'a> Products<'a> {
                 first += objective.batches()[batch];
             }
         }
-        let share = 1.0 / (objective.examples() as f64 * passes as f64);
+        let examples: usize = objective.batches()[batches].iter().sum();
+        let share = 1.0 / (examples as f64 * passes as f64);
         sums.iter_mut().for_each(|sum| vector::scale(sum, share));
         Ok(sums)
     }

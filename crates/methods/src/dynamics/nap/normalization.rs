@@ -10,14 +10,19 @@ use thalweg_nn::{Architecture, Model, Role, Weights};
 /// and no biases, which the normalisation would take out again: `y = phi(norm(W x))`.
 ///
 /// In a residual network each branch and each shortcut of a block has its own, before they are added:
-/// `y = phi(norm(W x) + shortcut(x))`, so that no kernel's scale matters there either.
+/// `y = phi(norm(W x) + shortcut(x))`, so that no kernel's scale matters there either. So it is in a
+/// transformer, at each position: what comes out of an attention or a perceptron is normalised before
+/// it is added to the stream, the first layer of a perceptron before its activation, and queries and
+/// keys, each head by itself, before the softmax of their products. Values go through linear maps to
+/// the end of their attention, and are normalised there. Of a vision transformer the patches'
+/// projection is normalised too. Normalisations that a block begins with stay.
 ///
 /// # Errors
 /// `Config` for a model without an architecture, as an imported one, for one that is none of `mlp`,
-/// `convnet` and `resnet`, and for a normalisation by the batch or none: the network is to be free
-/// of each layer's scale example by example. Transformers, and networks that normalise first, add
-/// what a layer gives to a stream as it is: its scale matters there, and a normalisation before the
-/// activation does not change that.
+/// `convnet`, `resnet`, `vit` and `gpt`, and for a normalisation by the batch or none: the network is
+/// to be free of each layer's scale example by example.
+/// # Deviations from the paper    where normalisations are in transformers is our own reading of the
+/// rule, and tables of tokens and positions are no layers
 /// # Source    Lyle et al. 2024, arXiv 2407.01800, section 4
 ///
 /// # Example
@@ -34,7 +39,7 @@ pub fn insert_norm(model: &Model, norm: Normalization) -> Result<Model, MethodEr
         let got = format!("{norm:?}");
         return Err(MethodError::config("normalisation to insert", "layer or rms", got));
     }
-    let expected = "an mlp, a convnet or a resnet, whose layers can all be normalised";
+    let expected = "an mlp, convnet, resnet, vit or gpt, whose layers can all be normalised";
     let Some(mut architecture) = model.architecture().cloned() else {
         return Err(MethodError::config("model to normalise", expected, "no architecture"));
     };
@@ -49,6 +54,14 @@ pub fn insert_norm(model: &Model, norm: Normalization) -> Result<Model, MethodEr
         }
         Kind::ResNet(net) => {
             (net.norm, net.bias) = (norm, false);
+            None
+        }
+        Kind::Vit(vit) => {
+            (vit.norm, vit.bias) = (norm, false);
+            None
+        }
+        Kind::Gpt(gpt) => {
+            (gpt.norm, gpt.bias) = (norm, false);
             None
         }
         other => return Err(MethodError::config("model to normalise", expected, other.name())),
@@ -110,41 +123,63 @@ mod tests {
         assert!(nap(&plain, base(), &NapConfig { every: 0, ..NapConfig::default() }).is_err());
         let linear = "linear".parse::<Architecture>().unwrap().build(&[4], 3).unwrap();
         assert!(nap(&linear, base(), &NapConfig::default()).is_err());
-        let vit = "vit patch=4 depth=1 width=8 heads=2".parse::<Architecture>().unwrap();
-        let vit = vit.build(&[8, 8, 1], 3).unwrap();
-        let message = insert_norm(&vit, Normalization::Layer).unwrap_err().to_string();
-        assert!(message.ends_with("can all be normalised, got vit"), "{message}");
+        let alternet = "alternet width=4".parse::<Architecture>().unwrap();
+        let alternet = alternet.build(&[8, 8, 1], 3).unwrap();
+        let message = insert_norm(&alternet, Normalization::Layer).unwrap_err().to_string();
+        assert!(message.ends_with("can all be normalised, got alternet"), "{message}");
+    }
+
+    /// For each weight, drawn at random as every parameter is, the cosine of it and its gradient.
+    fn cosines(model: &Model, inputs: Array, labels: Array) -> Vec<(String, f64)> {
+        let executor = Executor::new(1);
+        let ctx = Context::new(&executor, 0).with_precision(DType::F64).unwrap();
+        let (loss, config) = (Loss::default(), ObjectiveConfig::default());
+        let objective =
+            ModelObjective::from_arrays(&ctx, model, loss, vec![inputs], labels, true, &config);
+        let mut point = thalweg_train::initialize(model, 1, DType::F64).unwrap();
+        let stream = Stream::new(1, "weights");
+        let drawn: Vec<f64> =
+            (0..model.parameter_count()).map(|i| stream.normal(i as u64)).collect();
+        point.parameters = point.parameters.unflatten(&drawn).unwrap();
+        radial_gradients(&ctx, &objective.unwrap(), &point).unwrap()
     }
 
     #[test]
-    fn no_kernel_of_a_normalised_residual_network_has_a_scale_that_matters() {
-        let executor = Executor::new(1);
-        let ctx = Context::new(&executor, 0).with_precision(DType::F64).unwrap();
+    fn no_weight_of_a_normalised_network_has_a_scale_that_matters_but_its_output_layers() {
         let stream = Stream::new(4, "pictures");
         let pictures: Vec<f64> = (0..9 * 64).map(|i| stream.normal(i)).collect();
-        let labels: Vec<i32> = (0..9).map(|i| i % 3).collect();
-        let cosines = |model: &Model| {
-            let inputs = vec![Array::from_slice(&[9, 8, 8, 1], &pictures).unwrap()];
-            let (targets, loss) = (Array::vector(&labels), Loss::default());
-            let config = ObjectiveConfig::default();
-            let objective =
-                ModelObjective::from_arrays(&ctx, model, loss, inputs, targets, true, &config);
-            let point = thalweg_train::initialize(model, 1, DType::F64).unwrap();
-            radial_gradients(&ctx, &objective.unwrap(), &point).unwrap()
-        };
-        for text in ["resnet depth=8 width=4 norm=none", "resnet depth=8 width=4 skip=false"] {
-            let plain = text.parse::<Architecture>().unwrap().build(&[8, 8, 1], 3).unwrap();
+        let pictures = Array::from_slice(&[9, 8, 8, 1], &pictures).unwrap();
+        let classes: Vec<i32> = (0..9).map(|i| i % 3).collect();
+        let classes = Array::vector(&classes);
+        let tokens: Vec<i32> = (0..20).map(|i| i * 7 % 5).collect();
+        let tokens = Array::from_slice(&[4, 5], &tokens).unwrap();
+        let next: Vec<i32> = (0..20).map(|i| i * 3 % 5).collect();
+        let next = Array::from_slice(&[4, 5], &next).unwrap();
+        for (text, output) in [
+            ("resnet depth=8 width=4 norm=none", "fc.weight"),
+            ("resnet depth=8 width=4 skip=false", "fc.weight"),
+            ("vit patch=4 depth=2 width=8 heads=2", "head.weight"),
+            ("vit patch=4 depth=1 width=8 heads=2 pool=mean", "head.weight"),
+            ("gpt depth=2 width=8 heads=2 tied=false", "lm_head.weight"),
+            // Its output layer is the table of tokens.
+            ("gpt depth=1 width=8 heads=2", ""),
+        ] {
+            let (shape, outputs, inputs, labels) = match text.starts_with("gpt") {
+                true => (vec![5], 5, &tokens, &next),
+                false => (vec![8, 8, 1], 3, &pictures, &classes),
+            };
+            let plain = text.parse::<Architecture>().unwrap().build(&shape, outputs).unwrap();
             for norm in [Normalization::Layer, Normalization::Rms] {
                 let model = insert_norm(&plain, norm).unwrap();
                 let no_bias = |p: &thalweg_nn::Parameter| p.role != Role::Bias;
                 assert!(model.buffers().is_empty() && model.parameters().iter().all(no_bias));
                 let projected = projected_weights(&model, false);
-                let found = cosines(&model);
-                assert_eq!(found.len(), projected.len() + 1);
+                let found = cosines(&model, inputs.clone(), labels.clone());
+                assert_eq!(found.len(), projected.len() + usize::from(!output.is_empty()));
                 for (name, cosine) in found {
                     // What is left is the normalisation's epsilon.
-                    assert_eq!(cosine.abs() < 1e-4, name != "fc.weight", "{name}: {cosine}");
-                    assert_eq!(projected.contains(&name), name != "fc.weight");
+                    assert_eq!(cosine.abs() < 1e-4, name != output, "{text}: {name}: {cosine}");
+                    assert_eq!(projected.contains(&name), name != output, "{text}: {name}");
                 }
             }
         }

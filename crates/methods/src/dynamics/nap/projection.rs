@@ -43,7 +43,8 @@ pub struct NapConfig {
     /// What becomes of scales and shifts.
     pub affine: NapAffine,
     /// Whether the output layer is projected too. No normalisation follows it, so that its norm is
-    /// a part of the function; the paper leaves it out.
+    /// a part of the function; the paper leaves it out. One that begins at zero, as `vit`'s, would
+    /// stay there.
     pub output: bool,
 }
 
@@ -117,12 +118,16 @@ pub fn nap(
     Ok((model, rule))
 }
 
-/// The names of the weights that are projected: matrices and kernels, without the last one that the
-/// model declares, its output layer, unless that is asked for.
+/// The names of the weights that are projected: matrices and kernels, without the output layer unless
+/// that is asked for. The output layer is the last one that the model declares, if no normalisation is
+/// declared behind it; where there is one, as in a `gpt` whose logits are products with its table of
+/// tokens, no weight is the output layer's.
 pub fn projected_weights(model: &Model, output: bool) -> Vec<String> {
+    let behind = model.parameters().iter().rev().take_while(|p| p.role != Role::Weight);
+    let has_output_layer = behind.into_iter().all(|p| p.role != Role::NormScale);
     let weights = model.parameters().iter().filter(|p| p.role == Role::Weight);
     let mut names: Vec<String> = weights.map(|p| p.name.clone()).collect();
-    if !output {
+    if !output && has_output_layer {
         names.pop();
     }
     names

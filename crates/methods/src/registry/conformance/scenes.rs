@@ -28,7 +28,12 @@ pub(super) struct Change {
     pub(super) point: Weights,
 }
 
-fn scene(executor: &Executor, architecture: &str, input: &[usize]) -> Scene {
+fn scene(
+    executor: &Executor,
+    architecture: &str,
+    input: &[usize],
+    samples: Option<usize>,
+) -> Scene {
     let ctx = Context::new(executor, 0).with_precision(DType::F64).unwrap();
     let model = architecture.parse::<Architecture>().unwrap().build(input, CLASSES).unwrap();
     let stream = Stream::new(11, "scene");
@@ -36,7 +41,7 @@ fn scene(executor: &Executor, architecture: &str, input: &[usize]) -> Scene {
     let values: Vec<f64> = (0..n as u64).map(|i| stream.normal(i)).collect();
     let inputs = Array::from_slice(&[&[EXAMPLES], input].concat(), &values).unwrap();
     let labels: Vec<i32> = (0..EXAMPLES).map(|i| (i % CLASSES) as i32).collect();
-    let config = ObjectiveConfig { batch: 8, ..ObjectiveConfig::default() };
+    let config = ObjectiveConfig { samples, batch: 8, ..ObjectiveConfig::default() };
     let objective = ModelObjective::from_arrays(
         &ctx,
         &model,
@@ -65,10 +70,15 @@ fn scene(executor: &Executor, architecture: &str, input: &[usize]) -> Scene {
 /// Two hidden layers of ReLU; a layer with batch normalisation behind it; two such convolutions.
 pub(super) fn scenes(executor: &Executor) -> [Scene; 3] {
     [
-        scene(executor, "mlp hidden=5-4", &[3]),
-        scene(executor, "mlp hidden=4 norm=batch", &[3]),
-        scene(executor, "convnet channels=2-3 norm=batch", &[4, 4, 1]),
+        scene(executor, "mlp hidden=5-4", &[3], None),
+        scene(executor, "mlp hidden=4 norm=batch", &[3], None),
+        scene(executor, "convnet channels=2-3 norm=batch", &[4, 4, 1], None),
     ]
+}
+
+/// The first of them on a sample of its examples.
+pub(super) fn on_sample(executor: &Executor) -> Scene {
+    scene(executor, "mlp hidden=5-4", &[3], Some(9))
 }
 
 impl Scene {

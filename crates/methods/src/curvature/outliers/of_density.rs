@@ -36,7 +36,7 @@ impl Outliers {
     ///
     /// # Errors
     /// Fewer than two probes.
-    pub(super) fn new(
+    pub(in crate::curvature) fn new(
         [centres, values]: [&[f64]; 2],
         width: f64,
         n: usize,
