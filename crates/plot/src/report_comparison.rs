@@ -128,7 +128,6 @@ mod tests {
                 values: vec![1.0.into(), 1.25.into()],
             }],
             differences: vec![difference],
-            ..Comparison::default()
         });
         let text = comparison(&report).unwrap();
         assert!(text.contains("&lt;a&gt;") && !text.contains("<a>"), "{text}");
