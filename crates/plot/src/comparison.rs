@@ -203,6 +203,7 @@ mod tests {
                 instrument: instrument.clone(),
                 name: name.clone(),
                 values: (0..models.len()).map(|i| (i as f64 + 1.0).into()).collect(),
+                ..ComparedQuantity::default()
             });
             for (i, second) in models.iter().enumerate().skip(1) {
                 let estimate = Estimate { value: i as f64, standard_error: 0.1, samples: 9 };

@@ -126,6 +126,7 @@ mod tests {
                 instrument: "loss".into(),
                 name: "loss".into(),
                 values: vec![1.0.into(), 1.25.into()],
+                ..ComparedQuantity::default()
             }],
             differences: vec![difference],
         });

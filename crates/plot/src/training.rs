@@ -317,7 +317,13 @@ mod tests {
         let curve = TrainingCurve {
             member: "seed 0".into(),
             step: vec![1, 2],
-            columns: names.iter().map(|name| ((*name).to_owned(), column(1.0))).collect(),
+            columns: names
+                .iter()
+                .map(|name| {
+                    let scale = if name.ends_with(THRESHOLD) { 2.0 } else { 1.0 };
+                    ((*name).to_owned(), column(scale))
+                })
+                .collect(),
         };
         let mut report = Report::new("t", "loss", Provenance::default());
         report.models = vec![ModelReport { curves: vec![curve], ..ModelReport::default() }];
@@ -327,7 +333,8 @@ mod tests {
         assert_eq!(losses, ["training", "accuracy"]);
         let expected = ["sharpness", "preconditioned_sharpness", "trace", "weight_norm_norm"];
         assert_eq!(watched, expected);
-        assert!(figures[3].1.svg().contains("38 / learning rate"));
+        let adam = figures[3].1.svg();
+        assert!(adam.contains("38 / learning rate"), "{adam}");
         let sharpness = figures[2].1.svg();
         for part in ["the largest eigenvalue", "critical sharpness", "2 / learning rate"] {
             assert!(sharpness.contains(part), "{part}: {sharpness}");

@@ -51,7 +51,7 @@ pub struct SpentPasses {
 }
 
 /// A number of an instrument, of each model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ComparedQuantity {
     /// The instrument.
     pub instrument: String,
@@ -59,6 +59,9 @@ pub struct ComparedQuantity {
     pub name: String,
     /// One value a model, in their order.
     pub values: Vec<Quantity>,
+    /// Whether they are of the examples taken alone, which are a sample: no error holds their choice.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_examples: bool,
 }
 
 /// What the error of a difference is over.

@@ -16,7 +16,7 @@ fn a_model_does_not_differ_from_itself_and_does_from_another() {
     let trained = bench.mlp("m");
     bench
         .ok(r#"train --arch "mlp hidden=8" --steps 1 --batch 32 --subsample 64 --seeds 5 --out n"#);
-    let of = "--instruments loss,sam_sharpness,hutchinson,lanczos --samples 48";
+    let of = "--instruments loss,sam_sharpness,hutchinson,lanczos,feature_rank --samples 48";
     let same = bench.json(&format!("compare m {trained} {of} --out same"));
     let names: Vec<&Value> =
         same["models"].as_array().unwrap().iter().map(|model| &model["name"]).collect();
@@ -58,6 +58,11 @@ fn a_model_does_not_differ_from_itself_and_does_from_another() {
         assert!((10.0..300.0).contains(&products), "{products}");
         assert_eq!(spent(&whole, 0, model, "second_derivatives"), 0.0);
     }
+    // A whole number has no error that could hold the choice of the sample.
+    let quantities = other["quantities"].as_array().unwrap();
+    let alone = quantities.iter().filter(|quantity| quantity["of_examples"] == true);
+    let alone: Vec<&Value> = alone.map(|quantity| &quantity["name"]).collect();
+    assert_eq!(alone, ["rank to a share"]);
     // The readings are those that other commands have of the same examples.
     let spectrum = bench.json("spectrum m --top 1 --trace 0 --samples 48 --out s");
     let one = spectrum["top"][0]["value"].as_f64().unwrap();

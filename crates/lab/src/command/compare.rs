@@ -147,7 +147,8 @@ pub fn compare(session: &Session, request: CompareRequest) -> Result<Outcome> {
         session.console.about("");
         let names: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
         let size = largest.unwrap_or(Size::LARGE);
-        let comparison = comparison(session, &instruments, &names, &readings, &size)?;
+        let sampled = samples.0 < samples.1;
+        let comparison = comparison(session, &instruments, &names, &readings, (&size, sampled))?;
         run.write_table(METRICS, &table(&names, &comparison)?)?;
         Ok((models, comparison, samples))
     })?;
@@ -285,7 +286,7 @@ fn comparison(
     instruments: &[Wish],
     names: &[String],
     readings: &[Vec<Option<Reading>>],
-    size: &Size,
+    (size, sampled): (&Size, bool),
 ) -> Result<Comparison> {
     let mut found = Comparison { level: LEVEL, ..Comparison::default() };
     let mut rows = Vec::new();
@@ -314,6 +315,7 @@ fn comparison(
                 instrument: label.clone(),
                 name: read.name.clone(),
                 values: same.iter().map(|read| value(read)).collect(),
+                of_examples: sampled && !same.iter().all(|read| read.of_data),
             });
             rows.push((label.as_str(), same));
         }
@@ -384,6 +386,19 @@ fn explanations(
         let how = format!("The {summary} ({source}). It takes {cost} of each model. {unchanged}.");
         list.push(explain(id, how));
     }
+    let of_examples = comparison.quantities.iter().filter(|quantity| quantity.of_examples);
+    let alone: Vec<String> =
+        of_examples.map(|quantity| format!("{}: {}", quantity.instrument, quantity.name)).collect();
+    if !alone.is_empty() {
+        let how = format!(
+            "{} of {} examples were taken. Of these alone are: {}. Another sample would give other \
+             numbers, and no error here says by how much.",
+            samples.0,
+            samples.1,
+            alone.join("; ")
+        );
+        list.push(explain("Numbers of a sample", how));
+    }
     list.push(explain(
         "Differences",
         format!(
@@ -391,9 +406,9 @@ fn explanations(
              same draws, so that the standard error is that of the mean of the differences, example \
              by example or draw by draw: over examples, as if they were drawn from all that they \
              stand for, with any perturbation held; over draws, for these examples. Where the examples \
-             are a sample, eigenvalues and traces have the error of its choice: of the second \
-             derivatives of each example's loss along eigenvectors and random sign vectors, to first \
-             order, and of differences example by example. On a sample the largest eigenvalues also \
+             are a sample, an error holds its choice too: of what each example contributed to a number \
+             to first order, as the second derivatives of its loss along eigenvectors to eigenvalues, \
+             and of differences example by example. On a sample the largest eigenvalues also \
              tend to be too large, of all models, which this does not hold. Where an estimate is no \
              mean of terms, both errors are added in squares. What is read off all examples without \
              draws, as an eigenvalue then, has no error bar. Differences are called real \
