@@ -81,8 +81,7 @@ pub struct Eigenpairs {
 ///
 /// A pair may converge while a vector of a larger eigenvalue, of which the random start happens to have
 /// next to nothing, has not shown yet. So it goes on until one that is larger by the tolerance would
-/// have shown with a probability of 0.999 (a product or two more where a single eigenvalue is asked for,
-/// none where there are others).
+/// have shown with a probability of 0.999; after a restart that is not known, and not asked.
 ///
 /// Of a multiple eigenvalue one vector's products show one eigenvector; the others are orthogonal to all
 /// of them. So it begins anew from a random vector outside of what it has, until a copy that would be
