@@ -128,6 +128,11 @@ fn products(bench: &Bench) {
     bench.product("mlp", 1, false, [128, 256, 784], no);
     bench.product("mlp", 1, false, [128, 784, 256], [false, true]);
     bench.product("mlp", 1, false, [784, 256, 128], [true, false]);
+    bench.product("gpt", 1, false, [2048, 512, 128], no);
+    bench.product("gpt", 1, false, [2048, 512, 128], [false, true]);
+    bench.product("gpt", 1, false, [2048, 128, 512], no);
+    bench.product("gpt", 1, false, [128, 512, 2048], [true, false]);
+    bench.product("attention", 64, false, [128, 128, 32], [false, true]);
     bench.product("narrow", 1, false, [4096, 16, 144], no);
     bench.product("narrow", 1, false, [4096, 8, 72], no);
     bench.product("narrow", 1, false, [4096, 4, 36], no);

@@ -119,6 +119,7 @@ fn bars_along_lines_and_rays_cover_on_samples() {
     let numbers = |found: Vec<Quantity>| -> Vec<f64> {
         found.iter().map(|quantity| quantity.value.number()).collect()
     };
+    // So far out that most lines turn; where few do, the bars are too short (see `roughness_index`).
     let lines = |directions: usize| RoughnessConfig {
         directions,
         half_width: 0.5,

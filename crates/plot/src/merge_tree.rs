@@ -138,17 +138,7 @@ mod tests {
     use super::*;
 
     fn minimum(loss: f64, saddle: f64, parent: Option<u32>) -> SurfaceMinimum {
-        SurfaceMinimum {
-            pair: 0,
-            x: 0.0,
-            y: 0.0,
-            loss,
-            saddle_x: 0.0,
-            saddle_y: 0.0,
-            saddle,
-            parent,
-            standard_error: None,
-        }
+        SurfaceMinimum { loss, saddle, parent, ..SurfaceMinimum::default() }
     }
 
     #[test]

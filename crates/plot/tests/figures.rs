@@ -318,15 +318,11 @@ fn networks_in_a_plane_are_marked() {
 fn with_topology() -> Surface {
     let mut surface = plane(9, |x, y| 0.1 + (x * x - 0.25).powi(2) + y * y);
     let minimum = |x: f64, loss: f64, saddle: f64, parent| SurfaceMinimum {
-        pair: 0,
         x,
-        y: 0.0,
         loss,
-        saddle_x: 0.0,
-        saddle_y: 0.0,
         saddle,
         parent,
-        standard_error: None,
+        ..SurfaceMinimum::default()
     };
     let point = |loss: f64| GridPoint { x: 0.0, y: 0.0, loss };
     let around = |saddle: f64, peak: Option<f64>| SurfaceLoop {

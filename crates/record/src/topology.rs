@@ -4,7 +4,7 @@ use crate::{Estimate, GridPoint, Quantity, Result, Surface, number, shape_error}
 use serde::{Deserialize, Serialize};
 
 /// A minimum of a surface: a branch of the merge tree of its sublevel sets.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct SurfaceMinimum {
     /// The pair of directions.
     pub pair: u32,

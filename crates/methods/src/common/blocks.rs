@@ -20,6 +20,15 @@ pub(crate) fn blocks_alike(
     (0..blocks).map(|first| dealt.iter().skip(first).step_by(blocks).copied().collect()).collect()
 }
 
+/// Blocks of some examples as a sample of those that all examples would make.
+pub(crate) fn sample_of_blocks(
+    blocks: usize,
+    examples: usize,
+    population: usize,
+) -> [(Vec<usize>, usize); 1] {
+    [((0..blocks).collect(), (blocks * population).div_ceil(examples.max(1)))]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,7 +35,7 @@ pub mod vector;
 
 pub use assignment::assignment;
 pub(crate) use block_maps::{block_kinds, block_readings, square_maps};
-pub(crate) use blocks::blocks_alike;
+pub(crate) use blocks::{blocks_alike, sample_of_blocks};
 pub(crate) use derived_model::labelled_ports;
 pub use derived_model::{Original, derived_model, output_as_loss};
 pub use dissect::BlockKind;

@@ -2,7 +2,8 @@
 
 use super::{Curvature, CurvatureMatrix, Scope};
 use crate::common::{
-    Gathered, LinearOperator, Objective, SampleTerms, blocks_alike, sampled_strata, signs, vector,
+    Gathered, LinearOperator, Objective, SampleTerms, blocks_alike, sample_of_blocks,
+    sampled_strata, signs, vector,
 };
 use crate::error::stored;
 use crate::registry::{Cost, Size};
@@ -105,12 +106,10 @@ pub(super) fn norm_of_sample(
         draws.push(stored(&key, &arrays, "blocks", count)?.to_vec());
         ctx.progress().advance(1);
     }
-    // A finite population has as many blocks more as it has examples more.
     let population = objective.sampling().population(n);
-    let of_population = (count * population).div_ceil(n.max(1));
     let unseen = 1.0 - n as f64 / population.max(1) as f64;
     bias.iter_mut().for_each(|bias| *bias *= unseen);
-    let terms = SampleTerms::new(draws, &[((0..count).collect(), of_population)]);
+    let terms = SampleTerms::new(draws, &sample_of_blocks(count, n, population));
     Ok(Some(NormOfSample { bias: Estimate::mean(&bias)?, terms }))
 }
 

@@ -1,7 +1,9 @@
 //! A subspace that holds most of an operator: its range as random vectors see it.
 
+use super::curvature_terms::{OnSample, sample_probes, with_sample};
 use crate::common::{LinearOperator, vector};
 use crate::error::stored;
+use crate::registry::{Cost, Quantity, Size};
 use crate::{Context, MethodError};
 use thalweg_array::Array;
 use thalweg_stats::Estimate;
@@ -16,6 +18,19 @@ pub struct SketchedTrace {
     pub trace: Estimate,
     /// Products that it took.
     pub products: usize,
+}
+
+impl OnSample<SketchedTrace> {
+    /// The cost of a trace that takes so many products.
+    pub(super) fn cost_of(products: usize, size: &Size) -> Cost {
+        with_sample(Cost::at_most(0, 0, products), size, sample_probes(products))
+    }
+
+    /// The trace, with what the sample leaves open.
+    pub(super) fn quantities(&self) -> Vec<Quantity> {
+        let trace = Quantity::estimated("trace", self.found.trace);
+        vec![trace.with_sample(self.terms.first())]
+    }
 }
 
 /// An orthonormal basis `Q` of the products `Y = Q R` with some probes, and the products with it.

@@ -1,7 +1,7 @@
 //! The trace by XTrace.
 
 use super::Eigenpair;
-use super::curvature_terms::{OnSample, sample_probes, with_sample};
+use super::curvature_terms::OnSample;
 use super::known::Known;
 use super::sketch::{Sketch, SketchedTrace, exchangeable_variance};
 use crate::common::{LinearOperator, Objective, normals, vector};
@@ -168,12 +168,11 @@ impl Instrument for XTrace {
     }
 
     fn cost(config: &XTraceConfig, size: &Size) -> Cost {
-        with_sample(Cost::at_most(0, 0, config.products), size, sample_probes(config.products))
+        OnSample::cost_of(config.products, size)
     }
 
     fn quantities(reading: &OnSample<SketchedTrace>) -> Vec<Quantity> {
-        let trace = Quantity::estimated("trace", reading.found.trace);
-        vec![trace.with_sample(reading.terms.first())]
+        reading.quantities()
     }
 
     fn refused() -> Vec<XTraceConfig> {

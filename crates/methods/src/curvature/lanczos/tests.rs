@@ -115,6 +115,19 @@ fn assert_right(values: &[f64], matrix: &DenseOperator, found: &Eigenpairs) {
     }
 }
 
+/// With a loose tolerance the second pair converges first wherever the start has little of the first.
+#[test]
+fn the_largest_is_not_passed_over_for_the_second() {
+    let mut values: Vec<f64> = (0..300).map(|i| 0.5 * f64::from(i) / 300.0).collect();
+    values.extend([0.9, 1.0]);
+    let (executor, matrix) = (Executor::new(1), planted(&values));
+    let config = LanczosConfig { top: 1, tolerance: 0.05, ..LanczosConfig::default() };
+    for seed in 0..1000 {
+        let found = lanczos(&Context::new(&executor, seed), &matrix, &config).unwrap();
+        assert!(found.converged && found.top[0].value > 0.95, "{seed}: {:?}", found.top[0].value);
+    }
+}
+
 /// One vector's products show one eigenvector of each eigenvalue.
 #[test]
 fn multiple_eigenvalues_are_found_as_often_as_they_are() {

@@ -43,7 +43,7 @@ pub struct Collapse {
 /// each other and from a simplex than those of all the data. What of this falls like one over the size of
 /// the sample is taken out of NC1 to NC3 by the jackknife over 16 blocks alike, which may leave them below
 /// zero where the data's are near it. Standard errors are those of the examples' contributions to first
-/// order, of NC4 with the class means held.
+/// order, of NC4 with the class means held, so that its share is a little off on average.
 ///
 /// # Errors
 /// A network without penultimate features, or with several vectors an example; examples without

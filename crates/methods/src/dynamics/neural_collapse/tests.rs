@@ -166,7 +166,8 @@ fn measures_of_samples_are_those_of_all_within_their_bars() {
     let (corrected, plain) = (off(&found), off(&plain));
     println!("{covered:?} of {SEEDS}, off by {corrected:?} standard errors, plain {plain:?}");
     assert!(covered.iter().all(|count| (180..=198).contains(count)), "{covered:?}");
-    assert!(corrected.iter().all(|off| off.abs() < 3.5), "{corrected:?}");
+    // The share of NC4 is that of the sample, whose class means it is held against.
+    assert!(corrected[..3].iter().all(|off| off.abs() < 3.0), "{corrected:?}");
     assert!(plain[..3].iter().all(|off| off.abs() > 3.0), "{plain:?}");
 }
 
