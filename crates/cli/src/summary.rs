@@ -102,6 +102,11 @@ pub fn text(reply: &Reply) -> String {
                 Some(index) => pair(&format!("{shown} {} holds", index + 1), held.words()),
                 None => pair(&format!("the {shown} holds"), held.words()),
             }));
+            rows.extend(body.places.iter().enumerate().map(|(index, place)| {
+                let [x, y, distance] = [place.x, place.y, place.distance].map(number);
+                let name = format!("network {}", index + 1);
+                pair(&name, format!("at ({x}, {y}), {distance} from the plane"))
+            }));
             rows.extend(body.convexity.as_ref().map(|found| {
                 let text = format!(
                     "{} of {} points, |smallest / largest eigenvalue| at most {} ± {}",

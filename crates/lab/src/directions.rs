@@ -15,11 +15,11 @@ use std::str::FromStr;
 use thalweg_array::{Array, DType};
 use thalweg_methods::curvature::{Hessian, LanczosConfig, lanczos};
 use thalweg_methods::surface::{
-    DirectionConfig, Plane, between, normalize, plane_through, random_planes, trajectory_plane,
+    DirectionConfig, Plane, between, common_plane, normalize, random_planes, trajectory_plane,
 };
 use thalweg_methods::{Context, MethodError, ModelObjective, Progress};
 use thalweg_nn::{Parameters, Weights};
-use thalweg_record::{PlaneShare, Trajectory};
+use thalweg_record::{Place, PlaneShare, Trajectory};
 
 /// Where directions come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(crate) enum Kind {
     Eigenvectors,
     /// Principal components of the training trajectory.
     Trajectory,
-    /// The plane through three models, with unit directions.
+    /// The plane through three models, or nearest to more, with unit directions.
     Plane,
     /// In input space: the gradient, and a random direction.
     Gradient,
@@ -82,9 +82,11 @@ impl Kind {
                  from it."
             }
             Kind::Plane => {
-                "Loss at W + x D + y E; D is the unit vector from the first network to the second, E \
-                 the unit vector at right angles to it in the plane of all three, so that distances \
-                 in the picture are those of weights. Frozen running statistics are those of the \
+                "Loss at W + x D + y E; D and E are unit vectors at right angles, so that distances in \
+                 the picture are those of weights, and D leads from the first network towards the \
+                 second. The plane goes through three networks; of more, through the first, with \
+                 the least sum of the others' squared distances. A network beside the plane is shown \
+                 at its foot, where the loss is another. Frozen running statistics are those of the \
                  first everywhere, also at the others."
             }
             Kind::Gradient => {
@@ -166,10 +168,10 @@ pub(crate) struct Made {
     pub(crate) planes: Vec<Plane>,
     pub(crate) trajectory: Option<Trajectory>,
     pub(crate) explained_variance: Vec<f64>,
-    /// How much of the trajectory the plane holds.
+    /// How much of the trajectory, or of the networks' distances, the plane holds.
     pub(crate) share: Option<PlaneShare>,
-    /// Where networks lie in the plane, if not at coordinates one.
-    pub(crate) places: Vec<[f64; 2]>,
+    /// Where networks lie, if not at coordinates one.
+    pub(crate) places: Vec<Place>,
 }
 
 impl<'a> Directions<'a> {
@@ -259,8 +261,14 @@ impl<'a> Directions<'a> {
                 plane(&x, y.as_ref())
             }
             Kind::Plane => {
-                let found = plane_through(&centre.parameters, &self.given[0], &self.given[1])?;
-                Ok(Made { places: found.places.to_vec(), ..plain(vec![found.plane]) })
+                let points: Vec<_> =
+                    std::iter::once(&centre.parameters).chain(&self.given).collect();
+                let found = common_plane(&points)?;
+                let places = found.places.iter().zip(&found.distances);
+                let places: Vec<Place> =
+                    places.map(|(&[x, y], &distance)| Place { x, y, distance }).collect();
+                let share = PlaneShare::of_networks(&places);
+                Ok(Made { places, share, ..plain(vec![found.plane]) })
             }
             Kind::Files(_) => plane(&self.given[0], self.given.get(1)),
             Kind::Eigenvectors => {
@@ -322,7 +330,7 @@ impl Made {
     /// side; `axis` is 0 or 1.
     pub(crate) fn around(&self, axis: usize) -> Axis {
         let of = |trajectory: &Trajectory| [&trajectory.x, &trajectory.y][axis].clone();
-        let places = self.places.iter().map(|place| place[axis]);
+        let places = self.places.iter().map(|place| [place.x, place.y][axis]);
         let values = self.trajectory.as_ref().map(of).unwrap_or_default().into_iter().chain(places);
         let (low, high) = values.fold((0.0f64, 0.0f64), |(low, high), v| (low.min(v), high.max(v)));
         let margin = 0.2 * (high - low).max(f64::MIN_POSITIVE);

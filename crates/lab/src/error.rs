@@ -122,12 +122,9 @@ impl LabError {
             | LabError::Record(RecordError::Io { .. })
             | LabError::Train(TrainError::Memory { .. })
             | LabError::Exec(ExecError::OutOfMemory { .. }) => true,
-            LabError::Method(error) => matches!(
-                error,
-                MethodError::Memory { .. }
-                    | MethodError::Store { .. }
-                    | MethodError::Exec(ExecError::OutOfMemory { .. })
-            ),
+            LabError::Method(error) => {
+                error.is_want_of_memory() || matches!(error, MethodError::Store { .. })
+            }
             _ => false,
         }
     }

@@ -7,8 +7,8 @@ mod topology;
 pub(crate) use plane_share::{SHARE_PROBES, curvature_share_of, curvature_shares};
 pub(crate) use spectrum::NOT_CONVERGED;
 pub use spectrum::{
-    DensityMethod, Measured, SpectrumConfig, TraceEstimator, most_products, spectrum, spectrum_of,
-    spectrum_with_vectors,
+    DensityMethod, Measured, SpectrumConfig, TraceEstimator, most_products, norm_on_all_data,
+    spectrum, spectrum_of, spectrum_with_vectors,
 };
 pub use topology::PROMINENT;
 

@@ -95,6 +95,14 @@ pub enum MethodError {
 }
 
 impl MethodError {
+    /// Whether a larger budget of memory may be all that is wanted.
+    pub fn is_want_of_memory(&self) -> bool {
+        matches!(
+            self,
+            MethodError::Memory { .. } | MethodError::Exec(ExecError::OutOfMemory { .. })
+        )
+    }
+
     /// A setting that cannot be used.
     pub(crate) fn config(
         what: &str,

@@ -69,6 +69,12 @@ pub(crate) fn note(panels: &[Panel], maps: bool) -> String {
         ("random", _) => "random directions, not normalised".to_owned(),
         ("pca", _) => "principal directions of the training trajectory".to_owned(),
         ("eigenvectors", _) => "unit eigenvectors of the Hessian's two largest eigenvalues".into(),
+        ("plane", _) if attributes.places.len() > 3 => {
+            let n = attributes.places.len();
+            format!(
+                "the plane through network 1 that is nearest to the others, 2 to {n}, shown at their feet"
+            )
+        }
         ("checkpoints" | "plane", _) => "the plane through three networks, 1 to 3".to_owned(),
         ("gradient" | "signs", _) => String::new(),
         ("", _) => String::new(),

@@ -212,7 +212,7 @@ fn signs(canvas: &mut Canvas, frame: &Frame, surface: &Surface) {
     let rim = Stroke::new("#14171b", 1.1);
     let places: Vec<[f64; 2]> = match surface.attributes.directions.as_str() {
         "checkpoints" => vec![[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]],
-        _ => surface.attributes.places.clone(),
+        _ => surface.attributes.places.iter().map(|place| [place.x, place.y]).collect(),
     };
     let checkpoints = !places.is_empty();
     let centre = frame.place(0.0, 0.0);
@@ -233,12 +233,12 @@ fn signs(canvas: &mut Canvas, frame: &Frame, surface: &Surface) {
         diamond(canvas, frame.place(x, y), 5.5);
     }
     if checkpoints {
-        for (number, [x, y]) in ["1", "2", "3"].into_iter().zip(places) {
+        for (index, [x, y]) in places.into_iter().enumerate() {
             let at = frame.place(x, y);
             if inside(at) {
                 canvas.circle(at, 7.0, "#ffffff", Some(rim));
                 let style = TextStyle::new(9.5, "#14171b").bold().middle();
-                canvas.text([at[0], at[1] + 3.4], number, style);
+                canvas.text([at[0], at[1] + 3.4], &(index + 1).to_string(), style);
             }
         }
     }

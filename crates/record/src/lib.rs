@@ -54,7 +54,7 @@ pub use data_description::{ClassCount, DataDescription, ValueRange};
 pub use derivatives::{Derivatives, LineGradients};
 pub use estimate::{Estimate, Quantity};
 pub use inspection::{Extent, InspectedArray, InspectedOperation, InspectedPort, Inspection};
-pub use plane_share::PlaneShare;
+pub use plane_share::{Place, PlaneShare};
 pub use report::{Explanation, ModelReport, Provenance, Report};
 pub use spectrum::{Density, Eigenvalue, Outliers, Products, RelativeTo, Spectrum};
 pub use surface::{

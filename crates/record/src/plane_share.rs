@@ -6,14 +6,26 @@ use serde::{Deserialize, Serialize};
 /// How much of something the shown plane, or line, holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlaneShare {
-    /// Of what: `trajectory`: the squared distances of the checkpoints from the centre; `curvature`:
-    /// the squared Frobenius norm of the Hessian at the centre.
+    /// Of what: `trajectory`: the squared distances of the checkpoints from the centre; `distances`:
+    /// those of the networks of the plane from the first; `curvature`: the squared Frobenius norm of
+    /// the Hessian at the centre.
     pub of: String,
     /// The pair of directions, where there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pair: Option<u32>,
     /// The share, 0 to 1.
     pub share: Quantity,
+}
+
+/// Where a network lies beside a plane, in units of the plane's directions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// First coordinate of its foot.
+    pub x: f64,
+    /// Second coordinate.
+    pub y: f64,
+    /// Its distance from the plane.
+    pub distance: f64,
 }
 
 /// Shares below are told as that they are, not as numbers.
@@ -25,11 +37,26 @@ const MOST_DIGITS: f64 = 4.0;
 impl PlaneShare {
     /// The share of a trajectory's squared distances from the centre that its plane holds.
     pub fn of_trajectory(trajectory: &Trajectory) -> Option<PlaneShare> {
-        let squares = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>();
-        let inside = squares(&trajectory.x) + squares(&trajectory.y);
-        let all = inside + squares(&trajectory.residual);
+        let Trajectory { x, y, residual, .. } = trajectory;
+        PlaneShare::of_squares("trajectory", x.iter().chain(y), residual)
+    }
+
+    /// The share of the networks' squared distances from the first that their plane holds.
+    pub fn of_networks(places: &[Place]) -> Option<PlaneShare> {
+        let inside = places.iter().flat_map(|place| [&place.x, &place.y]);
+        PlaneShare::of_squares("distances", inside, places.iter().map(|place| &place.distance))
+    }
+
+    /// The share of squares inside of the plane among all.
+    fn of_squares<'a>(
+        of: &str,
+        inside: impl IntoIterator<Item = &'a f64>,
+        outside: impl IntoIterator<Item = &'a f64>,
+    ) -> Option<PlaneShare> {
+        let inside: f64 = inside.into_iter().map(|v| v * v).sum();
+        let all = inside + outside.into_iter().map(|v| v * v).sum::<f64>();
         let share = (inside / all).into();
-        (all > 0.0).then(|| PlaneShare { of: "trajectory".into(), pair: None, share })
+        (all > 0.0).then(|| PlaneShare { of: of.into(), pair: None, share })
     }
 
     /// Whether it is of the curvature.
@@ -39,9 +66,10 @@ impl PlaneShare {
 
     /// How much of what, in words.
     pub fn words(&self) -> String {
-        let what = match self.is_of_curvature() {
-            true => "of the Hessian's squared Frobenius norm",
-            false => "of the trajectory's squared length",
+        let what = match self.of.as_str() {
+            "curvature" => "of the Hessian's squared Frobenius norm",
+            "distances" => "of the networks' squared distances from the first",
+            _ => "of the trajectory's squared length",
         };
         format!("{} {what}", self.percent())
     }
@@ -88,6 +116,11 @@ mod tests {
         assert_eq!(share.words(), "90.0 % of the trajectory's squared length");
         assert_eq!(share.short_words(), "90.0 % of the trajectory");
         assert!(PlaneShare::of_trajectory(&Trajectory::default()).is_none());
+        let place = |x, distance| Place { x, y: 1.0, distance };
+        let share = PlaneShare::of_networks(&[Place::default(), place(1.0, 0.0), place(0.0, 1.0)]);
+        let share = share.unwrap();
+        assert_eq!(share.words(), "75.0 % of the networks' squared distances from the first");
+        assert_eq!(share.short_words(), "75.0 % of the distances");
     }
 
     #[test]

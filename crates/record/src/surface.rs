@@ -1,8 +1,8 @@
 //! The loss over a line or plane through weight space.
 
 use crate::{
-    AdaptiveErrors, Basin, ClassLosses, Convexity, Derivatives, Line, Parabola, PlaneShare, Result,
-    Topology, TrajectoryGradients, number, shape_error,
+    AdaptiveErrors, Basin, ClassLosses, Convexity, Derivatives, Line, Parabola, Place, PlaneShare,
+    Result, Topology, TrajectoryGradients, number, shape_error,
 };
 use serde::{Deserialize, Serialize};
 
@@ -70,10 +70,11 @@ pub struct SurfaceAttributes {
     /// `inputs` where it is in the space of inputs; absent in that of weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space: Option<String>,
-    /// Where the networks that span the plane lie in it, if not at coordinates one.
+    /// Where the networks of a plane through several lie, if not at coordinates one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub places: Vec<[f64; 2]>,
-    /// How much of the trajectory and of the curvature the plane holds, as far as it is known.
+    pub places: Vec<Place>,
+    /// How much of the trajectory, of the networks' distances and of the curvature the plane holds, as
+    /// far as it is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plane_shares: Vec<PlaneShare>,
     /// The tolerance to which it was taken; absent if it is exact.

@@ -5,7 +5,7 @@ use thalweg_record::reply::*;
 use thalweg_record::{
     AdaptiveSummary, BasinSummary, ConvexitySummary, Density, Eigenvalue, Estimate, Extent,
     GridPoint, InspectedArray, InspectedOperation, InspectedPort, Inspection, LoopReply,
-    MinimumReply, Outliers, PlaneShare, Products, Quantity, RelativeTo, schema,
+    MinimumReply, Outliers, Place, PlaneShare, Products, Quantity, RelativeTo, schema,
 };
 
 fn reply(body: Body) -> Reply {
@@ -147,6 +147,7 @@ fn surface(loss: f64, minimum: Option<GridPoint>) -> Reply {
         adaptive: minimum.map(|_| adaptive()),
         space: "weights".into(),
         plane_shares: minimum.map(|_| share(Some(1))).into_iter().collect(),
+        places: minimum.map(|_| Place { x: 1.0, y: 2.0, distance: 0.5 }).into_iter().collect(),
         convexity: minimum.map(|_| convexity()),
         basin: minimum.map(|_| basin()),
         classes: minimum

@@ -239,16 +239,18 @@ pub struct EffortArguments {
 #[derive(Debug, Args)]
 pub struct SurfaceArguments {
     /// A run directory, an .onnx file or a file of weights (.safetensors, .pt, .npz): the centre. With
-    /// --directions checkpoints one or two more, at which the coordinates are one.
-    #[arg(value_name = "MODEL", required_unless_present = "checkpoints", num_args = 1..=3)]
+    /// --directions checkpoints one or two more, at which the coordinates are one; with plane two or
+    /// more.
+    #[arg(value_name = "MODEL", required_unless_present = "checkpoints", num_args = 1..)]
     pub models: Vec<PathBuf>,
     /// Architecture of a file of weights that does not say it, or the .onnx file of its graph.
     #[arg(long, value_name = "TEXT")]
     pub arch: Option<String>,
-    /// Where directions come from: random, checkpoints, plane (through three models, in their own
-    /// distances), eigenvectors, trajectory (of the run that MODEL is in, or of --checkpoints), or a .safetensors, .npz or .pt file of x.PARAMETER and
-    /// y.PARAMETER, or two files of one direction each, as X,Y; parameters that are left out stay
-    /// at the centre [default: random; checkpoints if there are several models].
+    /// Where directions come from: random, checkpoints, plane (through three models, or nearest to more,
+    /// in their own distances), eigenvectors, trajectory (of the run that MODEL is in, or of
+    /// --checkpoints), or a .safetensors, .npz or .pt file of x.PARAMETER and y.PARAMETER, or two files of
+    /// one direction each, as X,Y; parameters that are left out stay at the centre [default: random;
+    /// checkpoints for two or three models, plane for more].
     #[arg(long, value_name = "KIND")]
     pub directions: Option<String>,
     /// The files of the trajectory, in the order of the numbers in their names: a folder, or a

@@ -39,7 +39,11 @@ fn only_what_is_asked_for_is_there() {
     assert_eq!(outliers["found"], sides.filter(beyond).count());
     let count = outliers["count"]["value"].as_f64().unwrap();
     assert!(end("below") < end("above") && count > 0.5 && count < 122.0, "{outliers}");
-    assert_eq!((&object["trace"]["samples"], &object["products"]["trace"]), (&4.into(), &4.into()));
+    // 8 more for the error of a sample in the norm.
+    assert_eq!(
+        (&object["trace"]["samples"], &object["products"]["trace"]),
+        (&4.into(), &12.into())
+    );
     assert_eq!(object["products"]["density"], 8 * 48);
     assert!(object["bottom"][0]["value"].as_f64() <= object["bottom"][1]["value"].as_f64());
     // Exact on 32 of the examples.
@@ -48,6 +52,11 @@ fn only_what_is_asked_for_is_there() {
     let (trace, of_sample) = (part(&exact, "value"), part(&exact, "standard_error"));
     assert!(of_sample > 0.0 && exact["trace"]["samples"] == 32, "{exact}");
     assert_eq!(exact["products"]["sampling_error"], 8);
+    // The norm is that on all the data, with the error of the sample.
+    let all = bench.json("spectrum m --top 0 --trace exact --out all");
+    let norm = |key: &str| exact["frobenius_squared"][key].as_f64().unwrap();
+    let off = norm("value") - all["frobenius_squared"].as_f64().unwrap();
+    assert!(off.abs() < 4.0 * norm("standard_error"), "{exact} {all}");
     let (estimate, error) = (part(&object, "value"), part(&object, "standard_error"));
     // Of 4 probes; a fixed seed.
     assert!((estimate - trace).abs() < 5.0 * error, "{estimate} ± {error}, exact {trace}");
@@ -329,15 +338,17 @@ fn blocks_and_groups_of_examples_add_up() {
     let number =
         |object: &Value, key: &str| object[key]["value"].as_f64().or(object[key].as_f64()).unwrap();
     let whole = run("--top 0", "whole");
-    let frobenius = |object: &Value| number(object, "frobenius_squared");
-    let blocks = [
-        run("--top 0 --layer fc1", "a"),
-        run("--top 0 --layer fc2", "b"),
-        run("--top 1 --bottom 1 --between fc1,fc2", "between"),
+    // The norm of the Hessian itself would be that on all the data.
+    let of = |line: &str, out: &str| run(&format!("{line} --of gauss-newton"), out);
+    let parts = [
+        of("--top 0", "all"),
+        of("--top 0 --layer fc1", "a"),
+        of("--top 0 --layer fc2", "b"),
+        of("--top 1 --bottom 1 --between fc1,fc2", "between"),
     ];
-    let sum: f64 = blocks.iter().map(frobenius).sum();
-    assert!((sum - frobenius(&whole)).abs() < 1e-9 * sum, "{blocks:?} {whole}");
-    let [.., between] = blocks;
+    let [sum, blocks @ ..] = parts.each_ref().map(|part| number(part, "frobenius_squared"));
+    assert!((sum - blocks.iter().sum::<f64>()).abs() < 1e-9 * sum, "{parts:?}");
+    let [.., between] = parts;
     assert_eq!(between["scope"], "between layer fc1 and layer fc2");
     let end = |side: &str| between[side][0]["value"].as_f64().unwrap();
     assert!((end("top") + end("bottom")).abs() < 1e-6 * end("top"), "{between}");

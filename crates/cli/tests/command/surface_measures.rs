@@ -4,7 +4,7 @@ use crate::harness::{Bench, assert_same, number};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use thalweg_array::Array;
-use thalweg_formats::npz;
+use thalweg_formats::{npz, safetensors};
 
 /// The arrays of a surface, by name.
 fn arrays(bench: &Bench, run: &str) -> BTreeMap<String, Vec<f64>> {
@@ -54,6 +54,45 @@ fn minima_lie_at_the_networks_of_a_plane() {
     let auto = bench.json(&format!("surface {a} {b} {c} --directions plane --out auto"));
     assert_eq!(auto["points"], 961);
     assert!(bench.exists("auto/figures/map.png"));
+}
+
+#[test]
+fn a_plane_of_more_than_three_networks_says_how_far_each_lies_from_it() {
+    let bench = Bench::new("networks");
+    smooth(&bench, "m", "0..5");
+    let models: Vec<String> =
+        (0..5).map(|seed| format!("m/weights/seed-{seed}.safetensors")).collect();
+    let ask = format!("surface {} --x -1:1:2", models.join(" "));
+    let found = bench.json(&format!("{ask} --out p"));
+    assert_eq!(found["directions"], "plane");
+    let places: Vec<[f64; 3]> = found["places"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|place| ["x", "y", "distance"].map(|name| number(&place[name])))
+        .collect();
+    assert_eq!(places[0], [0.0; 3]);
+    assert!(places[1][0] > 0.0 && places[1][1] == 0.0 && places[2][1] > 0.0);
+    // The squares in the plane and beside it are those of the weights.
+    let weights = |model: &String| {
+        let arrays = safetensors::read(&bench.read(model)).unwrap().tensors;
+        arrays.values().flat_map(Array::to_f64_vec).collect::<Vec<_>>()
+    };
+    let first = weights(&models[0]);
+    let (mut inside, mut all) = (0.0, 0.0);
+    for (model, [x, y, distance]) in models.iter().zip(places) {
+        let squares: Vec<f64> =
+            weights(model).iter().zip(&first).map(|(a, b)| (a - b).powi(2)).collect();
+        let square: f64 = squares.iter().sum();
+        assert!((x * x + y * y + distance * distance - square).abs() <= 1e-12 * square);
+        (inside, all) = (inside + x * x + y * y, all + square);
+    }
+    let held = &found["plane_shares"][0];
+    assert_eq!(held["of"], "distances");
+    assert!((number(&held["share"]) - inside / all).abs() < 1e-12 && inside < 0.9 * all);
+    let done = bench.run(&format!("{ask} --directions checkpoints --out wrong"));
+    assert_eq!(done.code, Some(2));
+    assert!(done.sentence().contains("--directions plane takes more"), "{done:?}");
 }
 
 #[test]

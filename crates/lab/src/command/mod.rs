@@ -283,6 +283,8 @@ fn explain_sample(
                 on a sample the largest eigenvalues also tend to be too large, the more so the closer \
                 they lie together, and that it does not hold.";
     }
-    how += " What is said of the Frobenius norm and the density is for the examples taken.";
+    if spectrum.density.is_some() {
+        how += " The density is that of the examples taken.";
+    }
     Some(explain("Spectrum of a sample", how))
 }

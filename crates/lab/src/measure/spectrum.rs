@@ -8,7 +8,7 @@ use thalweg_methods::curvature::{
     Coupling, CurvatureMatrix, DensityConfig, Eigenpair, ExampleGroup, HutchPlusPlusConfig,
     HutchinsonConfig, KernelPolynomialConfig, LanczosConfig, OperatorChoice, ParameterBlock, Scope,
     XTraceConfig, curvature_terms, density, exact_moments, hutch_plus_plus, hutchinson,
-    kernel_polynomial, lanczos, xtrace,
+    kernel_polynomial, lanczos, norm_of_sample, xtrace,
 };
 use thalweg_methods::{Context, Objective};
 use thalweg_nn::Weights;
@@ -138,7 +138,7 @@ impl Measured {
     }
 }
 
-/// Probes of the trace's error over the choice of examples: they leave a tenth or so of the error open,
+/// Probes of the errors over the choice of examples of trace and norm: they leave a tenth or so of the error open,
 /// for less than a tenth of what the eigenvalues take.
 const SAMPLE_PROBES: usize = 8;
 
@@ -153,6 +153,51 @@ fn with_sample(found: Quantity, of_sample: f64, examples: usize) -> Quantity {
             Estimate { standard_error: of.standard_error.hypot(of_sample), ..of }.into()
         }
     }
+}
+
+/// Makes of the squared Frobenius norm of the Hessian on a sample of examples that on all the data, with the
+/// error of the sample, by a few products more; nothing of what is not one. There is none left where its
+/// products have no room, which is told.
+///
+/// # Errors
+/// Those of the methods.
+pub fn norm_on_all_data(
+    ctx: &Context<'_>,
+    objective: &dyn Objective,
+    point: &Weights,
+    measured: &Measured,
+    spectrum: &mut Spectrum,
+) -> Result<()> {
+    let Some(on_sample) = spectrum.frobenius_squared.filter(|_| measured.is_hessian()) else {
+        return Ok(());
+    };
+    let on_sample = match on_sample {
+        Quantity::Estimate(found) => found,
+        Quantity::Exact(value) => Estimate { value, standard_error: 0.0, samples: 0 },
+    };
+    let (hessian, block) = (CurvatureMatrix::Hessian, &measured.scope.parameters);
+    let found = match norm_of_sample(ctx, objective, point, hessian, block, SAMPLE_PROBES) {
+        Ok(None) => return Ok(()),
+        Ok(Some(found)) => found,
+        Err(error) if error.is_want_of_memory() => {
+            ctx.progress().message(&format!("Not measured: the Frobenius norm; {error}."));
+            spectrum.frobenius_squared = None;
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let standard_error =
+        [on_sample.standard_error, found.bias.standard_error, found.terms.standard_error()];
+    spectrum.frobenius_squared = Some(
+        Estimate {
+            value: on_sample.value - found.bias.value,
+            standard_error: standard_error.into_iter().fold(0.0, f64::hypot),
+            samples: objective.examples() as u64,
+        }
+        .into(),
+    );
+    spectrum.products.trace += SAMPLE_PROBES as u64;
+    Ok(())
 }
 
 /// The spectrum of the Hessian at a point, as far as it is asked for.

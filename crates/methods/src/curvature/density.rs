@@ -3,7 +3,7 @@
 use super::curvature_terms::{OnSample, sample_probes, with_sample};
 use super::norm_of_sample::{norm_of_sample, with_norm};
 use super::quadrature::{Asked, Quadrature, Quadratures, quadratures};
-use super::{CurvatureMatrix, Outliers};
+use super::{CurvatureMatrix, Outliers, ParameterBlock};
 use crate::common::{LinearOperator, Objective};
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
@@ -152,7 +152,14 @@ impl OnSample<Density> {
     ) -> Result<OnSample<Density>, MethodError> {
         let share = 1.0 / objective.dimension().max(1) as f64;
         let hessian = CurvatureMatrix::Hessian;
-        let norm = norm_of_sample(ctx, objective, point, hessian, sample_probes(probes))?;
+        let norm = norm_of_sample(
+            ctx,
+            objective,
+            point,
+            hessian,
+            &ParameterBlock::All,
+            sample_probes(probes),
+        )?;
         let OnSample { mut found, terms } = OnSample::trace(ctx, objective, point, found, probes)?;
         let mut terms: Vec<_> = terms.into_iter().map(|terms| terms.scaled(share)).collect();
         if let Some(norm) = norm.map(|norm| norm.scaled(share)) {

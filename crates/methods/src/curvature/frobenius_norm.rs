@@ -2,7 +2,7 @@
 
 use super::curvature_terms::{OnSample, sample_probes};
 use super::norm_of_sample::{norm_of_sample, with_norm};
-use super::{Eigenpair, HutchinsonConfig, OfMatrix, hutchinson};
+use super::{Eigenpair, HutchinsonConfig, OfMatrix, ParameterBlock, hutchinson};
 use crate::common::{LinearOperator, Objective};
 use crate::registry::{Cost, Instrument, Invariance, Quantity, Size};
 use crate::{Context, MethodError};
@@ -60,7 +60,9 @@ impl Instrument for FrobeniusNorm {
         let matrix = config.at(ctx, objective, point)?;
         let square = hutchinson(ctx, &matrix, &[], config)?.frobenius_squared;
         let probes = sample_probes(config.probes);
-        let Some(norm) = norm_of_sample(ctx, objective, point, config.of, probes)? else {
+        let Some(norm) =
+            norm_of_sample(ctx, objective, point, config.of, &ParameterBlock::All, probes)?
+        else {
             return Ok(OnSample { found: root(square), terms: Vec::new() });
         };
         let found = root(norm.corrected(square));

@@ -3,7 +3,7 @@
 use super::curvature_terms::{OnSample, sample_probes, with_sample};
 use super::known::Known;
 use super::norm_of_sample::{norm_of_sample, with_norm};
-use super::{CurvatureMatrix, Eigenpair};
+use super::{CurvatureMatrix, Eigenpair, ParameterBlock};
 use crate::common::{LinearOperator, Objective, signs, vector};
 use crate::error::stored;
 use crate::registry::{Cost, Instrument, Invariance, Over, Quantity, Size};
@@ -164,7 +164,14 @@ impl Instrument for Hutchinson {
         config.check()?;
         let mut found = hutchinson(ctx, &super::Hessian::new(ctx, objective, point)?, &[], config)?;
         let probes = sample_probes(config.probes);
-        let norm = norm_of_sample(ctx, objective, point, CurvatureMatrix::Hessian, probes)?;
+        let norm = norm_of_sample(
+            ctx,
+            objective,
+            point,
+            CurvatureMatrix::Hessian,
+            &ParameterBlock::All,
+            probes,
+        )?;
         if let Some(norm) = &norm {
             found.frobenius_squared = norm.corrected(found.frobenius_squared);
         }

@@ -46,6 +46,7 @@ pub use kernel_polynomial::{KernelPolynomial, KernelPolynomialConfig, kernel_pol
 pub use lanczos::{Eigenpair, Eigenpairs, Lanczos, LanczosConfig, lanczos, lanczos_from};
 pub use lobpcg::{End, GeneralizedPairs, LobpcgConfig, lobpcg};
 pub use log_determinant::{LogDeterminant, log_determinant};
+pub use norm_of_sample::{NormOfSample, norm_of_sample};
 pub use of_matrix::OfMatrix;
 pub use operator::{
     Approximation, Coupling, Curvature, CurvatureMatrix, CurvatureSlope, ExampleGroup,

@@ -1,6 +1,6 @@
 //! What a sample of examples leaves open of a curvature matrix's Frobenius norm.
 
-use super::{Curvature, CurvatureMatrix, Scope};
+use super::{Curvature, CurvatureMatrix, ParameterBlock, Scope};
 use crate::common::{
     Gathered, LinearOperator, Objective, SampleTerms, blocks_alike, sample_of_blocks,
     sampled_strata, signs, vector,
@@ -16,16 +16,17 @@ use thalweg_stats::{Estimate, Jackknife, pairwise_sum};
 const BLOCKS: usize = 16;
 
 /// What a sample leaves open of the squared Frobenius norm of a matrix that is a mean over examples.
-pub(super) struct NormOfSample {
+#[derive(Clone, Debug, PartialEq)]
+pub struct NormOfSample {
     /// By how much that of the sample's matrix is too large on average, with the probes' error.
-    bias: Estimate,
+    pub bias: Estimate,
     /// What each block of examples contributed, by probe.
-    pub(super) terms: SampleTerms,
+    pub terms: SampleTerms,
 }
 
 impl NormOfSample {
     /// The squared norm of the matrix on all the data from that on the sample.
-    pub(super) fn corrected(&self, on_sample: Estimate) -> Estimate {
+    pub fn corrected(&self, on_sample: Estimate) -> Estimate {
         let standard_error = on_sample.standard_error.hypot(self.bias.standard_error);
         Estimate { value: on_sample.value - self.bias.value, standard_error, ..on_sample }
     }
@@ -47,7 +48,8 @@ pub(super) fn with_norm(cost: Cost, size: &Size, probes: usize) -> Cost {
     }
 }
 
-/// What a sample leaves open of `|A|_F^2 = E[|A z|^2]` over random signs `z`; none where the objective takes
+/// What a sample leaves open of `|A|_F^2 = E[|A z|^2]` over random signs `z`, with the matrix `A` of a
+/// block of the parameters; none where the objective takes
 /// all examples, or where none has a matrix of its own.
 ///
 /// The square of a mean is no mean over examples, and too large: by the spread of the examples' own
@@ -56,13 +58,14 @@ pub(super) fn with_norm(cost: Cost, size: &Size, probes: usize) -> Cost {
 /// `|(16 A z - A_b z) / 15|^2`. A probe takes the passes of one product.
 ///
 /// # Errors
-/// Fewer than two probes; no room for a probe's products; those of [`Curvature::new`] and of the engine.
+/// Fewer than two probes; a block of no parameters; no room for a probe's products; those of [`Curvature::new`] and of the engine.
 /// # Source    Quenouille, Notes on bias in estimation, 1956
-pub(super) fn norm_of_sample(
+pub fn norm_of_sample(
     ctx: &Context<'_>,
     objective: &dyn Objective,
     point: &Weights,
     matrix: CurvatureMatrix,
+    block: &ParameterBlock,
     probes: usize,
 ) -> Result<Option<NormOfSample>, MethodError> {
     let Some(strata) = sampled_strata(objective) else { return Ok(None) };
@@ -78,8 +81,8 @@ pub(super) fn norm_of_sample(
     let size = smallest / parts;
     let order = blocks.iter().flat_map(|block| &block[..parts * size]).copied().collect();
     let blockwise = Gathered::selected(objective, order, size)?;
-    let whole = Scope::default();
-    let operator = Curvature::new(ctx, &blockwise, point, matrix, &whole)?;
+    let scope = Scope { parameters: block.clone(), ..Scope::default() };
+    let operator = Curvature::new(ctx, &blockwise, point, matrix, &scope)?;
     let dimension = operator.dimension();
     let needed = (count + 2).saturating_mul(dimension).saturating_mul(size_of::<f64>());
     if needed > ctx.memory() {

@@ -43,7 +43,7 @@ pub use directions::{DirectionConfig, Ignore, Normalize, normalize, random_direc
 pub use discovery::{Discovery, discovery};
 pub use distinct_minima::{DistinctMinima, distinct_minima};
 pub use example_hessian_bound::{ExampleHessianBound, example_hessian_bound};
-pub use given::{ThroughThree, between, given, plane_through};
+pub use given::{CommonPlane, between, common_plane, given};
 pub use grid::GridRange;
 pub use likelihood_flatness::{FlatnessConfig, LikelihoodFlatness, likelihood_flatness};
 pub use loops::{Loop, loops};

@@ -1,7 +1,7 @@
 //! The reply of `thalweg surface`.
 
 use crate::{
-    AdaptiveSummary, BasinSummary, ConvexitySummary, GridPoint, LoopReply, MinimumReply,
+    AdaptiveSummary, BasinSummary, ConvexitySummary, GridPoint, LoopReply, MinimumReply, Place,
     PlaneShare, Quantity,
 };
 use serde::Serialize;
@@ -34,8 +34,12 @@ pub struct SurfaceBody {
     pub adaptive: Option<AdaptiveSummary>,
     /// `weights` or `inputs`.
     pub space: String,
-    /// How much of the trajectory and of the curvature the plane holds, as far as it was measured.
+    /// How much of the trajectory, of the networks' distances and of the curvature the plane holds, as
+    /// far as it was measured.
     pub plane_shares: Vec<PlaneShare>,
+    /// Where the networks of a plane through several lie.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Place>,
     /// The extreme eigenvalues over the plane, if they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub convexity: Option<ConvexitySummary>,

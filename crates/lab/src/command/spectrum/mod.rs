@@ -156,7 +156,8 @@ pub fn spectrum(session: &Session, request: SpectrumRequest) -> Result<Outcome> 
             density: settings.density_probes,
         };
         let weights = &subject.weights;
-        let (found, _) = measure::spectrum_of(&ctx, &objective, weights, &measured, &wanted)?;
+        let (mut found, _) = measure::spectrum_of(&ctx, &objective, weights, &measured, &wanted)?;
+        measure::norm_on_all_data(&ctx, &objective, weights, &measured, &mut found)?;
         found.write_zarr(&run.results())?;
         Ok((at, found, (objective.examples(), objective.available()), test_accuracy))
     })?;

@@ -56,11 +56,18 @@ pub(super) fn explanations(
     if plan.two {
         list.push(explain("Loops", loops));
     }
-    if shares.iter().any(|share| !share.is_of_curvature()) {
-        let how = "Of the sum of squared distances of all checkpoints from the centre, the part that \
-                   lies in the plane; the rest is what the picture leaves out.";
-        list.push(explain("Trajectory in the plane", how));
-    }
+    let held = match plan.kind {
+        Kind::Trajectory => Some(("Trajectory in the plane", "checkpoints from the centre")),
+        Kind::Plane => Some(("Networks in the plane", "networks from the first")),
+        _ => None,
+    };
+    list.extend(held.map(|(name, distances)| {
+        let how = format!(
+            "Of the sum of squared distances of all {distances}, the part that lies in the plane; the \
+             rest is what the picture leaves out."
+        );
+        explain(name, how)
+    }));
     list.push(curvature_in_plane(plan, shares));
     let measures = &plan.settings.measures;
     if measures.convexity > 0 {

@@ -187,6 +187,7 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
         adaptive,
         space: record.attributes.space.clone().unwrap_or_else(|| "weights".to_owned()),
         plane_shares: record.attributes.plane_shares.clone(),
+        places: record.attributes.places.clone(),
         convexity: record.convexity.as_ref().map(|found| found.summary()),
         basin: record.basin.as_ref().map(|found| found.summary.clone()),
         classes: classes(&record),

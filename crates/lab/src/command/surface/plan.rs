@@ -16,7 +16,7 @@ use thalweg_methods::surface::{DirectionConfig, Ignore, Normalize};
 /// What `surface` was asked.
 #[derive(Debug, Clone)]
 pub struct SurfaceRequest {
-    /// The centre, and up to two models more.
+    /// The centre, and with directions between models the others.
     pub models: Vec<PathBuf>,
     /// Their architecture, if the files do not say it.
     pub architecture: Option<String>,
@@ -155,6 +155,7 @@ pub(super) fn plan(request: &SurfaceRequest) -> Result<Plan> {
     let kind = match &request.directions {
         Some(text) => text.parse::<Kind>().map_err(LabError::Usage)?,
         None if request.checkpoints.is_some() => Kind::Trajectory,
+        None if request.models.len() > 3 => Kind::Plane,
         None if request.models.len() > 1 => Kind::Checkpoints,
         None => Kind::Random,
     };
@@ -182,12 +183,15 @@ pub(super) fn plan(request: &SurfaceRequest) -> Result<Plan> {
                 "--checkpoints: expected one model at most, got {n}: a pattern is one word, in quotes"
             ));
         }
-        (Kind::Plane, 3) => {}
+        (Kind::Plane, 3..) => {}
         (Kind::Plane, n) => {
-            return fault(format!("--directions plane: expected three models, got {n}"));
+            return fault(format!("--directions plane: expected three models or more, got {n}"));
         }
-        (Kind::Checkpoints, 1) => {
-            return fault("--directions checkpoints: expected two or three models".into());
+        (Kind::Checkpoints, n) if !(2..=3).contains(&n) => {
+            return fault(format!(
+                "--directions checkpoints: expected two or three models, got {n}; --directions plane \
+                 takes more"
+            ));
         }
         (Kind::Checkpoints, _) | (_, 1) => {}
         (_, n) => {
@@ -209,7 +213,7 @@ pub(super) fn plan(request: &SurfaceRequest) -> Result<Plan> {
     }
     if kind == Kind::Plane && (config != DirectionConfig::UNSCALED || request.line) {
         let option = if request.line { "--line" } else { "--normalize and --ignore" };
-        return fault(format!("{option}: the plane through three networks is as it is"));
+        return fault(format!("{option}: the plane of several networks is as it is"));
     }
     let two = match kind {
         Kind::Checkpoints => request.models.len() == 3 && !request.line,

@@ -5,9 +5,8 @@ use crate::directions::Kind;
 use crate::effort::Taken;
 use crate::error::{LabError, Result};
 use crate::measure::{SHARE_PROBES, curvature_shares};
-use thalweg_exec::ExecError;
 use thalweg_methods::surface::Plane;
-use thalweg_methods::{Context, MethodError, Objective, Pass};
+use thalweg_methods::{Context, Objective, Pass};
 use thalweg_nn::Weights;
 use thalweg_record::PlaneShare;
 
@@ -48,9 +47,7 @@ pub(super) fn plane_shares(
         return Ok(Vec::new());
     }
     match take(SHARE_PROBES) {
-        Err(LabError::Method(
-            error @ (MethodError::Memory { .. } | MethodError::Exec(ExecError::OutOfMemory { .. })),
-        )) => {
+        Err(LabError::Method(error)) if error.is_want_of_memory() => {
             let text =
                 format!("Not measured: the share of the curvature that the plane holds; {error}.");
             ctx.progress().message(&text);
