@@ -24,7 +24,8 @@ pub(crate) fn kept(
     let protocol = check.protocol(scale, session.seed)?;
     // Whatever follows from another measurement has another name.
     let mut hash = Sha256::new();
-    hash.update(format!("{VERSION} {}", protocol.measurement()).as_bytes());
+    let measurement = format!("{VERSION} {} {}", check.revision(), protocol.measurement());
+    hash.update(measurement.as_bytes());
     let key = format!("{}-{}", paper.slug, &hash.hex()[..12]);
     let file = format!("checks/{key}.json");
     let known = std::fs::read_to_string(run.join(&file)).ok();
@@ -51,7 +52,10 @@ pub(crate) fn kept(
         date: date(SystemTime::now()),
         version: VERSION.to_owned(),
     };
-    run.write(&file, as_text(&dated)?.as_bytes())?;
+    // What a gate stopped measured nothing that could be kept.
+    if !dated.found.parts.is_empty() {
+        run.write(&file, as_text(&dated)?.as_bytes())?;
+    }
     Ok(dated)
 }
 

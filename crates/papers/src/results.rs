@@ -67,9 +67,10 @@ pub fn line(dated: &DatedCheck) -> String {
     format!("{}, {}, {seconds:.0} s, {date}", outcome(found), deciding(found))
 }
 
-/// The first number that decides.
+/// The number that decided: the first with the verdict of all.
 fn deciding(check: &ReproduceBody) -> String {
-    check.parts.first().map_or("not measured".to_owned(), |part| {
+    let same = check.parts.iter().find(|part| part.verdict == check.verdict);
+    same.or(check.parts.first()).map_or("not measured".to_owned(), |part| {
         format!("{} {}", part.name, with_interval(part.statistic.value(), part.interval))
     })
 }

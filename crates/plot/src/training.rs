@@ -273,7 +273,7 @@ pub fn training_figure(
 fn edge(column: &str) -> &'static str {
     match column {
         PRECONDITIONED => "edge of stability: 38 / learning rate where beta1 is 0.9",
-        _ => "edge of stability: 2 / learning rate without momentum",
+        _ => "edge of stability: 2 / learning rate, as momentum changes it",
     }
 }
 

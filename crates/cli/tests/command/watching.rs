@@ -54,6 +54,55 @@ fn what_is_watched_is_what_is_measured_afterwards() {
     }
 }
 
+/// The lines of the README that watch a sharpness; the first is full-batch gradient descent.
+fn watched_in_the_readme() -> [String; 2] {
+    let readme = include_str!("../../../../README.md").replace("\\\n", " ");
+    let lines = readme.lines().filter(|line| line.contains("critical_sharpness:"));
+    let commands = lines.filter_map(|line| line.trim().strip_prefix("thalweg "));
+    commands.map(str::to_owned).collect::<Vec<_>>().try_into().expect("two commands")
+}
+
+/// Cohen et al. 2021: gradient descent drives the sharpness to two over its rate, and there it stays.
+#[test]
+fn full_batch_descent_is_watched_to_the_edge_of_stability() {
+    let bench = Bench::new("watching-edge");
+    let [line, _] = watched_in_the_readme();
+    bench.json(&format!("{line} --out a"));
+    bench.ok("export a --csv --out a-csv");
+    let edge = read(&bench, "a", "sharpness_threshold")[0].1;
+    let shares = |name: &str| -> Vec<(u64, f64)> {
+        read(&bench, "a", name).into_iter().map(|(step, value)| (step, value / edge)).collect()
+    };
+    let sharpness = shares("sharpness");
+    let falls_first = sharpness.iter().filter(|(step, _)| (20..60).contains(step));
+    assert!(falls_first.into_iter().all(|&(_, share)| share < 0.97), "{sharpness:?}");
+    let late: Vec<f64> =
+        sharpness.iter().filter(|(step, _)| *step >= 200).map(|&(_, share)| share).collect();
+    assert!(late.iter().all(|share| (0.9..1.2).contains(share)), "{late:?}");
+    let critical = shares("critical_sharpness");
+    let mean = |from: u64, to: u64| {
+        let part = critical.iter().filter(|(step, _)| (from..to).contains(step));
+        let values: Vec<f64> = part.map(|&(_, share)| share).collect();
+        values.iter().sum::<f64>() / values.len() as f64
+    };
+    let (before, after) = (mean(20, 100), mean(400, 1001));
+    assert!(before < 0.15 && (0.8..1.2).contains(&after), "{before}, {after}");
+    assert!(bench.exists("a/figures/sharpness.svg"));
+}
+
+/// Kalra et al. 2026: the critical sharpness shows early sharpening without a product with the Hessian.
+#[test]
+fn the_critical_sharpness_is_watched_to_rise_early() {
+    let bench = Bench::new("watching-early");
+    let [_, line] = watched_in_the_readme();
+    let (line, _) = line.split_once(" --steps").expect("a number of steps");
+    bench.json(&format!("{line} --steps 40 --watch critical_sharpness:8 --out a"));
+    bench.ok("export a --csv --out a-csv");
+    let critical = read(&bench, "a", "critical_sharpness");
+    let [first, .., last] = critical.as_slice() else { panic!("{critical:?}") };
+    assert!((first.0, last.0) == (0, 40) && last.1 > 30.0 * first.1, "{critical:?}");
+}
+
 #[test]
 fn sam_has_columns_of_its_ascent() {
     let bench = Bench::new("watching-sam");

@@ -20,7 +20,10 @@
 //! answers minus that of the cross-entropy network, which always answers, on the corrupted pictures. The
 //! sets of lost contrast, whose inputs themselves shrink, are left out of the second and third of these.
 //! Pictures that an attack moves (radius 0.1 of the range from -1 to 1, ten steps) are read beside them,
-//! and so are the divergence from even frequencies, and the share of the bias in the last hidden layer.
+//! and so are the divergence from even frequencies, the share of the bias in the last hidden layer, and
+//! the correlations of score with divergence and norm over the sets without lost contrast, and over those
+//! without blur either, whose inputs shrink as well. The sets and their scores are one draw, so that
+//! intervals are over networks alone.
 //!
 //! # Departures
 //! Fashion-MNIST in place of CIFAR-10 and others, three layers in place of twenty. "Mean Spearman" is held
@@ -214,6 +217,11 @@ impl Check for OcsReversion {
         })
     }
 
+    /// 3: correlations without the sets whose inputs shrink.
+    fn revision(&self) -> u32 {
+        3
+    }
+
     fn gates(&self, bench: &Bench<'_>) -> Result<Vec<Gate>> {
         let counts = unequal(1000);
         let labels: Vec<i32> = counts
@@ -322,6 +330,26 @@ impl Check for OcsReversion {
         findings.read_with(what, &mean(&each(&|network| network.own[5]))?);
         let shares = each(&|network| over(&far, &|i| network.cells[i][5]));
         findings.read_with("the same on far sets", &told(&shares)?);
+        let corruption = |i: usize| data.cells[i].corruption;
+        let shrink = |i: usize, of: &[Corruption]| corruption(i).is_some_and(|c| of.contains(&c));
+        let kinds: [(&str, &[Corruption]); 2] = [
+            ("lost contrast", &[Corruption::ContrastLoss]),
+            ("lost contrast or blur", &[Corruption::ContrastLoss, Corruption::Blur]),
+        ];
+        for (without, kinds) in kinds {
+            let kept: Vec<usize> = (0..n).filter(|&i| !shrink(i, kinds)).collect();
+            let scores: Vec<f64> = kept.iter().map(|&i| scores[i]).collect();
+            let with_score = |of: &dyn Fn(&Network, usize) -> f64| -> Result<Vec<f64>> {
+                let values = |network| kept.iter().map(|&i| of(network, i)).collect::<Vec<f64>>();
+                entropy.iter().map(|network| Ok(spearman(&scores, &values(network))?)).collect()
+            };
+            let divergence = with_score(&|network, i| network.cells[i][0])?;
+            let norm = with_score(&|network, i| network.cells[i][2])?;
+            for (what, correlations) in [("divergence", divergence), ("norm of features", norm)] {
+                let name = format!("rank correlation of score and {what} without {without}");
+                findings.read_with(name, &mean(&correlations)?);
+            }
+        }
         let own = rewards.iter().map(|network| network.own[3]).collect::<Vec<f64>>();
         findings.read_with("reward of eleven answers on pictures as they are", &mean(&own)?);
         for i in order {

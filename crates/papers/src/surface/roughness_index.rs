@@ -22,6 +22,9 @@
 //! Fresh points come from 2.5 million that all seeds share, each in an order of its own, each point
 //! once. 1,024 midpoints in two dimensions, for a square grid. Intervals by Student's t.
 //!
+//! The floor of 0.001 is not the row's. The index of the first checkpoint mostly lies on it, in both
+//! losses, so that where the rougher end is the first one, a rise depends on the floor.
+//!
 //! Until this was corrected, with the outcome known, a line that was left out moved the ones behind it
 //! up, so that halves were not lines 1 to 25 and 26 to 50, and an index of fewer than two lines counted
 //! as 0.001. How many lines are left out is read.
@@ -310,6 +313,11 @@ impl Check for RoughnessIndex {
         })
     }
 
+    /// 2: lines that are left out move none behind them, and their number is read.
+    fn revision(&self) -> u32 {
+        2
+    }
+
     fn gates(&self, bench: &Bench<'_>) -> Result<Vec<Gate>> {
         let ctx = bench.exact()?.within("gates");
         // T_j = l^2 d^T H d for Gaussian d, H = diag(1, 2, 3, 4).
@@ -369,9 +377,10 @@ impl Check for RoughnessIndex {
         Some(
             "Galerkin's landscape is the smoother one within both distances, and its index rises and \
              falls. What is left open is that of Ritz, whose interval touches zero. Within 0.01 \
-             the index is what slope and curvature alone give (within 1 % for Ritz, 9 % for \
-             Galerkin), and on drawn points, where nearly all of Ritz's lines are monotone, the \
-             order of the two is open.",
+             the index is what slope and curvature alone give for Ritz (1 %); for Galerkin that of the \
+             parabolas is 9 % off, beyond the 5 % that the row calls agreement. On drawn points, where \
+             nearly all of Ritz's lines are monotone within 0.01, the order of the two is open there. \
+             The first checkpoint's median index is 0.001 in both losses, the floor of this check.",
         )
     }
 
