@@ -17,11 +17,15 @@
 //! share of these rates at which training without warm-up fails.
 //!
 //! # Departures
-//! 1,797 digits to train and to be judged on in place of 5,000 and 1,000 of Fashion-MNIST: when the
-//! protocol was fixed they were the images that are part of the program. By now it holds 3,400 of the
-//! clothes at 14 x 14 pixels too, which would be fewer than asked for as well. Fixup, which needs
-//! residual blocks, has no place in this network; of the better conditioned ones layer normalisation is
-//! the one that is compared with.
+//! 1,797 digits to train and to be judged on in place of 5,000 and 1,000 pictures of Fashion-MNIST,
+//! for time. Fixup, which needs residual blocks, has no place in this network; of the better
+//! conditioned ones layer normalisation is the one that is compared with.
+//!
+//! The claim says that warm-up raises the rate to about that of a better conditioned network. By
+//! the row this is judged by the loss: the rates themselves are read and decide nothing. And it
+//! says that warm-up lowers the curvature reached early: the curvature is looked at with warm-up
+//! alone, so that it is held against the rate and the start, and not against training without
+//! warm-up at the same step.
 //!
 //! That training without warm-up fails 'in more than half of the runs' can be read in two ways. As a
 //! statement about these runs, the pooled share of them is to be above one half: it is read beside. As
@@ -40,12 +44,13 @@
 use crate::bench::Bench;
 use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
 use crate::data::all_digits;
-use crate::spectrum::{objective, objective_of_first};
+use crate::spectrum::objective_of_first;
 use crate::statistic::{mean, mean_if_any};
 use crate::work;
 use thalweg_array::{Array, DType};
 use thalweg_lab::Result;
-use thalweg_methods::curvature::{Hessian, LanczosConfig, lanczos};
+use thalweg_methods::common::symmetric_eigen;
+use thalweg_methods::curvature::{Hessian, LanczosConfig, dense, lanczos};
 use thalweg_methods::dynamics::{
     LearningRateSweep, Look, MetaInitConfig, SweepConfig, learning_rate_sweep, meta_init,
 };
@@ -68,7 +73,8 @@ const TRAINED: f64 = 1.5;
 /// Examples of the Hessian.
 const SAMPLES: usize = 1000;
 
-#[derive(Clone, Copy, PartialEq)]
+/// In the order of [`ARMS`].
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Arm {
     Nothing,
     WarmUp,
@@ -256,7 +262,7 @@ impl Check for WarmupCurvature {
                 part(
                     "curvature after warm-up",
                     "mean log of lambda lr / 3.8 where the rate was beyond the edge at the start",
-                    Bound::Below { claim: 0.405_465_108_108_164_4, opposite: f64::INFINITY },
+                    Bound::Below { claim: 1.5f64.ln(), opposite: f64::INFINITY },
                 ),
                 part(
                     "failures without warm-up",
@@ -287,32 +293,43 @@ impl Check for WarmupCurvature {
         let trainer = bench.trainer(&model, &data, config)?;
         let members = [0.37, 0.39].map(|lr| Member::new(bench.root(), lr));
         let ends = bench.train("gate/parabola", &trainer, &members)?;
-        let sizes: Vec<f64> = ends.iter().map(|end| end.weights.parameters.norm()).collect();
+        let norms: Vec<f64> = ends.iter().map(|end| end.weights.parameters.norm()).collect();
         let edge = Gate::new(
             "momentum 0.9 converges at 3.7 and diverges at 3.9 over the curvature",
-            sizes[0] < 1e-3 && (sizes[1] > 1e3 || !ends[1].finished),
-            format!("the weight ends at {:.1e} and {:.1e}", sizes[0], sizes[1]),
+            norms[0] < 1e-3 && (norms[1] > 1e3 || !ends[1].finished),
+            format!("the weight ends at {:.1e} and {:.1e}", norms[0], norms[1]),
         );
+        // A network whose Hessian has few enough rows to be known entry by entry.
+        let small = Sizes { width: 4, ..sizes(Scale::Sample) };
+        let model = Arm::WarmUp.model(&small)?;
         let ctx = bench.exact()?.with_units(&Silent);
-        let objective = objective(&ctx, &model, Loss::HalfSquaredError, &data)?;
-        let hessian = Hessian::new(&ctx, &objective, &initialize(&model, 0, DType::F64)?)?;
-        let config = LanczosConfig { top: 1, ..LanczosConfig::default() };
-        let value = lanczos(&ctx, &hessian, &config)?.top[0].value;
+        let data = all_digits(DType::F64)?;
+        let objective = objective_of_first(&ctx, &model, Loss::default(), &data, 100)?;
+        let weights = initialize(&model, bench.root(), DType::F64)?;
+        let hessian = Hessian::new(&ctx, &objective, &weights)?;
+        let all = symmetric_eigen(dense(&ctx, &hessian)?.rows()).values;
+        let largest = all.last().copied().unwrap_or(f64::NAN);
+        let config = LanczosConfig { top: 1, tolerance: 1e-6, ..LanczosConfig::default() };
+        let found = lanczos(&ctx, &hessian, &config)?.top[0].value;
         let known = Gate::new(
-            "the curvature of a parabola is found",
-            (value - 10.0).abs() < 1e-6,
-            format!("{value:.6} of 10"),
+            "the largest eigenvalue by Lanczos iteration is that of the whole Hessian",
+            (found / largest - 1.0).abs() < 1e-6,
+            format!("{found:.9} and {largest:.9} of {} rows", all.len()),
         );
         Ok(vec![edge, known])
     }
 
     fn remark(&self) -> Option<&'static str> {
         Some(
-            "Warm-up gains three octaves of rate and ends near the loss of layer normalisation, though \
-             at a lower rate than that stands. What is left open is how often training fails \
-             without it: five seeds are too few for a share of 0.63 to be told from one half, though of \
-             the 24 runs themselves 15 fail. MetaInit gains nearly four octaves without a warm-up, and \
-             with batch normalisation every rate trains.",
+            "Warm-up gains three octaves of rate and ends near the loss of layer normalisation, \
+             by which the clause on better conditioned networks is judged. By the rates \
+             themselves it does not hold: the largest that trains is 2^-5 with warm-up, 2^-4.2 \
+             after MetaInit, 2^-4 with smaller weights, 2^-2.4 with layer normalisation, and with \
+             batch normalisation 2^0, the largest that was tried. At the end of warm-up the \
+             curvature is well below the edge, and so below that at the start; training without \
+             warm-up was not looked at then. What is left open is how often that fails: five \
+             seeds are too few for a share of 0.63 to be told from one half, though of the 24 \
+             runs themselves 15 fail.",
         )
     }
 
@@ -324,7 +341,7 @@ impl Check for WarmupCurvature {
         for arm in ARMS {
             sweeps.push(sweep(bench, arm, &seeds)?);
         }
-        let of = |arm: Arm| &sweeps[ARMS.iter().position(|known| *known == arm).unwrap_or(0)];
+        let of = |arm: Arm| &sweeps[arm as usize];
         let at = |arm: Arm, rate: usize, seed: usize| of(arm).losses[rate][seed];
         let least = f64::from(sizes.rates[0] - 1);
         let largest = |arm: Arm, seed: usize| -> f64 {
@@ -386,5 +403,17 @@ impl Check for WarmupCurvature {
             findings.read(format!("share of runs that diverge with {}", arm.name()), diverged);
         }
         Ok(findings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arms_are_found_by_their_place() {
+        for (place, arm) in ARMS.into_iter().enumerate() {
+            assert_eq!(arm as usize, place, "{arm:?}");
+        }
     }
 }
