@@ -24,12 +24,19 @@
 //! slope of `log2` of the complexity on the estimated dimension.
 //!
 //! # Departures
-//! Tasks made of the digits in place of other data sets: all of A is of one kind of data, so that it
-//! asks whether the number orders tasks, not whether it orders data sets. The digits are part of the
-//! program, so that the check runs everywhere; the small clothes are too, and are not used. `epsilon`
-//! is one for all `n` of a frequency and not one a cell, because the share could otherwise not fall
-//! with `n`. Five seeds in B. The draws of training parts are averaged and tasks resampled. The
-//! dimension is not rounded.
+//! All 18 tasks are made of the digits, in place of eight data sets (digits, USPS, MNIST,
+//! Fashion-MNIST, hand signs, refuse, blood cells, Omniglot) and ten pairs of their classes. That
+//! the number orders data sets as practice does is shown for these tasks of one data set only,
+//! whatever the verdict says. The check was made so that it needs no files; other checks here read
+//! files, and so could this one.
+//!
+//! The row wants the bound above the estimate in every cell. What decides is the mean over seeds of
+//! each seed's smallest surplus: a single cell below would lower it and need not show. That the
+//! bound falls with `n` is a gate at one frequency and one error, not a part over the cells.
+//!
+//! `epsilon` is one for all `n` of a frequency and not one a cell, because the share could
+//! otherwise not fall with `n`. Five seeds in B. The draws of training parts are averaged and tasks
+//! resampled. The dimension is not rounded.
 //!
 //! # Source    Boopathy et al., Model-agnostic measure of generalization difficulty, 2023, arXiv
 //! 2305.01034
@@ -109,7 +116,8 @@ fn split(task: &DigitTask, sizes: &Sizes, seed: u64) -> [Pictures; 2] {
 fn complexity(bench: &Bench<'_>, rows: &[Vec<f64>], labels: &[i32]) -> Result<[f64; 3]> {
     let config = ComplexityConfig::default();
     let (task, found) = inductive_bias_complexity(bench.context(), rows, labels, &config)?;
-    // Less than nothing is asked for where the data say more than the task needs.
+    // Where the data say more than the task needs no bits are asked for. It counts as one bit,
+    // whose logarithm is far below those of all tasks that need some.
     let bits = found.log2_bits.unwrap_or(0.0);
     Ok([bits, task.dimension, task.separation])
 }
@@ -389,9 +397,12 @@ impl Check for InductiveBiasComplexity {
 
     fn remark(&self) -> Option<&'static str> {
         Some(
-            "Most of the order is that of the number of classes, which the number of bits and the errors \
-             both follow. Shifting or turning the images makes them far harder and lowers the number: \
-             600 images are too few for their neighbours to show the dimensions that were added.",
+            "All 18 tasks are made of the digits. That the number orders data sets as practice \
+             does is shown for these tasks alone: no other data set is among them. Most of the \
+             order is that of the number of classes, which the number of bits and the errors both \
+             follow. Shifting or turning the images makes them far harder and lowers the number \
+             (30.7 and 31.2 against 32.3): the dimension that is estimated from 600 images falls \
+             too (6.35 and 6.59 against 7.10), though images were made freer.",
         )
     }
 

@@ -22,8 +22,8 @@
 //! Fresh points come from 2.5 million that all seeds share, each in an order of its own, each point
 //! once. 1,024 midpoints in two dimensions, for a square grid. Intervals by Student's t.
 //!
-//! The floor of 0.001 is not the row's. The index of the first checkpoint mostly lies on it, in both
-//! losses, so that where the rougher end is the first one, a rise depends on the floor.
+//! The floor of 0.001 is not the row's. The index of the first checkpoint mostly lies on it, in
+//! both losses, so that where the rougher end is the first one, a rise depends on the floor.
 //!
 //! Until this was corrected, with the outcome known, a line that was left out moved the ones behind it
 //! up, so that halves were not lines 1 to 25 and 26 to 50, and an index of fewer than two lines counted
@@ -375,12 +375,13 @@ impl Check for RoughnessIndex {
 
     fn remark(&self) -> Option<&'static str> {
         Some(
-            "Galerkin's landscape is the smoother one within both distances, and its index rises and \
-             falls. What is left open is that of Ritz, whose interval touches zero. Within 0.01 \
-             the index is what slope and curvature alone give for Ritz (1 %); for Galerkin that of the \
-             parabolas is 9 % off, beyond the 5 % that the row calls agreement. On drawn points, where \
-             nearly all of Ritz's lines are monotone within 0.01, the order of the two is open there. \
-             The first checkpoint's median index is 0.001 in both losses, the floor of this check.",
+            "Galerkin's landscape is the smoother one within both distances, and its index rises \
+             and falls. What is left open is that of Ritz, whose interval touches zero. Within \
+             0.01 the index is what slope and curvature alone give for Ritz (1 %); for Galerkin \
+             that of the parabolas is 9 % off, beyond the 5 % that the row calls agreement. On \
+             drawn points, where nearly all of Ritz's lines are monotone, the order of the two is \
+             open within 0.01. The first checkpoint's median index is 0.001 in both losses, the \
+             floor of this check.",
         )
     }
 
