@@ -131,6 +131,7 @@ def agree_on_curvature(name, folder, variants):
     """Fails unless what peers found lies within the errors that both sides state: residuals of
     eigenpairs and the one asked for, four standard errors of traces and of densities' first moments. Returns the products
     that each side took."""
+    name = name.removesuffix("-short")
     found = {}
     for variant in ["thalweg", *variants]:
         with numpy.load(folder / f"{variant}.npz") as file:

@@ -56,6 +56,9 @@ WORKLOADS = {
         "3 x the best",
         "curvature",
     ),
+    "curvature-eigenpairs-short": Workload(
+        "the same of 500 of the images", CURVATURE, "3 x the best", "curvature"
+    ),
     "curvature-trace": Workload(
         "the same: trace to 5 %", CURVATURE, "3 x the best", "curvature"
     ),

@@ -201,7 +201,8 @@ def build(variant, workload, threads, inputs):
     def run(limit):
         spend = Spent(limit)
         try:
-            found = WAYS[variant](workload.removeprefix("curvature-"), network, data, spend)
+            part = workload.removeprefix("curvature-").removesuffix("-short")
+            found = WAYS[variant](part, network, data, spend)
             return *found, spend.products, True
         except Enough:
             return [], None, spend.products, False

@@ -18,9 +18,12 @@ use thalweg_nn::{Architecture, Loss, Model, Weights, from_torch, to_torch};
 use thalweg_train::{Examples, Length, Member, Resources, TrainConfig, Trainer, Unobserved};
 
 /// Parts of the work, each a workload of its own.
-pub const CURVATURE: [&str; 3] = ["curvature-eigenpairs", "curvature-trace", "curvature-density"];
+pub const CURVATURE: [&str; 4] =
+    ["curvature-eigenpairs", "curvature-eigenpairs-short", "curvature-trace", "curvature-density"];
 
 const IMAGES: usize = 2000;
+/// Of these, in a workload that ends in `-short`.
+const SHORT: usize = 500;
 const SHAPE: [usize; 3] = [28, 28, 1];
 const BATCH: usize = 125;
 const SEED: u64 = 7;
@@ -39,17 +42,23 @@ fn model() -> Result<Model, Failure> {
     Ok("resnet depth=20 width=16".parse::<Architecture>()?.build(&SHAPE, 10)?)
 }
 
-/// Trains the network; its weights under PyTorch's names, its data.
+fn images(workload: &str) -> usize {
+    if workload.ends_with("-short") { SHORT } else { IMAGES }
+}
+
+/// Trains the network; its weights under PyTorch's names, the data that its curvature is of.
 ///
 /// # Errors
 /// Fashion-MNIST is not installed.
-pub fn prepare(threads: usize) -> Result<Vec<(String, Array)>, Failure> {
+pub fn prepare(workload: &str, threads: usize) -> Result<Vec<(String, Array)>, Failure> {
     let all = dataset::load("fashion-mnist", &[], &dataset::DataConfig::default())?;
     let split = Split::new(all, &SplitConfig::default())?;
     let train = split.train.subsample(IMAGES, &Stream::new(SEED, "images"))?;
     let normalization = Normalization::fit(&train)?;
     let examples = Examples::new(&train, Some(&normalization), DType::F32)?;
-    let (x, y) = (examples.input_rows(0..IMAGES)?.remove(0), examples.targets().clone());
+    let measured = 0..images(workload);
+    let x = examples.input_rows(measured.clone())?.remove(0);
+    let y = examples.targets().rows(measured)?;
     let config =
         TrainConfig { batch: BATCH, length: Length::Epochs(EPOCHS), ..TrainConfig::default() };
     let executor = Arc::new(Executor::new(threads));
@@ -104,7 +113,7 @@ impl Curvature {
     pub fn run(&self, ctx: &Context<'_>, part: &str) -> Result<Vec<(String, Array)>, Failure> {
         let hessian = Hessian::new(ctx, &self.objective, &self.weights)?;
         let (products, numbers) = match part {
-            "curvature-eigenpairs" => {
+            "curvature-eigenpairs" | "curvature-eigenpairs-short" => {
                 let config =
                     LanczosConfig { top: TOP, tolerance: RESIDUAL, ..LanczosConfig::default() };
                 let found = lanczos(ctx, &hessian, &config)?;
@@ -141,11 +150,11 @@ impl Curvature {
     }
 }
 
-/// Operations of one product with all images.
+/// Operations of one product with all images of a workload.
 ///
 /// # Errors
 /// None for this model.
-pub fn product_flops() -> Result<u64, Failure> {
+pub fn product_flops(workload: &str) -> Result<u64, Failure> {
     let graph = crate::hvp_graph(&model()?, DType::F32, &SHAPE, BATCH)?;
-    Ok(thalweg_nn::flops(&graph).total() * (IMAGES / BATCH) as u64)
+    Ok(thalweg_nn::flops(&graph).total() * (images(workload) / BATCH) as u64)
 }

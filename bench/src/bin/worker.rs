@@ -41,14 +41,14 @@ fn main() -> Result<(), Failure> {
             Ok(())
         }
         ["prepare", name, threads, folder] if CURVATURE.contains(&name) => {
-            let arrays = curvature::prepare(threads.parse()?)?;
+            let arrays = curvature::prepare(name, threads.parse()?)?;
             write(&Path::new(folder).join("inputs.npz"), &arrays)
         }
         ["run", name, threads, folder] if CURVATURE.contains(&name) => {
             methods(name, threads.parse()?, Path::new(folder))
         }
         ["flops", name] if CURVATURE.contains(&name) => {
-            println!("{}", curvature::product_flops()?);
+            println!("{}", curvature::product_flops(name)?);
             Ok(())
         }
         ["prepare", name, threads, folder] => prepare(name, threads.parse()?, Path::new(folder)),
