@@ -19,7 +19,7 @@ ORDER = {
         "load", "load_all", "from_torch", "build", "architectures", "dataset",
     ),
     "The model": ("Model", "Options", "Parameter", "Parameters"),
-    "Results": ("Surface", "Spectrum", "Density", "Population", "Member", "Evaluation", "Estimate"),
+    "Results": ("Surface", "Spectrum", "Density", "Outliers", "Population", "Member", "Evaluation", "Estimate"),
     "Other tools": ("HessianOperator", "ray.surface", "ray.train_population"),
     "Exceptions": (
         "ThalwegError", "ShapeError", "DataError", "ConfigError", "FormatError", "FileError",

@@ -7,7 +7,7 @@ use crate::run::Run;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use thalweg_lab::Metric;
-use thalweg_lab::measure::{Measured, SpectrumConfig, spectrum_of};
+use thalweg_lab::measure::{Measured, SpectrumConfig, norm_on_all_data, spectrum_of};
 use thalweg_methods::MethodError;
 use thalweg_methods::common;
 use thalweg_methods::curvature::{
@@ -94,7 +94,8 @@ pub fn spectrum<'py>(
             exact: wanted.trace_exact,
             density: wanted.density_probes,
         };
-        let (record, pairs) = spectrum_of(ctx, &objective, &weights, &measured, &config)?;
+        let (mut record, pairs) = spectrum_of(ctx, &objective, &weights, &measured, &config)?;
+        norm_on_all_data(ctx, &objective, &weights, &measured, &mut record)?;
         if let Some(results) = work.results() {
             record.write_zarr(&results)?;
         }
@@ -124,6 +125,10 @@ pub fn spectrum<'py>(
         let of = |values: Vec<f64>| to_numpy(py, values, &[n]);
         let density = (of(density.centres)?, of(density.values)?, of(density.standard_errors)?);
         values.set_item("density", density)?;
+    }
+    if let Some(found) = record.outliers {
+        let count = quantity(&found.count.into());
+        values.set_item("outliers", (found.below, found.above, count, found.found))?;
     }
     let p = record.products;
     values.set_item("products", (p.eigenvalues, p.trace, p.density))?;

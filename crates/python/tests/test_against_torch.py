@@ -94,6 +94,11 @@ def test_spectrum_and_trace(mlp_twin, digits):
     density = estimated.density
     mass = np.trapezoid(density.values, density.centres)
     assert mass == pytest.approx(1, abs=1e-3)
+    outliers = estimated.outliers
+    assert outliers.below < outliers.above and outliers.count.standard_error > 0
+    beyond = (estimated.top < outliers.below) | (estimated.top > outliers.above)
+    assert outliers.found == beyond.sum()
+    assert found.outliers is None
 
 
 def test_operator_of_a_network_with_batch_norm(resnet_twin, digits):

@@ -27,7 +27,7 @@ from ._open import architectures, build, dataset, load, load_all
 from ._options import Options
 from ._parameters import Parameter, Parameters
 from ._population import Member, Population
-from ._spectrum import Density, Spectrum
+from ._spectrum import Density, Outliers, Spectrum
 from ._surface import Surface
 from ._thalweg import __version__
 from ._torch import from_torch
@@ -51,6 +51,7 @@ __all__ = [
     "NumericsError",
     "Options",
     "OutOfMemoryError",
+    "Outliers",
     "Parameter",
     "Parameters",
     "Population",

@@ -29,6 +29,26 @@ class Density:
     standard_errors: np.ndarray
 
 
+@dataclass(frozen=True)
+class Outliers:
+    """What stands out of the bulk of the eigenvalues, by their density.
+
+    Attributes
+    ----------
+    below, above : float
+        Eigenvalues below the one or above the other stand out.
+    count : Estimate
+        How many of all there are, with a standard error over the probes.
+    found : int
+        How many of `top` and `bottom` do.
+    """
+
+    below: float
+    above: float
+    count: Estimate
+    found: int
+
+
 @dataclass(repr=False)
 class Spectrum(Table):
     """What is known of the eigenvalues of a curvature matrix.
@@ -47,8 +67,11 @@ class Spectrum(Table):
         Unit eigenvectors of `top`, then of `bottom`; relative to another matrix of length one in its
         product.
     trace, frobenius_squared : Estimate, float or None
-        A plain number where it is exact.
+        A plain number where it is exact. On a sample of the examples both are those of the Hessian
+        on all of them, with the sample's error.
     density : Density or None
+    outliers : Outliers or None
+        With a density.
     dimension : int
         Number of parameters.
     at : Evaluation
@@ -70,6 +93,7 @@ class Spectrum(Table):
     trace: Estimate | float | None
     frobenius_squared: Estimate | float | None
     density: Density | None
+    outliers: Outliers | None
     dimension: int
     at: Evaluation
     gradient_norm: float
@@ -143,6 +167,8 @@ class Spectrum(Table):
             if value is not None:
                 text = repr(value) if isinstance(value, Estimate) else f"{value:.8g}"
                 facts.append((name, text))
+        if self.outliers is not None:
+            facts.append(("outliers", repr(self.outliers.count)))
         return facts
 
     def __repr__(self) -> str:

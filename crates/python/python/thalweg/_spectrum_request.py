@@ -11,7 +11,7 @@ from ._inputs import ArrayLike, whole
 from ._network import Network
 from ._objective import Objective
 from ._parameters import Parameters
-from ._spectrum import Density, Spectrum
+from ._spectrum import Density, Outliers, Spectrum
 
 
 class SpectrumRequest:
@@ -113,6 +113,10 @@ class SpectrumRequest:
         top_values, top_residuals, top_errors = found["top"]
         low_values, low_residuals, low_errors = found["bottom"]
         parts = ("eigenvalues", "trace", "density")
+        outliers = None
+        if "outliers" in found:
+            below, above, count, of_found = found["outliers"]
+            outliers = Outliers(below, above, quantity(*count), of_found)
         values = {
             name: None if found[name] is None else quantity(*found[name])
             for name in ("trace", "frobenius_squared")
@@ -128,6 +132,7 @@ class SpectrumRequest:
             trace=values["trace"],
             frobenius_squared=values["frobenius_squared"],
             density=Density(*found["density"]) if "density" in found else None,
+            outliers=outliers,
             dimension=found["dimension"],
             at=evaluation(found["at"]),
             gradient_norm=found["gradient_norm"],
