@@ -1,6 +1,6 @@
 //! Several models beside each other, in words.
 
-use crate::summary::{number, quantity, table};
+use crate::table::{number, quantity, table};
 use thalweg_record::Difference;
 use thalweg_record::reply::CompareBody;
 

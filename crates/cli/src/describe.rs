@@ -1,6 +1,6 @@
 //! A data set in words.
 
-use crate::summary::{number, pair, table};
+use crate::table::{number, pair, table};
 use thalweg_record::{DataDescription, ValueRange};
 
 /// The most channels, classes or values that are listed.

@@ -8,6 +8,7 @@ mod figures;
 mod papers;
 mod request;
 mod summary;
+mod table;
 
 use arguments::{Arguments, Command, Everywhere};
 use clap::error::ErrorKind;

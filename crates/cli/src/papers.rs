@@ -1,6 +1,6 @@
 //! Papers and checks in words.
 
-use crate::summary::{left_table, number, pair, quantity, table};
+use crate::table::{left_table, number, pair, quantity, table};
 use thalweg_record::reply::{
     CheckInterval, PaperStatus, PapersBody, ReproduceAllBody, ReproduceBody, Verdict,
 };
