@@ -37,10 +37,10 @@ impl<'b> Tensor<'b> {
         kept
     }
 
-    /// `max(x, 0)`; derivative zero at zero.
+    /// `max(x, 0)`; derivative zero at zero. What is not a number stays so.
     #[track_caller]
     pub fn relu(self) -> Tensor<'b> {
-        self.greater(0.0).select(self, self.zeros_like())
+        self.less_equal(0.0).select(self.zeros_like(), self)
     }
 
     /// `log(1 + e^x)`.

@@ -82,6 +82,34 @@ fn dropout_drops_its_share_keeps_the_mean_and_follows_its_key() {
     assert_eq!(ty.element_count(), first.len());
 }
 
+/// A diverged network has no loss, whatever its activation.
+#[test]
+fn what_is_not_a_number_stays_so_behind_every_activation() {
+    let executor = Executor::new(1);
+    let names =
+        ["relu", "leaky", "gelu", "gelu-tanh", "silu", "tanh", "sigmoid", "sine", "softplus"];
+    for name in names {
+        let model = build(&format!("mlp hidden=3 activation={name}"), &[4]);
+        let mut weights = model.initialize(&mut Source(1), DType::F32).unwrap();
+        let mut arrays = weights.parameters.clone().into_arrays();
+        for (array, parameter) in arrays.iter_mut().zip(model.parameters()) {
+            if parameter.name == "fc1.bias" {
+                *array = Array::full(&[3], f32::NAN);
+            }
+        }
+        weights.parameters = model.parameter_tree(arrays).unwrap();
+        let ty = TensorType::new(DType::F32, [5, 4]);
+        let graph = apply(&model, &ty, BatchNormMode::Frozen, false);
+        let rest = [draws(2, &[5, 4]).convert(DType::F32), Array::vector(&[1u32, 2])];
+        let mut inputs = weights.parameters.arrays().to_vec();
+        inputs.extend_from_slice(&rest);
+        let fast = executor.compile(&graph).unwrap().run(inputs).unwrap();
+        for found in [&fast[0], &run(&graph, &weights, &rest)[0]] {
+            assert!(found.to_f64_vec().iter().all(|y| y.is_nan()), "{name}: {found:?}");
+        }
+    }
+}
+
 #[test]
 fn layers_of_one_network_draw_different_masks() {
     let model = build("mlp hidden=64-64 activation=identity bias=false dropout=0.5", &[64]);

@@ -46,6 +46,12 @@ pub fn common_plane(points: &[&Parameters]) -> Result<CommonPlane, MethodError> 
     let to_others =
         others.iter().map(|other| between(first, other)).collect::<Result<Vec<_>, _>>()?;
     let differences: Vec<Vec<f64>> = to_others.iter().map(Parameters::flatten).collect();
+    for (index, difference) in differences.iter().enumerate() {
+        if let Some(value) = difference.iter().find(|value| !value.is_finite()) {
+            let what = format!("an element of network {} less that of the first", index + 2);
+            return Err(MethodError::NotFinite { what, value: value.to_string() });
+        }
+    }
     let line = || MethodError::mismatch("points", "points that span a plane", "points on a line");
     let [x, y] = span(&differences).ok_or_else(line)?;
     let mut feet: Vec<[f64; 2]> =
@@ -185,7 +191,8 @@ mod tests {
         let [a, b, c] = points;
         assert!(found(&[a.clone(), b.clone(), middle]).is_err());
         assert!(found(&[a.clone(), a.clone(), c.clone()]).is_err());
-        assert!(found(&[a.clone(), b.clone(), tree(&[f64::NAN; 4])]).is_err());
+        let message = found(&[a.clone(), b.clone(), tree(&[f64::NAN; 4])]).unwrap_err().to_string();
+        assert!(message.starts_with("an element of network 3 less"), "{message}");
         assert!(found(&[a.clone(), b, tree(&[0.0])]).is_err());
         assert!(found(&[a, c]).is_err());
     }

@@ -73,7 +73,9 @@ struct Reader<'g> {
 impl Reader<'_> {
     fn meaning(&self, value: Value) -> Meaning {
         let found = match self.op(value) {
-            Op::Select => self.relu(value).or_else(|| self.softplus(value)),
+            Op::Select => {
+                self.relu(value).or_else(|| self.leaky_relu(value)).or_else(|| self.softplus(value))
+            }
             Op::Gather(_) => self.max_pool(value),
             Op::Reshape { .. } => {
                 self.index(value).or_else(|| self.group_norm(value)).or_else(|| self.reduce(value))
@@ -115,14 +117,21 @@ impl Reader<'_> {
         }
     }
 
-    /// `[condition, on_true, on_false]` of a select by `x > 0`.
+    /// `[x, on_true, on_false]` of a select by `x > 0`.
     fn where_positive(&self, value: Value) -> Option<[Value; 3]> {
+        self.where_to_zero(value, Comparison::Greater)
+    }
+
+    /// `[x, on_true, on_false]` of a select by how `x` compares to zero.
+    fn where_to_zero(&self, value: Value, comparison: Comparison) -> Option<[Value; 3]> {
         let (Op::Select, &[condition, on_true, on_false]) = (self.op(value), self.operands(value))
         else {
             return None;
         };
         match (self.op(condition), self.operands(condition)) {
-            (Op::Compare(Comparison::Greater), &[x, zero]) if self.scalar(zero) == Some(0.0) => {
+            (&Op::Compare(found), &[x, zero])
+                if found == comparison && self.scalar(zero) == Some(0.0) =>
+            {
                 Some([x, on_true, on_false])
             }
             _ => None,
@@ -162,12 +171,15 @@ impl Reader<'_> {
     }
 
     fn relu(&self, value: Value) -> Option<Meaning> {
+        let [x, on_true, on_false] = self.where_to_zero(value, Comparison::LessEqual)?;
+        let fits = on_false == x && self.scalar(on_true) == Some(0.0);
+        fits.then_some(Meaning::Function { op: "Relu", x, alpha: None })
+    }
+
+    fn leaky_relu(&self, value: Value) -> Option<Meaning> {
         let [x, on_true, on_false] = self.where_positive(value)?;
         if on_true != x {
             return None;
-        }
-        if self.scalar(on_false) == Some(0.0) {
-            return Some(Meaning::Function { op: "Relu", x, alpha: None });
         }
         let [same, slope] = self.binary(on_false, Binary::Multiply)?;
         let alpha = Some(self.scalar(slope)?);

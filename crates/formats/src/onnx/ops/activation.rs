@@ -31,8 +31,8 @@ plain! {
 
 /// Between zero and one.
 fn clipped(x: Tensor<'_>) -> Tensor<'_> {
-    let above = x.greater(0.0).select(x, x.zeros_like());
-    above.less(1.0).select(above, x.zeros_like() + 1.0)
+    let above = x.relu();
+    above.greater_equal(1.0).select(x.zeros_like() + 1.0, above)
 }
 
 pub fn hard_sigmoid<'b>(call: &mut Call<'_, '_, 'b>) -> Outcome<'b> {
