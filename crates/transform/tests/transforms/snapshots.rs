@@ -46,10 +46,10 @@ graph(x: f32[8, 3], w: f32[3, 2]) {
   %2 = dot x, w {batch: ([], []), contract: ([1], [0])} : f32[8, 2]
   %3 = constant {value: f32[] [0.0]} : f32[]
   %4 = broadcast %3 {axes: []} : f32[8, 2]
-  %5 = greater %2, %4 : bool[8, 2]
+  %5 = less_equal %2, %4 : bool[8, 2]
   %6 = constant {value: f32[] [1.0]} : f32[]
   %7 = broadcast %6 {axes: []} : f32[8, 2]
-  %8 = select %5, %7, %4 : f32[8, 2]
+  %8 = select %5, %4, %7 : f32[8, 2]
   %9 = dot x, %8 {batch: ([], []), contract: ([0], [0])} : f32[3, 2]
   return y0 = %9
 }"

@@ -56,8 +56,8 @@ graph(x0: f32[8, 6, 6, 3], x1: f32[5, 3, 3, 3, 4]) {
   %2 = constant {value: f32[] [0.0]} : f32[]
   %3 = convolution x0, x1 {population: (false, true)} : f32[5, 8, 4, 4, 4]
   %4 = broadcast %2 {axes: []} : f32[5, 8, 4, 4, 4]
-  %5 = greater %3, %4 : bool[5, 8, 4, 4, 4]
-  %6 = select %5, %3, %4 : f32[5, 8, 4, 4, 4]
+  %5 = less_equal %3, %4 : bool[5, 8, 4, 4, 4]
+  %6 = select %5, %4, %3 : f32[5, 8, 4, 4, 4]
   %7 = reduce_sum %6 {axes: [2, 3]} : f32[5, 8, 4]
   return y0 = %7
 }";
