@@ -76,7 +76,7 @@ fn share(
             let share = estimate(&found).into();
             Ok(Some(PlaneShare { of: "curvature".into(), pair, share }))
         }
-        Ok(None) => left_out("the Hessian at the centre is zero, or no parameter moves"),
+        Ok(None) => left_out("the Hessian at the centre or the plane is zero or not finite"),
         Err(error @ (MethodError::NotFinite { .. } | MethodError::Stats(_))) => {
             left_out(&error.to_string())
         }
