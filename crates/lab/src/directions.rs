@@ -261,12 +261,12 @@ impl<'a> Directions<'a> {
                 plane(&x, y.as_ref())
             }
             Kind::Plane => {
-                let points: Vec<_> =
+                let networks: Vec<_> =
                     std::iter::once(&centre.parameters).chain(&self.given).collect();
-                let found = common_plane(&points)?;
-                let places = found.places.iter().zip(&found.distances);
+                let found = common_plane(ctx, networks.len(), |i| Ok(networks[i].clone()))?;
+                let places = found.x.iter().zip(&found.y).zip(&found.residual);
                 let places: Vec<Place> =
-                    places.map(|(&[x, y], &distance)| Place { x, y, distance }).collect();
+                    places.map(|((&x, &y), &distance)| Place { x, y, distance }).collect();
                 let share = PlaneShare::of_networks(&places);
                 Ok(Made { places, share, ..plain(vec![found.plane]) })
             }

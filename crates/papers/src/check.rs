@@ -152,8 +152,8 @@ pub trait Check: Sync {
     /// None that a user could cause.
     fn protocol(&self, scale: Scale, root: u64) -> Result<Protocol>;
 
-    /// Which version of the measurement it is: to be raised with every change of what `measure` finds that
-    /// its protocol does not show, so that no older number stands for a new one.
+    /// Which version of the measurement it is: to be raised with every change of what `gates` or
+    /// `measure` find that its protocol does not show, so that no older number stands for a new one.
     fn revision(&self) -> u32 {
         1
     }

@@ -171,10 +171,6 @@ pub fn norm_on_all_data(
     let Some(on_sample) = spectrum.frobenius_squared.filter(|_| measured.is_hessian()) else {
         return Ok(());
     };
-    let on_sample = match on_sample {
-        Quantity::Estimate(found) => found,
-        Quantity::Exact(value) => Estimate { value, standard_error: 0.0, samples: 0 },
-    };
     let (hessian, block) = (CurvatureMatrix::Hessian, &measured.scope.parameters);
     let found = match norm_of_sample(ctx, objective, point, hessian, block, SAMPLE_PROBES) {
         Ok(None) => return Ok(()),
@@ -186,16 +182,15 @@ pub fn norm_on_all_data(
         }
         Err(error) => return Err(error.into()),
     };
-    let standard_error =
-        [on_sample.standard_error, found.bias.standard_error, found.terms.standard_error()];
-    spectrum.frobenius_squared = Some(
-        Estimate {
-            value: on_sample.value - found.bias.value,
-            standard_error: standard_error.into_iter().fold(0.0, f64::hypot),
-            samples: objective.examples() as u64,
-        }
-        .into(),
-    );
+    let examples = objective.examples();
+    let corrected = found.corrected(thalweg_stats::Estimate {
+        value: on_sample.value(),
+        standard_error: on_sample.standard_error().unwrap_or(0.0),
+        samples: examples,
+    });
+    let of_sample = found.terms.standard_error();
+    spectrum.frobenius_squared =
+        Some(with_sample(estimate(&corrected).into(), of_sample, examples));
     spectrum.products.trace += SAMPLE_PROBES as u64;
     Ok(())
 }

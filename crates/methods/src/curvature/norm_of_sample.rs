@@ -19,7 +19,7 @@ const BLOCKS: usize = 16;
 #[derive(Clone, Debug, PartialEq)]
 pub struct NormOfSample {
     /// By how much that of the sample's matrix is too large on average, with the probes' error.
-    pub bias: Estimate,
+    bias: Estimate,
     /// What each block of examples contributed, by probe.
     pub terms: SampleTerms,
 }

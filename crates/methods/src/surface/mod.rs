@@ -24,13 +24,13 @@ mod osculating;
 mod parabola_roughness;
 mod pde_losses;
 mod plane;
+mod principal_plane;
 mod random_surface;
 mod roughness_index;
 mod sensitivity_table;
 mod sweep;
 mod term_descent;
 mod total_variation;
-mod trajectory;
 
 pub use adaptive::{AdaptiveSurface, Tolerance, adaptive_surface};
 pub use basin::{Basin, BasinConfig, BasinVolume, basin};
@@ -43,7 +43,7 @@ pub use directions::{DirectionConfig, Ignore, Normalize, normalize, random_direc
 pub use discovery::{Discovery, discovery};
 pub use distinct_minima::{DistinctMinima, distinct_minima};
 pub use example_hessian_bound::{ExampleHessianBound, example_hessian_bound};
-pub use given::{CommonPlane, between, common_plane, given};
+pub use given::{between, given};
 pub use grid::GridRange;
 pub use likelihood_flatness::{FlatnessConfig, LikelihoodFlatness, likelihood_flatness};
 pub use loops::{Loop, loops};
@@ -61,6 +61,7 @@ pub use plane::{
     Plane, Surface, SurfaceCost, surface, surface_by_class, surface_cost, surface_unit,
     surface_units,
 };
+pub use principal_plane::{PrincipalPlane, common_plane, trajectory_plane};
 pub use random_surface::{RandomSurface, RandomSurfaceConfig, random_planes};
 pub use roughness_index::{
     Divisor, Roughness, RoughnessConfig, RoughnessIndex, relative_spread, roughness_index,
@@ -69,4 +70,3 @@ pub use roughness_index::{
 pub use sensitivity_table::{SensitivityTable, rank_agreement};
 pub use term_descent::{TermDescentConfig, Terms, normal_starts, term_descent};
 pub use total_variation::total_variation;
-pub use trajectory::{Trajectory, trajectory_plane};

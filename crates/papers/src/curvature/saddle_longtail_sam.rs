@@ -36,16 +36,17 @@
 //! # Source    Rangwani, Aithal, Mishra, Babu, Escaping saddle points for effective generalization on
 //! class-imbalanced data, 2022, arXiv 2212.13827
 
+mod parts;
+
 use crate::bench::{Bench, TrainedNetwork};
 use crate::check::{Check, Findings, Gate, Part, Protocol, Scale};
-use crate::images::digits;
 use crate::spectrum;
 use crate::statistic::{column, paired};
 use crate::tuning::{Choice, Setting};
 use crate::work;
+use parts::{Parts, counts, parts};
 use std::ops::Range;
-use thalweg_array::{Array, DType};
-use thalweg_data::Stream;
+use thalweg_array::DType;
 use thalweg_lab::{LabError, Result};
 use thalweg_methods::common::gradient;
 use thalweg_methods::curvature::{ClassSpectrumConfig, class_spectrum};
@@ -106,13 +107,6 @@ fn sizes(scale: Scale) -> Sizes {
             products: 10,
         },
     }
-}
-
-/// Examples of each class to train on.
-fn counts(sizes: &Sizes) -> Vec<usize> {
-    let [most, least] = sizes.train;
-    let share = |class: usize| (least / most).powf(class as f64 / (CLASSES - 1) as f64);
-    (0..CLASSES).map(|class| (most * share(class)).round() as usize).collect()
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -176,44 +170,6 @@ impl Arm {
 fn model(sizes: &Sizes) -> Result<Model> {
     let text = format!("convnet channels={} head=flatten", sizes.channels);
     Ok(text.parse::<Architecture>()?.build(&[8, 8, 1], CLASSES)?)
-}
-
-/// What one seed has of the digits.
-struct Parts {
-    train: Examples,
-    /// The same with class-balanced weights.
-    weighted: Examples,
-    validation: Examples,
-    test: Examples,
-}
-
-fn parts(sizes: &Sizes, seed: u64) -> Result<Parts> {
-    let digits = digits()?;
-    let order = Stream::new(seed, "papers/long tail").permutation(digits.len());
-    let counts = counts(sizes);
-    let mut parts: [Vec<usize>; 3] = Default::default();
-    for (class, &count) in counts.iter().enumerate() {
-        let mut of_class = order.iter().copied().filter(|&i| digits.labels[i] == class as i32);
-        for (part, n) in parts.iter_mut().zip([sizes.test, sizes.validation, count]) {
-            let before = part.len();
-            part.extend(of_class.by_ref().take(n));
-            if part.len() != before + n {
-                let text = format!("digits: expected {n} more of class {class}");
-                return Err(LabError::Input(text));
-            }
-        }
-    }
-    let examples = |part: &[usize]| digits.at(part).examples(false, DType::F32);
-    let weights = class_balanced_weights(&counts, BETA)?;
-    let of = |&i: &usize| weights[digits.labels[i] as usize];
-    let each: Vec<f64> = parts[2].iter().map(of).collect();
-    let train = examples(&parts[2])?;
-    Ok(Parts {
-        weighted: train.clone().with_weights(Array::vector(&each).convert(DType::F32))?,
-        train,
-        validation: examples(&parts[1])?,
-        test: examples(&parts[0])?,
-    })
 }
 
 /// Trains members of one seed, with weights from 80 % of the epochs on unless outputs are scaled.
@@ -425,20 +381,20 @@ impl Check for SaddleLongtailSam {
             choice.read(&mut findings, arm.name());
             chosen.push(choice.setting);
         }
-        // The scaled arms have the settings of theirs.
-        chosen.extend([chosen[0], chosen[1]]);
-        let mut runs: Vec<Vec<[f64; 7]>> = Vec::new();
-        for (arm, &setting) in ARMS.into_iter().chain(SCALED).zip(&chosen) {
-            let run = |&seed: &u64| run(bench, (arm.name(), arm), setting, seed);
-            runs.push(bench.each(arm.name(), &seeds, run)?);
-        }
-        let sam = chosen[1];
-        let mut wider = Vec::new();
+        let [plain, sam, _] = chosen[..] else { return Ok(findings) };
+        // The scaled arms have the settings of theirs, wider ascents the rate of SAM.
+        chosen.extend([plain, sam]);
+        let named = ARMS.into_iter().chain(SCALED).map(|arm| (arm.name().to_owned(), arm));
+        let mut arms: Vec<(String, Arm, Setting)> =
+            named.zip(chosen).map(|((name, arm), setting)| (name, arm, setting)).collect();
+        let first_wide = arms.len();
         for rho in RADII.into_iter().filter(|&rho| rho > sam.value) {
-            let name = format!("SAM with rho {rho}");
-            let setting = Setting { value: rho, ..sam };
-            let run = |&seed: &u64| run(bench, (&name, Arm::Sam), setting, seed);
-            wider.push((name.clone(), bench.each(&name, &seeds, run)?));
+            arms.push((format!("SAM with rho {rho}"), Arm::Sam, Setting { value: rho, ..sam }));
+        }
+        let mut runs: Vec<Vec<[f64; 7]>> = Vec::new();
+        for (name, arm, setting) in &arms {
+            let run = |&seed: &u64| run(bench, (name, *arm), *setting, seed);
+            runs.push(bench.each(name, &seeds, run)?);
         }
         let apart = |one: usize, other: usize, number: usize| {
             paired(&column(&runs[one], number), &column(&runs[other], number))
@@ -453,14 +409,13 @@ impl Check for SaddleLongtailSam {
             "largest eigenvalue of rare classes",
             "accuracy on classes between",
         ];
-        for (arm, runs) in ARMS.into_iter().chain(SCALED).zip(&runs) {
-            findings.read_columns(&columns, runs, |what| format!("{what}, {}", arm.name()))?;
+        for ((name, ..), runs) in arms.iter().zip(&runs) {
+            findings.read_columns(&columns, runs, |what| format!("{what}, {name}"))?;
         }
-        for (name, wide) in &wider {
-            findings.read_columns(&columns, wide, |what| format!("{what}, {name}"))?;
-            for (what, number) in [(columns[0], 0), (columns[3], 3)] {
-                let apart = paired(&column(wide, number), &column(&runs[0], number))?;
-                findings.read_with(format!("{what}, {name} minus gradient descent"), &apart);
+        for (place, (name, ..)) in arms.iter().enumerate().skip(first_wide) {
+            for number in [0, 3] {
+                let what = format!("{}, {name} minus gradient descent", columns[number]);
+                findings.read_with(what, &apart(place, 0, number)?);
             }
         }
         let scaled =
@@ -473,34 +428,5 @@ impl Check for SaddleLongtailSam {
         let frequent = "accuracy on frequent classes, SAM minus gradient descent";
         findings.read_with(frequent, &apart(1, 0, 1)?);
         Ok(findings)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_parts_have_a_long_tail_and_share_nothing() {
-        let sizes = sizes(Scale::Whole);
-        assert_eq!(counts(&sizes), [100, 72, 51, 37, 26, 19, 14, 10, 7, 5]);
-        let parts = parts(&sizes, 3).unwrap();
-        let counted = |examples: &Examples, class: i32| {
-            let labels = examples.targets().as_slice::<i32>().unwrap().to_vec();
-            labels.iter().filter(|label| **label == class).count()
-        };
-        for class in 0..CLASSES {
-            let of = [&parts.train, &parts.validation, &parts.test];
-            let found = of.map(|examples| counted(examples, class as i32));
-            assert_eq!(found, [counts(&sizes)[class], 30, 44]);
-        }
-        let rows = |examples: &Examples| -> Vec<Vec<u64>> {
-            let pixels = examples.inputs().unwrap()[0].to_f64_vec();
-            pixels.chunks(64).map(|row| row.iter().map(|x| x.to_bits()).collect()).collect()
-        };
-        let test = rows(&parts.test);
-        assert!(rows(&parts.train).iter().all(|row| !test.contains(row)));
-        let weights = parts.weighted.weights().unwrap().to_f64_vec();
-        assert!(weights[0] < weights[weights.len() - 1]);
     }
 }

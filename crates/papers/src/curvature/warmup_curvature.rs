@@ -274,6 +274,11 @@ impl Check for WarmupCurvature {
         })
     }
 
+    /// 2: Lanczos iteration is held against a whole Hessian.
+    fn revision(&self) -> u32 {
+        2
+    }
+
     fn gates(&self, bench: &Bench<'_>) -> Result<Vec<Gate>> {
         // One weight, one example: L = 10 w^2 / 2.
         let model = "linear bias=false".parse::<Architecture>()?.build(&[1], 1)?;

@@ -97,8 +97,8 @@ pub(super) fn explanations(
             false => "The mean of |Hz|² over the same random sign vectors.",
         };
         let of_sample = "From it is taken what it is too large on average on a sample, and in its error \
-                         is the choice of the sample: both by leaving out one of 16 blocks of \
-                         examples at a time in products with 8 random sign vectors.";
+                         is the choice of the sample: both by leaving out one block of the examples \
+                         at a time in products with a few more random sign vectors.";
         let how = match found.products.sampling_error {
             0 => how.to_owned(),
             _ => format!("{how} {of_sample}"),

@@ -230,6 +230,11 @@ impl Check for VitLowPassAlternet {
         })
     }
 
+    /// 2: no mean of negative eigenvalues where there are none.
+    fn revision(&self) -> u32 {
+        2
+    }
+
     fn gates(&self, bench: &Bench<'_>) -> Result<Vec<Gate>> {
         // White noise, its mean over 3 x 3 neighbours, and its Laplacian.
         const SIDE: usize = 7;
