@@ -260,7 +260,7 @@ impl Check for OcsReversion {
             "Predictions tend to the constant also without the sets whose inputs themselves shrink, if \
              less clearly (rank correlation -0.61 without lost contrast, -0.40 without blur either). \
              That features shrink rests mostly on blur, which the rule takes in: without both kinds norms \
-             grow with the score (0.46), under the strongest impulse noise by a third. Attacked \
+             grow with the score (0.46), under the strongest impulse noise by 30 per cent. Attacked \
              pictures do not revert, though their features do not grow either. The share of the bias in \
              the last hidden layer rises from 2.4 to 3.2 per cent on far sets, which is little for the \
              paper's explanation.",
