@@ -216,7 +216,7 @@ impl Check for SuperConsistency {
         Some(
             "The verdict concerns the sharpness part of the claim alone, by a rule that compares \
              both at width 256. Under maximal update the edge is reached from width 128 on (0.51, \
-             0.84, 0.95 and 1.00 at widths 32 to 256). Under the neural tangent's it stays at \
+             0.84, 0.96 and 1.00 at widths 32 to 256). Under the neural tangent's it stays at \
              about a half at all widths (0.51, 0.56, 0.56, 0.47): the edge is not reached, but it \
              is not moved away from either. The transfer of rates is not seen at these sizes: the \
              best one rises by an octave from width 32 to 256 under maximal update, and not at \
