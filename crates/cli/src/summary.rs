@@ -96,7 +96,7 @@ pub fn text(reply: &Reply) -> String {
                 let text = format!("{}, curvature {}", quantity(slope), quantity(curvature));
                 pair(&format!("slope along {name}"), text)
             }));
-            let shown = if body.slope.len() > 1 { "plane" } else { "line" };
+            let shown = if body.line { "line" } else { "plane" };
             rows.extend(body.plane_shares.iter().map(|held| match held.pair {
                 Some(index) => pair(&format!("{shown} {} holds", index + 1), held.words()),
                 None => pair(&format!("the {shown} holds"), held.words()),
@@ -134,7 +134,7 @@ pub fn text(reply: &Reply) -> String {
             let share = percent(body.minima_threshold);
             let minima = format!("{} deeper than {share} of their saddle", body.minima_count);
             rows.push(pair("minima", minima));
-            if body.slope.len() > 1 {
+            if !body.line {
                 let loops =
                     format!("{} around hills higher than {share} of their top", body.loops_count);
                 rows.push(pair("loops", loops));

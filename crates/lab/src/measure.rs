@@ -12,7 +12,7 @@ pub use spectrum::{
 };
 pub use topology::PROMINENT;
 
-use crate::error::Result;
+use crate::error::{LabError, Result};
 use crate::subject::ObjectiveChoice;
 use thalweg_methods::common::Sampling;
 use thalweg_methods::gradients::{PathGradient, line_gradients, trajectory_gradients};
@@ -99,6 +99,24 @@ pub fn surface(found: &Found, attributes: SurfaceAttributes) -> Result<Surface> 
     record.topology = topology::topology(&record)?;
     record.check()?;
     Ok(record)
+}
+
+/// What nobody asked for is left out where memory does not allow it, and that is said.
+///
+/// # Errors
+/// All others.
+pub(crate) fn where_memory_allows<T>(
+    ctx: &Context<'_>,
+    what: &str,
+    found: std::result::Result<T, impl Into<LabError>>,
+) -> Result<Option<T>> {
+    match found.map_err(Into::into) {
+        Err(LabError::Method(error)) if error.is_want_of_memory() => {
+            ctx.progress().message(&format!("Not measured: {what}; {error}."));
+            Ok(None)
+        }
+        found => found.map(Some),
+    }
 }
 
 /// What touches the loss at the centre of a plane along each of its directions.

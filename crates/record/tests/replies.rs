@@ -143,6 +143,7 @@ fn surface(loss: f64, minimum: Option<GridPoint>) -> Reply {
         ignore: vec!["bias".into()],
         batch_norm: "frozen".into(),
         directions: "random".into(),
+        line: minimum.is_none(),
         samples: 512,
         adaptive: minimum.map(|_| adaptive()),
         space: "weights".into(),

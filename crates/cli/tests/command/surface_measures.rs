@@ -288,6 +288,35 @@ fn the_share_of_the_curvature_is_measured_where_it_is_cheap_or_asked_for() {
     assert!(done.sentence().contains("--plane-share 1: expected at least 2"), "{done:?}");
 }
 
+/// In memory for losses, but not for products with the Hessian: what nobody asked for is left out,
+/// what was asked for refuses.
+#[test]
+fn what_memory_does_not_allow_is_left_out_unless_it_was_asked_for() {
+    let bench = Bench::new("short-memory");
+    let train = r#"train --arch "mlp hidden=256-256" --steps 1 --subsample 256"#;
+    bench.ok(&format!("{train} --out m"));
+    let short = "surface m --memory 2240KiB";
+    let done = bench.run(&format!("{short} --x -1:1:3 --plane-share 4 --out asked"));
+    assert_eq!(done.code, Some(1));
+    assert!(done.sentence().contains("one Hessian product needs"), "{done:?}");
+    for (size, left_out) in [
+        ("--x -1:1:41", "the share of the curvature that the plane holds"),
+        ("--x -1:1:3", "slope and curvature at the centre"),
+        ("--x -1:1:3 --line", "slope and curvature along the line"),
+    ] {
+        let done = bench.ok(&format!("{short} {size} --out told"));
+        let told = format!("Not measured: {left_out}; one ");
+        assert!(done.stderr.contains(&told) && done.stdout.contains("total variation"), "{done:?}");
+        std::fs::remove_dir_all(bench.path("told")).unwrap();
+    }
+    let found = bench.json(&format!("{short} --x -1:1:3 --line --out line"));
+    assert_eq!((&found["line"], &found["slope"]), (&Value::Bool(true), &Value::Array(Vec::new())));
+    let gradients = format!("{short} --x -1:1:3 --line --gradients --out gradients");
+    let done = bench.run(&gradients);
+    assert_eq!(done.code, Some(1));
+    assert!(done.sentence().contains("the budget is 2293760"), "{done:?}");
+}
+
 #[test]
 fn classes_add_up_to_the_whole() {
     let bench = Bench::new("classes");

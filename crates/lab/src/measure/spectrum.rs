@@ -1,6 +1,6 @@
 //! The spectrum of a curvature matrix: which parts are wanted, how they are found, and their record.
 
-use super::estimate;
+use super::{estimate, where_memory_allows};
 use crate::error::Result;
 use crate::relative::{Metric, relative_spectrum};
 use thalweg_methods::common::{LinearOperator, Scaled};
@@ -172,15 +172,14 @@ pub fn norm_on_all_data(
         return Ok(());
     };
     let (hessian, block) = (CurvatureMatrix::Hessian, &measured.scope.parameters);
-    let found = match norm_of_sample(ctx, objective, point, hessian, block, SAMPLE_PROBES) {
-        Ok(None) => return Ok(()),
-        Ok(Some(found)) => found,
-        Err(error) if error.is_want_of_memory() => {
-            ctx.progress().message(&format!("Not measured: the Frobenius norm; {error}."));
+    let found = norm_of_sample(ctx, objective, point, hessian, block, SAMPLE_PROBES);
+    let found = match where_memory_allows(ctx, "the Frobenius norm", found)? {
+        Some(Some(found)) => found,
+        Some(None) => return Ok(()),
+        None => {
             spectrum.frobenius_squared = None;
             return Ok(());
         }
-        Err(error) => return Err(error.into()),
     };
     let examples = objective.examples();
     let corrected = found.corrected(thalweg_stats::Estimate {

@@ -27,6 +27,8 @@ pub struct SurfaceBody {
     pub batch_norm: String,
     /// Where the directions came from.
     pub directions: String,
+    /// Whether it runs along one direction only.
+    pub line: bool,
     /// Examples that the surface is of.
     pub samples: u64,
     /// How it came about, if it is to a tolerance.
@@ -49,7 +51,8 @@ pub struct SurfaceBody {
     /// The lowest point of each class, if surfaces of classes were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<ClassReply>>,
-    /// The derivative along each direction of the first pair at the centre.
+    /// The derivative along each direction of the first pair at the centre; none where memory did not
+    /// allow it.
     pub slope: Vec<Quantity>,
     /// The second derivative along each.
     pub curvature: Vec<Quantity>,

@@ -2,16 +2,16 @@
 
 use super::plan::Plan;
 use crate::error::Result;
-use crate::measure;
+use crate::measure::{self, where_memory_allows};
 use crate::range::Axis;
 use thalweg_methods::surface::{BasinConfig, ConvexityConfig, Plane, basin, convexity_map};
 use thalweg_methods::{Context, Objective};
 use thalweg_nn::Weights;
-use thalweg_record::{Basin, BasinSummary, Convexity, Surface};
+use thalweg_record::{Basin, BasinSummary, Convexity, Derivatives, Surface};
 use thalweg_stats::quantile;
 
-/// Adds to a record what was asked for: the parabolas at the centre, derivatives along a line, extreme
-/// eigenvalues, the basin.
+/// Adds to a record the parabolas at the centre and the derivatives along a line, as far as memory
+/// allows, and what was asked for: gradients along a line, extreme eigenvalues, the basin.
 ///
 /// # Errors
 /// Those of the methods.
@@ -23,15 +23,18 @@ pub(super) fn measure_beside(
     plan: &Plan,
     record: &mut Surface,
 ) -> Result<()> {
-    record.parabolas = measure::parabolas(ctx, objective, centre, plane)?;
-    let gradients = plan.settings.measures.gradients;
+    let parabolas = measure::parabolas(ctx, objective, centre, plane);
+    record.parabolas = where_memory_allows(ctx, "slope and curvature at the centre", parabolas)?
+        .unwrap_or_default();
     if !plan.two && record.pairs.is_none() && record.adaptive.is_none() {
         let at = x.coordinates();
-        let mut found = measure::derivatives(ctx, objective, centre, plane, &at)?;
-        if gradients {
-            found.gradients = Some(measure::gradients(ctx, objective, centre, plane, &at)?);
-        }
-        record.derivatives = Some(found);
+        let found = measure::derivatives(ctx, objective, centre, plane, &at);
+        record.derivatives = if plan.settings.measures.gradients {
+            let gradients = Some(measure::gradients(ctx, objective, centre, plane, &at)?);
+            Some(Derivatives { gradients, ..found? })
+        } else {
+            where_memory_allows(ctx, "slope and curvature along the line", found)?
+        };
     }
     let measures = &plan.settings.measures;
     if measures.convexity > 0 {

@@ -183,6 +183,7 @@ pub fn surface(session: &Session, request: SurfaceRequest) -> Result<Outcome> {
         ignore: plan.settings.ignore.clone(),
         batch_norm: objective_choice.batch_norm.clone(),
         directions: plan.kind.name().to_owned(),
+        line: !plan.two,
         samples: samples.0 as u64,
         adaptive,
         space: record.attributes.space.clone().unwrap_or_else(|| "weights".to_owned()),

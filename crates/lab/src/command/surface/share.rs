@@ -3,8 +3,8 @@
 use super::plan::Plan;
 use crate::directions::Kind;
 use crate::effort::Taken;
-use crate::error::{LabError, Result};
-use crate::measure::{SHARE_PROBES, curvature_shares};
+use crate::error::Result;
+use crate::measure::{SHARE_PROBES, curvature_shares, where_memory_allows};
 use thalweg_methods::surface::Plane;
 use thalweg_methods::{Context, Objective, Pass};
 use thalweg_nn::Weights;
@@ -46,13 +46,10 @@ pub(super) fn plane_shares(
         }
         return Ok(Vec::new());
     }
-    match take(SHARE_PROBES) {
-        Err(LabError::Method(error)) if error.is_want_of_memory() => {
-            let text =
-                format!("Not measured: the share of the curvature that the plane holds; {error}.");
-            ctx.progress().message(&text);
-            Ok(Vec::new())
-        }
-        other => other,
-    }
+    let found = where_memory_allows(
+        ctx,
+        "the share of the curvature that the plane holds",
+        take(SHARE_PROBES),
+    )?;
+    Ok(found.unwrap_or_default())
 }
