@@ -80,6 +80,7 @@ fn models_that_do_not_fit_the_request() {
     bench.write("d.safetensors", bench.read("m/weights/seed-0.safetensors"));
     fails(&bench, "surface m --directions d.safetensors", &["d.safetensors", "x.PARAMETER"]);
     fails(&bench, "surface m --directions e.safetensors", &["e.safetensors"]);
+    fails(&bench, "surface m m", &["direction x", "equal networks"]);
     fails(&bench, "surface m --memory 100kB --samples 32", &["bytes", "memory", "100000"]);
 }
 

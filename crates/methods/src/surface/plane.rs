@@ -1,6 +1,7 @@
 //! The loss on a grid in a line or plane.
 
 use super::classes::{ClassLosses, Classes};
+use crate::common::vector::{add_scaled, dot, norm};
 use crate::common::{Evaluation, Evaluator, Objective, Status, summarize};
 use crate::error::stored;
 use crate::{Context, MethodError, NamedArrays};
@@ -56,8 +57,8 @@ impl Surface {
 /// points are units of work; neither they nor the memory budget change a bit.
 ///
 /// # Errors
-/// No plane, a line with `y` coordinates other than a single zero, planes of another model; no
-/// room for a single point; those of the engine; `Interrupted` between batches.
+/// No plane, a line with `y` coordinates other than a single zero, planes of another model, directions
+/// that are zero or parallel; no room for a single point; those of the engine; `Interrupted` between batches.
 pub fn surface(
     ctx: &Context<'_>,
     objective: &dyn Objective,
@@ -277,7 +278,35 @@ pub(super) fn check(planes: &[Plane], x: &[f64], y: &[f64]) -> Result<usize, Met
     if planes.iter().any(|plane| plane.y.is_none()) && y != [0.0] {
         return Err(MethodError::config("second coordinates of a line", "a single 0", y.len()));
     }
+    planes.iter().try_for_each(Plane::check_span)?;
     Ok(points)
+}
+
+impl Plane {
+    /// Refuses a plane that is a line to a millionth, and a line that is a point.
+    fn check_span(&self) -> Result<(), MethodError> {
+        let mut first: Option<Vec<f64>> = None;
+        for (axis, direction) in [("x", Some(&self.x)), ("y", self.y.as_ref())] {
+            let Some(direction) = direction else { continue };
+            let mut along = direction.flatten();
+            let length = norm(&along);
+            if length == 0.0 {
+                let what = format!("direction {axis} of a surface");
+                let got = "zero, as between equal networks or where every parameter is held";
+                return Err(MethodError::mismatch(what, "one that moves a weight", got));
+            }
+            if let Some(first) = &first {
+                let shadow = dot(first, &along) / dot(first, first);
+                add_scaled(&mut along, -shadow, first);
+                if norm(&along) <= 1e-6 * length {
+                    let expected = "two that span a plane";
+                    return Err(MethodError::mismatch("directions", expected, "parallel ones"));
+                }
+            }
+            first = Some(along);
+        }
+        Ok(())
+    }
 }
 
 impl Surface {

@@ -297,6 +297,30 @@ fn lines_between_checkpoints_end_at_them() {
 }
 
 #[test]
+fn directions_that_span_nothing_are_refused() {
+    let executor = Executor::new(2);
+    let ctx = exact(&executor);
+    let model = model("mlp hidden=8", &[8, 8, 1], 10);
+    let [a, b, c] =
+        [0, 9, 8].map(|seed| thalweg_train::initialize(&model, seed, DType::F64).unwrap());
+    let objective = on_digits(&ctx, &model, Some(50), &ObjectiveConfig::default());
+    let to = |other: &Parameters| between(&a.parameters, other).unwrap();
+    let (x, y, nowhere) = (to(&b.parameters), to(&c.parameters), to(&a.parameters));
+    let on = |x: &Parameters, y: Option<&Parameters>| {
+        let plane = [Plane { x: x.clone(), y: y.cloned() }];
+        let second: &[f64] = if y.is_some() { &[0.0, 1.0] } else { &[0.0] };
+        surface(&ctx, &objective, &a, &plane, &[0.0, 1.0], second)
+    };
+    let message = |x, y| on(x, y).unwrap_err().to_string();
+    assert!(message(&nowhere, None).starts_with("direction x of a surface"));
+    assert!(message(&x, Some(&nowhere)).starts_with("direction y of a surface"));
+    // As a mean of two networks, which lies on the line between them as far as it is not rounded.
+    let tilted = |by: f64| x.add_scaled(by, &y).unwrap();
+    assert!(message(&x, Some(&tilted(1e-8))).ends_with("parallel ones"));
+    assert!(on(&x, Some(&tilted(1e-4))).is_ok());
+}
+
+#[test]
 fn losses_that_are_not_finite_are_a_status() {
     let executor = Executor::new(2);
     let ctx = Context::new(&executor, 0);
