@@ -161,7 +161,7 @@ def growth(rows):
 
 def gradients(rows):
     """Hessian-vector products in gradients, where both were measured."""
-    known = {row["workload"]: row["thalweg_ms"] for row in rows}
+    known = {row["workload"]: row["thalweg_ms"] for row in rows if "thalweg_ms" in row}
     if not {"resnet-gradient", "resnet-hvp", "resnet-8-hvps"} <= set(known):
         return ""
     one, eight = known["resnet-hvp"], known["resnet-8-hvps"] / 8
