@@ -1,4 +1,5 @@
-//! The workspace's crates depend on each other only as ARCHITECTURE.md allows.
+//! The workspace's crates depend on each other only as ARCHITECTURE.md allows, and on others so that
+//! one build serves both of README's commands.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -63,6 +64,27 @@ fn only_allowed_edges_exist() {
     }
     assert_eq!(edges.len(), MAY_DEPEND_ON.len(), "every crate is in the table: {edges:?}");
     assert_eq!(forbidden(&edges), Vec::<String>::new());
+}
+
+/// Packages with their versions and features, as they are built with what is selected.
+fn built(selected: &[&str]) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--prefix", "none", "--no-dedupe", "--format", "{p}, {f}"])
+        .args(selected)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_command_alone_is_made_of_what_all_tests_are_made_of() {
+    let everything = built(&["--workspace", "--edges", "normal,build,dev"]);
+    let command = built(&["--package", "thalweg-cli", "--edges", "normal,build"]);
+    assert!(command.len() > 100, "{command:?}");
+    let apart: Vec<_> = command.difference(&everything).collect();
+    assert_eq!(apart, Vec::<&String>::new(), "give them these features in crates/cli too");
 }
 
 #[test]
