@@ -1,7 +1,7 @@
 //! The loss on a grid in a line or plane.
 
 use super::classes::{ClassLosses, Classes};
-use crate::common::vector::{add_scaled, dot, norm};
+use crate::common::vector::{norm, orthogonalize, scale};
 use crate::common::{Evaluation, Evaluator, Objective, Status, summarize};
 use crate::error::stored;
 use crate::{Context, MethodError, NamedArrays};
@@ -285,25 +285,24 @@ pub(super) fn check(planes: &[Plane], x: &[f64], y: &[f64]) -> Result<usize, Met
 impl Plane {
     /// Refuses a plane that is a line to a millionth, and a line that is a point.
     fn check_span(&self) -> Result<(), MethodError> {
-        let mut first: Option<Vec<f64>> = None;
+        let mut basis: Vec<Vec<f64>> = Vec::new();
         for (axis, direction) in [("x", Some(&self.x)), ("y", self.y.as_ref())] {
             let Some(direction) = direction else { continue };
-            let mut along = direction.flatten();
-            let length = norm(&along);
+            let mut own = direction.flatten();
+            let length = norm(&own);
             if length == 0.0 {
                 let what = format!("direction {axis} of a surface");
                 let got = "zero, as between equal networks or where every parameter is held";
                 return Err(MethodError::mismatch(what, "one that moves a weight", got));
             }
-            if let Some(first) = &first {
-                let shadow = dot(first, &along) / dot(first, first);
-                add_scaled(&mut along, -shadow, first);
-                if norm(&along) <= 1e-6 * length {
-                    let expected = "two that span a plane";
-                    return Err(MethodError::mismatch("directions", expected, "parallel ones"));
-                }
+            orthogonalize(&mut own, &basis, &mut [0.0]);
+            let apart = norm(&own);
+            if apart <= 1e-6 * length {
+                let expected = "two that span a plane";
+                return Err(MethodError::mismatch("directions", expected, "parallel ones"));
             }
-            first = Some(along);
+            scale(&mut own, 1.0 / apart);
+            basis.push(own);
         }
         Ok(())
     }

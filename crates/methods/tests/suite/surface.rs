@@ -317,7 +317,9 @@ fn directions_that_span_nothing_are_refused() {
     // As a mean of two networks, which lies on the line between them as far as it is not rounded.
     let tilted = |by: f64| x.add_scaled(by, &y).unwrap();
     assert!(message(&x, Some(&tilted(1e-8))).ends_with("parallel ones"));
-    assert!(on(&x, Some(&tilted(1e-4))).is_ok());
+    let plane = on(&x, Some(&tilted(1e-4))).unwrap();
+    let end = evaluate(&ctx, &objective, &b).unwrap().loss;
+    assert!((plane.loss[1] - end).abs() < 1e-12, "{} {end}", plane.loss[1]);
 }
 
 #[test]
